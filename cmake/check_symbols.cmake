@@ -1,0 +1,16 @@
+# Fails when an object file of the kernels defines a weak function outside its instruction set's namespace.
+# NM: the tool; OBJECTS: the object files (a list).
+foreach(object ${OBJECTS})
+  string(REGEX MATCH "fnnfast_([a-z0-9]+)\\.dir" _ "${object}")
+  set(isa ${CMAKE_MATCH_1})
+  execute_process(COMMAND ${NM} -C --defined-only ${object} OUTPUT_VARIABLE symbols RESULT_VARIABLE failed)
+  if(failed)
+    message(FATAL_ERROR "${NM} could not read ${object}")
+  endif()
+  string(REGEX MATCHALL "[^\n]* [WwuV] [^\n]*" weak "${symbols}")
+  foreach(symbol ${weak})
+    if(NOT symbol MATCHES "fnnfast::${isa}::" AND NOT symbol MATCHES "fnnfast::ActivationRegistry<" AND NOT symbol MATCHES "DW\\.ref\\.")
+      message(FATAL_ERROR "${object} defines a weak symbol that other instruction sets could pick up: ${symbol}")
+    endif()
+  endforeach()
+endforeach()

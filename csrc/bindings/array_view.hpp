@@ -1,0 +1,82 @@
+// Arrays at the border: what the kernels may read and write, checked. fnnfast._checks makes arrays fit and words the errors that users read; the errors
+// here only keep a wrong call from touching memory.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+
+namespace fnnfast {
+
+namespace py = pybind11;
+using std::ptrdiff_t;
+
+template <class T>
+inline constexpr int kTypeNumber = 0;
+template <>
+inline constexpr int kTypeNumber<float> = py::detail::npy_api::NPY_FLOAT_;
+template <>
+inline constexpr int kTypeNumber<double> = py::detail::npy_api::NPY_DOUBLE_;
+
+inline constexpr ptrdiff_t kAny = -1;
+
+// An ndarray that can be used as it is: right type, native byte order, aligned, C-contiguous.
+inline bool is_array(py::handle h) { return py::detail::npy_api::get().PyArray_Check_(h.ptr()); }
+
+template <class T>
+bool is_ready(py::handle array) {
+  const auto* const proxy = py::detail::array_proxy(array.ptr());
+  const auto* const descriptor = py::detail::array_descriptor_proxy(proxy->descr);
+  constexpr int kFlags = py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
+  constexpr char kSwapped = PY_LITTLE_ENDIAN ? '>' : '<';
+  return descriptor->type_num == kTypeNumber<T> && descriptor->byteorder != kSwapped && (proxy->flags & kFlags) == kFlags;
+}
+
+inline int dimensions(py::handle array) { return py::detail::array_proxy(array.ptr())->nd; }
+inline ptrdiff_t dimension(py::handle array, int axis) { return py::detail::array_proxy(array.ptr())->dimensions[axis]; }
+inline bool writeable(py::handle array) {
+  return (py::detail::array_proxy(array.ptr())->flags & py::detail::npy_api::NPY_ARRAY_WRITEABLE_) != 0;
+}
+template <class T>
+T* data(py::handle array) {
+  return reinterpret_cast<T*>(py::detail::array_proxy(array.ptr())->data);
+}
+
+// A checked view: kAny stands for any length.
+template <class T>
+T* view(py::handle array, const char* name, std::initializer_list<ptrdiff_t> shape, bool write = false) {
+  if (!is_array(array)) throw py::type_error(std::string(name) + " must be a NumPy array");
+  if constexpr (std::is_floating_point_v<T>) {
+    if (!is_ready<T>(array)) throw py::type_error(std::string(name) + " must be C-contiguous, aligned, native and of the call's dtype");
+  } else {
+    if (!py::isinstance<py::array_t<T, py::array::c_style>>(array)) throw py::type_error(std::string(name) + " has the wrong dtype or layout");
+  }
+  bool fits = dimensions(array) == static_cast<int>(shape.size());
+  int axis = 0;
+  for (const ptrdiff_t n : shape) {
+    fits = fits && (n == kAny || n == dimension(array, axis));
+    ++axis;
+  }
+  if (!fits) throw py::value_error(std::string(name) + " has the wrong shape");
+  if (write && !writeable(array)) throw py::value_error(std::string(name) + " is read-only");
+  return data<T>(array);
+}
+
+template <class T>
+T* view_or_null(py::handle array, const char* name, std::initializer_list<ptrdiff_t> shape, bool write = false) {
+  return array.is_none() ? nullptr : view<T>(array, name, shape, write);
+}
+
+// Calls f(float()) or f(double()), by the dtype of an array.
+template <class F>
+auto by_dtype(py::handle array, F&& f) {
+  if (!is_array(array)) throw py::type_error("expected a NumPy array");
+  if (is_ready<float>(array)) return f(float());
+  if (is_ready<double>(array)) return f(double());
+  throw py::type_error("expected a C-contiguous, aligned, native float32 or float64 array");
+}
+
+}  // namespace fnnfast

@@ -1,0 +1,74 @@
+#include "register_machine.hpp"
+
+#include <pybind11/stl.h>
+
+#include <chrono>
+
+#include "../cpu/buffer.hpp"
+#include "../cpu/isa.hpp"
+#include "../cpu/kernels.hpp"
+#include "../cpu/threads.hpp"
+
+namespace fnnfast {
+
+namespace py = pybind11;
+
+namespace {
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+// Best rate over rounds of about a millisecond: work per second.
+template <class F>
+double best_rate(double seconds, double work, F&& f) {
+  double best = 0.0;
+  for (const double end = now() + seconds; now() < end;) {
+    const double start = now();
+    f();
+    best = std::max(best, work / (now() - start));
+  }
+  return best;
+}
+
+double measure_fma_peak(double seconds) {
+  const Kernels<float>& k = kernels<float>();
+  constexpr std::ptrdiff_t kIterations = 100000;
+  constexpr double kChains = 12;
+  const std::ptrdiff_t threads = num_threads();
+  Buffer<float> sink(threads * 16);
+  const double work = 2.0 * kChains * k.lanes * static_cast<double>(kIterations) * static_cast<double>(threads) * 4;
+  return best_rate(seconds, work, [&] { parallel_for(threads * 4, [&](std::ptrdiff_t i) { sink[i / 4 * 16] = k.fma_peak(kIterations); }); });
+}
+
+double measure_read_bandwidth(std::ptrdiff_t bytes, double seconds) {
+  const Kernels<float>& k = kernels<float>();
+  const std::ptrdiff_t n = std::max(std::ptrdiff_t{1}, bytes / 512) * 128;  // whole passes of eight vectors of any instruction set
+  const Buffer<float> buffer(n);
+  const std::ptrdiff_t repeats = std::max(std::ptrdiff_t{1}, (std::ptrdiff_t{1} << 22) / n);
+  float sink = 0.0f;
+  const double rate = best_rate(seconds, static_cast<double>(n * repeats) * 4.0, [&] {
+    for (std::ptrdiff_t i = 0; i < repeats; ++i) sink += k.read(buffer.data(), n);
+  });
+  return sink == 0.0f ? rate : 0.0;
+}
+
+}  // namespace
+
+void register_machine(py::module_& m) {
+  m.def("isa", [] { return isa_name(selected_isa()); });
+  m.def("isas", [] {
+    py::list names;
+    for (const Isa isa : available_isas()) names.append(isa_name(isa));
+    return names;
+  });
+  m.def("use_isa", [](const std::string& name) { use_isa(parse_isa(name)); }, py::arg("name"));
+  m.def("get_num_threads", &num_threads);
+  m.def("set_num_threads", &set_num_threads, py::arg("n"));
+  m.def("default_num_threads", &default_num_threads);
+  m.def("cache_sizes", [] { return py::make_tuple(cache_sizes().l1d, cache_sizes().l2, cache_sizes().l3); });
+  m.def("measure_fma_peak", &measure_fma_peak, py::arg("seconds"), py::call_guard<py::gil_scoped_release>());
+  m.def("measure_read_bandwidth", &measure_read_bandwidth, py::arg("nbytes"), py::arg("seconds"), py::call_guard<py::gil_scoped_release>());
+  // FNNFAST_ISA is answered at import: an instruction set that the CPU lacks is an error there, not at the first call.
+  selected_isa();
+}
+
+}  // namespace fnnfast

@@ -1,0 +1,8 @@
+// The machine: instruction sets, threads, caches, limits.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace fnnfast {
+void register_machine(pybind11::module_& m);
+}

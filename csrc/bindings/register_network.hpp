@@ -1,0 +1,8 @@
+// Network and Trainer.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace fnnfast {
+void register_network(pybind11::module_& m);
+}

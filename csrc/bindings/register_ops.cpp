@@ -1,0 +1,174 @@
+#include "register_ops.hpp"
+
+#include "../cpu/dense.hpp"
+#include "array_view.hpp"
+#include "names.hpp"
+
+namespace fnnfast {
+
+namespace {
+
+ActivationUse activation_use(const std::string& name, int activation, py::handle parameter, ptrdiff_t units, const void* values) {
+  const ActivationInfo& info = kActivationInfo[activation];
+  if (info.parameter != (values != nullptr)) throw py::value_error(name + (info.parameter ? " needs a parameter" : " takes no parameter"));
+  if (values == nullptr) return {activation, nullptr, false};
+  const ptrdiff_t n = dimension(parameter, 0);
+  if (n != 1 && n != units) throw py::value_error("parameter has the wrong shape");
+  return {activation, values, n != 1};
+}
+
+template <class T>
+ActivationUse activation_use(const std::string& name, py::handle parameter, ptrdiff_t units) {
+  return activation_use(name, activation_number(name), parameter, units, view_or_null<T>(parameter, "parameter", {kAny}));
+}
+
+void activation(const std::string& name, py::handle parameter, py::handle z, py::handle out, bool derivative) {
+  by_dtype(z, [&](auto zero) {
+    using T = decltype(zero);
+    const T* const in = view<T>(z, "z", {kAny, kAny});
+    const ptrdiff_t rows = dimension(z, 0), columns = dimension(z, 1);
+    T* const to = view<T>(out, "out", {rows, columns}, true);
+    const ActivationUse use = activation_use<T>(name, parameter, columns);
+    const ActivationInfo& info = kActivationInfo[use.activation];
+    if (derivative && (!info.differentiable || info.rowwise)) throw py::value_error(name + " has no elementwise derivative");
+    if (rows == 0 || columns == 0) return;
+    const py::gil_scoped_release release;
+    apply_activation(use, derivative, rows, columns, in, to);
+  });
+}
+
+void bind_dense_forward(py::handle x, py::handle weight, py::handle bias, const std::string& name, py::handle parameter, py::handle out,
+                        py::handle saved) {
+  by_dtype(x, [&](auto zero) {
+    using T = decltype(zero);
+    const T* const xs = view<T>(x, "x", {kAny, kAny});
+    const ptrdiff_t batch = dimension(x, 0), inputs = dimension(x, 1);
+    const T* const w = view<T>(weight, "weight", {inputs, kAny});
+    const ptrdiff_t units = dimension(weight, 1);
+    const T* const b = view_or_null<T>(bias, "bias", {units});
+    T* const y = view<T>(out, "out", {batch, units}, true);
+    T* const z = view_or_null<T>(saved, "saved", {batch, units}, true);
+    const ActivationUse use = activation_use<T>(name, parameter, units);
+    const py::gil_scoped_release release;
+    dense_forward(batch, inputs, units, xs, w, b, use, y, z);
+  });
+}
+
+void bind_dense_backward(py::handle dy, py::handle x, py::handle weight, py::handle saved, const std::string& name, py::handle parameter, py::handle dx,
+                         py::handle dweight, py::handle dbias, py::handle dparameter) {
+  by_dtype(x, [&](auto zero) {
+    using T = decltype(zero);
+    const T* const xs = view<T>(x, "x", {kAny, kAny});
+    const ptrdiff_t batch = dimension(x, 0), inputs = dimension(x, 1);
+    const T* const w = view<T>(weight, "weight", {inputs, kAny});
+    const ptrdiff_t units = dimension(weight, 1);
+    const T* const g = view<T>(dy, "dy", {batch, units});
+    const T* const s = view<T>(saved, "saved", {batch, units});
+    T* const to_x = view<T>(dx, "dx", {batch, inputs}, true);
+    T* const to_w = view<T>(dweight, "dweight", {inputs, units}, true);
+    T* const to_b = view<T>(dbias, "dbias", {units}, true);
+    T* const to_p = view_or_null<T>(dparameter, "dparameter", {units}, true);
+    const ActivationUse use = activation_use<T>(name, parameter, units);
+    const ActivationInfo& info = kActivationInfo[use.activation];
+    if (!info.differentiable) throw py::value_error(name + " is not differentiable");
+    if (to_p && !info.learned) throw py::value_error(name + " has no parameter gradient");
+    const py::gil_scoped_release release;
+    dense_backward(batch, inputs, units, g, xs, w, s, use, to_x, to_w, to_b, to_p);
+  });
+}
+
+void bind_maxout_forward(py::handle x, py::handle weight, py::handle bias, py::handle out, py::handle argmax) {
+  by_dtype(x, [&](auto zero) {
+    using T = decltype(zero);
+    const T* const xs = view<T>(x, "x", {kAny, kAny});
+    const ptrdiff_t batch = dimension(x, 0), inputs = dimension(x, 1);
+    const T* const w = view<T>(weight, "weight", {kAny, inputs, kAny});
+    const ptrdiff_t pieces = dimension(weight, 0), units = dimension(weight, 2);
+    const T* const b = view_or_null<T>(bias, "bias", {pieces, units});
+    T* const y = view<T>(out, "out", {batch, units}, true);
+    auto* const index = view_or_null<std::uint8_t>(argmax, "argmax", {batch, units}, true);
+    if (pieces < 1) throw py::value_error("maxout needs at least one piece");
+    if (index && pieces > kMaxPiecesSaved) throw py::value_error("argmax holds at most 256 pieces");
+    const py::gil_scoped_release release;
+    maxout_forward(batch, inputs, units, pieces, xs, w, b, y, index);
+  });
+}
+
+void bind_maxout_backward(py::handle dy, py::handle x, py::handle weight, py::handle argmax, py::handle dx, py::handle dweight, py::handle dbias) {
+  by_dtype(x, [&](auto zero) {
+    using T = decltype(zero);
+    const T* const xs = view<T>(x, "x", {kAny, kAny});
+    const ptrdiff_t batch = dimension(x, 0), inputs = dimension(x, 1);
+    const T* const w = view<T>(weight, "weight", {kAny, inputs, kAny});
+    const ptrdiff_t pieces = dimension(weight, 0), units = dimension(weight, 2);
+    const T* const g = view<T>(dy, "dy", {batch, units});
+    const auto* const index = view<std::uint8_t>(argmax, "argmax", {batch, units});
+    T* const to_x = view<T>(dx, "dx", {batch, inputs}, true);
+    T* const to_w = view<T>(dweight, "dweight", {pieces, inputs, units}, true);
+    T* const to_b = view<T>(dbias, "dbias", {pieces, units}, true);
+    if (pieces < 1 || pieces > kMaxPiecesSaved) throw py::value_error("maxout trains with 1 to 256 pieces");
+    for (ptrdiff_t i = 0; i < batch * units; ++i)
+      if (index[i] >= pieces) throw py::value_error("argmax names a piece that weight does not have");
+    const py::gil_scoped_release release;
+    maxout_backward(batch, inputs, units, pieces, g, xs, w, index, to_x, to_w, to_b);
+  });
+}
+
+double bind_loss_value(const std::string& loss, py::handle outputs, py::handle targets) {
+  return by_dtype(outputs, [&](auto zero) {
+    using T = decltype(zero);
+    const LossKind kind = loss_kind(loss);
+    const T* const z = view<T>(outputs, "outputs", {kAny, kAny});
+    const ptrdiff_t batch = dimension(outputs, 0), columns = dimension(outputs, 1);
+    if (batch == 0 || columns == 0) throw py::value_error("the mean loss of no outputs is not defined");
+    const T* real = nullptr;
+    const std::int64_t* labels = nullptr;
+    if (kind == LossKind::kCategoricalCrossEntropy) {
+      labels = view<std::int64_t>(targets, "targets", {batch});
+      check_labels(labels, nullptr, batch, columns);
+    } else {
+      real = view<T>(targets, "targets", {batch, columns});
+    }
+    const py::gil_scoped_release release;
+    return loss_value(kind, batch, columns, z, real, labels);
+  });
+}
+
+py::list activation_list() {
+  py::list rows;
+  for (int i = 0; i < kActivations; ++i) {
+    const ActivationInfo& info = kActivationInfo[i];
+    py::dict row;
+    row["name"] = info.name;
+    row["saves"] = info.saves == Saves::kInput ? "input" : info.saves == Saves::kOutput ? "output" : "nothing";
+    row["differentiable"] = info.differentiable;
+    row["rowwise"] = info.rowwise;
+    row["parameter"] = info.parameter;
+    rows.append(row);
+  }
+  return rows;
+}
+
+}  // namespace
+
+void register_ops(py::module_& m) {
+  using py::arg;
+  m.def("activations", &activation_list);
+  m.def(
+      "activation_forward",
+      [](const std::string& name, py::handle parameter, py::handle z, py::handle out) { activation(name, parameter, z, out, false); }, arg("name"),
+      arg("parameter").none(true), arg("z"), arg("out"));
+  m.def(
+      "activation_derivative",
+      [](const std::string& name, py::handle parameter, py::handle z, py::handle out) { activation(name, parameter, z, out, true); }, arg("name"),
+      arg("parameter").none(true), arg("z"), arg("out"));
+  m.def("dense_forward", &bind_dense_forward, arg("x"), arg("weight"), arg("bias").none(true), arg("activation"), arg("parameter").none(true), arg("out"),
+        arg("saved").none(true));
+  m.def("dense_backward", &bind_dense_backward, arg("dy"), arg("x"), arg("weight"), arg("saved"), arg("activation"), arg("parameter").none(true),
+        arg("dx"), arg("dweight"), arg("dbias"), arg("dparameter").none(true));
+  m.def("maxout_forward", &bind_maxout_forward, arg("x"), arg("weight"), arg("bias").none(true), arg("out"), arg("argmax").none(true));
+  m.def("maxout_backward", &bind_maxout_backward, arg("dy"), arg("x"), arg("weight"), arg("argmax"), arg("dx"), arg("dweight"), arg("dbias"));
+  m.def("loss_value", &bind_loss_value, arg("loss"), arg("outputs"), arg("targets"));
+}
+
+}  // namespace fnnfast

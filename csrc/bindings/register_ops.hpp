@@ -1,0 +1,8 @@
+// The kernels on arrays.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace fnnfast {
+void register_ops(pybind11::module_& m);
+}

@@ -1,0 +1,364 @@
+// The activations: one struct each, and the list of all of them.
+//
+// This file is the only fast definition of every activation. The scalar, AVX2, AVX-512, NEON and CUDA kernels are instantiations of these
+// bodies: V is a float, a double or a Vec of them, and the policy M brings the mathematics for it (csrc/cpu/math.hpp, csrc/cuda/math.cuh). Each
+// struct says
+//
+//   kName        its name in the registry; fnnfast.reference.ACTIVATIONS has the oracle of the same name
+//   kSaves       what backward needs: the input z, the output y, or nothing
+//   kParameter   whether forward takes a parameter p (a slope, alpha, beta), and kLearned, whether p has a gradient
+//   forward<M>(z, p)
+//   derivative<M>(z, p)               from the input
+//   derivative_from_output<M>(y, p)   where kSaves is kOutput: what backward uses
+//   parameter_derivative<M>(z, p)     where kLearned: d forward / d p
+//
+// All are exact at the edges: NaN gives NaN, an infinity gives the mathematical limit. To add one, write its struct here, add it to Activations at
+// the end of this file, and define its oracle in python/fnnfast/reference/activations.py.
+#pragma once
+
+#include "macros.hpp"
+
+namespace fnnfast {
+
+enum class Saves { kNothing, kInput, kOutput };
+
+// What an activation does not say, it inherits: differentiable, elementwise, without a parameter.
+struct Elementwise {
+  static constexpr Saves kSaves = Saves::kInput;
+  static constexpr bool kParameter = false;
+  static constexpr bool kLearned = false;
+  static constexpr bool kDifferentiable = true;
+  static constexpr bool kRowwise = false;
+};
+
+// above where z > 0, below where z <= 0, and z itself where it is NaN.
+template <class M, class V>
+FNNFAST_INLINE V gate(V z, V above, V below) {
+  return M::select(z > M::constant(0.0), above, M::select(z <= M::constant(0.0), below, z));
+}
+
+// z * factor, where factor has underflowed to 0 a zero with the sign of z: -inf * 0 is the limit -0, not NaN.
+template <class M, class V>
+FNNFAST_INLINE V times_vanishing(V z, V factor) {
+  const V zero = M::constant(0.0);
+  return M::select(factor == zero, M::copysign(zero, z), z * factor);
+}
+
+// z held to [-1000, 1000], where every density below has underflowed to 0 and 0 * inf would be NaN.
+template <class M, class V>
+FNNFAST_INLINE V clamp(V z) {
+  const V limit = M::constant(1000.0);
+  return M::select(z > limit, limit, M::select(z < -limit, -limit, z));
+}
+
+// sigmoid(z) and 1 - sigmoid(z), each to full relative precision, from one exponential and one division.
+template <class M, class V>
+struct SigmoidPair {
+  V s, complement;
+  static FNNFAST_INLINE SigmoidPair of(V z) {
+    const V one = M::constant(1.0);
+    const V e = M::exp(-M::abs(z));
+    const V large = one / (one + e);
+    const V small = e * large;
+    const auto positive = z >= M::constant(0.0);
+    return {M::select(positive, large, small), M::select(positive, small, large)};
+  }
+};
+
+// f(z) = z
+struct Identity : Elementwise {
+  static constexpr const char* kName = "identity";
+  static constexpr Saves kSaves = Saves::kNothing;
+  template <class M, class V>
+  static FNNFAST_INLINE V forward(V z, V) {
+    return z;
+  }
+  template <class M, class V>
+  static FNNFAST_INLINE V derivative(V z, V) {
+    return M::select(z == z, M::constant(1.0), z);
+  }
+};
+
+// f(z) = 1 if z >= 0 else 0
+struct Step : Elementwise {
+  static constexpr const char* kName = "step";
+  static constexpr Saves kSaves = Saves::kNothing;
+  static constexpr bool kDifferentiable = false;
+  template <class M, class V>
+  static FNNFAST_INLINE V forward(V z, V) {
+    const V zero = M::constant(0.0);
+    return M::select(z >= zero, M::constant(1.0), M::select(z < zero, zero, z));
+  }
+};
+
+// f(z) = 1 if z >= 0 else -1
+struct Sign : Elementwise {
+  static constexpr const char* kName = "sign";
+  static constexpr Saves kSaves = Saves::kNothing;
+  static constexpr bool kDifferentiable = false;
+  template <class M, class V>
+  static FNNFAST_INLINE V forward(V z, V) {
+    const V zero = M::constant(0.0);
+    return M::select(z >= zero, M::constant(1.0), M::select(z < zero, M::constant(-1.0), z));
+  }
+};
+
+// f(z) = 1 / (1 + exp(-z));  f' = f (1 - f)
+struct Sigmoid : Elementwise {
+  static constexpr const char* kName = "sigmoid";
+  static constexpr Saves kSaves = Saves::kOutput;
+  template <class M, class V>
+  static FNNFAST_INLINE V forward(V z, V) {
+    return M::sigmoid(z);
+  }
+  template <class M, class V>
+  static FNNFAST_INLINE V derivative(V z, V) {
+    const auto pair = SigmoidPair<M, V>::of(z);
+    return pair.s * pair.complement;
+  }
+  template <class M, class V>
+  static FNNFAST_INLINE V derivative_from_output(V y, V) {
+    return y * (M::constant(1.0) - y);
+  }
+};
+
+// f(z) = tanh z;  f' = 1 - f^2 = 4 s(2z) (1 - s(2z)), s the sigmoid
+struct Tanh : Elementwise {
+  static constexpr const char* kName = "tanh";
+  static constexpr Saves kSaves = Saves::kOutput;
+  template <class M, class V>
+  static FNNFAST_INLINE V forward(V z, V) {
+    return M::tanh(z);
+  }
+  template <class M, class V>
+  static FNNFAST_INLINE V derivative(V z, V) {
+    const auto pair = SigmoidPair<M, V>::of(z + z);
+    return M::constant(4.0) * (pair.s * pair.complement);
+  }
+  template <class M, class V>
+  static FNNFAST_INLINE V derivative_from_output(V y, V) {
+    return M::fma(-y, y, M::constant(1.0));
+  }
+};
+
+// f(z) = max(0, z);  f'(0) = 0
+struct Relu : Elementwise {
+  static constexpr const char* kName = "relu";
+  static constexpr Saves kSaves = Saves::kOutput;
+  template <class M, class V>
+  static FNNFAST_INLINE V forward(V z, V) {
+    const V zero = M::constant(0.0);
+    return M::select(z <= zero, zero, z);
+  }
+  template <class M, class V>
+  static FNNFAST_INLINE V derivative(V z, V) {
+    return gate<M>(z, M::constant(1.0), M::constant(0.0));
+  }
+  template <class M, class V>
+  static FNNFAST_INLINE V derivative_from_output(V y, V) {
+    return gate<M>(y, M::constant(1.0), M::constant(0.0));
+  }
+};
+
+// f(z) = z if z > 0 else alpha z, alpha >= 0 (so that the output tells on which side the input was)
+struct LeakyRelu : Elementwise {
+  static constexpr const char* kName = "leaky_relu";
+  static constexpr Saves kSaves = Saves::kOutput;
+  static constexpr bool kParameter = true;
+  template <class M, class V>
+  static FNNFAST_INLINE V forward(V z, V alpha) {
+    return gate<M>(z, z, times_vanishing<M>(z, alpha));  // with alpha 0, -inf has the limit 0
+  }
+  template <class M, class V>
+  static FNNFAST_INLINE V derivative(V z, V alpha) {
+    return gate<M>(z, M::constant(1.0), alpha);
+  }
+  template <class M, class V>
+  static FNNFAST_INLINE V derivative_from_output(V y, V alpha) {
+    return gate<M>(y, M::constant(1.0), alpha);
+  }
+};
+
+// f(z) = z if z > 0 else a_j z, a_j learned, of either sign (He et al. 2015)
+struct Prelu : Elementwise {
+  static constexpr const char* kName = "prelu";
+  static constexpr bool kParameter = true;
+  static constexpr bool kLearned = true;
+  template <class M, class V>
+  static FNNFAST_INLINE V forward(V z, V slope) {
+    return LeakyRelu::forward<M>(z, slope);
+  }
+  template <class M, class V>
+  static FNNFAST_INLINE V derivative(V z, V slope) {
+    return gate<M>(z, M::constant(1.0), slope);
+  }
+  template <class M, class V>
+  static FNNFAST_INLINE V parameter_derivative(V z, V) {
+    return M::select(z > M::constant(0.0), M::constant(0.0), z);
+  }
+};
+
+// f(z) = z if z > 0 else alpha (exp z - 1), alpha > 0 (Clevert et al. 2016)
+struct Elu : Elementwise {
+  static constexpr const char* kName = "elu";
+  static constexpr Saves kSaves = Saves::kOutput;
+  static constexpr bool kParameter = true;
+  template <class M, class V>
+  static FNNFAST_INLINE V forward(V z, V alpha) {
+    return M::select(z > M::constant(0.0), z, alpha * M::expm1(z));
+  }
+  template <class M, class V>
+  static FNNFAST_INLINE V derivative(V z, V alpha) {
+    return gate<M>(z, M::constant(1.0), alpha * M::exp(z));
+  }
+  template <class M, class V>
+  static FNNFAST_INLINE V derivative_from_output(V y, V alpha) {
+    return gate<M>(y, M::constant(1.0), y + alpha);
+  }
+};
+
+// ELU with an alpha a neuron that is learned, of either sign
+struct EluLearned : Elementwise {
+  static constexpr const char* kName = "elu_learned";
+  static constexpr bool kParameter = true;
+  static constexpr bool kLearned = true;
+  template <class M, class V>
+  static FNNFAST_INLINE V forward(V z, V alpha) {
+    return Elu::forward<M>(z, alpha);
+  }
+  template <class M, class V>
+  static FNNFAST_INLINE V derivative(V z, V alpha) {
+    return Elu::derivative<M>(z, alpha);
+  }
+  template <class M, class V>
+  static FNNFAST_INLINE V parameter_derivative(V z, V) {
+    return M::select(z > M::constant(0.0), M::constant(0.0), M::expm1(z));
+  }
+};
+
+// f(z) = lambda elu(z, alpha) with the constants of Klambauer et al. 2017
+struct Selu : Elementwise {
+  static constexpr const char* kName = "selu";
+  static constexpr Saves kSaves = Saves::kOutput;
+  static constexpr double kLambda = 1.0507009873554804934193349852946;
+  static constexpr double kLambdaAlpha = kLambda * 1.6732632423543772848170429916717;
+  template <class M, class V>
+  static FNNFAST_INLINE V forward(V z, V) {
+    return M::select(z > M::constant(0.0), M::constant(kLambda) * z, M::constant(kLambdaAlpha) * M::expm1(z));
+  }
+  template <class M, class V>
+  static FNNFAST_INLINE V derivative(V z, V) {
+    return gate<M>(z, M::constant(kLambda), M::constant(kLambdaAlpha) * M::exp(z));
+  }
+  template <class M, class V>
+  static FNNFAST_INLINE V derivative_from_output(V y, V) {
+    return gate<M>(y, M::constant(kLambda), y + M::constant(kLambdaAlpha));
+  }
+};
+
+// f(z) = z Phi(z), Phi the normal distribution function (Hendrycks & Gimpel 2016);  f' = Phi + z phi
+struct Gelu : Elementwise {
+  static constexpr const char* kName = "gelu";
+  template <class M, class V>
+  static FNNFAST_INLINE V forward(V z, V) {
+    return times_vanishing<M>(z, M::normal_cdf(z));
+  }
+  template <class M, class V>
+  static FNNFAST_INLINE V derivative(V z, V) {
+    const V c = clamp<M>(z);
+    return M::fma(c, M::normal_pdf(c), M::normal_cdf(c));
+  }
+};
+
+// f(z) = z/2 (1 + tanh u) = z s(2u), u = sqrt(2/pi) (z + 0.044715 z^3), s the sigmoid
+struct GeluTanh : Elementwise {
+  static constexpr const char* kName = "gelu_tanh";
+  static constexpr double kScale = 1.5957691216057307117597842397375;  // 2 sqrt(2/pi)
+  static constexpr double kCubic = kScale * 0.044715;
+  template <class M, class V>
+  static FNNFAST_INLINE V forward(V z, V) {
+    const V twice_u = z * M::fma(M::constant(kCubic) * z, z, M::constant(kScale));
+    return times_vanishing<M>(z, M::sigmoid(twice_u));
+  }
+  template <class M, class V>
+  static FNNFAST_INLINE V derivative(V z, V) {
+    const V c = clamp<M>(z);
+    const V square = c * c;
+    const auto pair = SigmoidPair<M, V>::of(c * M::fma(M::constant(kCubic), square, M::constant(kScale)));
+    const V slope = M::fma(M::constant(3.0 * kCubic), square, M::constant(kScale));
+    return M::fma(pair.s, (c * slope) * pair.complement, pair.s);
+  }
+};
+
+// f(z) = log(1 + exp z) = -log s(-z);  f' = s(z) = 1 - exp(-f), s the sigmoid
+struct Softplus : Elementwise {
+  static constexpr const char* kName = "softplus";
+  static constexpr Saves kSaves = Saves::kOutput;
+  template <class M, class V>
+  static FNNFAST_INLINE V forward(V z, V) {
+    return M::softplus(z);
+  }
+  template <class M, class V>
+  static FNNFAST_INLINE V derivative(V z, V) {
+    return M::sigmoid(z);
+  }
+  template <class M, class V>
+  static FNNFAST_INLINE V derivative_from_output(V y, V) {
+    return -M::expm1(-y);
+  }
+};
+
+// f(z) = z s(beta z), s the sigmoid (Ramachandran et al. 2017);  f' = s + beta z s (1 - s)
+struct Swish : Elementwise {
+  static constexpr const char* kName = "swish";
+  static constexpr bool kParameter = true;
+  template <class M, class V>
+  static FNNFAST_INLINE V argument(V z, V beta) {
+    return M::select(beta == M::constant(0.0), beta, beta * z);  // beta = 0 is z / 2, at infinity too
+  }
+  template <class M, class V>
+  static FNNFAST_INLINE V forward(V z, V beta) {
+    return times_vanishing<M>(z, M::sigmoid(argument<M>(z, beta)));
+  }
+  template <class M, class V>
+  static FNNFAST_INLINE V derivative(V z, V beta) {
+    const V t = M::select(z == z, clamp<M>(argument<M>(z, beta)), z);
+    const auto pair = SigmoidPair<M, V>::of(t);
+    return M::fma(pair.s, t * pair.complement, pair.s);
+  }
+};
+
+// f(z)_i = exp(z_i - max z) / sum_j exp(z_j - max z), over a row: an epilogue of its own (epilogues.hpp)
+struct Softmax : Elementwise {
+  static constexpr const char* kName = "softmax";
+  static constexpr Saves kSaves = Saves::kOutput;
+  static constexpr bool kRowwise = true;
+};
+
+template <class... A>
+struct TypeList {
+  static constexpr int kSize = sizeof...(A);
+};
+
+using Activations = TypeList<Identity, Step, Sign, Sigmoid, Tanh, Relu, LeakyRelu, Prelu, Elu, EluLearned, Selu, Gelu, GeluTanh, Softplus, Swish,
+                             Softmax>;
+
+// What code that runs none of them needs to know: a row of the registry.
+struct ActivationInfo {
+  const char* name;
+  Saves saves;
+  bool parameter, learned, differentiable, rowwise;
+};
+
+template <class... A>
+struct ActivationRegistry;
+template <class... A>
+struct ActivationRegistry<TypeList<A...>> {
+  static constexpr ActivationInfo kRows[] = {
+      {A::kName, A::kSaves, A::kParameter, A::kLearned, A::kDifferentiable, A::kRowwise}...};
+};
+
+inline constexpr int kActivations = Activations::kSize;
+inline constexpr const ActivationInfo* kActivationInfo = ActivationRegistry<Activations>::kRows;
+
+}  // namespace fnnfast

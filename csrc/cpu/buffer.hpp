@@ -1,0 +1,49 @@
+// Memory: owned buffers, and scratch that a thread keeps.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <memory>
+#include <new>
+
+namespace fnnfast {
+
+// n elements, aligned to a cache line, zero at first.
+template <class T>
+class Buffer {
+ public:
+  Buffer() = default;
+  explicit Buffer(std::ptrdiff_t n) : size_(n) {
+    if (n <= 0) return;
+    data_.reset(static_cast<T*>(::operator new(static_cast<std::size_t>(n) * sizeof(T), kAlignment)));
+    std::fill_n(data_.get(), n, T(0));
+  }
+  T* data() const { return data_.get(); }
+  std::ptrdiff_t size() const { return size_; }
+  T& operator[](std::ptrdiff_t i) const { return data_.get()[i]; }
+
+ private:
+  static constexpr std::align_val_t kAlignment{64};
+  struct Delete {
+    void operator()(T* p) const { ::operator delete(p, kAlignment); }
+  };
+  std::unique_ptr<T, Delete> data_;
+  std::ptrdiff_t size_ = 0;
+};
+
+// What a thread's scratch is used for at one time; each use has its own buffer.
+enum class Scratch { kKernel, kPing, kPong, kTile, kRows, kCount };
+
+// At least n elements that this thread keeps from call to call: nothing is allocated once the sizes have been seen. The contents are unspecified.
+template <class T>
+T* thread_scratch(Scratch use, std::ptrdiff_t n) {
+  thread_local Buffer<T> buffers[static_cast<int>(Scratch::kCount)];
+  Buffer<T>& buffer = buffers[static_cast<int>(use)];
+  if (buffer.size() < n) {
+    buffer = Buffer<T>();
+    buffer = Buffer<T>(n + n / 4);
+  }
+  return buffer.data();
+}
+
+}  // namespace fnnfast

@@ -1,0 +1,208 @@
+// Tables of math.hpp, for float and double.
+//
+// Derived and measured by tools/coefficients.py (minimax by Remez' exchange, then rounded). The error beside a table is that of the rounded
+// table as it reaches the result, relative to the result; half an ulp is 2^-25 to 2^-24 for float and 2^-54 to 2^-53 for double.
+#pragma once
+
+#include "vec.hpp"
+
+namespace fnnfast::FNNFAST_ISA {
+
+template <class T>
+struct Coefficients;
+
+template <>
+struct Coefficients<float> {
+  static constexpr float kLog2e = 1.442695f;
+  static constexpr float kLn2High = 0.6931472f;
+  static constexpr float kLn2Low = -1.9046542e-09f;
+  static constexpr float kInverseSqrt2PiHigh = 0.3989423f;
+  static constexpr float kInverseSqrt2PiLow = -1.133517e-08f;
+  // degree 4, error 2^-27.8
+  static constexpr float kExp[] = {
+      0.49999994f,
+      0.1666652f,
+      0.041668396f,
+      0.008368782f,
+      0.0013814212f,
+  };
+  // degree 5, error 2^-28.7
+  static constexpr float kExpm1[] = {
+      0.5f,
+      0.16666666f,
+      0.04166636f,
+      0.00833339f,
+      0.0013940722f,
+      0.00019845547f,
+  };
+  // degree 2, error 2^-30.1
+  static constexpr float kLog[] = {
+      0.66666776f,
+      0.3997753f,
+      0.29872283f,
+  };
+  // degree 4, error 2^-30.8
+  static constexpr float kLog1p[] = {
+      0.66666675f,
+      0.3999889f,
+      0.28616595f,
+      0.21430771f,
+      0.24289447f,
+  };
+  static constexpr float kTanhEdge = 0.8125f;
+  // degrees 1 and 2, error 2^-27.0
+  static constexpr float kTanhNumerator[] = {
+      -0.33333334f,
+      -0.014729741f,
+  };
+  static constexpr float kTanhDenominator[] = {
+      1.0f,
+      0.44418916f,
+      0.015771186f,
+  };
+  static constexpr float kNormalEdge = 0.671875f;
+  // degree 4, error 2^-24.9
+  static constexpr float kNormalNear[] = {
+      0.3989423f,
+      -0.06649029f,
+      0.009972491f,
+      -0.0011821202f,
+      0.000104063285f,
+  };
+  static constexpr float kNormalShift = 4.0f;
+  static constexpr float kNormalCentre = 0.12207031f;
+  static constexpr float kNormalGrowth = 7.8f;
+  // degree 9, error 2^-27.2
+  static constexpr float kNormalFar[] = {
+      0.74124783f,
+      4.720431f,
+      23.95012f,
+      92.62197f,
+      243.65233f,
+      262.3684f,
+      -842.3587f,
+      -3423.0598f,
+      1557.4496f,
+      25295.89f,
+  };
+};
+
+template <>
+struct Coefficients<double> {
+  static constexpr double kLog2e = 1.4426950408889634;
+  static constexpr double kLn2High = 0.6931471805599453;
+  static constexpr double kLn2Low = 2.3190468138462996e-17;
+  static constexpr double kInverseSqrt2PiHigh = 0.3989422804014327;
+  static constexpr double kInverseSqrt2PiLow = -2.49232720227773e-17;
+  // degree 10, error 2^-60.2
+  static constexpr double kExp[] = {
+      0.5,
+      0.16666666666666682,
+      0.04166666666666609,
+      0.008333333333316912,
+      0.0013888888889117973,
+      0.0001984126989669256,
+      2.4801586923281947e-05,
+      2.7557234547160646e-06,
+      2.755758390044292e-07,
+      2.5112148562654676e-08,
+      2.082619651776511e-09,
+  };
+  // degree 10, error 2^-59.8
+  static constexpr double kExpm1[] = {
+      0.5,
+      0.16666666666666677,
+      0.041666666666666505,
+      0.008333333333321605,
+      0.001388888888896341,
+      0.00019841269886217974,
+      2.4801587170768165e-05,
+      2.7557244092822696e-06,
+      2.7557403925844506e-07,
+      2.5109085746495782e-08,
+      2.0875001924815533e-09,
+  };
+  // degree 7, error 2^-61.5
+  static constexpr double kLog[] = {
+      0.6666666666666666,
+      0.4000000000000627,
+      0.2857142856907896,
+      0.22222222647916792,
+      0.18181775570530886,
+      0.15387095115998045,
+      0.132500157422591,
+      0.13252293734024173,
+  };
+  // degree 10, error 2^-58.6
+  static constexpr double kLog1p[] = {
+      0.6666666666666667,
+      0.3999999999999406,
+      0.2857142857249708,
+      0.2222222212644186,
+      0.18181823161069344,
+      0.15384453047160757,
+      0.13336786835626743,
+      0.1171615762749605,
+      0.10971168795671518,
+      0.06999575737894222,
+      0.16458873403543486,
+  };
+  static constexpr double kTanhEdge = 0.8125;
+  // degrees 3 and 3, error 2^-56.9
+  static constexpr double kTanhNumerator[] = {
+      -0.3333333333333333,
+      -0.021413592001766974,
+      -0.00024347480428873845,
+      -1.7334754490905992e-08,
+  };
+  static constexpr double kTanhDenominator[] = {
+      1.0,
+      0.46424077600530056,
+      0.024521972910229315,
+      0.0002545144711692332,
+  };
+  static constexpr double kNormalEdge = 0.671875;
+  // degree 9, error 2^-53.8
+  static constexpr double kNormalNear[] = {
+      0.3989422804014327,
+      -0.06649038006690544,
+      0.009973557010035508,
+      -0.0011873282154739634,
+      0.00011543468754035502,
+      -9.44465572394307e-06,
+      6.659669669440583e-07,
+      -4.121993381351966e-08,
+      2.2617726339394225e-09,
+      -1.0139833624837314e-10,
+  };
+  static constexpr double kNormalShift = 6.0;
+  static constexpr double kNormalCentre = 0.083984375;
+  static constexpr double kNormalGrowth = 17.5;
+  // degree 21, error 2^-55.4
+  static constexpr double kNormalFar[] = {
+      0.7828633304096063,
+      8.519705646155291,
+      83.34268192250406,
+      729.8582812323873,
+      5681.82281904593,
+      38878.48200106769,
+      229573.35270456853,
+      1132889.4237272302,
+      4377116.930761247,
+      11008688.729574092,
+      1054042.7038321807,
+      -139265904.52004805,
+      -577968688.0880014,
+      -34203094.194491394,
+      8992335667.52594,
+      26821323705.552734,
+      -86952779439.87651,
+      -677176044181.3368,
+      362444690607.59625,
+      12917068062707.52,
+      5027724305324.07,
+      -174254011598756.7,
+  };
+};
+
+}  // namespace fnnfast::FNNFAST_ISA

@@ -1,0 +1,231 @@
+#include "dense.hpp"
+
+#include <algorithm>
+
+#include "buffer.hpp"
+#include "threads.hpp"
+
+namespace fnnfast {
+
+namespace {
+
+// Rows of one task of an elementwise pass: about 16K elements.
+constexpr ptrdiff_t kElements = 16384;
+
+// Rows whose contributions to a parameter's gradient are added up together, as in the trainer.
+constexpr ptrdiff_t kAlphaRows = 32;
+
+template <class F>
+void for_row_blocks(ptrdiff_t rows, ptrdiff_t columns, F&& f) {
+  const ptrdiff_t each = std::max(ptrdiff_t{1}, kElements / std::max(columns, ptrdiff_t{1}));
+  parallel_for((rows + each - 1) / each, [&](ptrdiff_t block) { f(block * each, std::min(each, rows - block * each)); });
+}
+
+template <class T>
+ElementwiseTask<T> elementwise(const ActivationUse& use, ptrdiff_t rows, ptrdiff_t columns, const T* in, T* out) {
+  ElementwiseTask<T> t{};
+  t.rows = rows;
+  t.columns = columns;
+  t.in = in;
+  t.in_row = columns;
+  t.out = out;
+  t.out_row = columns;
+  t.parameter = static_cast<const T*>(use.parameter);
+  t.parameter_step = use.by_unit ? 1 : 0;
+  return t;
+}
+
+// Few rows do not repay the packing: reading the weights in place costs about as much as copying them.
+constexpr ptrdiff_t kPackRows = 48;
+
+}  // namespace
+
+template <class T>
+void apply_activation(const ActivationUse& use, bool derivative, ptrdiff_t rows, ptrdiff_t columns, const T* z, T* out) {
+  const ActivationKernels<T>& k = kernels<T>().activation[use.activation];
+  const ElementwiseFunction<T> f = derivative ? k.derivative : k.forward;
+  for_row_blocks(rows, columns, [&](ptrdiff_t first, ptrdiff_t count) { f(elementwise(use, count, columns, z + first * columns, out + first * columns)); });
+}
+
+template <class T>
+void dense_forward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, const T* x, const T* weight, const T* bias, const ActivationUse& use, T* y,
+                   T* saved) {
+  if (batch == 0) return;
+  const Kernels<T>& k = kernels<T>();
+  const PanelLayout layout{inputs, units, 1, k.lanes, k.panel_vectors};
+  LayerTask<T> t{};
+  T* const panels = thread_scratch<T>(Scratch::kRows, layout.size());
+  if (batch >= kPackRows || units < k.panel_width()) {
+    pack(layout, WeightView<const T>::contiguous(weight, bias, layout), panels);
+  } else {
+    t.unpacked = weight;
+    t.unpacked_bias = bias;
+    if (units % k.panel_width() != 0) {  // the last, narrower block; packed on its own it is a layer of as many units
+      const ptrdiff_t first = units / k.panel_width() * k.panel_width();
+      const PanelLayout rest{inputs, units - first, 1, k.lanes, k.panel_vectors};
+      pack(rest, WeightView<const T>{weight + first, 0, units, 1, bias ? bias + first : nullptr, 0, 1}, panels + (inputs + 1) * first);
+    }
+  }
+  const ActivationInfo& info = kActivationInfo[use.activation];
+  T* const z = saved && info.saves == Saves::kInput ? saved : y;
+  t.rows = batch;
+  t.x = x;
+  t.x_row = inputs;
+  t.inputs = inputs;
+  t.units = units;
+  t.pieces = 1;
+  t.panels = panels;
+  t.z = z;
+  t.z_row = units;
+  t.y = y;
+  t.y_row = units;
+  if (use.activation != kIdentity && !info.rowwise) t.activation = k.activation[use.activation].forward;
+  t.parameter = static_cast<const T*>(use.parameter);
+  t.parameter_step = use.by_unit ? 1 : 0;
+  layer_forward(k, t);
+  if (info.rowwise) apply_activation(use, false, batch, units, z, y);
+}
+
+template <class T>
+void maxout_forward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, ptrdiff_t pieces, const T* x, const T* weight, const T* bias, T* y,
+                    std::uint8_t* argmax) {
+  if (batch == 0) return;
+  if (pieces == 1) {
+    if (argmax) std::fill_n(argmax, batch * units, std::uint8_t{0});
+    return dense_forward(batch, inputs, units, x, weight, bias, {}, y, static_cast<T*>(nullptr));
+  }
+  const Kernels<T>& k = kernels<T>();
+  const PanelLayout layout{inputs, units, pieces, k.lanes, k.panel_vectors};
+  T* const panels = thread_scratch<T>(Scratch::kRows, layout.size());
+  pack(layout, WeightView<const T>::contiguous(weight, bias, layout), panels);
+  LayerTask<T> t{};
+  t.rows = batch;
+  t.x = x;
+  t.x_row = inputs;
+  t.inputs = inputs;
+  t.units = units;
+  t.pieces = pieces;
+  t.panels = panels;
+  t.z = t.y = y;
+  t.z_row = t.y_row = units;
+  t.argmax = argmax;
+  t.argmax_row = units;
+  layer_forward(k, t);
+}
+
+namespace {
+
+// dx, dweight and dbias from the gradients of the pre-activations.
+template <class T>
+void gradients(const PanelLayout& layout, ptrdiff_t batch, const T* x, const T* weight, const T* dz, ptrdiff_t dz_row, const std::uint8_t* argmax, T* dx,
+               T* dweight, T* dbias) {
+  const Kernels<T>& k = kernels<T>();
+  Buffer<T> panels(layout.size());
+  Buffer<T> transposed(TransposedLayout(layout).size());
+  pack(layout, WeightView<const T>::contiguous(weight, nullptr, layout), panels.data());
+  for (ptrdiff_t block = 0; block < layout.blocks(); ++block)
+    for (ptrdiff_t group = 0; group < layout.groups(); ++group)
+      transpose(layout, layout.panel(block, group), panels.data(), 0, layout.inputs, transposed.data());
+
+  const MaxoutOrder sorted{batch, layout.units, layout.pieces};
+  Buffer<std::uint8_t> order(argmax ? sorted.size() : 0);
+  const ptrdiff_t x_row = argmax ? leading_dimension(layout.inputs) : layout.inputs;
+  Buffer<T> copied(argmax ? batch * x_row : 0);
+  constexpr ptrdiff_t kRows = kMaxoutChunk;
+  parallel_for((batch + kRows - 1) / kRows, [&](ptrdiff_t block) {
+    const ptrdiff_t first = block * kRows;
+    const ptrdiff_t rows = std::min(kRows, batch - first);
+    if (argmax) {
+      sorted.sort(block, argmax, layout.units, order.data());
+      for (ptrdiff_t r = first; r < first + rows; ++r) std::copy_n(x + r * layout.inputs, layout.inputs, copied.data() + r * x_row);
+    }
+    data_gradient(k, layout, transposed.data(), rows, dz + first * dz_row, dz_row,
+                  argmax ? argmax + first * layout.units : nullptr, layout.units, dx + first * layout.inputs, layout.inputs);
+  });
+
+  Buffer<T>& gradient = panels;  // the packed weights have served
+  const GradientParts parts(layout);
+  const GradientSource<T> from{batch, argmax ? copied.data() : x, x_row, dz, dz_row, argmax ? &sorted : nullptr, order.data()};
+  const GradientSink<T> to{gradient.data(), [](void* context, const Panel& panel, ptrdiff_t first, ptrdiff_t count, const T* values) {
+                             std::copy_n(values, count * panel.width, static_cast<T*>(context) + panel.offset + (first + 1) * panel.width);
+                           }};
+  parallel_for(parts.count(), [&](ptrdiff_t part) { weight_gradient(k, parts, part, from, to); });
+  unpack(layout, gradient.data(), WeightView<T>::contiguous(dweight, dbias, layout));
+}
+
+template <class T>
+void no_rows(const PanelLayout& layout, T* dweight, T* dbias) {
+  std::fill_n(dweight, layout.pieces * layout.inputs * layout.units, T(0));
+  std::fill_n(dbias, layout.pieces * layout.units, T(0));
+}
+
+}  // namespace
+
+template <class T>
+void dense_backward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, const T* dy, const T* x, const T* weight, const T* saved,
+                    const ActivationUse& use, T* dx, T* dweight, T* dbias, T* dparameter) {
+  const Kernels<T>& k = kernels<T>();
+  const PanelLayout layout{inputs, units, 1, k.lanes, k.panel_vectors};
+  if (dparameter) std::fill_n(dparameter, units, T(0));
+  if (batch == 0) return no_rows(layout, dweight, dbias);
+  const ptrdiff_t row = leading_dimension(layout.padded_units());
+  const ptrdiff_t blocks = (batch + kAlphaRows - 1) / kAlphaRows;
+  Buffer<T> dz(batch * row);
+  Buffer<T> dalpha(dparameter ? blocks * units : 0);
+  parallel_for(blocks, [&](ptrdiff_t block) {
+    const ptrdiff_t first = block * kAlphaRows;
+    ElementwiseTask<T> t = elementwise(use, std::min(kAlphaRows, batch - first), units, saved + first * units, dz.data() + first * row);
+    t.dy = dy + first * units;
+    t.dy_row = units;
+    t.out_row = row;
+    t.dparameter = dparameter ? dalpha.data() + block * units : nullptr;
+    k.activation[use.activation].backward(t);
+  });
+  if (dparameter)
+    for (ptrdiff_t block = 0; block < blocks; ++block)
+      for (ptrdiff_t u = 0; u < units; ++u) dparameter[u] += dalpha[block * units + u];
+  gradients(layout, batch, x, weight, dz.data(), row, static_cast<const std::uint8_t*>(nullptr), dx, dweight, dbias);
+}
+
+template <class T>
+void maxout_backward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, ptrdiff_t pieces, const T* dy, const T* x, const T* weight,
+                     const std::uint8_t* argmax, T* dx, T* dweight, T* dbias) {
+  const Kernels<T>& k = kernels<T>();
+  const PanelLayout layout{inputs, units, pieces, k.lanes, k.panel_vectors};
+  if (batch == 0) return no_rows(layout, dweight, dbias);
+  if (pieces == 1) return dense_backward(batch, inputs, units, dy, x, weight, dy, {}, dx, dweight, dbias, static_cast<T*>(nullptr));
+  gradients(layout, batch, x, weight, dy, units, argmax, dx, dweight, dbias);
+}
+
+template <class T>
+double loss_value(LossKind loss, ptrdiff_t batch, ptrdiff_t columns, const T* outputs, const T* targets, const std::int64_t* labels) {
+  Buffer<double> row_loss(batch);
+  for_row_blocks(batch, columns, [&](ptrdiff_t first, ptrdiff_t count) {
+    LossTask<T> t{};
+    t.rows = count;
+    t.columns = columns;
+    t.z = outputs + first * columns;
+    t.z_row = t.targets_row = columns;
+    if (targets) t.targets = targets + first * columns;
+    if (labels) t.labels = labels + first;
+    t.row_loss = row_loss.data() + first;
+    kernels<T>().loss[static_cast<int>(loss)](t);
+  });
+  double sum = 0.0;
+  for (ptrdiff_t r = 0; r < batch; ++r) sum += row_loss[r];
+  return sum / static_cast<double>(loss == LossKind::kCategoricalCrossEntropy ? batch : batch * columns);
+}
+
+#define FNNFAST_INSTANTIATE(T)                                                                                                                 \
+  template void apply_activation<T>(const ActivationUse&, bool, ptrdiff_t, ptrdiff_t, const T*, T*);                                           \
+  template void dense_forward<T>(ptrdiff_t, ptrdiff_t, ptrdiff_t, const T*, const T*, const T*, const ActivationUse&, T*, T*);                 \
+  template void dense_backward<T>(ptrdiff_t, ptrdiff_t, ptrdiff_t, const T*, const T*, const T*, const T*, const ActivationUse&, T*, T*, T*,   \
+                                  T*);                                                                                                         \
+  template void maxout_forward<T>(ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, const T*, const T*, const T*, T*, std::uint8_t*);                \
+  template void maxout_backward<T>(ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, const T*, const T*, const T*, const std::uint8_t*, T*, T*, T*); \
+  template double loss_value<T>(LossKind, ptrdiff_t, ptrdiff_t, const T*, const T*, const std::int64_t*);
+FNNFAST_INSTANTIATE(float)
+FNNFAST_INSTANTIATE(double)
+#undef FNNFAST_INSTANTIATE
+
+}  // namespace fnnfast

@@ -1,0 +1,47 @@
+#include "kernels.hpp"
+
+namespace fnnfast {
+
+// Defined by kernels_isa.cpp, once for each instruction set.
+#define FNNFAST_DECLARE(isa)            \
+  namespace isa {                       \
+  extern const Kernels<float> kFloat;   \
+  extern const Kernels<double> kDouble; \
+  }
+FNNFAST_DECLARE(scalar)
+FNNFAST_DECLARE(avx2)
+FNNFAST_DECLARE(avx512)
+FNNFAST_DECLARE(neon)
+#undef FNNFAST_DECLARE
+
+namespace {
+
+const Kernels<float>& pick(const Kernels<float>& f, const Kernels<double>&, float) { return f; }
+const Kernels<double>& pick(const Kernels<float>&, const Kernels<double>& d, double) { return d; }
+
+}  // namespace
+
+template <class T>
+const Kernels<T>& kernels() {
+  switch (selected_isa()) {
+#ifdef FNNFAST_HAVE_AVX512
+    case Isa::kAvx512:
+      return pick(avx512::kFloat, avx512::kDouble, T());
+#endif
+#ifdef FNNFAST_HAVE_AVX2
+    case Isa::kAvx2:
+      return pick(avx2::kFloat, avx2::kDouble, T());
+#endif
+#ifdef FNNFAST_HAVE_NEON
+    case Isa::kNeon:
+      return pick(neon::kFloat, neon::kDouble, T());
+#endif
+    default:
+      return pick(scalar::kFloat, scalar::kDouble, T());
+  }
+}
+
+template const Kernels<float>& kernels<float>();
+template const Kernels<double>& kernels<double>();
+
+}  // namespace fnnfast

@@ -1,0 +1,174 @@
+// What the instruction-set files offer to the rest: plain pointers, plain structs, one table of functions for each type.
+//
+// Conventions: strides are in elements; "panels" are weights packed by pack.hpp; nothing here allocates, checks or starts threads. All kernels give
+// the same bits on every instruction set: an output is one ascending chain of fused multiply-adds that starts at the bias, and sums over a row use
+// one fixed tree of 16 lanes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "../core/activations.hpp"
+#include "../core/losses.hpp"
+#include "../core/optimizers.hpp"
+#include "isa.hpp"
+
+namespace fnnfast {
+
+using std::ptrdiff_t;
+
+// A block of rows through one fused elementwise function: y = f(z) or dz = dy f'.
+template <class T>
+struct ElementwiseTask {
+  ptrdiff_t rows, columns;
+  const T* in;  // z; backward: what the activation saved
+  ptrdiff_t in_row;
+  const T* dy;  // backward only
+  ptrdiff_t dy_row;
+  T* out;
+  ptrdiff_t out_row;
+  const T* parameter;  // null, one value (step 0) or one a column (step 1)
+  ptrdiff_t parameter_step;
+  T* dparameter;  // backward, may be null: one a column, added to
+};
+
+template <class T>
+using ElementwiseFunction = void (*)(const ElementwiseTask<T>&);
+
+template <class T>
+struct ActivationKernels {
+  ElementwiseFunction<T> forward;     // null: nothing to do (identity)
+  ElementwiseFunction<T> derivative;  // null: not differentiable, or rowwise
+  ElementwiseFunction<T> backward;    // null: not differentiable
+};
+
+// One fused layer on a block of rows and a range of blocks of units: y = f(x W + b), from panels.
+template <class T>
+struct LayerTask {
+  ptrdiff_t rows;
+  const T* x;
+  ptrdiff_t x_row;
+  ptrdiff_t inputs, units, pieces;
+  const T* panels;
+  const T* unpacked;       // (inputs, units), or null: read instead of the panels by blocks of full width. Pays where there are few rows.
+  const T* unpacked_bias;  // may be null
+  ptrdiff_t first_block, last_block;  // of units: PanelLayout::blocks()
+  T* z;                               // the pre-activation, where backward needs it; else equal to y
+  ptrdiff_t z_row;
+  T* y;
+  ptrdiff_t y_row;
+  ElementwiseFunction<T> activation;  // null: identity, or rowwise (the caller applies it when the row is whole)
+  const T* parameter;
+  ptrdiff_t parameter_step;
+  std::uint8_t* argmax;  // maxout, may be null
+  ptrdiff_t argmax_row;
+  T* scratch;  // layer_scratch() elements
+};
+
+// C(m x columns) = A(m x k) B(k x columns), one panel wide: the bare product of the backward pass.
+template <class T>
+struct ProductTask {
+  ptrdiff_t m, k, columns;  // columns <= panel_width
+  const T* a;
+  ptrdiff_t a_row, a_step;
+  const T* b;  // k rows, readable to a whole number of vectors
+  ptrdiff_t b_step;
+  T* c;
+  ptrdiff_t c_row;
+  T* scratch;  // product_scratch() elements
+};
+
+// Maxout, backward to the input: dx(rows x columns) = sum over units of dy[row, unit] * W[argmax[row, unit], unit, :], for one panel of columns.
+template <class T>
+struct MaxoutDataTask {
+  ptrdiff_t rows, units, pieces, columns;
+  const T* dy;
+  ptrdiff_t dy_row;
+  const std::uint8_t* argmax;
+  ptrdiff_t argmax_row;
+  const T* panel;  // transposed weights, row unit * pieces + piece
+  ptrdiff_t panel_step;
+  T* dx;
+  ptrdiff_t dx_row;
+  T* scratch;  // rows times the panel's width
+};
+
+// Maxout, backward to the weights of one unit: dw[piece, columns] += the sum over the rows of one chunk whose argmax is that piece.
+template <class T>
+struct MaxoutWeightTask {
+  ptrdiff_t pieces, columns;
+  const std::uint8_t* order;  // the chunk's rows, by piece
+  const std::uint8_t* ends;   // for each piece, where its rows end in order
+  const T* dy;                // dy[row * dy_row]
+  ptrdiff_t dy_row;
+  const T* x;  // readable to whole vectors
+  ptrdiff_t x_row;
+  T* dw;
+  ptrdiff_t dw_row;
+};
+
+// A loss and its derivative on a block of rows. row_loss receives the sum over a row's outputs.
+template <class T>
+struct LossTask {
+  ptrdiff_t rows, columns;
+  const T* z;  // logits, for the squared error outputs
+  ptrdiff_t z_row;
+  const T* targets;
+  ptrdiff_t targets_row;
+  const std::int64_t* labels;  // categorical
+  T scale;                     // of the derivative
+  T* dz;                       // may be null
+  ptrdiff_t dz_row;
+  double* row_loss;
+};
+
+// n weights (a multiple of the vector), their gradients and the optimizer's state.
+template <class T>
+struct UpdateTask {
+  ptrdiff_t n;
+  T* weight;
+  const T* gradient;
+  T* state1;
+  T* state2;
+  const UpdateStep<T>* step;
+};
+
+// Inverted dropout on a block of rows: out = in * mask / (1 - rate). The mask of element (row, column) depends on key, step, layer, row and column alone.
+template <class T>
+struct DropoutTask {
+  ptrdiff_t rows, columns, first_row;
+  const T* in;
+  ptrdiff_t in_row;
+  T* out;
+  ptrdiff_t out_row;
+  double rate;
+  std::uint64_t key, step;
+  std::uint32_t layer;
+};
+
+template <class T>
+struct Kernels {
+  int lanes;          // of a vector
+  int panel_vectors;  // vectors side by side in a register tile
+  ptrdiff_t (*layer_scratch)(ptrdiff_t rows, ptrdiff_t inputs);
+  ptrdiff_t (*product_scratch)(ptrdiff_t m, ptrdiff_t k);
+  void (*layer)(const LayerTask<T>&);
+  void (*product)(const ProductTask<T>&);
+  void (*column_sums)(ptrdiff_t rows, ptrdiff_t columns, const T* in, ptrdiff_t in_row, T* out);
+  void (*maxout_data)(const MaxoutDataTask<T>&);
+  void (*maxout_weight)(const MaxoutWeightTask<T>&);
+  void (*loss[3])(const LossTask<T>&);      // by LossKind
+  void (*update[2])(const UpdateTask<T>&);  // by OptimizerKind
+  void (*dropout)(const DropoutTask<T>&);
+  T (*fma_peak)(ptrdiff_t iterations);       // 2 * 16 * lanes * iterations operations
+  T (*read)(const T* buffer, ptrdiff_t n);   // reads n elements, a multiple of 8 vectors
+  ActivationKernels<T> activation[kActivations];
+
+  FNNFAST_INLINE ptrdiff_t panel_width() const { return ptrdiff_t{lanes} * panel_vectors; }
+};
+
+// The table of the selected instruction set.
+template <class T>
+const Kernels<T>& kernels();
+
+}  // namespace fnnfast

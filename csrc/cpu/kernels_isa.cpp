@@ -1,0 +1,50 @@
+// The kernels, compiled once for each instruction set (FNNFAST_ISA, set by fnnfast_add_isa in CMakeLists.txt) and exported as two tables.
+//
+// No std:: templates and no shared inline functions may enter here: their one weak symbol could come from this file, with instructions that the CPU
+// at hand lacks. The build checks it (cmake/check_symbols.cmake).
+#include "gemm.hpp"
+#include "maxout_backward.hpp"
+#include "probe.hpp"
+#include "rows.hpp"
+
+namespace fnnfast::FNNFAST_ISA {
+
+template <class T, class Act>
+constexpr ActivationKernels<T> activation_kernels() {
+  if constexpr (Act::kRowwise) {
+    return {softmax_forward<T>, nullptr, softmax_backward<T>};
+  } else {
+    ActivationKernels<T> k{activation_forward<T, Act>, nullptr, nullptr};
+    if constexpr (Act::kDifferentiable) {
+      k.derivative = activation_derivative<T, Act>;
+      k.backward = activation_backward<T, Act>;
+    }
+    return k;
+  }
+}
+
+template <class T, class... Act>
+constexpr Kernels<T> make_kernels(TypeList<Act...>) {
+  return {Vec<T>::kLanes,
+          kPanelVectors,
+          layer_scratch<T>,
+          product_scratch<T>,
+          layer<T>,
+          product<T>,
+          column_sums<T>,
+          maxout_data<T>,
+          maxout_weight<T>,
+          {categorical_cross_entropy<T>, elementwise_loss<T, BinaryCrossEntropy>, elementwise_loss<T, SquaredError>},
+          {update<T, Sgd>, update<T, Adam>},
+          dropout<T>,
+          fma_peak<T>,
+          read_buffer<T>,
+          {activation_kernels<T, Act>()...}};
+}
+
+extern const Kernels<float> kFloat;
+extern const Kernels<double> kDouble;
+const Kernels<float> kFloat = make_kernels<float>(Activations{});
+const Kernels<double> kDouble = make_kernels<double>(Activations{});
+
+}  // namespace fnnfast::FNNFAST_ISA

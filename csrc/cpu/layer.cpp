@@ -1,0 +1,199 @@
+#include "layer.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "buffer.hpp"
+#include "threads.hpp"
+
+namespace fnnfast {
+
+int find_activation(const char* name) {
+  for (int i = 0; i < kActivations; ++i)
+    if (std::strcmp(kActivationInfo[i].name, name) == 0) return i;
+  return -1;
+}
+
+template <class T>
+void layer_forward_serial(const Kernels<T>& k, LayerTask<T> task, ptrdiff_t first_block, ptrdiff_t last_block) {
+  task.first_block = first_block;
+  task.last_block = last_block;
+  task.scratch = thread_scratch<T>(Scratch::kKernel, k.layer_scratch(task.rows, task.inputs));
+  k.layer(task);
+}
+
+template <class T>
+void layer_forward(const Kernels<T>& k, const LayerTask<T>& task) {
+  const PanelLayout layout{task.inputs, task.units, task.pieces, k.lanes, k.panel_vectors};
+  const ptrdiff_t blocks = layout.blocks();
+  const double work = static_cast<double>(task.rows) * static_cast<double>(task.inputs * task.units * task.pieces);
+  const ptrdiff_t threads = work < kSerialWork ? 1 : num_threads();
+  // Rows are cut only as far as needed to give every thread a few tasks: each cut reads the weights once more.
+  constexpr ptrdiff_t kMostRows = 256, kLeastRows = 24, kTasksEach = 4;
+  ptrdiff_t rows_each = std::min(task.rows, threads == 1 ? ptrdiff_t{96} : kMostRows);
+  if (threads > 1 && blocks * ((task.rows + rows_each - 1) / rows_each) < kTasksEach * threads) {
+    const ptrdiff_t cuts = (kTasksEach * threads + blocks - 1) / blocks;
+    rows_each = std::clamp((task.rows / cuts + 11) / 12 * 12, std::min(kLeastRows, rows_each), rows_each);
+  }
+  const ptrdiff_t across = (task.rows + rows_each - 1) / rows_each;
+  const ptrdiff_t blocks_each = threads == 1 ? blocks : std::max(ptrdiff_t{1}, blocks * across / (kTasksEach * 4 * threads));
+  const ptrdiff_t columns = (blocks + blocks_each - 1) / blocks_each;
+  // Neighbouring tasks share their weights.
+  const auto run = [&](ptrdiff_t i) {
+    const ptrdiff_t row = i % across * rows_each;
+    const ptrdiff_t block = i / across * blocks_each;
+    LayerTask<T> part = task;
+    part.rows = std::min(rows_each, task.rows - row);
+    part.x += row * task.x_row;
+    part.z += row * task.z_row;
+    part.y += row * task.y_row;
+    if (part.argmax) part.argmax += row * task.argmax_row;
+    layer_forward_serial(k, part, block, std::min(block + blocks_each, blocks));
+  };
+  if (threads == 1)
+    for (ptrdiff_t i = 0; i < columns * across; ++i) run(i);
+  else
+    parallel_for(columns * across, run);
+}
+
+template <class T>
+void activate_rows(ElementwiseFunction<T> f, ptrdiff_t rows, ptrdiff_t columns, const T* z, ptrdiff_t z_row, T* y, ptrdiff_t y_row) {
+  ElementwiseTask<T> t{};
+  t.rows = rows;
+  t.columns = columns;
+  t.in = z;
+  t.in_row = z_row;
+  t.out = y;
+  t.out_row = y_row;
+  f(t);
+}
+
+template <class T>
+void data_gradient(const Kernels<T>& k, const PanelLayout& layout, const T* transposed, ptrdiff_t rows, const T* dz, ptrdiff_t dz_row,
+                   const std::uint8_t* argmax, ptrdiff_t argmax_row, T* dx, ptrdiff_t dx_row) {
+  const TransposedLayout from(layout);
+  T* const scratch = thread_scratch<T>(Scratch::kKernel, argmax ? rows * k.panel_width() : k.product_scratch(rows, from.rows));
+  for (ptrdiff_t panel = 0; panel < from.panels(); ++panel) {
+    const ptrdiff_t first = panel * from.panel_inputs();
+    const ptrdiff_t columns = std::min(from.panel_inputs(), layout.inputs - first);
+    const T* const weights = transposed + from.offset(panel);
+    if (argmax == nullptr)
+      k.product({rows, from.rows, columns, dz, dz_row, 1, weights, from.width(panel), dx + first, dx_row, scratch});
+    else
+      k.maxout_data({rows, layout.units, layout.pieces, columns, dz, dz_row, argmax, argmax_row, weights, from.width(panel), dx + first, dx_row, scratch});
+  }
+}
+
+void MaxoutOrder::sort(ptrdiff_t chunk, const std::uint8_t* argmax, ptrdiff_t argmax_row, std::uint8_t* order) const {
+  const ptrdiff_t first = chunk * kMaxoutChunk;
+  const ptrdiff_t count = std::min(kMaxoutChunk, rows - first);
+  for (ptrdiff_t unit = 0; unit < units; ++unit) {
+    std::uint8_t* const sorted = order + at(unit, chunk);
+    std::uint8_t* const ends = sorted + kMaxoutChunk;
+    std::uint8_t start[kMaxPiecesSaved] = {};
+    const std::uint8_t* const winner = argmax + first * argmax_row + unit;
+    for (ptrdiff_t r = 0; r < count; ++r) ++start[winner[r * argmax_row]];
+    int sum = 0;
+    for (ptrdiff_t p = 0; p < pieces; ++p) {
+      sum += start[p];
+      ends[p] = static_cast<std::uint8_t>(sum);
+      start[p] = static_cast<std::uint8_t>(sum - start[p]);
+    }
+    for (ptrdiff_t r = 0; r < count; ++r) sorted[start[winner[r * argmax_row]]++] = static_cast<std::uint8_t>(r);
+  }
+}
+
+namespace {
+
+template <class T>
+void dense_weight_gradient(const Kernels<T>& k, const Panel& panel, ptrdiff_t first, ptrdiff_t count, const GradientSource<T>& from,
+                           const GradientSink<T>& to) {
+  T* const tile = thread_scratch<T>(Scratch::kTile, count * panel.width);
+  const T* const dz = from.dz + panel.unit;
+  if (first == 0) {
+    k.column_sums(from.rows, panel.width, dz, from.dz_row, tile);
+    to.take(to.context, panel, -1, 1, tile);
+  }
+  T* const scratch = thread_scratch<T>(Scratch::kKernel, k.product_scratch(count, from.rows));
+  k.product({count, from.rows, panel.width, from.x + first, 1, from.x_row, dz, from.dz_row, tile, panel.width, scratch});
+  to.take(to.context, panel, first, count, tile);
+}
+
+template <class T>
+void maxout_bias_gradient(const PanelLayout& layout, ptrdiff_t block, const GradientSource<T>& from, const GradientSink<T>& to) {
+  const MaxoutOrder& sorted = *from.sorted;
+  for (ptrdiff_t group = 0; group < layout.groups(); ++group) {
+    const Panel panel = layout.panel(block, group);
+    T* const row = thread_scratch<T>(Scratch::kTile, panel.width);
+    std::fill_n(row, panel.width, T(0));
+    for (ptrdiff_t u = 0; u < panel.units; ++u)
+      for (ptrdiff_t chunk = 0; chunk < sorted.chunks(); ++chunk) {
+        const std::uint8_t* const order = from.order + sorted.at(panel.unit + u, chunk);
+        const std::uint8_t* const ends = order + kMaxoutChunk;
+        const T* const dz = from.dz + chunk * kMaxoutChunk * from.dz_row + panel.unit + u;
+        for (ptrdiff_t p = 0; p < panel.pieces; ++p) {
+          const ptrdiff_t piece = panel.piece + p;
+          for (ptrdiff_t i = piece > 0 ? ends[piece - 1] : 0; i < ends[piece]; ++i) row[p * panel.stride + u] += dz[order[i] * from.dz_row];
+        }
+      }
+    to.take(to.context, panel, -1, 1, row);
+  }
+}
+
+template <class T>
+void maxout_weight_gradient(const Kernels<T>& k, const PanelLayout& layout, ptrdiff_t block, ptrdiff_t first, ptrdiff_t count,
+                            const GradientSource<T>& from, const GradientSink<T>& to) {
+  if (first == 0) maxout_bias_gradient(layout, block, from, to);
+  const MaxoutOrder& sorted = *from.sorted;
+  const Panel all = layout.panel(block, 0);
+  const ptrdiff_t width = k.panel_width();
+  // [unit][piece][input]: inputs in the lanes, as x has them. Chunk by chunk over the rows, so that a chunk of x serves all units from L1.
+  T* const dw = thread_scratch<T>(Scratch::kRows, all.units * layout.pieces * width);
+  std::fill_n(dw, all.units * layout.pieces * width, T(0));
+  for (ptrdiff_t chunk = 0; chunk < sorted.chunks(); ++chunk) {
+    const ptrdiff_t row = chunk * kMaxoutChunk;
+    const T* const x = from.x + row * from.x_row + first;
+    for (ptrdiff_t u = 0; u < all.units; ++u) {
+      const std::uint8_t* const order = from.order + sorted.at(all.unit + u, chunk);
+      k.maxout_weight({layout.pieces, count, order, order + kMaxoutChunk, from.dz + row * from.dz_row + all.unit + u, from.dz_row, x, from.x_row,
+                       dw + u * layout.pieces * width, width});
+    }
+  }
+  for (ptrdiff_t group = 0; group < layout.groups(); ++group) {
+    const Panel panel = layout.panel(block, group);
+    T* const tile = thread_scratch<T>(Scratch::kTile, count * panel.width);
+    std::fill_n(tile, count * panel.width, T(0));
+    for (ptrdiff_t u = 0; u < panel.units; ++u)
+      for (ptrdiff_t p = 0; p < panel.pieces; ++p) {
+        const T* const in = dw + (u * layout.pieces + panel.piece + p) * width;
+        for (ptrdiff_t i = 0; i < count; ++i) tile[i * panel.width + p * panel.stride + u] = in[i];
+      }
+    to.take(to.context, panel, first, count, tile);
+  }
+}
+
+}  // namespace
+
+template <class T>
+void weight_gradient(const Kernels<T>& k, const GradientParts& parts, ptrdiff_t part, const GradientSource<T>& from, const GradientSink<T>& to) {
+  const ptrdiff_t block = part / parts.across();
+  const ptrdiff_t first = part % parts.across() * parts.inputs_each();
+  const ptrdiff_t count = std::min(parts.inputs_each(), parts.layout.inputs - first);
+  if (parts.layout.pieces > 1)
+    maxout_weight_gradient(k, parts.layout, block, first, count, from, to);
+  else
+    dense_weight_gradient(k, parts.layout.panel(block, 0), first, count, from, to);
+}
+
+#define FNNFAST_INSTANTIATE(T)                                                                                                             \
+  template void layer_forward<T>(const Kernels<T>&, const LayerTask<T>&);                                                                  \
+  template void layer_forward_serial<T>(const Kernels<T>&, LayerTask<T>, ptrdiff_t, ptrdiff_t);                                            \
+  template void activate_rows<T>(ElementwiseFunction<T>, ptrdiff_t, ptrdiff_t, const T*, ptrdiff_t, T*, ptrdiff_t);                        \
+  template void data_gradient<T>(const Kernels<T>&, const PanelLayout&, const T*, ptrdiff_t, const T*, ptrdiff_t, const std::uint8_t*,     \
+                                 ptrdiff_t, T*, ptrdiff_t);                                                                                \
+  template void weight_gradient<T>(const Kernels<T>&, const GradientParts&, ptrdiff_t, const GradientSource<T>&, const GradientSink<T>&);
+FNNFAST_INSTANTIATE(float)
+FNNFAST_INSTANTIATE(double)
+#undef FNNFAST_INSTANTIATE
+
+}  // namespace fnnfast

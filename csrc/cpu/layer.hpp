@@ -1,0 +1,89 @@
+// One dense or maxout layer over packed weights: forward, gradient of the input, gradient of the weights. The operations of dense.hpp, the networks and
+// the trainer are made of these three.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels.hpp"
+#include "pack.hpp"
+
+namespace fnnfast {
+
+inline constexpr int kIdentity = 0;  // the first of Activations
+
+// The number of an activation in the registry, -1 if there is none of that name.
+int find_activation(const char* name);
+
+// Rows of a chunk in which maxout's rows are sorted by their winning piece. 64 rows of a panel of x stay in half of a 32 KB L1.
+inline constexpr ptrdiff_t kMaxoutChunk = 64;
+inline constexpr ptrdiff_t kMaxPiecesSaved = 256;  // argmax is a byte
+
+// Fused multiply-adds under which starting a second thread costs more than it gains (about 5 us of work at 32 a cycle).
+inline constexpr double kSerialWork = 250000;
+
+// The leading dimension of a buffer of that many columns: whole cache lines, and not a multiple of a page, where rows would share a few cache sets.
+inline ptrdiff_t leading_dimension(ptrdiff_t columns) {
+  const ptrdiff_t padded = (columns + 15) / 16 * 16;
+  return padded % 256 == 0 ? padded + 16 : padded;
+}
+
+// y = f(x W + b), for rows x blocks of units, shared between threads. task.first_block, last_block and scratch are set here. A rowwise activation is
+// not applied.
+template <class T>
+void layer_forward(const Kernels<T>& k, const LayerTask<T>& task);
+
+// The same on the calling thread.
+template <class T>
+void layer_forward_serial(const Kernels<T>& k, LayerTask<T> task, ptrdiff_t first_block, ptrdiff_t last_block);
+
+template <class T>
+void activate_rows(ElementwiseFunction<T> f, ptrdiff_t rows, ptrdiff_t columns, const T* z, ptrdiff_t z_row, T* y, ptrdiff_t y_row);
+
+// dx = dz W^T for some rows, on the calling thread. transposed: the weights packed for it (pack.hpp). argmax is null for a dense layer.
+template <class T>
+void data_gradient(const Kernels<T>& k, const PanelLayout& layout, const T* transposed, ptrdiff_t rows, const T* dz, ptrdiff_t dz_row,
+                   const std::uint8_t* argmax, ptrdiff_t argmax_row, T* dx, ptrdiff_t dx_row);
+
+// Maxout: for each chunk of rows and unit, the chunk's rows in the order of their winning pieces.
+struct MaxoutOrder {
+  ptrdiff_t rows, units, pieces;
+  ptrdiff_t chunks() const { return (rows + kMaxoutChunk - 1) / kMaxoutChunk; }
+  ptrdiff_t entry() const { return kMaxoutChunk + pieces; }  // the rows, then where each piece ends
+  ptrdiff_t size() const { return units * chunks() * entry(); }
+  ptrdiff_t at(ptrdiff_t unit, ptrdiff_t chunk) const { return (chunk * units + unit) * entry(); }
+  // Sorts one chunk, all units. argmax is that of the batch's first row.
+  void sort(ptrdiff_t chunk, const std::uint8_t* argmax, ptrdiff_t argmax_row, std::uint8_t* order) const;
+};
+
+// What a layer's weight gradient is made from: all rows of the batch.
+template <class T>
+struct GradientSource {
+  ptrdiff_t rows;
+  const T* x;  // for maxout readable to whole vectors, with a leading_dimension()
+  ptrdiff_t x_row;
+  const T* dz;  // readable to whole vectors, zero there
+  ptrdiff_t dz_row;
+  const MaxoutOrder* sorted;  // null for a dense layer
+  const std::uint8_t* order;
+};
+
+// Receives a finished part of a gradient: inputs [first, first + count) of a panel (input -1 is the bias), count rows of panel.width.
+template <class T>
+struct GradientSink {
+  void* context;
+  void (*take)(void* context, const Panel& panel, ptrdiff_t first, ptrdiff_t count, const T* gradient);
+};
+
+// The parts into which a layer's weight gradient is cut: independent tasks.
+struct GradientParts {
+  PanelLayout layout;
+  explicit GradientParts(const PanelLayout& of) : layout(of) {}
+  ptrdiff_t inputs_each() const { return layout.pieces > 1 ? ptrdiff_t{layout.lanes} * layout.vectors : 96; }
+  ptrdiff_t across() const { return (layout.inputs + inputs_each() - 1) / inputs_each(); }
+  ptrdiff_t count() const { return layout.blocks() * across(); }
+};
+
+template <class T>
+void weight_gradient(const Kernels<T>& k, const GradientParts& parts, ptrdiff_t part, const GradientSource<T>& from, const GradientSink<T>& to);
+
+}  // namespace fnnfast

@@ -1,0 +1,221 @@
+// Elementary functions over Vec, for float and double: the Math policy of the activations in csrc/core.
+//
+// Every step is one correctly rounded operation in a fixed order (fma where it is written, never by contraction; true division), and there are no
+// branches, so all instruction sets give the same bits. NaN gives NaN, an infinity the limit; subnormal results are rounded once.
+#pragma once
+
+#include "coefficients.hpp"
+#include "vec.hpp"
+
+namespace fnnfast::FNNFAST_ISA {
+
+// Where a function has reached its limit, and the numbers that depend on the exponent's width.
+template <class T>
+struct Range;
+template <>
+struct Range<float> {
+  static constexpr float kExpHigh = 89.0f;    // exp overflows above 128 ln 2 = 88.72
+  static constexpr float kExpLow = -104.0f;   // exp rounds to zero below -150 ln 2 = -103.97
+  static constexpr float kExpm1Low = -20.0f;  // expm1 rounds to -1 below -25 ln 2 = -17.3
+  static constexpr float kNormalHigh = 14.5f;    // Phi(-z) rounds to zero above 14.17, the density above 14.36
+  static constexpr float kLargest = 127.0f;   // the largest exponent
+  static constexpr float kSplit = 64.0f;      // Math::scale
+  static constexpr float kUp = 0x1p+64f;
+  static constexpr float kDown = 0x1p-64f;
+};
+template <>
+struct Range<double> {
+  static constexpr double kExpHigh = 710.0;    // 1024 ln 2 = 709.78
+  static constexpr double kExpLow = -746.0;    // -1075 ln 2 = -745.13
+  static constexpr double kExpm1Low = -40.0;   // -54 ln 2 = -37.4
+  static constexpr double kNormalHigh = 39.0;     // Phi(-z) rounds to zero above 38.49, the density above 38.58
+  static constexpr double kLargest = 1023.0;
+  static constexpr double kSplit = 512.0;
+  static constexpr double kUp = 0x1p+512;
+  static constexpr double kDown = 0x1p-512;
+};
+
+// Vec's functions are found through their arguments, which a member of the same name would prevent: Math reaches them by these names.
+template <class V>
+FNNFAST_INLINE V vec_fma(V a, V b, V c) {
+  return fma(a, b, c);
+}
+template <class V>
+FNNFAST_INLINE V vec_abs(V a) {
+  return abs(a);
+}
+template <class V>
+FNNFAST_INLINE V vec_sqrt(V a) {
+  return sqrt(a);
+}
+template <class V>
+FNNFAST_INLINE V vec_copysign(V a, V sign) {
+  return copysign(a, sign);
+}
+template <class M, class V>
+FNNFAST_INLINE V vec_select(M m, V a, V b) {
+  return select(m, a, b);
+}
+
+template <class T>
+struct Math {
+  using Vector = Vec<T>;
+  using Scalar = T;
+  using Mask = typename Vector::Mask;
+
+  static FNNFAST_INLINE Vector constant(double c) { return Vector::broadcast(static_cast<T>(c)); }
+  static FNNFAST_INLINE Vector select(Mask m, Vector a, Vector b) { return vec_select(m, a, b); }
+  static FNNFAST_INLINE Vector fma(Vector a, Vector b, Vector c) { return vec_fma(a, b, c); }
+  static FNNFAST_INLINE Vector abs(Vector a) { return vec_abs(a); }
+  static FNNFAST_INLINE Vector sqrt(Vector a) { return vec_sqrt(a); }
+  static FNNFAST_INLINE Vector copysign(Vector a, Vector sign) { return vec_copysign(a, sign); }
+
+  static FNNFAST_INLINE Vector exp(Vector z) {
+    const Reduced x = reduce(at_most(at_least(z, Limits::kExpLow), Limits::kExpHigh));
+    return scale(exp_reduced(x.r), x.n);
+  }
+
+  // exp(z) - 1 = 2^n q + (2^n - 1) with q = exp(r) - 1. Where 2^n would overflow the result is made at half its size. The sign restores -0.
+  static FNNFAST_INLINE Vector expm1(Vector z) {
+    const Reduced x = reduce(at_most(at_least(z, Limits::kExpm1Low), Limits::kExpHigh));
+    const Mask top = x.n > constant(Limits::kLargest);
+    const Vector power = pow2(select(top, constant(Limits::kLargest), x.n));
+    const Vector y = fma(power, expm1_reduced(x.r), power - constant(1));
+    return copysign(select(top, y + y, y), z);
+  }
+
+  // log(1 + u) for u in [0, 1]. With s = u / (2 + u): log(1 + u) = 2 atanh(s) = 2 s + s R(s^2), and 2 s = u - s u. Of u - s (u - R) only the outer
+  // difference rounds at full weight.
+  static FNNFAST_INLINE Vector log1p_unit(Vector u) {
+    const Vector s = u / (u + constant(2));
+    const Vector v = s * s;
+    return fma(s, fma(v, polynomial(Table::kLog1p, v), -u), u);
+  }
+
+  // log(x) for x positive and normal, and the limits at 0 and inf. x = 2^n m with m in (sqrt(1/2), sqrt(2)]; f = m - 1 is exact; s = f / (2 + f):
+  // log(1 + f) = 2 s + s R(s^2) = f - (f^2/2 - s (f^2/2 + R)), the arrangement of FreeBSD's e_log.c.
+  static FNNFAST_INLINE Vector log(Vector x) {
+    const Vector whole = mantissa(x);
+    const Mask upper = whole > constant(1.4142135623730951);
+    const Vector f = select(upper, whole * constant(0.5), whole) - constant(1);
+    const Vector n = select(upper, exponent(x) + constant(1), exponent(x));
+    const Vector s = f / (f + constant(2));
+    const Vector v = s * s;
+    const Vector half_square = constant(0.5) * f * f;
+    const Vector small = fma(s, fma(v, polynomial(Table::kLog, v), half_square), n * constant(Table::kLn2Low));
+    const Vector y = fma(n, constant(Table::kLn2High), f - (half_square - small));
+    const Vector infinity = constant(__builtin_inf());
+    const Vector limit = select(x == constant(0), -infinity, x);
+    return select((x > constant(0)) & (x < infinity), y, limit);
+  }
+
+  // 1 - 2 e / (1 + e) with e = exp(-2 |z|); where that would cancel, |z| + |z|^3 P(z^2) / Q(z^2). One division serves both.
+  static FNNFAST_INLINE Vector tanh(Vector z) {
+    const Vector a = abs(z);
+    const Reduced x = reduce(at_least(a * constant(-2), Limits::kExpm1Low));
+    const Vector e = exp_reduced(x.r) * pow2(x.n);
+    const Vector v = a * a;
+    const Mask near = a < constant(Table::kTanhEdge);
+    const Vector numerator = select(near, polynomial(Table::kTanhNumerator, v) * (a * v), e * constant(-2));
+    const Vector denominator = select(near, polynomial(Table::kTanhDenominator, v), e + constant(1));
+    return copysign(numerator / denominator + select(near, a, constant(1)), z);
+  }
+
+  // e / (1 + e) or 1 / (1 + e) with e = exp(-|z|): one division for both.
+  static FNNFAST_INLINE Vector sigmoid(Vector z) {
+    const Vector e = exp_nonpositive(-abs(z));
+    const Vector base = select(z < constant(0), e, constant(1));
+    return fma(-base, e / (e + constant(1)), base);
+  }
+
+  // log(1 + exp z) = max(z, 0) + log(1 + exp(-|z|))
+  static FNNFAST_INLINE Vector softplus(Vector z) {
+    return select(z < constant(0), constant(0), z) + log1p_unit(exp_nonpositive(-abs(z)));
+  }
+
+  // The standard normal distribution, with a = |z|. Near zero 1/2 - a P(a^2); beyond, Phi(-a) = exp(-a^2/2) F(u) u with u = 1 / (a + c), where
+  // F = (a + c) Phi(-a) exp(a^2/2) is smooth and far from zero (the variable of Shepherd and Laframboise, "Chebyshev approximation of
+  // (1 + 2x) exp(x^2) erfc x", Math. Comp. 36 (1981)). What the sum, the division and the square round off is known, and enters the exponent:
+  // if u is too large by the factor 1 + d, F(u) u is by 1 + d (1 + u F'/F), and u F'/F is nearly proportional to u.
+  static FNNFAST_INLINE Vector normal_cdf(Vector z) {
+    const Vector a = at_most(abs(z), Limits::kNormalHigh);
+    const Vector c = constant(Table::kNormalShift);
+    const Vector sum = a + c;
+    const Vector u = constant(1) / sum;
+    const Vector excess = fma(a - (sum - c), u, fma(sum, u, constant(-1)));
+    const Vector scaled = polynomial(Table::kNormalFar, u - constant(Table::kNormalCentre));
+    const Vector f = scaled * u;
+    const Reduced x = reduce_square(a, excess * fma(u, constant(-Table::kNormalGrowth), constant(-1)));
+    const Vector far = scale(fma(f, expm1_reduced(x.r), fma(scaled, u, -f)) + f, x.n);
+    const Vector near = fma(-a, polynomial(Table::kNormalNear, a * a), constant(0.5));
+    const Vector tail = select(a < constant(Table::kNormalEdge), near, far);
+    return select(z < constant(0), tail, constant(1) - tail);
+  }
+
+  // exp(-z^2/2) / sqrt(2 pi)
+  static FNNFAST_INLINE Vector normal_pdf(Vector z) {
+    const Vector k = constant(Table::kInverseSqrt2PiHigh);
+    const Vector rest = constant(Table::kInverseSqrt2PiLow / Table::kInverseSqrt2PiHigh);
+    const Reduced x = reduce_square(at_most(abs(z), Limits::kNormalHigh), rest);
+    return scale(fma(k, expm1_reduced(x.r), k), x.n);
+  }
+
+ private:
+  using Limits = Range<T>;
+  using Table = Coefficients<T>;
+
+  // The argument of exp is n ln 2 + r.
+  struct Reduced {
+    Vector n;
+    Vector r;
+  };
+
+  // NaN passes through both.
+  static FNNFAST_INLINE Vector at_most(Vector z, T limit) { return select(z > constant(limit), constant(limit), z); }
+  static FNNFAST_INLINE Vector at_least(Vector z, T limit) { return select(z < constant(limit), constant(limit), z); }
+
+  // sum of c[i] x^i, by Horner's rule; unrolled by recursion, since compilers stop unrolling loops at sixteen or so.
+  template <int I = 0, int N>
+  static FNNFAST_INLINE Vector polynomial(const T (&c)[N], Vector x) {
+    if constexpr (I == N - 1)
+      return Vector::broadcast(c[I]);
+    else
+      return fma(polynomial<I + 1>(c, x), x, Vector::broadcast(c[I]));
+  }
+
+  // z = n ln 2 + r with |r| <= ln 2 / 2 (Cody and Waite). z - n kLn2High is exact: it is a multiple of the last bit of z or of kLn2High, and small.
+  static FNNFAST_INLINE Reduced reduce(Vector z) {
+    const Vector n = round(z * constant(Table::kLog2e));
+    return {n, fma(n, constant(-Table::kLn2Low), fma(n, constant(-Table::kLn2High), z))};
+  }
+
+  // -a^2/2 + small: the square is taken apart in what is rounded and what is left.
+  static FNNFAST_INLINE Reduced reduce_square(Vector a, Vector small) {
+    const Vector square = a * a;
+    const Vector half = square * constant(-0.5);
+    const Vector rest = fma(fma(a, a, -square), constant(-0.5), small);
+    const Vector n = round(half * constant(Table::kLog2e));
+    return {n, fma(n, constant(-Table::kLn2High), half) + fma(n, constant(-Table::kLn2Low), rest)};
+  }
+
+  // exp(r) = 1 + r (1 + r P(r)) and exp(r) - 1 = r + r^2 P(r)
+  static FNNFAST_INLINE Vector exp_reduced(Vector r) {
+    return fma(r, fma(r, polynomial(Table::kExp, r), constant(1)), constant(1));
+  }
+  static FNNFAST_INLINE Vector expm1_reduced(Vector r) { return fma(r * r, polynomial(Table::kExpm1, r), r); }
+
+  static FNNFAST_INLINE Vector exp_nonpositive(Vector z) {
+    const Reduced x = reduce(at_least(z, Limits::kExpLow));
+    return scale(exp_reduced(x.r), x.n);
+  }
+
+  // v 2^n, rounded once, for v of about 1 and any n of a result between subnormal and infinite. 2^n may be no number, so the exponent is taken in two
+  // steps of which the first is exact.
+  static FNNFAST_INLINE Vector scale(Vector v, Vector n) {
+    const Mask down = n < constant(0);
+    const Vector first = n + select(down, constant(Limits::kSplit), constant(-Limits::kSplit));
+    return v * pow2(first) * select(down, constant(Limits::kDown), constant(Limits::kUp));
+  }
+};
+
+}  // namespace fnnfast::FNNFAST_ISA

@@ -1,0 +1,84 @@
+// A network: its layers, their packed weights, and the plan by which a batch runs through them in one call.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "buffer.hpp"
+#include "layer.hpp"
+
+namespace fnnfast {
+
+// A layer as it is asked for.
+struct LayerSpec {
+  enum class Kind { kDense, kMaxout, kDropout } kind;
+  ptrdiff_t units = 0;
+  ptrdiff_t pieces = 1;
+  int activation = kIdentity;
+  double parameter = 0.0;  // fixed alpha or beta
+  double rate = 0.0;
+};
+
+// A dense or maxout layer with its parameters. Dropout layers that follow it are one rate on its output.
+template <class T>
+struct Layer {
+  PanelLayout layout;
+  bool maxout;
+  int activation;
+  Buffer<T> panels;
+  Buffer<T> alpha;  // one a unit where learned, else one value; empty where the activation takes none
+  double dropout = 0.0;
+  std::uint64_t version = 0;  // counts the writes to panels: who keeps something derived from them compares it
+
+  const ActivationInfo& info() const { return kActivationInfo[activation]; }
+  ptrdiff_t parameter_step() const { return info().learned ? 1 : 0; }
+  double work() const { return static_cast<double>(layout.inputs * layout.units * layout.pieces); }
+};
+
+template <class T>
+class Network {
+ public:
+  // std::invalid_argument for a spec that makes no sense.
+  Network(ptrdiff_t inputs, const std::vector<LayerSpec>& specs);
+
+  ptrdiff_t inputs() const { return inputs_; }
+  ptrdiff_t outputs() const { return layers_.empty() ? inputs_ : layers_.back().layout.units; }
+  const Kernels<T>& kernels() const { return *kernels_; }
+  const std::vector<Layer<T>>& layers() const { return layers_; }
+  std::vector<Layer<T>>& layers() { return layers_; }
+  double input_dropout() const { return input_dropout_; }
+  double work() const { return work_; }  // fused multiply-adds a row
+
+  // The layer of a spec's index; null for dropout.
+  Layer<T>* find(ptrdiff_t spec);
+
+  // y (batch, outputs) = network(x (batch, inputs)), both dense rows. With logits the last layer's activation is left out.
+  void forward(const T* x, ptrdiff_t batch, T* y, bool logits) const;
+
+  // One layer of forward for some rows, on the calling thread; z is written where the activation saves its input and z is not y.
+  LayerTask<T> layer_task(const Layer<T>& layer, ptrdiff_t rows, const T* x, ptrdiff_t x_row, T* z, ptrdiff_t z_row, T* y, ptrdiff_t y_row,
+                          bool activate) const;
+
+  std::vector<std::string> describe_plan(ptrdiff_t batch) const;
+
+ private:
+  enum class Mode { kSerial, kRows, kLayers };
+  struct Plan {
+    Mode mode;
+    ptrdiff_t rows_each;
+  };
+  Plan plan(ptrdiff_t batch) const;
+  void forward_rows(const T* x, ptrdiff_t rows, T* y, bool logits) const;
+  void forward_layers(const T* x, ptrdiff_t batch, T* y, bool logits) const;
+
+  const Kernels<T>* kernels_;
+  ptrdiff_t inputs_;
+  std::vector<Layer<T>> layers_;
+  std::vector<ptrdiff_t> layer_of_spec_;
+  double input_dropout_ = 0.0;
+  double work_ = 0.0;
+  ptrdiff_t widest_ = 0;
+  ptrdiff_t weight_bytes_ = 0;
+};
+
+}  // namespace fnnfast

@@ -1,0 +1,101 @@
+// Packed weights: the one storage of a layer's parameters.
+//
+// The units are cut into blocks. A block of a dense layer is as wide as the register tile; for maxout the pieces of a unit stand side by side in
+// it, so that their maximum is taken in registers, and what does not fit side by side follows in further groups of pieces. One panel holds one
+// group of one block:
+//
+//   row 0       the bias
+//   row 1 + i   the weights of input i
+//
+// and a row is [piece of the group][vector of units][lane], padded with zeros to whole vectors. Panels follow each other block by block, group by
+// group. Gradients and optimizer states have the same layout, so an update is one pass over contiguous memory.
+#pragma once
+
+#include <cstddef>
+
+#include "../core/macros.hpp"
+
+namespace fnnfast {
+
+using std::ptrdiff_t;
+
+struct Panel {
+  ptrdiff_t offset;        // of its row 0
+  ptrdiff_t width;         // of a row
+  ptrdiff_t unit, units;   // first unit, and how many are real
+  ptrdiff_t piece, pieces; // first piece, and how many
+  ptrdiff_t stride;        // from piece to piece within a row
+};
+
+struct PanelLayout {
+  ptrdiff_t inputs, units, pieces;
+  int lanes, vectors;
+
+  // Pieces of a group, units of a block. Three pieces share a tile of four vectors, with one left empty: still faster than two groups.
+  FNNFAST_INLINE ptrdiff_t group_pieces() const {
+    const ptrdiff_t groups = (pieces + vectors - 1) / vectors;
+    return (pieces + groups - 1) / groups;
+  }
+  FNNFAST_INLINE ptrdiff_t groups() const { return (pieces + group_pieces() - 1) / group_pieces(); }
+  FNNFAST_INLINE ptrdiff_t block_units() const { return lanes * (vectors / group_pieces()); }
+  FNNFAST_INLINE ptrdiff_t blocks() const { return (units + block_units() - 1) / block_units(); }
+  FNNFAST_INLINE ptrdiff_t padded_units() const { return (units + lanes - 1) / lanes * lanes; }
+  FNNFAST_INLINE ptrdiff_t size() const { return (inputs + 1) * pieces * padded_units(); }
+
+  FNNFAST_INLINE Panel panel(ptrdiff_t block, ptrdiff_t group) const {
+    Panel p;
+    p.unit = block * block_units();
+    p.units = units - p.unit < block_units() ? units - p.unit : block_units();
+    p.stride = (p.units + lanes - 1) / lanes * lanes;
+    p.piece = group * group_pieces();
+    p.pieces = pieces - p.piece < group_pieces() ? pieces - p.piece : group_pieces();
+    p.width = p.pieces * p.stride;
+    p.offset = (inputs + 1) * (pieces * p.unit + p.piece * p.stride);
+    return p;
+  }
+};
+
+// Weights in the user's layout, any strides: element (piece, input, unit), bias (piece, unit), or no bias.
+template <class T>
+struct WeightView {
+  T* weight;
+  ptrdiff_t weight_piece, weight_input, weight_unit;
+  T* bias;
+  ptrdiff_t bias_piece, bias_unit;
+
+  static FNNFAST_INLINE WeightView contiguous(T* weight, T* bias, const PanelLayout& layout) {
+    return {weight, layout.inputs * layout.units, layout.units, 1, bias, layout.units, 1};
+  }
+};
+
+// Writes every element of panels, padding included.
+template <class T>
+void pack(const PanelLayout& layout, const WeightView<const T>& from, T* panels);
+
+template <class T>
+void unpack(const PanelLayout& layout, const T* panels, const WeightView<T>& to);
+
+// The transposed weights that the backward pass to the input multiplies by: panels over the inputs, one row for each unit and piece (unit * pieces + piece),
+// no bias. A panel is as wide as the register tile, the last one as wide as it needs.
+struct TransposedLayout {
+  ptrdiff_t inputs, rows;
+  int lanes, vectors;
+
+  explicit FNNFAST_INLINE TransposedLayout(const PanelLayout& layout)
+      : inputs(layout.inputs), rows(layout.units * layout.pieces), lanes(layout.lanes), vectors(layout.vectors) {}
+  FNNFAST_INLINE ptrdiff_t panel_inputs() const { return ptrdiff_t{lanes} * vectors; }
+  FNNFAST_INLINE ptrdiff_t panels() const { return (inputs + panel_inputs() - 1) / panel_inputs(); }
+  FNNFAST_INLINE ptrdiff_t padded_inputs() const { return (inputs + lanes - 1) / lanes * lanes; }
+  FNNFAST_INLINE ptrdiff_t size() const { return rows * padded_inputs(); }
+  FNNFAST_INLINE ptrdiff_t width(ptrdiff_t panel) const {
+    const ptrdiff_t rest = padded_inputs() - panel * panel_inputs();
+    return rest < panel_inputs() ? rest : panel_inputs();
+  }
+  FNNFAST_INLINE ptrdiff_t offset(ptrdiff_t panel) const { return panel * panel_inputs() * rows; }
+};
+
+// Copies inputs [first, last) of one panel of weights into the transposed panels. Their padding is never written: it must have been zero at first.
+template <class T>
+void transpose(const PanelLayout& layout, const Panel& panel, const T* panels, ptrdiff_t first, ptrdiff_t last, T* transposed);
+
+}  // namespace fnnfast

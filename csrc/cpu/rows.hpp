@@ -1,0 +1,317 @@
+// Kernels that walk the rows of a block: activations over a tile, softmax, losses, sums of columns, dropout.
+#pragma once
+
+#include "kernels.hpp"
+#include "math.hpp"
+#include "vec.hpp"
+
+namespace fnnfast::FNNFAST_ISA {
+
+// Calls body(column, n) for the vectors of a row: n lanes are real.
+template <class V, class Body>
+FNNFAST_INLINE void for_vectors(ptrdiff_t columns, Body body) {
+  ptrdiff_t c = 0;
+  for (; c + V::kLanes <= columns; c += V::kLanes) body(c, ptrdiff_t{V::kLanes});
+  if (c < columns) body(c, columns - c);
+}
+
+template <class V>
+FNNFAST_INLINE V load_lanes(const typename V::Scalar* p, ptrdiff_t n) {
+  return n == V::kLanes ? V::load(p) : V::load_partial(p, n);
+}
+template <class V>
+FNNFAST_INLINE void store_lanes(V v, typename V::Scalar* p, ptrdiff_t n) {
+  if (n == V::kLanes)
+    v.store(p);
+  else
+    v.store_partial(p, n);
+}
+
+// An activation's parameter: one value, or one a column.
+template <class Act, class V>
+struct Parameter {
+  const typename V::Scalar* p;
+  bool by_column;
+  V value;
+  explicit FNNFAST_INLINE Parameter(const ElementwiseTask<typename V::Scalar>& t)
+      : p(t.parameter), by_column(Act::kParameter && t.parameter_step != 0), value(V::broadcast(Act::kParameter ? *t.parameter : 0)) {}
+  FNNFAST_INLINE V at(ptrdiff_t column, ptrdiff_t n) const { return by_column ? load_lanes<V>(p + column, n) : value; }
+};
+
+template <class T, class Act>
+void activation_forward(const ElementwiseTask<T>& t) {
+  using V = Vec<T>;
+  const Parameter<Act, V> parameter(t);
+  for (ptrdiff_t r = 0; r < t.rows; ++r) {
+    const T* in = t.in + r * t.in_row;
+    T* out = t.out + r * t.out_row;
+    for_vectors<V>(t.columns, [&](ptrdiff_t c, ptrdiff_t n) {
+      store_lanes(Act::template forward<Math<T>>(load_lanes<V>(in + c, n), parameter.at(c, n)), out + c, n);
+    });
+  }
+}
+
+template <class T, class Act>
+void activation_derivative(const ElementwiseTask<T>& t) {
+  using V = Vec<T>;
+  const Parameter<Act, V> parameter(t);
+  for (ptrdiff_t r = 0; r < t.rows; ++r) {
+    const T* in = t.in + r * t.in_row;
+    T* out = t.out + r * t.out_row;
+    for_vectors<V>(t.columns, [&](ptrdiff_t c, ptrdiff_t n) {
+      store_lanes(Act::template derivative<Math<T>>(load_lanes<V>(in + c, n), parameter.at(c, n)), out + c, n);
+    });
+  }
+}
+
+template <class T, class Act>
+void activation_backward(const ElementwiseTask<T>& t) {
+  using V = Vec<T>;
+  using M = Math<T>;
+  const Parameter<Act, V> parameter(t);
+  for (ptrdiff_t r = 0; r < t.rows; ++r) {
+    const T* in = t.in + r * t.in_row;
+    const T* dy = t.dy + r * t.dy_row;
+    T* out = t.out + r * t.out_row;
+    for_vectors<V>(t.columns, [&](ptrdiff_t c, ptrdiff_t n) {
+      const V gradient = load_lanes<V>(dy + c, n);
+      if constexpr (Act::kSaves == Saves::kNothing) {
+        store_lanes(gradient, out + c, n);
+      } else {
+        const V saved = load_lanes<V>(in + c, n);
+        const V p = parameter.at(c, n);
+        if constexpr (Act::kLearned) {
+          if (t.dparameter) {
+            const V sum = load_lanes<V>(t.dparameter + c, n);
+            store_lanes(fma(gradient, Act::template parameter_derivative<M>(saved, p), sum), t.dparameter + c, n);
+          }
+        }
+        if constexpr (Act::kSaves == Saves::kOutput)
+          store_lanes(gradient * Act::template derivative_from_output<M>(saved, p), out + c, n);
+        else
+          store_lanes(gradient * Act::template derivative<M>(saved, p), out + c, n);
+      }
+    });
+  }
+}
+
+// A sum over a row in one fixed tree: element j belongs to lane j mod 16, each lane adds in ascending order, and the lanes are added in halves.
+template <class V>
+struct RowSum {
+  static constexpr int kLanes = 16;
+  static constexpr int kParts = kLanes / V::kLanes;
+  V part[kParts];
+
+  FNNFAST_INLINE RowSum() {
+    for (int i = 0; i < kParts; ++i) part[i] = V::broadcast(0);
+  }
+  // Adds value(column, n) over the row; lanes past the end add zero.
+  template <class Value>
+  FNNFAST_INLINE void add(ptrdiff_t columns, Value value) {
+    for (ptrdiff_t c = 0; c < columns; c += kLanes)
+#pragma GCC unroll 16
+      for (int i = 0; i < kParts; ++i) {
+        const ptrdiff_t at = c + i * V::kLanes;
+        const ptrdiff_t rest = columns - at;
+        if (rest > 0) part[i] = part[i] + value(at, rest < V::kLanes ? rest : V::kLanes);
+      }
+  }
+  FNNFAST_INLINE typename V::Scalar total() const {
+    typename V::Scalar lane[kLanes];
+    for (int i = 0; i < kParts; ++i) part[i].store(lane + i * V::kLanes);
+    for (int half = kLanes / 2; half > 0; half /= 2)
+      for (int i = 0; i < half; ++i) lane[i] += lane[i + half];
+    return lane[0];
+  }
+};
+
+template <class T>
+FNNFAST_INLINE T row_maximum(const T* z, ptrdiff_t columns) {
+  T maximum = z[0];
+  ptrdiff_t c = 0;
+  if constexpr (Vec<T>::kLanes > 1) {
+    using V = Vec<T>;
+    if (columns >= V::kLanes) {
+      V best = V::load(z);
+      for (c = V::kLanes; c + V::kLanes <= columns; c += V::kLanes) {
+        const V v = V::load(z + c);
+        best = select(v > best, v, best);
+      }
+      T lane[V::kLanes];
+      best.store(lane);
+      for (int i = 0; i < V::kLanes; ++i) maximum = lane[i] > maximum ? lane[i] : maximum;
+    }
+  }
+  for (; c < columns; ++c) maximum = z[c] > maximum ? z[c] : maximum;
+  return maximum;
+}
+
+// exp(z - max z) for a row, into e (may be z), and their sum. A NaN anywhere makes the sum NaN, and with it the row; a logit that is the maximum
+// counts 1 even when it is infinite.
+template <class T>
+FNNFAST_INLINE T exponentials(const T* z, T* e, ptrdiff_t columns, T maximum) {
+  using V = Vec<T>;
+  const V top = V::broadcast(maximum);
+  RowSum<V> sum;
+  sum.add(columns, [&](ptrdiff_t c, ptrdiff_t n) {
+    const V v = load_lanes<V>(z + c, n);
+    const V value = select(v == top, V::broadcast(1), Math<T>::exp(v - top));
+    store_lanes(value, e + c, n);
+    return n == V::kLanes ? value : load_lanes<V>(e + c, n);  // lanes past the end must add zero
+  });
+  return sum.total();
+}
+
+template <class T>
+void softmax_forward(const ElementwiseTask<T>& t) {
+  using V = Vec<T>;
+  for (ptrdiff_t r = 0; r < t.rows; ++r) {
+    const T* z = t.in + r * t.in_row;
+    T* y = t.out + r * t.out_row;
+    const V sum = V::broadcast(exponentials(z, y, t.columns, row_maximum(z, t.columns)));
+    for_vectors<V>(t.columns, [&](ptrdiff_t c, ptrdiff_t n) { store_lanes(load_lanes<V>(y + c, n) / sum, y + c, n); });
+  }
+}
+
+// The Jacobian-vector product: dz = y (dy - sum_j dy_j y_j)
+template <class T>
+void softmax_backward(const ElementwiseTask<T>& t) {
+  using V = Vec<T>;
+  for (ptrdiff_t r = 0; r < t.rows; ++r) {
+    const T* y = t.in + r * t.in_row;
+    const T* dy = t.dy + r * t.dy_row;
+    T* dz = t.out + r * t.out_row;
+    RowSum<V> sum;
+    sum.add(t.columns, [&](ptrdiff_t c, ptrdiff_t n) { return load_lanes<V>(y + c, n) * load_lanes<V>(dy + c, n); });
+    const V mean = V::broadcast(sum.total());
+    for_vectors<V>(t.columns, [&](ptrdiff_t c, ptrdiff_t n) {
+      store_lanes(load_lanes<V>(y + c, n) * (load_lanes<V>(dy + c, n) - mean), dz + c, n);
+    });
+  }
+}
+
+// -log softmax(z)_label = log(sum_j exp(z_j - m)) - (z_label - m);  d/dz = softmax(z) - onehot(label)
+template <class T>
+void categorical_cross_entropy(const LossTask<T>& t) {
+  using V = Vec<T>;
+  for (ptrdiff_t r = 0; r < t.rows; ++r) {
+    const T* z = t.z + r * t.z_row;
+    const ptrdiff_t label = static_cast<ptrdiff_t>(t.labels[r]);
+    const T maximum = row_maximum(z, t.columns);
+    const T logit = z[label];
+    T sum;
+    if (t.dz) {
+      T* dz = t.dz + r * t.dz_row;
+      sum = exponentials(z, dz, t.columns, maximum);
+      const V total = V::broadcast(sum);
+      const V scale = V::broadcast(t.scale);
+      const T own = dz[label];
+      for_vectors<V>(t.columns, [&](ptrdiff_t c, ptrdiff_t n) { store_lanes(load_lanes<V>(dz + c, n) / total * scale, dz + c, n); });
+      dz[label] = (own - sum) / sum * t.scale;
+    } else {
+      RowSum<V> plain;
+      const V top = V::broadcast(maximum);
+      plain.add(t.columns, [&](ptrdiff_t c, ptrdiff_t n) {
+        const V v = load_lanes<V>(z + c, n);
+        const V value = select(v == top, V::broadcast(1), Math<T>::exp(v - top));
+        if (n == V::kLanes) return value;
+        T lane[V::kLanes];
+        value.store(lane);
+        return V::load_partial(lane, n);
+      });
+      sum = plain.total();
+    }
+    T log_sum[V::kLanes];
+    Math<T>::log(V::broadcast(sum)).store(log_sum);
+    t.row_loss[r] = static_cast<double>(logit == maximum ? log_sum[0] : log_sum[0] - (logit - maximum));
+  }
+}
+
+template <class T, class Loss>
+void elementwise_loss(const LossTask<T>& t) {
+  using V = Vec<T>;
+  using M = Math<T>;
+  const V scale = V::broadcast(t.scale);
+  for (ptrdiff_t r = 0; r < t.rows; ++r) {
+    const T* z = t.z + r * t.z_row;
+    const T* target = t.targets + r * t.targets_row;
+    T* dz = t.dz ? t.dz + r * t.dz_row : nullptr;
+    RowSum<V> sum;
+    sum.add(t.columns, [&](ptrdiff_t c, ptrdiff_t n) {
+      const V v = load_lanes<V>(z + c, n);
+      const V goal = load_lanes<V>(target + c, n);
+      if (dz) store_lanes(Loss::template derivative<M>(v, goal) * scale, dz + c, n);
+      const V value = Loss::template value<M>(v, goal);
+      if (n == V::kLanes) return value;
+      T lane[V::kLanes];
+      value.store(lane);
+      return V::load_partial(lane, n);
+    });
+    t.row_loss[r] = static_cast<double>(sum.total());
+  }
+}
+
+// out[column] = the sum over the rows, in ascending order.
+template <class T>
+void column_sums(ptrdiff_t rows, ptrdiff_t columns, const T* in, ptrdiff_t in_row, T* out) {
+  using V = Vec<T>;
+  for_vectors<V>(columns, [&](ptrdiff_t c, ptrdiff_t n) {
+    V sum = V::broadcast(0);
+    for (ptrdiff_t r = 0; r < rows; ++r) sum = sum + load_lanes<V>(in + r * in_row + c, n);
+    store_lanes(sum, out + c, n);
+  });
+}
+
+template <class T, class Optimizer>
+void update(const UpdateTask<T>& t) {
+  using V = Vec<T>;
+  const typename Optimizer::template Step<Math<T>, V> step(*t.step);
+  for (ptrdiff_t i = 0; i < t.n; i += V::kLanes) {
+    V w = V::load(t.weight + i);
+    V s1 = V::load(t.state1 + i);
+    V s2 = Optimizer::kStates > 1 ? V::load(t.state2 + i) : s1;
+    step.update(w, V::load(t.gradient + i), s1, s2);
+    w.store(t.weight + i);
+    s1.store(t.state1 + i);
+    if constexpr (Optimizer::kStates > 1) s2.store(t.state2 + i);
+  }
+}
+
+// Philox4x32-10, a counter-based generator (Salmon et al. 2011): four random words for each counter and key.
+struct Philox {
+  std::uint32_t x[4];
+  FNNFAST_INLINE Philox(std::uint32_t c0, std::uint32_t c1, std::uint32_t c2, std::uint32_t c3, std::uint64_t key) : x{c0, c1, c2, c3} {
+    std::uint32_t k0 = static_cast<std::uint32_t>(key), k1 = static_cast<std::uint32_t>(key >> 32);
+    for (int round = 0; round < 10; ++round) {
+      const std::uint64_t p0 = std::uint64_t{0xD2511F53u} * x[0];
+      const std::uint64_t p1 = std::uint64_t{0xCD9E8D57u} * x[2];
+      const std::uint32_t y0 = static_cast<std::uint32_t>(p1 >> 32) ^ x[1] ^ k0;
+      const std::uint32_t y2 = static_cast<std::uint32_t>(p0 >> 32) ^ x[3] ^ k1;
+      x[1] = static_cast<std::uint32_t>(p1);
+      x[3] = static_cast<std::uint32_t>(p0);
+      x[0] = y0;
+      x[2] = y2;
+      k0 += 0x9E3779B9u;
+      k1 += 0xBB67AE85u;
+    }
+  }
+};
+
+// Counter: (column / 4, row, layer, step); key: the seed. An element is kept when its word is at least rate * 2^32.
+template <class T>
+void dropout(const DropoutTask<T>& t) {
+  const std::uint64_t threshold = static_cast<std::uint64_t>(t.rate * 4294967296.0);
+  const T scale = static_cast<T>(1.0 / (1.0 - t.rate));
+  for (ptrdiff_t r = 0; r < t.rows; ++r) {
+    const T* in = t.in + r * t.in_row;
+    T* out = t.out + r * t.out_row;
+    for (ptrdiff_t c = 0; c < t.columns; c += 4) {
+      const Philox random(static_cast<std::uint32_t>(c / 4), static_cast<std::uint32_t>(t.first_row + r), t.layer,
+                          static_cast<std::uint32_t>(t.step), t.key);
+      for (int i = 0; i < 4; ++i)
+        if (c + i < t.columns) out[c + i] = random.x[i] >= threshold ? in[c + i] * scale : T(0);
+    }
+  }
+}
+
+}  // namespace fnnfast::FNNFAST_ISA

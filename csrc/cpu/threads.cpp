@@ -1,0 +1,411 @@
+// The thread pool. One job at a time, one word that says everything about it, and no wait for a thread that is not running.
+//
+// The word (ticket_) holds the tasks that nobody has begun and the number of participants. Whoever wants a task takes it with one compare-exchange.
+// - A successful exchange hands over a task of the job that is in the word at that moment, and its participants were checked in the same word; it does
+//   not matter what the thread saw before, or how long it slept in between. So equal words of different jobs (ABA) are harmless, and neither epochs nor
+//   reclamation are needed: a late thread either fails, or finds itself at work on the present job.
+// - The job's other fields are plain memory, written only by the thread that holds busy_, before it publishes the word. A thread reads them only while
+//   it owns an unreported task. Reading after writing: the exchange (acquire) reads the published store (release) or an exchange in its release
+//   sequence. Writing after reading: the reader reports with a release, and the job does not end before all tasks are reported (acquire).
+// - A worker reports how many tasks it has done, once, when it finds no further task. As it holds unreported tasks until then, no other job can have
+//   been published meanwhile: all it has taken since it began belong to one job, and it may read the fields once.
+// - Once a worker has reported it touches nothing of the job, only the pool, and a pool is never freed. Each worker that took a task reports before the
+//   job ends, so between jobs reported_ stands still, and a job's end is a value of it that is known when the caller has done its own share.
+//
+// Sleeping is a Dekker handshake in sequentially consistent order. A worker writes "asleep", then reads the word; who publishes writes the word, then
+// reads who is asleep; one of the two sees the other. Were a wake-up missed, a job would be slower but not stuck: the caller takes every task that
+// nobody takes. The caller's own sleep must not miss its end: it writes "asleep", then reads reported_ (and the kernel reads it again before it lets
+// the thread sleep), while a worker changes reported_, then reads "asleep".
+#include "threads.hpp"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <bit>
+#include <charconv>
+#include <chrono>
+#include <cstdint>
+#include <cstdlib>
+#include <limits>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <thread>
+
+#include "cpu_count.hpp"
+#include "floatenv.hpp"
+
+#if defined(__linux__)
+#include <linux/futex.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+#if !defined(_WIN32)
+#include <pthread.h>
+#include <signal.h>
+#endif
+
+namespace fnnfast {
+namespace {
+
+// Waits longer than this are slept through. Twice the cost of a wake-up (10 to 20 us in a virtual machine) is the classic bound for spinning; it also
+// bridges what a Python loop does between two calls.
+constexpr std::chrono::nanoseconds kSpin = std::chrono::microseconds(40);
+constexpr std::size_t kCacheLine = 64;
+
+inline void pause() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ __volatile__("isb" ::: "memory");  // yield is a nop on most cores; isb waits about as long as x86's pause
+#endif
+}
+
+// True as soon as done() is, false after kSpin or when worthwhile() is not. These are asked every sixteenth time: the clock costs 20 ns.
+template <class Done, class Worthwhile>
+bool spin_until(Done done, Worthwhile worthwhile) noexcept {
+  const auto deadline = std::chrono::steady_clock::now() + kSpin;
+  do {
+    for (int i = 0; i < 16; ++i) {
+      if (done()) return true;
+      pause();
+    }
+  } while (worthwhile() && std::chrono::steady_clock::now() < deadline);
+  return false;
+}
+
+// Sleeps unless word differs from value; may return for no reason.
+void sleep_while(std::atomic<std::uint32_t>& word, std::uint32_t value) noexcept {
+#if defined(__linux__) && defined(SYS_futex)
+  // Not std::atomic::wait, which yields the processor many times before it sleeps.
+  static_assert(sizeof(word) == sizeof(std::uint32_t) && std::atomic<std::uint32_t>::is_always_lock_free);
+  syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, value, nullptr, nullptr, 0);
+#else
+  word.wait(value);
+#endif
+}
+
+int current_processor() noexcept {
+#if defined(__linux__)
+  return sched_getcpu();
+#else
+  return -1;
+#endif
+}
+
+// Keeps this thread off a processor, on the others that the process may use (by its main thread's affinity, which users set). False if there is none.
+bool leave_processor([[maybe_unused]] int processor) noexcept {
+#if defined(__linux__)
+  cpu_set_t others;
+  if (processor < 0 || processor >= CPU_SETSIZE || sched_getaffinity(getpid(), sizeof(others), &others) != 0) return false;
+  CPU_CLR(static_cast<unsigned>(processor), &others);
+  return CPU_COUNT(&others) > 0 && sched_setaffinity(0, sizeof(others), &others) == 0;
+#else
+  return false;
+#endif
+}
+
+// After word was changed.
+void wake(std::atomic<std::uint32_t>& word) noexcept {
+#if defined(__linux__) && defined(SYS_futex)
+  syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+#else
+  word.notify_one();
+#endif
+}
+
+// The word: bit 63 tells the form of the tasks in bits 0 to 47, bits 48 to 62 hold the participants.
+//   set of tasks:     bit i is task i, not begun
+//   counted (bit 63): so many are left, and the next is tasks - left
+class Ticket {
+ public:
+  static constexpr int kPayloadBits = 48;
+  static constexpr std::uint64_t kPayload = (std::uint64_t{1} << kPayloadBits) - 1;
+  static constexpr std::uint64_t kCounted = std::uint64_t{1} << 63;
+
+  explicit Ticket(std::uint64_t word = 0) noexcept : word_(word) {}
+  // Without task 0: the caller keeps it, which saves a contended exchange.
+  static Ticket of_job(std::ptrdiff_t tasks, int participants) noexcept {
+    const auto rest = static_cast<std::uint64_t>(tasks - 1);
+    const std::uint64_t payload = tasks <= kPayloadBits ? kPayload >> (kPayloadBits - tasks) & ~std::uint64_t{1} : rest | kCounted;
+    return Ticket(payload | static_cast<std::uint64_t>(participants) << kPayloadBits);
+  }
+
+  std::uint64_t word() const noexcept { return word_; }
+  int participants() const noexcept { return static_cast<int>((word_ & ~kCounted) >> kPayloadBits); }
+  bool counted() const noexcept { return (word_ & kCounted) != 0; }
+  std::int64_t left() const noexcept { return counted() ? static_cast<std::int64_t>(word_ & kPayload) : std::popcount(word_ & kPayload); }
+  bool has_task_for(int thread) const noexcept { return (word_ & kPayload) != 0 && thread < participants(); }
+
+  // For a set: a thread's own tasks, those of index thread modulo participants, from the front; else from the back of what is left.
+  int choose(int thread) const noexcept {
+    const std::uint64_t tasks = word_ & kPayload;
+    const std::uint64_t own = tasks & (kEvery[static_cast<std::size_t>(participants())] << thread);
+    return own != 0 ? std::countr_zero(own) : 63 - std::countl_zero(tasks);
+  }
+  Ticket without(int task) const noexcept { return Ticket(word_ & ~(std::uint64_t{1} << task)); }
+  Ticket with_one_less() const noexcept { return Ticket(word_ - 1); }
+
+ private:
+  // kEvery[n]: the bits 0, n, 2n, ...
+  static constexpr std::array<std::uint64_t, kPayloadBits + 1> kEvery = [] {
+    std::array<std::uint64_t, kPayloadBits + 1> every{};
+    for (int n = 1; n <= kPayloadBits; ++n) {
+      for (int bit = 0; bit < kPayloadBits; bit += n) every[static_cast<std::size_t>(n)] |= std::uint64_t{1} << bit;
+    }
+    return every;
+  }();
+
+  std::uint64_t word_;
+};
+static_assert(kMaxThreads < 1 << 15, "participants have 15 bits");
+
+class Pool {
+ public:
+  Pool(const Pool* predecessor, int processors) noexcept : processors_(processors), predecessor_(predecessor) {}
+
+  // False, with nothing done, if the pool is busy or has no worker to offer.
+  bool try_run(std::ptrdiff_t tasks, TaskFunction function, void* context, int threads) noexcept;
+
+ private:
+  enum : std::uint32_t { kAwake, kAsleep };
+
+  int start_workers(int wanted) noexcept;
+  void serve(int thread) noexcept;
+  void wait_for_task(int thread) noexcept;
+  void sleep(int thread) noexcept;
+  std::ptrdiff_t drain(int thread, std::ptrdiff_t task) noexcept;
+  std::ptrdiff_t take(int thread) noexcept;
+  void wake_sleepers(int count) noexcept;
+  void await_reports(std::uint32_t end) noexcept;
+  bool may_spin() const noexcept { return num_threads() <= processors_; }  // with fewer processors the thread waited for may need ours
+  bool keep_from_caller() noexcept;
+
+  // Published by the caller, taken by everybody: one cache line to fetch.
+  alignas(kCacheLine) std::atomic<std::uint64_t> ticket_{0};
+  TaskFunction function_ = nullptr;
+  void* context_ = nullptr;
+  std::ptrdiff_t tasks_ = 0;
+  std::atomic<int> callers_processor_{-1};
+
+  alignas(kCacheLine) std::atomic<std::uint32_t> reported_{0};  // tasks done by workers, in all jobs, modulo 2^32
+  std::atomic<std::uint32_t> caller_sleeps_{0};
+
+  // Read by all, seldom written.
+  alignas(kCacheLine) std::atomic<int> sleepers_{0};  // at least the number of workers that are kAsleep
+  const int processors_;
+  [[maybe_unused]] const Pool* const predecessor_;  // keeps the pool of before a fork reachable: to a leak checker it is not lost
+
+  // The callers'. What follows busy_ belongs to its holder.
+  alignas(kCacheLine) std::atomic<bool> busy_{false};
+  int workers_ = 0;       // started
+  bool refused_ = false;  // the system would not start another
+
+  alignas(kCacheLine) std::array<std::atomic<std::uint32_t>, kMaxThreads> state_{};  // by thread number; 0 is the caller
+};
+
+bool Pool::try_run(std::ptrdiff_t tasks, TaskFunction function, void* context, int threads) noexcept {
+  if (tasks > std::numeric_limits<std::int32_t>::max()) return false;  // nobody has that many; reported_ could not count them
+  if (busy_.load(std::memory_order_relaxed) || busy_.exchange(true, std::memory_order_acquire)) return false;
+  const int participants = 1 + start_workers(static_cast<int>(std::min<std::ptrdiff_t>(threads, tasks)) - 1);
+  if (participants == 1) {
+    busy_.store(false, std::memory_order_release);
+    return false;
+  }
+  function_ = function;
+  context_ = context;
+  tasks_ = tasks;
+  callers_processor_.store(current_processor(), std::memory_order_relaxed);
+  const std::uint32_t before = reported_.load(std::memory_order_relaxed);
+  ticket_.store(Ticket::of_job(tasks, participants).word(), std::memory_order_seq_cst);
+  const std::ptrdiff_t finished = drain(0, 0);
+  await_reports(before + static_cast<std::uint32_t>(tasks - finished));
+  busy_.store(false, std::memory_order_release);
+  return true;
+}
+
+// Does a task, then more until none is left; how many.
+std::ptrdiff_t Pool::drain(int thread, std::ptrdiff_t task) noexcept {
+  const FloatEnvironment environment;
+  const TaskFunction function = function_;
+  void* const context = context_;
+  std::ptrdiff_t done = 0;
+  do {
+    // Wakes before the first, second, fourth, eighth ... task: the caller one worker and every worker two, which fills a machine in a logarithm of
+    // its size; no thread is held up by more than a few system calls, and none depends on one that was woken but does not run.
+    if ((done & (done - 1)) == 0 && sleepers_.load(std::memory_order_seq_cst) > 0) wake_sleepers(thread == 0 ? 1 : 2);
+    function(context, task);
+    ++done;
+    task = take(thread);
+  } while (task >= 0);
+  return done;
+}
+
+// A task for this thread, or -1.
+std::ptrdiff_t Pool::take(int thread) noexcept {
+  std::uint64_t word = ticket_.load(std::memory_order_relaxed);
+  for (;;) {
+    const Ticket ticket(word);
+    if (!ticket.has_task_for(thread)) return -1;
+    const int task = ticket.counted() ? 0 : ticket.choose(thread);
+    const Ticket rest = ticket.counted() ? ticket.with_one_less() : ticket.without(task);
+    if (ticket_.compare_exchange_weak(word, rest.word(), std::memory_order_acquire, std::memory_order_relaxed)) {
+      return ticket.counted() ? tasks_ - static_cast<std::ptrdiff_t>(ticket.left()) : task;
+    }
+  }
+}
+
+void Pool::wake_sleepers(int count) noexcept {
+  const Ticket ticket(ticket_.load(std::memory_order_relaxed));
+  count = static_cast<int>(std::min<std::int64_t>(count, ticket.left()));
+  for (int thread = 1; count > 0 && thread < ticket.participants(); ++thread) {
+    auto& state = state_[static_cast<std::size_t>(thread)];
+    std::uint32_t asleep = kAsleep;
+    if (state.load(std::memory_order_seq_cst) == kAsleep && state.compare_exchange_strong(asleep, kAwake)) {
+      sleepers_.fetch_sub(1);
+      wake(state);
+      --count;
+    }
+  }
+}
+
+void Pool::await_reports(std::uint32_t end) noexcept {
+  // Acquire: every report is a release, and in one release sequence with those before it.
+  const auto ended = [&] { return reported_.load(std::memory_order_acquire) == end; };
+  if (ended() || (may_spin() && spin_until(ended, [] { return true; }))) return;
+  caller_sleeps_.store(1, std::memory_order_seq_cst);
+  for (std::uint32_t now; (now = reported_.load(std::memory_order_seq_cst)) != end;) sleep_while(reported_, now);
+  caller_sleeps_.store(0, std::memory_order_relaxed);
+}
+
+void Pool::serve(int thread) noexcept {
+#if defined(__linux__)
+  pthread_setname_np(pthread_self(), "fnnfast");
+#endif
+  for (;;) {
+    if (const std::ptrdiff_t task = take(thread); task >= 0) {
+      reported_.fetch_add(static_cast<std::uint32_t>(drain(thread, task)), std::memory_order_seq_cst);
+      // By now the caller may be in its next job, which at worst gets a needless wake.
+      if (caller_sleeps_.load(std::memory_order_seq_cst) != 0) wake(reported_);
+    } else {
+      wait_for_task(thread);
+    }
+  }
+}
+
+void Pool::wait_for_task(int thread) noexcept {
+  const auto has_task = [&] { return Ticket(ticket_.load(std::memory_order_relaxed)).has_task_for(thread); };
+  if (!may_spin()) return sleep(thread);
+  if (spin_until(has_task, [&] { return keep_from_caller(); })) return;
+  sleep(thread);
+  keep_from_caller();
+}
+
+// Some kernels wake a thread on the processor of whoever wakes it although others idle (to pack the load, or for the cache), and leave the two there
+// for long. They cannot run at once, so that is worth nothing, and a spinning worker would even hold up its caller: it goes elsewhere. False if it cannot.
+bool Pool::keep_from_caller() noexcept {
+  const int processor = callers_processor_.load(std::memory_order_relaxed);
+  return current_processor() != processor || leave_processor(processor);
+}
+
+void Pool::sleep(int thread) noexcept {
+  auto& state = state_[static_cast<std::size_t>(thread)];
+  sleepers_.fetch_add(1);
+  state.store(kAsleep, std::memory_order_seq_cst);
+  if (Ticket(ticket_.load(std::memory_order_seq_cst)).has_task_for(thread)) {
+    std::uint32_t asleep = kAsleep;
+    if (state.compare_exchange_strong(asleep, kAwake)) sleepers_.fetch_sub(1);  // else a waker has done both
+    return;
+  }
+  while (state.load(std::memory_order_acquire) == kAsleep) sleep_while(state, kAsleep);
+}
+
+// Makes it at least that many workers, if the system allows it; the number to count on.
+int Pool::start_workers(int wanted) noexcept {
+  if (wanted <= workers_) return wanted;
+  if (refused_) return workers_;
+#if !defined(_WIN32)
+  // Signals are for the host's threads (Ctrl-C must interrupt Python's main thread), but for those that a thread raises by its own fault.
+  sigset_t blocked, previous;
+  sigfillset(&blocked);
+  for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP}) sigdelset(&blocked, fault);
+  const bool masked = pthread_sigmask(SIG_SETMASK, &blocked, &previous) == 0;
+#endif
+  try {
+    for (; workers_ < wanted; ++workers_) std::thread(&Pool::serve, this, workers_ + 1).detach();  // never joined: the pool outlives exit()
+  } catch (...) {  // std::system_error: a limit on threads; std::bad_alloc
+    refused_ = true;
+  }
+#if !defined(_WIN32)
+  if (masked) pthread_sigmask(SIG_SETMASK, &previous, nullptr);
+#endif
+  return workers_;
+}
+
+// Leaked at exit, and constant-initialised: no order of construction or destruction to get wrong, and no lock that a fork could leave held.
+std::atomic<Pool*> g_pool{nullptr};
+std::atomic<const Pool*> g_abandoned{nullptr};
+std::atomic<int> g_threads{0};  // 0: not yet asked
+
+Pool* the_pool() noexcept {
+  if (Pool* pool = g_pool.load(std::memory_order_acquire)) return pool;
+  auto* const fresh = new (std::nothrow) Pool(g_abandoned.load(), available_processors());
+  Pool* present = nullptr;
+  if (fresh == nullptr || g_pool.compare_exchange_strong(present, fresh)) return fresh;
+  delete fresh;  // another thread was first
+  return present;
+}
+
+#if !defined(_WIN32)
+// The child of a fork has the pool's memory, perhaps in the midst of a job, but none of its threads: it starts anew. Registered when the library is
+// loaded, so that there is no moment when a pool exists and the handler does not.
+[[maybe_unused]] const int g_fork_handler = pthread_atfork(nullptr, nullptr, [] {
+  if (const Pool* pool = g_pool.exchange(nullptr)) g_abandoned.store(pool);
+});
+#endif
+
+}  // namespace
+
+int default_num_threads() noexcept {
+  if (const char* variable = std::getenv("OMP_NUM_THREADS")) {
+    // A number, perhaps with blanks around it, up to the end or the comma of a list of levels.
+    std::string_view text(variable);
+    text = text.substr(0, text.find(','));
+    text.remove_prefix(std::min(text.find_first_not_of(" \t"), text.size()));
+    text = text.substr(0, text.find_last_not_of(" \t") + 1);
+    int threads = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), threads);
+    if (error == std::errc() && end == text.data() + text.size() && threads >= 1) return std::min(threads, kMaxThreads);
+  }
+  return std::min(available_processors(), kMaxThreads);
+}
+
+int num_threads() noexcept {
+  const int threads = g_threads.load(std::memory_order_relaxed);
+  if (threads != 0) return threads;
+  int unset = 0;
+  const int counted = default_num_threads();
+  return g_threads.compare_exchange_strong(unset, counted) ? counted : unset;
+}
+
+void set_num_threads(int n) {
+  if (n < 1) throw std::invalid_argument("number of threads: expected at least 1, got " + std::to_string(n));
+  g_threads.store(std::min(n, kMaxThreads));
+}
+
+void parallel_for(std::ptrdiff_t tasks, TaskFunction function, void* context) noexcept {
+  const int threads = tasks > 1 ? num_threads() : 1;
+  if (threads > 1) {
+    Pool* const pool = the_pool();
+    if (pool != nullptr && pool->try_run(tasks, function, context, threads)) return;
+  }
+  const FloatEnvironment environment;
+  for (std::ptrdiff_t task = 0; task < tasks; ++task) function(context, task);
+}
+
+}  // namespace fnnfast
+
+int fnnfast_get_num_threads(void) { return fnnfast::num_threads(); }
+void fnnfast_set_num_threads(int n) { fnnfast::set_num_threads(std::max(n, 1)); }

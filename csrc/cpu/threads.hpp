@@ -1,0 +1,58 @@
+// One thread pool for the whole library: parallel_for, and how many threads it may use.
+#pragma once
+
+#include <cstddef>
+
+#include "../core/macros.hpp"
+
+#if defined(_WIN32)
+#define FNNFAST_EXPORT __declspec(dllexport)
+#else
+#define FNNFAST_EXPORT __attribute__((visibility("default"), used))
+#endif
+
+namespace fnnfast {
+
+inline constexpr int kMaxThreads = 1024;
+
+// OMP_NUM_THREADS (the first number of a list such as "4,2"; ignored if invalid); without it the processors that this
+// process may run on, but no more than the CPU quota of its cgroup rounded up. At least 1.
+int default_num_threads() noexcept;
+
+// The threads that a parallel_for may use, its caller included: default_num_threads() until it is set.
+int num_threads() noexcept;
+// n >= 1 (std::invalid_argument otherwise); it may exceed the processors; more than kMaxThreads count as kMaxThreads.
+// It holds for jobs that start later. Fewer threads than before leave the surplus asleep.
+void set_num_threads(int n);
+
+using TaskFunction = void (*)(void* context, std::ptrdiff_t index);
+
+// Runs function(context, i) once for every i in [0, tasks), in any order, on up to num_threads() threads, the caller
+// included, and returns when all are done: what the tasks wrote is then visible to the caller. Tasks must not throw.
+//
+// Task i goes by preference to thread i mod (number of threads) where there are few tasks (48 or fewer), always the same
+// one, so that data which tasks of equal index share from call to call stays in that core's cache. A thread that has
+// run out takes what others have not begun, so nobody waits for a thread that the system is not running.
+//
+// All tasks run in the caller where the pool is busy with another thread's job, or with the job that this call is
+// nested in, where num_threads() is 1, and where the system refuses to start threads. Tasks run in FloatEnvironment.
+void parallel_for(std::ptrdiff_t tasks, TaskFunction function, void* context) noexcept;
+
+// The same for a callable f(i), which need not outlive the call. f must not throw.
+template <class F>
+FNNFAST_INLINE void parallel_for(std::ptrdiff_t tasks, F&& f) noexcept {
+  auto* const callable = &f;
+  using Pointer = decltype(callable);
+  parallel_for(
+      tasks,
+      [](void* context, std::ptrdiff_t index) noexcept { (**static_cast<const Pointer*>(context))(index); },
+      const_cast<void*>(static_cast<const void*>(&callable)));
+}
+
+}  // namespace fnnfast
+
+// For threadpoolctl, which finds them by name in the loaded library. n < 1 counts as 1.
+extern "C" {
+FNNFAST_EXPORT int fnnfast_get_num_threads(void);
+FNNFAST_EXPORT void fnnfast_set_num_threads(int n);
+}

@@ -1,0 +1,389 @@
+#include "train.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+
+#include "threads.hpp"
+
+namespace fnnfast {
+
+namespace {
+
+// Rows whose contributions to the gradient of a learned slope are added up on their own, before these sums are added in order.
+constexpr ptrdiff_t kAlphaRows = 32;
+
+constexpr ptrdiff_t divide_up(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
+
+}  // namespace
+
+template <class T>
+Trainer<T>::Trainer(Network<T>& network, LossKind loss, const OptimizerSettings& settings, std::uint64_t seed)
+    : network_(network), kernels_(network.kernels()), loss_(loss), settings_(settings), seed_(seed) {
+  const auto& layers = network.layers();
+  if (layers.empty()) throw std::invalid_argument("a network without a dense or maxout layer has nothing to train");
+  if (layers.back().dropout > 0.0) throw std::invalid_argument("a network that is trained ends with a dense or maxout layer, not with dropout");
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    const Layer<T>& layer = layers[i];
+    if (!layer.info().differentiable) throw std::invalid_argument(std::string(layer.info().name) + " is not differentiable");
+    if (layer.info().rowwise && i + 1 < layers.size()) throw std::invalid_argument("softmax is an output layer");
+    if (layer.layout.pieces > kMaxPiecesSaved)
+      throw std::invalid_argument("maxout trains with at most 256 pieces, got " + std::to_string(layer.layout.pieces));
+  }
+  if (loss != LossKind::kSquaredError && layers.back().maxout) throw std::invalid_argument("cross-entropy needs a dense layer last");
+  state_.resize(layers.size());
+  const bool adam = settings.kind == OptimizerKind::kAdam;
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    const Layer<T>& layer = layers[i];
+    State& s = state_[i];
+    s.row = leading_dimension(layer.layout.padded_units());
+    s.first = Buffer<T>(layer.layout.size());
+    if (adam) s.second = Buffer<T>(layer.layout.size());
+    if (i > 0) s.transposed = Buffer<T>(TransposedLayout(layer.layout).size());
+    if (layer.info().learned) {
+      s.alpha_first = Buffer<T>(layer.layout.padded_units());
+      if (adam) s.alpha_second = Buffer<T>(layer.layout.padded_units());
+      s.alpha_gradient = Buffer<T>(layer.layout.padded_units());
+    }
+  }
+}
+
+template <class T>
+void Trainer<T>::reserve(ptrdiff_t rows) {
+  if (rows <= reserved_) return;
+  const auto& layers = network_.layers();
+  input_row_ = leading_dimension(network_.inputs());
+  input_ = Buffer<T>(rows * input_row_);
+  targets_ = Buffer<T>(loss_ == LossKind::kCategoricalCrossEntropy ? 0 : rows * network_.outputs());
+  labels_ = Buffer<std::int64_t>(loss_ == LossKind::kCategoricalCrossEntropy ? rows : 0);
+  row_loss_ = Buffer<double>(rows);
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    const Layer<T>& layer = layers[i];
+    State& s = state_[i];
+    s.y = Buffer<T>(rows * s.row);
+    s.dz = Buffer<T>(rows * s.row);
+    if (layer.info().saves == Saves::kInput) s.z = Buffer<T>(rows * s.row);
+    if (layer.dropout > 0.0) s.dropped = Buffer<T>(rows * s.row);
+    if (layer.layout.pieces > 1) {
+      s.argmax = Buffer<std::uint8_t>(rows * s.row);
+      s.order = Buffer<std::uint8_t>(MaxoutOrder{rows, layer.layout.units, layer.layout.pieces}.size());
+    }
+    if (layer.info().learned) s.dalpha = Buffer<T>(divide_up(rows, kAlphaRows) * layer.layout.padded_units());
+  }
+  reserved_ = rows;
+}
+
+template <class T>
+UpdateStep<T> Trainer<T>::update_step(double learning_rate, bool weights) const {
+  const double t = static_cast<double>(steps_ + 1);
+  UpdateStep<T> u{};
+  double rate = learning_rate;
+  if (settings_.kind == OptimizerKind::kAdam) {
+    rate /= 1.0 - std::pow(settings_.beta1, t);
+    u.second_scale = static_cast<T>(1.0 / std::sqrt(1.0 - std::pow(settings_.beta2, t)));
+  }
+  u.learning_rate = static_cast<T>(rate);
+  u.decay = static_cast<T>(weights ? 1.0 - learning_rate * settings_.weight_decay : 1.0);
+  u.l2 = static_cast<T>(weights ? settings_.l2 : 0.0);
+  u.momentum = static_cast<T>(settings_.momentum);
+  u.nesterov = static_cast<T>(settings_.nesterov ? 1.0 : 0.0);
+  u.beta1 = static_cast<T>(settings_.beta1);
+  u.beta2 = static_cast<T>(settings_.beta2);
+  u.one_minus_beta1 = static_cast<T>(1.0 - settings_.beta1);
+  u.one_minus_beta2 = static_cast<T>(1.0 - settings_.beta2);
+  u.eps = static_cast<T>(settings_.eps);
+  return u;
+}
+
+// Whether the batch is copied into input_: gathered, dropped, or laid out as maxout's weight gradient wants it.
+template <class T>
+bool Trainer<T>::copies_input(const Batch<T>& batch) const {
+  return batch.indices != nullptr || network_.input_dropout() > 0.0 || network_.layers()[0].layout.pieces > 1;
+}
+
+// What layer i multiplies: the batch, gathered or dropped where it must be, or the output of the layer before.
+template <class T>
+const T* Trainer<T>::input_of(std::size_t layer, const Batch<T>& batch, ptrdiff_t* row) const {
+  if (layer == 0) {
+    *row = copies_input(batch) ? input_row_ : network_.inputs();
+    return copies_input(batch) ? input_.data() : batch.x;
+  }
+  const State& s = state_[layer - 1];
+  *row = s.row;
+  return network_.layers()[layer - 1].dropout > 0.0 ? s.dropped.data() : s.y.data();
+}
+
+template <class T>
+void Trainer<T>::loss_rows(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t rows) {
+  const State& s = state_.back();
+  const ptrdiff_t outputs = network_.outputs();
+  const bool categorical = loss_ == LossKind::kCategoricalCrossEntropy;
+  for (ptrdiff_t r = first; batch.indices != nullptr && r < first + rows; ++r) {
+    if (categorical)
+      labels_[r] = batch.labels[batch.indices[r]];
+    else
+      std::copy_n(batch.targets + batch.indices[r] * outputs, outputs, targets_.data() + r * outputs);
+  }
+  LossTask<T> t{};
+  t.rows = rows;
+  t.columns = outputs;
+  t.z = s.y.data() + first * s.row;
+  t.z_row = s.row;
+  if (categorical)
+    t.labels = (batch.indices ? labels_.data() : batch.labels) + first;
+  else
+    t.targets = (batch.indices ? targets_.data() : batch.targets) + first * outputs;
+  t.targets_row = outputs;
+  t.scale = static_cast<T>(1.0 / static_cast<double>(categorical ? batch.rows : batch.rows * outputs));
+  t.dz = s.dz.data() + first * s.row;
+  t.dz_row = s.row;
+  t.row_loss = row_loss_.data() + first;
+  kernels_.loss[static_cast<int>(loss_)](t);
+}
+
+// From the gradient of the last layer's output (or of its logits) to the gradients of all pre-activations.
+template <class T>
+void Trainer<T>::backward_rows(ptrdiff_t first, ptrdiff_t rows) {
+  const auto& layers = network_.layers();
+  for (std::size_t i = layers.size(); i-- > 0;) {
+    const Layer<T>& layer = layers[i];
+    State& s = state_[i];
+    T* const dz = s.dz.data() + first * s.row;
+    const bool from_logits = i + 1 == layers.size() && loss_ != LossKind::kSquaredError;
+    if (layer.dropout > 0.0)
+      kernels_.dropout({rows, layer.layout.units, first, dz, s.row, dz, s.row, layer.dropout, seed_, static_cast<std::uint64_t>(steps_),
+                        static_cast<std::uint32_t>(i + 1)});
+    if (layer.layout.pieces > 1) {
+      const MaxoutOrder order{first + rows, layer.layout.units, layer.layout.pieces};
+      for (ptrdiff_t chunk = first / kMaxoutChunk; chunk < order.chunks(); ++chunk) order.sort(chunk, s.argmax.data(), s.row, s.order.data());
+    } else if (layer.activation != kIdentity && !from_logits) {
+      ElementwiseTask<T> t{};
+      t.columns = layer.layout.units;
+      t.in_row = t.dy_row = t.out_row = s.row;
+      t.parameter = layer.alpha.data();
+      t.parameter_step = layer.parameter_step();
+      const T* const saved = (layer.info().saves == Saves::kInput ? s.z : s.y).data();
+      for (ptrdiff_t r = first; r < first + rows; r += t.rows) {
+        t.rows = std::min(layer.info().learned ? kAlphaRows : rows, first + rows - r);
+        t.in = saved + r * s.row;
+        t.dy = t.out = s.dz.data() + r * s.row;
+        if (layer.info().learned) {
+          t.dparameter = s.dalpha.data() + r / kAlphaRows * layer.layout.padded_units();
+          std::fill_n(t.dparameter, layer.layout.padded_units(), T(0));
+        }
+        kernels_.activation[layer.activation].backward(t);
+      }
+    }
+    if (i == 0) return;
+    State& before = state_[i - 1];
+    data_gradient(kernels_, layer.layout, s.transposed.data(), rows, dz, s.row, layer.layout.pieces > 1 ? s.argmax.data() + first * s.row : nullptr,
+                  s.row, before.dz.data() + first * before.row, before.row);
+  }
+}
+
+template <class T>
+void Trainer<T>::rows_task(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t last) {
+  const auto& layers = network_.layers();
+  const ptrdiff_t rows = last - first;
+  const ptrdiff_t inputs = network_.inputs();
+  const std::uint64_t step = static_cast<std::uint64_t>(steps_);
+  T* const input = input_.data() + first * input_row_;
+  if (copies_input(batch))
+    for (ptrdiff_t r = first; r < last; ++r)
+      std::copy_n(batch.x + (batch.indices ? batch.indices[r] : r) * inputs, inputs, input_.data() + r * input_row_);
+  if (network_.input_dropout() > 0.0)
+    kernels_.dropout({rows, inputs, first, input, input_row_, input, input_row_, network_.input_dropout(), seed_, step, 0});
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    const Layer<T>& layer = layers[i];
+    State& s = state_[i];
+    ptrdiff_t x_row;
+    const T* const x = input_of(i, batch, &x_row) + first * x_row;
+    const bool activate = !(i + 1 == layers.size() && loss_ != LossKind::kSquaredError);
+    T* const y = s.y.data() + first * s.row;
+    T* const z = activate && layer.info().saves == Saves::kInput ? s.z.data() + first * s.row : y;
+    LayerTask<T> t = network_.layer_task(layer, rows, x, x_row, z, s.row, y, s.row, activate);
+    if (layer.layout.pieces > 1) {
+      t.argmax = s.argmax.data() + first * s.row;
+      t.argmax_row = s.row;
+    }
+    layer_forward_serial(kernels_, t, 0, layer.layout.blocks());
+    if (activate && layer.info().rowwise) activate_rows(kernels_.activation[layer.activation].forward, rows, layer.layout.units, z, s.row, y, s.row);
+    if (layer.dropout > 0.0)
+      kernels_.dropout({rows, layer.layout.units, first, y, s.row, s.dropped.data() + first * s.row, s.row, layer.dropout, seed_, step,
+                        static_cast<std::uint32_t>(i + 1)});
+  }
+  loss_rows(batch, first, rows);
+  backward_rows(first, rows);
+}
+
+template <class T>
+void Trainer<T>::update_rows(std::size_t layer, ptrdiff_t offset, ptrdiff_t n, const T* gradient, const UpdateStep<T>& step) {
+  State& s = state_[layer];
+  T* const second = s.second.size() ? s.second.data() + offset : nullptr;
+  kernels_.update[static_cast<int>(settings_.kind)](
+      {n, network_.layers()[layer].panels.data() + offset, gradient, s.first.data() + offset, second, &step});
+}
+
+namespace {
+
+// Where a finished part of a layer's gradient goes: into the update, or with no step to take, into the gradient's own panels.
+template <class T, class Update>
+struct Destination {
+  T* gradient;
+  Update update;
+  static void take(void* context, const Panel& panel, ptrdiff_t first, ptrdiff_t count, const T* values) {
+    Destination& self = *static_cast<Destination*>(context);
+    const ptrdiff_t offset = panel.offset + (first + 1) * panel.width;
+    if (self.gradient)
+      std::copy_n(values, count * panel.width, self.gradient + offset);
+    else
+      self.update(panel, first, count, offset, values);
+  }
+};
+template <class T, class Update>
+Destination(T*, Update) -> Destination<T, Update>;
+
+}  // namespace
+
+template <class T>
+void Trainer<T>::weights_task(std::size_t i, ptrdiff_t part, const Batch<T>& batch, const UpdateStep<T>* weights, const UpdateStep<T>* others) {
+  Layer<T>& layer = network_.layers()[i];
+  State& s = state_[i];
+  const MaxoutOrder order{batch.rows, layer.layout.units, layer.layout.pieces};
+  GradientSource<T> from{};
+  from.rows = batch.rows;
+  from.x = input_of(i, batch, &from.x_row);
+  from.dz = s.dz.data();
+  from.dz_row = s.row;
+  if (layer.layout.pieces > 1) {
+    from.sorted = &order;
+    from.order = s.order.data();
+  }
+  Destination to{weights ? nullptr : s.gradient.data(), [&](const Panel& panel, ptrdiff_t first, ptrdiff_t count, ptrdiff_t offset, const T* values) {
+                   update_rows(i, offset, count * panel.width, values, first < 0 ? *others : *weights);
+                   if (i > 0 && first >= 0) transpose(layer.layout, panel, layer.panels.data(), first, first + count, s.transposed.data());
+                 }};
+  weight_gradient(kernels_, GradientParts(layer.layout), part, from, {&to, &decltype(to)::take});
+}
+
+// A learned slope's gradient: the sums of the blocks of rows, in order.
+template <class T>
+void Trainer<T>::alpha_task(std::size_t i, ptrdiff_t rows, const UpdateStep<T>* others) {
+  Layer<T>& layer = network_.layers()[i];
+  State& s = state_[i];
+  const ptrdiff_t units = layer.layout.padded_units();
+  T* const gradient = s.alpha_gradient.data();
+  std::copy_n(s.dalpha.data(), units, gradient);
+  for (ptrdiff_t block = 1; block < divide_up(rows, kAlphaRows); ++block)
+    for (ptrdiff_t u = 0; u < units; ++u) gradient[u] += s.dalpha[block * units + u];
+  if (others)
+    kernels_.update[static_cast<int>(settings_.kind)]({units, layer.alpha.data(), gradient, s.alpha_first.data(), s.alpha_second.data(), others});
+}
+
+template <class T>
+void Trainer<T>::refresh_transposed(std::size_t i) {
+  const Layer<T>& layer = network_.layers()[i];
+  State& s = state_[i];
+  if (i == 0 || s.version == layer.version) return;
+  const PanelLayout& layout = layer.layout;
+  for (ptrdiff_t block = 0; block < layout.blocks(); ++block)
+    for (ptrdiff_t group = 0; group < layout.groups(); ++group)
+      transpose(layout, layout.panel(block, group), layer.panels.data(), 0, layout.inputs, s.transposed.data());
+  s.version = layer.version;
+}
+
+template <class T>
+double Trainer<T>::run(const Batch<T>& batch, const UpdateStep<T>* weights, const UpdateStep<T>* others) {
+  reserve(batch.rows);
+  auto& layers = network_.layers();
+  bool maxout = false, learned = false;
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    refresh_transposed(i);
+    maxout = maxout || layers[i].layout.pieces > 1;
+    learned = learned || layers[i].info().learned;
+  }
+  const ptrdiff_t threads = static_cast<double>(batch.rows) * network_.work() * 3 < kSerialWork ? 1 : num_threads();
+  // Blocks of rows: a multiple of what is summed or sorted together, and not more than needed, since each block reads all weights twice.
+  const ptrdiff_t multiple = maxout ? kMaxoutChunk : learned ? kAlphaRows : 12;
+  const ptrdiff_t fair = divide_up(batch.rows, threads * divide_up(batch.rows, threads * 256));
+  const ptrdiff_t rows_each = divide_up(fair, multiple) * multiple;
+  const auto rows = [&](ptrdiff_t block) { rows_task(batch, block * rows_each, std::min(batch.rows, (block + 1) * rows_each)); };
+  const ptrdiff_t row_blocks = divide_up(batch.rows, rows_each);
+  if (threads == 1)
+    for (ptrdiff_t block = 0; block < row_blocks; ++block) rows(block);
+  else
+    parallel_for(row_blocks, rows);
+
+  ptrdiff_t tasks = 0;
+  for (const Layer<T>& layer : layers) tasks += GradientParts(layer.layout).count() + (layer.info().learned ? 1 : 0);
+  const auto weight_task = [&](ptrdiff_t task) {
+    for (std::size_t i = 0;; ++i) {
+      const ptrdiff_t parts = GradientParts(layers[i].layout).count();
+      if (task < parts) return weights_task(i, task, batch, weights, others);
+      task -= parts;
+      if (layers[i].info().learned && task-- == 0) return alpha_task(i, batch.rows, others);
+    }
+  };
+  if (threads == 1)
+    for (ptrdiff_t task = 0; task < tasks; ++task) weight_task(task);
+  else
+    parallel_for(tasks, weight_task);
+
+  double sum = 0.0;
+  for (ptrdiff_t r = 0; r < batch.rows; ++r) sum += row_loss_[r];
+  const ptrdiff_t terms = loss_ == LossKind::kCategoricalCrossEntropy ? batch.rows : batch.rows * network_.outputs();
+  return sum / static_cast<double>(terms);
+}
+
+template <class T>
+double Trainer<T>::step(const Batch<T>& batch, double learning_rate) {
+  const UpdateStep<T> weights = update_step(learning_rate, true);
+  const UpdateStep<T> others = update_step(learning_rate, false);
+  const double loss = run(batch, &weights, &others);
+  ++steps_;
+  // The transposed weights were kept in step by the update itself.
+  for (std::size_t i = 0; i < state_.size(); ++i) state_[i].version = ++network_.layers()[i].version;
+  return loss;
+}
+
+template <class T>
+void Trainer<T>::reserve_gradients() {
+  for (std::size_t i = 0; i < state_.size(); ++i)
+    if (state_[i].gradient.size() == 0) state_[i].gradient = Buffer<T>(network_.layers()[i].layout.size());
+}
+
+template <class T>
+double Trainer<T>::gradients(const Batch<T>& batch) {
+  reserve_gradients();
+  return run(batch, nullptr, nullptr);
+}
+
+template <class T>
+void Trainer<T>::apply(double learning_rate) {
+  const UpdateStep<T> weights = update_step(learning_rate, true);
+  const UpdateStep<T> others = update_step(learning_rate, false);
+  for (std::size_t i = 0; i < state_.size(); ++i) {
+    Layer<T>& layer = network_.layers()[i];
+    State& s = state_[i];
+    const PanelLayout& layout = layer.layout;
+    for (ptrdiff_t block = 0; block < layout.blocks(); ++block)
+      for (ptrdiff_t group = 0; group < layout.groups(); ++group) {
+        const Panel panel = layout.panel(block, group);
+        update_rows(i, panel.offset, panel.width, s.gradient.data() + panel.offset, others);
+        const ptrdiff_t offset = panel.offset + panel.width;
+        update_rows(i, offset, layout.inputs * panel.width, s.gradient.data() + offset, weights);
+      }
+    if (layer.info().learned)
+      kernels_.update[static_cast<int>(settings_.kind)](
+          {layout.padded_units(), layer.alpha.data(), s.alpha_gradient.data(), s.alpha_first.data(), s.alpha_second.data(), &others});
+    ++layer.version;
+  }
+  ++steps_;
+}
+
+template class Trainer<float>;
+template class Trainer<double>;
+
+}  // namespace fnnfast

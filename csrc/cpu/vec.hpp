@@ -1,0 +1,43 @@
+// Vec<T>: a register of T for the instruction set that this translation unit is compiled for.
+//
+// One source, several instruction sets: CMake compiles the kernels once for each row of its ISA table, with FNNFAST_ISA set to the name of a
+// namespace of its own. Everything that a kernel does is written against this interface, which vec_scalar.hpp states in its plainest form. All
+// operations are exactly IEEE (correctly rounded, round to nearest), so the same formula gives the same bits on every instruction set.
+//
+//   Vec<T>::kLanes, Scalar, Mask
+//   load(p), load_partial(p, n)       n lanes from p, the rest zero and not read
+//   store(p), store_partial(p, n)
+//   broadcast(s)
+//   + - * / and unary -               fma(a, b, c) = a * b + c, rounded once
+//   < <= > >= == !=                   a Mask; != is true for NaN, the others false
+//   select(mask, a, b)                mask ? a : b, by lane
+//   m & n, m | n, !m                  on masks
+//   abs, sqrt, copysign(magnitude, sign), round(v) to the nearest integer, ties to even
+//   pow2(n)                           2^n for integral n within the exponents of normal numbers
+//   exponent(v), mantissa(v)          v = mantissa * 2^exponent, mantissa in [1, 2), for positive normal v
+//   store_index(v, p, n)              n lanes of small integral values as bytes
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "../core/macros.hpp"
+
+#ifndef FNNFAST_ISA
+#error "FNNFAST_ISA names the namespace of the instruction set: scalar, avx2, avx512 or neon"
+#endif
+
+namespace fnnfast::FNNFAST_ISA {
+template <class T>
+struct Vec;
+}
+
+#if defined(FNNFAST_ISA_AVX512)
+#include "vec_avx512.hpp"
+#elif defined(FNNFAST_ISA_AVX2)
+#include "vec_avx2.hpp"
+#elif defined(FNNFAST_ISA_NEON)
+#include "vec_neon.hpp"
+#else
+#include "vec_scalar.hpp"
+#endif

@@ -1,0 +1,48 @@
+"""``python -m fnnfast info | check | bench | demo``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(prog="python -m fnnfast", description="fnnfast: fused feedforward networks.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="command")
+
+    commands.add_parser("info", help="the machine, instruction sets, threads, GPU and what is installed")
+    commands.add_parser("check", help="the kernels against the reference implementations; status 1 if one fails")
+
+    bench = commands.add_parser("bench", help="the figures beside installed peers and the machine's limits")
+    bench.add_argument("--only", metavar="IDS", help="problems to run, such as I1,T2 (default: all)")
+    bench.add_argument("--peers", metavar="NAMES", help="contenders beside fnnfast, such as numpy,torch (default: all)")
+    bench.add_argument("--compile", action="store_true", help="also torch.compile, which takes long to get ready")
+    bench.add_argument("--rounds", type=_at_least_one, default=10, help="turns a contender, best counts (default: 10)")
+    bench.add_argument("--threads", type=_at_least_one, help="threads of every contender (default: fnnfast's)")
+    bench.add_argument("--json", metavar="FILE", help="also write all figures here; - for standard output alone")
+
+    demo = commands.add_parser("demo", help="train, time, save and reload a network on real handwritten digits")
+    demo.add_argument("--output", metavar="FOLDER", default="fnnfast-demo", help="for the model and the figure")
+    demo.add_argument("--seed", type=int, default=0, help="of initial weights, order of rows and dropout (default: 0)")
+    return top
+
+
+def _at_least_one(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a number >= 1, got {text}")
+    return value
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status."""
+    options = parser().parse_args(arguments)
+    status: int = import_module(f"fnnfast._cli.{options.command}").run(options)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

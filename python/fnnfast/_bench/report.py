@@ -1,0 +1,176 @@
+"""The measurements in words: a table to read and a record to keep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from .peers import Fnnfast
+from .problems import Problem
+from .timing import Measurement, Outcome, Settings
+
+SCHEMA = 1
+"""Raised when the record's keys change their meaning."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a measurement says of the goals. None: not to be told from it.
+
+    Attributes
+    ----------
+    best_peer
+        The fastest contender that the goal is set against.
+    ratio
+        Its time over ours.
+    limit_seconds, limit
+        The time that the machine's limit allows, and that limit in words.
+    share
+        ``limit_seconds`` over our time.
+    passes
+        The goals of ratio and share, where there are such, are met.
+    """
+
+    best_peer: str | None
+    ratio: float | None
+    limit_seconds: float | None
+    limit: str
+    share: float | None
+    passes: bool | None
+
+
+def judge(measurement: Measurement) -> Judgement:
+    problem = measurement.problem
+    timed = {outcome.name: outcome for outcome in measurement.outcomes if outcome.excluded is None}
+    ours = timed.pop(Fnnfast.name, None)
+    best = min((o for o in timed.values() if o.counts), key=lambda o: o.best, default=None)
+    limit, words = _limit(measurement)
+    ratio = best.best / ours.best if best and ours else None
+    share = limit / ours.best if limit is not None and ours else None
+    passes = None
+    if ratio is not None:
+        enough = problem.goal_share is None or (share is not None and share >= problem.goal_share)
+        passes = ratio >= problem.goal_ratio and enough
+    return Judgement(best.name if best else None, ratio, limit, words, share, passes)
+
+
+def _limit(measurement: Measurement) -> tuple[float | None, str]:
+    problem, limits = measurement.problem, measurement.limits
+    if problem.limit == "time":
+        return problem.limit_seconds, duration(problem.limit_seconds)
+    if problem.limit not in limits:
+        return None, ""
+    rate = limits[problem.limit]
+    match problem.limit:
+        case "fma":
+            return problem.flops / rate, f"FMA {rate / 1e9:.0f} GFLOP/s"
+        case "bandwidth":
+            return problem.weight_bytes / rate, f"{measurement.weights_in or 'reads'} {rate / 1e9:.0f} GB/s"
+        case "product":
+            return rate, f"product {duration(rate)}"
+
+
+def duration(seconds: float) -> str:
+    """Three digits and a unit: 0.612 us, 11.9 us, 31.1 ms, 2.50 s."""
+    for size, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")):
+        if seconds >= size or unit == "us":
+            break
+    value = seconds / size
+    digits = 3 if value < 1 else 2 if value < 10 else 1 if value < 100 else 0
+    return f"{value:.{digits}f} {unit}"
+
+
+def table(measurements: Sequence[Measurement], settings: Settings) -> str:
+    """Two tables: the times, and what they are beside the goals. Then whoever is excluded, and why."""
+    names = list(dict.fromkeys(outcome.name for m in measurements for outcome in m.outcomes))
+    times = [["", "work", *names]]
+    goals = [["", "best peer", "ratio", "goal", "share", "goal", "of", ""]]
+    for m in measurements:
+        by_name = {outcome.name: outcome for outcome in m.outcomes}
+        times.append([m.problem.id, m.problem.title, *(_cell(by_name.get(name)) for name in names)])
+        j = judge(m)
+        goals.append(
+            [
+                m.problem.id,
+                j.best_peer or "-",
+                "-" if j.ratio is None else f"{j.ratio:.2f}x",
+                f"{m.problem.goal_ratio:g}x",
+                "-" if j.share is None else f"{j.share:.0%}",
+                "-" if m.problem.goal_share is None else f"{m.problem.goal_share:.0%}",
+                j.limit or "-",
+                {True: "pass", False: "falls short", None: "not comparable"}[j.passes],
+            ]
+        )
+    parts = [
+        f"Time of a call or step, float32, {settings.threads} threads, best of {settings.rounds} rounds "
+        "(in brackets: shown, but no goal is set against it):",
+        _aligned(times, left={0, 1}),
+        "Beside the goals (ratio: best peer's time over ours; share: the limit's time over ours):",
+        _aligned(goals, left={0, 1, 7}),
+    ]
+    excluded = [f"{m.problem.id} {o.name}: {o.excluded}" for m in measurements for o in m.outcomes if o.excluded]
+    if excluded:
+        parts += ["Excluded:", "\n".join(excluded)]
+    return "\n\n".join(parts)
+
+
+def _cell(outcome: Outcome | None) -> str:
+    if outcome is None:
+        return "-"
+    if outcome.excluded:
+        return "excluded"
+    text = duration(outcome.best)
+    return text if outcome.counts else f"({text})"
+
+
+def _aligned(rows: Sequence[Sequence[str]], left: set[int]) -> str:
+    """Columns of equal width, those of ``left`` flush left, the others right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [
+            text.ljust(width) if index in left else text.rjust(width)
+            for index, (text, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def record(measurements: Sequence[Measurement], settings: Settings, machine: dict[str, Any]) -> dict[str, Any]:
+    """All of it as JSON values; units: seconds, FLOP, bytes, FLOP/s, bytes/s."""
+    return {
+        "schema": SCHEMA,
+        "machine": machine,
+        "settings": asdict(settings),
+        "results": [_result(m) for m in measurements],
+    }
+
+
+def _result(m: Measurement) -> dict[str, Any]:
+    p: Problem = m.problem
+    return {
+        "id": p.id,
+        "work": p.title,
+        "flops": p.flops,
+        "weight_bytes": p.weight_bytes,
+        "weights_in": m.weights_in,
+        "limits": {"fma": None, "bandwidth": None, "product": None} | m.limits,
+        "contenders": [
+            {
+                "name": o.name,
+                "version": o.version,
+                "variant": o.variant,
+                "counts": o.counts,
+                "excluded": o.excluded,
+                "best": None if o.excluded else o.best,
+                "median": None if o.excluded else o.median,
+                "rounds": o.seconds,
+            }
+            for o in m.outcomes
+        ],
+        "goal_ratio": p.goal_ratio,
+        "goal_share": p.goal_share,
+        "limit_kind": p.limit,
+        **asdict(judge(m)),
+    }

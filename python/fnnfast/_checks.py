@@ -1,0 +1,261 @@
+"""What users hand in, made fit for the kernels or refused: shapes, dtypes and the wording of errors.
+
+A value that cannot be meant raises ``ValueError``, a kind of thing that cannot be meant ``TypeError``; both name the
+argument and say what was expected and what came.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+import operator
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[Any]
+DType = np.dtype[Any]
+
+FLOAT32: DType = np.dtype(np.float32)
+FLOAT64: DType = np.dtype(np.float64)
+
+# Exact overlap of strided arrays is NP-complete; beyond this effort two arrays count as overlapping.
+_OVERLAP_EFFORT = 10_000
+
+
+def message(name: str, expected: object, got: object) -> str:
+    """The one form of an error: who, what was expected, what came."""
+    return f"{name}: expected {expected}, got {got}"
+
+
+# Scalars -----------------------------------------------------------------------------------------------------------
+def integer(name: str, value: Any, minimum: int) -> int:
+    """An integer of at least ``minimum``, NumPy's included, bool not."""
+    expected = f"an integer >= {minimum}"
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(message(name, expected, repr(value)))
+    if value < minimum:
+        raise ValueError(message(name, expected, value))
+    return operator.index(value)
+
+
+def finite(name: str, value: Any) -> float:
+    """A finite number."""
+    return _number(name, value, "a finite number", math.isfinite)
+
+
+def positive(name: str, value: Any) -> float:
+    """A finite number > 0."""
+    return _number(name, value, "a number > 0", lambda number: number > 0)
+
+
+def not_negative(name: str, value: Any) -> float:
+    """A finite number >= 0."""
+    return _number(name, value, "a number >= 0", lambda number: number >= 0)
+
+
+def share(name: str, value: Any) -> float:
+    """A number in [0, 1)."""
+    return _number(name, value, "a number in [0, 1)", lambda number: 0 <= number < 1)
+
+
+def flag(name: str, value: Any) -> bool:
+    """True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(message(name, "True or False", repr(value)))
+    return bool(value)
+
+
+def _number(name: str, value: Any, expected: str, valid: Callable[[float], bool]) -> float:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(message(name, expected, repr(value)))
+    number = float(value)
+    if not (math.isfinite(number) and valid(number)):
+        raise ValueError(message(name, expected, value))
+    return number
+
+
+def seed(value: Any) -> int | None:
+    """A seed for a NumPy Generator: None (fresh entropy) or an integer >= 0."""
+    return None if value is None else integer("seed", value, 0)
+
+
+def unknown(name: str, value: object, known: Iterable[str]) -> ValueError:
+    """The error for a name that is not known: lists those that are and guesses what was meant."""
+    import difflib  # only on the way to an error
+
+    names = list(known)
+    close = difflib.get_close_matches(str(value), names, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return ValueError(message(name, f"one of {', '.join(names)}", repr(value)) + hint)
+
+
+def dtype(value: Any) -> DType:
+    """float32 or float64, of native byte order."""
+    for known in (FLOAT32, FLOAT64):
+        if value is not None and known == value:  # NumPy takes None for float64
+            return known
+    raise ValueError(message("dtype", "'float32' or 'float64'", repr(value)))
+
+
+# Arrays in ---------------------------------------------------------------------------------------------------------
+def real_array(name: str, value: ArrayLike) -> Array:
+    """An array of booleans, integers or floats, not yet converted."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(message(name, "an array of real numbers", f"dtype {array.dtype}"))
+    return array
+
+
+def promote(*arrays: Array | None) -> DType:
+    """The dtype that the kernels compute in: float32 if the floats among the arrays are, else float64.
+
+    Only float32 and float64 arrays decide, as NumPy promotes them; integers and other floats follow.
+    """
+    decisive = {array.dtype.newbyteorder("=") for array in arrays if array is not None} & {FLOAT32, FLOAT64}
+    return FLOAT32 if decisive == {FLOAT32} else FLOAT64
+
+
+def fit(array: Array, dtype: DType) -> Array:
+    """The same numbers as the kernels take them: C-contiguous, aligned, native. No copy where they already are."""
+    array = np.asarray(array, dtype=dtype, order="C")
+    return array if array.flags.aligned else array.copy()
+
+
+def matrix(array: Array) -> Array:
+    """A contiguous (..., N) as (B, N), without a copy; a scalar as (1, 1)."""
+    shape = array.shape or (1,)
+    return array.reshape(math.prod(shape[:-1]), shape[-1])
+
+
+def same_shape(name: str, array: Array, shape: tuple[int, ...]) -> Array:
+    if array.shape != shape:
+        raise ValueError(message(name, f"shape {shape}", array.shape))
+    return array
+
+
+def affine(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None, pieces: bool) -> tuple[Array, Array, Array | None]:
+    """The operands of ``x @ weight + bias`` with shapes that go together.
+
+    x (..., I) with weight (I, O) and bias (O,), or, for ``pieces``, weight (P, I, O) and bias (P, O).
+    """
+    x, weight = real_array("x", x), real_array("weight", weight)
+    form = "(P, I, O)" if pieces else "(I, O)"
+    if weight.ndim != 2 + pieces:
+        raise ValueError(message("weight", f"shape {form}", weight.shape))
+    if pieces and not len(weight):
+        raise ValueError(message("weight", f"shape {form} with at least one piece", weight.shape))
+    if x.ndim == 0 or x.shape[-1] != weight.shape[-2]:
+        raise ValueError(message("x", f"shape (..., {weight.shape[-2]}) for weight {weight.shape}", x.shape))
+    if bias is not None:
+        bias = same_shape("bias", real_array("bias", bias), weight.shape[:-2] + weight.shape[-1:])
+    return x, weight, bias
+
+
+def network_input(x: ArrayLike, shape: tuple[int, ...], dtype: DType) -> Array:
+    """(B, \\*shape) or already flat (B, I), as the (B, I) that a network takes."""
+    array = real_array("x", x)
+    size = math.prod(shape)
+    if array.shape[1:] not in (shape, (size,)):
+        flat = "" if len(shape) == 1 else f" or (B, {size})"
+        raise ValueError(message("x", f"shape (B, {', '.join(map(str, shape))}){flat}", array.shape))
+    return fit(array, dtype).reshape(len(array), size)
+
+
+# Arrays out --------------------------------------------------------------------------------------------------------
+def output(out: object, shape: tuple[int, ...], dtype: DType, **inputs: object) -> Array:
+    """The array for a kernel to fill: ``out`` where it fits, else a new one, which ``deliver`` copies to ``out``.
+
+    Raises
+    ------
+    TypeError
+        ``out`` is no NumPy array, or of another dtype.
+    ValueError
+        ``out`` has another shape, is read-only, or shares memory with an input.
+    """
+    if out is None:
+        return np.empty(shape, dtype)
+    if not isinstance(out, np.ndarray):
+        raise TypeError(message("out", "a NumPy array", type(out).__name__))
+    if out.dtype != dtype:
+        raise TypeError(message("out", f"dtype {dtype}", out.dtype))
+    same_shape("out", out, shape)
+    if not out.flags.writeable:
+        raise ValueError(message("out", "a writeable array", "a read-only one"))
+    for name, array in inputs.items():
+        if isinstance(array, np.ndarray) and overlap(out, array):
+            raise ValueError(message("out", "memory of its own", f"an array that overlaps {name}"))
+    fits = out.flags.c_contiguous and out.flags.aligned
+    return out if fits else np.empty(shape, dtype)
+
+
+def deliver(result: Array, out: Any) -> Array:
+    """Hand the filled array to the caller: through ``out`` if one was given."""
+    if out is None or out is result:
+        return result
+    out[...] = result
+    return out  # type: ignore[no-any-return]
+
+
+def overlap(a: Array, b: Array) -> bool:
+    """Whether two arrays share an element; True where finding out is too hard."""
+    if not np.may_share_memory(a, b):
+        return False
+    try:
+        return np.shares_memory(a, b, max_work=_OVERLAP_EFFORT)  # type: ignore[arg-type]  # the stub knows 0 and -1
+    except np.exceptions.TooHardError:
+        return True
+
+
+def same_memory(a: object, b: object) -> bool:
+    """Whether two arrays are the same elements in the same order, so that working in place is safe."""
+    if not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)):
+        return False
+    return a is b or a.__array_interface__ == b.__array_interface__
+
+
+# Targets -----------------------------------------------------------------------------------------------------------
+def class_labels(y: ArrayLike, classes: int) -> NDArray[np.int64]:
+    """Class indices (B,), or one-hot rows (B, K), as indices."""
+    array = real_array("y", y)
+    expected = f"class indices (B,) or one-hot (B, {classes})"
+    if array.ndim == 2 and array.shape[1] == classes:
+        hot = array == 1
+        if not ((hot.sum(axis=1) == 1).all() and (array[~hot] == 0).all()):
+            raise ValueError(message("y", "one-hot rows: a single 1, else 0", "rows that are not"))
+        return fit(hot.argmax(axis=1), np.dtype(np.int64))
+    if array.ndim != 1:
+        raise ValueError(message("y", expected, f"shape {array.shape}"))
+    if array.dtype.kind not in "biu":
+        raise TypeError(message("y", f"integers for {expected}", f"dtype {array.dtype}"))
+    if array.size and (array.min() < 0 or array.max() >= classes):
+        raise ValueError(message("y", f"class indices 0 to {classes - 1}", f"{array.min()} to {array.max()}"))
+    return fit(array, np.dtype(np.int64))
+
+
+def binary_labels(y: ArrayLike, outputs: int, dtype: DType) -> Array:
+    """0 or 1 for each output, (B, O), or (B,) where there is one."""
+    array = _columns(y, outputs)
+    if not ((array == 0) | (array == 1)).all():
+        raise ValueError(message("y", "labels 0 and 1", "other values"))
+    return fit(array, dtype)
+
+
+def real_targets(y: ArrayLike, outputs: int, dtype: DType) -> Array:
+    """Finite reals, (B, O), or (B,) where there is one output."""
+    array = fit(_columns(y, outputs), dtype)
+    if not np.isfinite(array).all():
+        raise ValueError(message("y", "finite targets", "NaN or infinity"))
+    return array
+
+
+def _columns(y: ArrayLike, outputs: int) -> Array:
+    array = real_array("y", y)
+    if outputs == 1 and array.ndim == 1:
+        array = array[:, np.newaxis]
+    if array.ndim != 2 or array.shape[1] != outputs:
+        one = "(B,) or " if outputs == 1 else ""
+        raise ValueError(message("y", f"shape {one}(B, {outputs})", array.shape))
+    return array

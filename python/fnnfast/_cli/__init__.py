@@ -1,0 +1,1 @@
+"""The commands of ``python -m fnnfast``: one module each, with ``run(options) -> exit status``."""

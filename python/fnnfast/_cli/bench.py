@@ -1,0 +1,68 @@
+"""``python -m fnnfast bench``: performance beside peers and limits."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from .. import _cpu
+from .._bench import peers, problems, report, timing
+from . import machine
+
+
+def run(options: argparse.Namespace) -> int:
+    try:
+        work = list(problems.select(options.only))
+        contenders = _contenders(options.peers, options.compile)
+    except ValueError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    settings = timing.Settings(threads=options.threads or _cpu.get_num_threads(), rounds=options.rounds)
+    facts = machine.describe()
+    facts["threads"] = settings.threads
+    say = sys.stderr if options.json == "-" else sys.stdout
+    print(
+        f"fnnfast {facts['fnnfast']} ({facts['isa']}), {facts['cpu']}, {facts['processors']} processors, "
+        f"numpy {facts['numpy']}, python {facts['python']}, load {facts['load_1min']:.2f}\n",
+        file=say,
+        flush=True,
+    )
+    measured: list[timing.Measurement] = []
+    try:
+        for problem in work:
+            measured.append(timing.measure(problem, contenders, settings, _cpu.cache_sizes(), _note))  # noqa: PERF401
+    except KeyboardInterrupt:
+        print("\nstopped: what follows is what was measured until then", file=sys.stderr)
+    _note("")
+    print(report.table(measured, settings), file=say)
+    if options.json:
+        text = json.dumps(report.record(measured, settings, facts), indent=1) + "\n"
+        if options.json == "-":
+            sys.stdout.write(text)
+        else:
+            Path(options.json).write_text(text)
+    ours = [outcome for m in measured for outcome in m.outcomes if outcome.name == peers.Fnnfast.name]
+    return int(any(outcome.excluded for outcome in ours))
+
+
+def _contenders(names: str | None, compiled: bool) -> list[peers.Peer]:
+    """fnnfast and the peers named, or all that are installed; ValueError for a name that cannot run."""
+    if names is None:
+        wanted = [peer for peer in peers.all_peers() if peer.version() is not None and not peer.opt_in]
+    else:
+        asked = [peers.get(name.strip()) for name in names.split(",") if name.strip()]
+        wanted = [peers.Fnnfast(), *(peer for peer in asked if not isinstance(peer, peers.Fnnfast))]
+    if compiled and all(peer.name != "torch.compile" for peer in wanted):
+        wanted.append(peers.get("torch.compile"))
+    for peer in wanted:
+        if peer.version() is None:
+            raise ValueError(f"{peer.name} needs: pip install {' '.join(peer.requires)}")
+    return wanted
+
+
+def _note(text: str) -> None:
+    """A line that the next one overwrites, for whoever watches a terminal."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,276 @@
+"""What ``check`` compares: each case runs a part of the public API and its oracle on the same data.
+
+The tolerances are the project's: 4 (n + 8) eps of what a sum of n products adds up in magnitude, plus 1. Data come from
+fixed seeds, so that every instruction set sees the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import fnnfast as fnn
+
+from .. import _cpu, reference
+
+Array = NDArray[Any]
+DType = np.dtype[Any]
+
+SHAPES = ((1, 1, 1), (7, 33, 5), (19, 64, 65), (50, 129, 40))  # B, I, O: around tiles and vectors
+PIECES = (1, 2, 5)
+SPECIAL = (0.0, -0.0, 1e-45, -1e-45, 1e-30, 1e30, -1e30, np.inf, -np.inf, np.nan)
+
+
+class Comparison:
+    """Gathers a case's arrays: the worst error in units of its tolerance, and a digest of all bits (of NaN, one)."""
+
+    def __init__(self, dtype: DType) -> None:
+        self.dtype = dtype
+        self.eps = float(np.finfo(dtype).eps)
+        self.worst = 0.0
+        self._digest = hashlib.sha256()
+
+    @property
+    def digest(self) -> str:
+        return self._digest.hexdigest()
+
+    def add(self, got: Any, wanted: Array, tolerance: Any) -> None:
+        got = np.asarray(got)
+        self._digest.update(np.where(np.isnan(got), np.nan, got).astype(got.dtype).tobytes())
+        if got.shape != wanted.shape:
+            self.worst = np.inf
+            return
+        with np.errstate(invalid="ignore"):
+            same = (got == wanted) | (np.isnan(got) & np.isnan(wanted))
+            ratio = np.where(same, 0.0, np.abs(got - wanted) / tolerance)
+        self.worst = max(self.worst, float(np.nan_to_num(ratio, nan=np.inf).max(initial=0.0)))
+
+    def sum_tolerance(self, terms: int, magnitude: Any) -> Any:
+        return 4 * (terms + 8) * self.eps * (magnitude + 1)
+
+
+def cases() -> Iterator[tuple[str, Callable[[Comparison], None]]]:
+    """Name and body of each."""
+    yield "every activation has an oracle", registry
+    for name, formula in reference.ACTIVATIONS.items():
+        yield f"{name}", partial(activation, name)
+        if formula.differentiable and not formula.rowwise:
+            yield f"{name} derivative", partial(derivative, name)
+        yield f"dense {name}", partial(dense, name)
+        if formula.differentiable:
+            yield f"dense {name} gradients", partial(dense_gradients, name)
+    for pieces in PIECES:
+        yield f"maxout of {pieces}", partial(maxout, pieces)
+        yield f"maxout of {pieces} gradients", partial(maxout_gradients, pieces)
+    for loss, head in (
+        (fnn.CrossEntropy(), "softmax"),
+        (fnn.CrossEntropy(), "identity"),
+        (fnn.BinaryCrossEntropy(), "sigmoid"),
+        (fnn.BinaryCrossEntropy(), "identity"),
+        (fnn.MeanSquaredError(), "identity"),
+        (fnn.MeanSquaredError(), "tanh"),
+    ):
+        yield f"{type(loss).__name__} of {head}", partial(network_gradients, loss, head)
+    adam = {"beta1": 0.8, "beta2": 0.95, "eps": 1e-2}  # a large eps: where g is next to nothing, g/|g| is all rounding
+    betas = (0.8, 0.95)
+    for name, ours, oracle, l2 in (
+        ("SGD", fnn.SGD(0.1), reference.SGD(), 0.0),
+        ("SGD, momentum", fnn.SGD(0.1, momentum=0.9), reference.SGD(momentum=0.9), 0.0),
+        ("SGD, Nesterov", fnn.SGD(0.1, 0.9, nesterov=True), reference.SGD(momentum=0.9, nesterov=True), 0.0),
+        ("SGD, l2", fnn.SGD(0.1), reference.SGD(l2=0.1), 0.1),
+        ("Adam", fnn.Adam(1e-2, betas, eps=1e-2), reference.Adam(**adam), 0.0),
+        ("AdamW", fnn.AdamW(1e-2, betas, 1e-2, 0.1), reference.Adam(**adam, weight_decay=0.1), 0.0),
+    ):
+        yield name, partial(optimizer_steps, ours, oracle, l2)
+
+
+def registry(result: Comparison) -> None:
+    """The kernels' names against the oracles'."""
+    names = sorted(info["name"] for info in _cpu.activations())
+    if names != sorted(reference.ACTIVATIONS):
+        result.worst = np.inf
+
+
+# Layers ------------------------------------------------------------------------------------------------------------
+def activation(name: str, result: Comparison) -> None:
+    """The activation alone, at 1001 points and the special ones."""
+    act, parameter = _activation(name, 7, result.dtype)
+    z = _points(name, result.dtype)
+    wanted = reference.ACTIVATIONS[name].forward(z, parameter)
+    result.add(act(z), wanted, 8 * result.eps * np.maximum(1, np.abs(wanted)))
+
+
+def derivative(name: str, result: Comparison) -> None:
+    """Its derivative at the same points."""
+    act, parameter = _activation(name, 7, result.dtype)
+    z = _points(name, result.dtype)
+    wanted = reference.ACTIVATIONS[name].derivative(z, parameter)
+    result.add(act.derivative(z), wanted, 8 * result.eps * np.maximum(1, np.abs(wanted)))
+
+
+def dense(name: str, result: Comparison) -> None:
+    """The fused layer."""
+    for shape in SHAPES:
+        x, weight, bias, _ = _layer(shape, 0, result.dtype)
+        act, parameter = _activation(name, shape[2], result.dtype)
+        wanted = reference.dense(x, weight, bias, name, parameter)
+        magnitude = reference.dense(np.abs(x), np.abs(weight), np.abs(bias))
+        result.add(fnn.dense(x, weight, bias, act), wanted, result.sum_tolerance(shape[1], magnitude))
+
+
+def dense_gradients(name: str, result: Comparison) -> None:
+    """Forward for training, and backward."""
+    for shape in SHAPES:
+        x, weight, bias, dy = _layer(shape, 0, result.dtype)
+        act, parameter = _activation(name, shape[2], result.dtype)
+        y, saved = fnn.dense_forward(x, weight, bias, act)
+        grads = fnn.dense_backward(dy, x, weight, saved, act)
+        wanted_y, z = reference.dense_forward(x, weight, bias, name, parameter)
+        wanted = reference.dense_backward(dy, x, weight, z, name, parameter)
+        magnitude = reference.dense(np.abs(x), np.abs(weight), np.abs(bias))
+        result.add(y, wanted_y, result.sum_tolerance(shape[1], magnitude))
+        # dz carries z's error, of I terms, and a softmax's row, of O; the sums over it add their own O or B.
+        terms = sum(shape)
+        result.add(grads.x, wanted.x, result.sum_tolerance(terms, np.abs(dy) @ np.abs(weight).T))
+        result.add(grads.weight, wanted.weight, result.sum_tolerance(terms, np.abs(x).T @ np.abs(dy)))
+        result.add(grads.bias, wanted.bias, result.sum_tolerance(terms, np.abs(dy).sum(axis=0)))
+        if wanted.alpha is not None:
+            slopes = reference.ACTIVATIONS[name].parameter_gradient(z, parameter)
+            result.add(grads.alpha, wanted.alpha, result.sum_tolerance(terms, np.abs(dy * slopes).sum(axis=0)))
+
+
+def maxout(pieces: int, result: Comparison) -> None:
+    """The fused layer."""
+    for shape in SHAPES:
+        x, weight, bias, _ = _layer(shape, pieces, result.dtype)
+        magnitude = reference.pieces(np.abs(x), np.abs(weight), np.abs(bias)).max(axis=0)
+        wanted = reference.maxout(x, weight, bias)
+        result.add(fnn.maxout(x, weight, bias), wanted, result.sum_tolerance(shape[1], magnitude))
+
+
+def maxout_gradients(pieces: int, result: Comparison) -> None:
+    """Forward for training, and backward of the pieces that the oracle sees win."""
+    for shape in SHAPES:
+        x, weight, bias, dy = _layer(shape, pieces, result.dtype)
+        _, winner = reference.maxout_forward(x, weight, bias)
+        wanted = reference.maxout_backward(dy, x, weight, winner)
+        _, saved = fnn.maxout_forward(x, weight, bias)
+        result.add(saved, winner, result.eps)
+        grads = fnn.maxout_backward(dy, x, weight, saved)
+        terms = sum(shape)
+        sizes = reference.maxout_backward(np.abs(dy), np.abs(x), np.abs(weight), winner)
+        for got, right, size in zip(grads[:3], wanted, sizes, strict=True):
+            result.add(got, right, result.sum_tolerance(terms, size))
+
+
+# Networks ----------------------------------------------------------------------------------------------------------
+WIDTHS = (13, 17, 9, 4)
+BATCH = 21
+
+
+def network_gradients(loss: Any, head: str, result: Comparison) -> None:
+    """A network's loss and its gradients."""
+    net, layers = _network(head, result.dtype)
+    x, y = _data(loss, result.dtype)
+    value, wanted = reference.gradients(layers, x, y, loss.kernel)
+    grads = fnn.Trainer(net, loss, "sgd").gradients(x, y)
+    _add_network(result, np.array(net.evaluate(x, y, loss=loss)["loss"]), np.array(value))
+    for name, got in grads.items():
+        _add_network(result, got, _parameter_of(wanted, name))
+
+
+def optimizer_steps(ours: Any, oracle: Any, l2: float, result: Comparison) -> None:
+    """The losses and the parameters of four steps."""
+    loss = fnn.CrossEntropy()
+    net, layers = _network("softmax", result.dtype)
+    x, y = _data(loss, result.dtype)
+    trainer = fnn.Trainer(net, loss, ours, l2=l2)
+    states = None
+    for _ in range(4):
+        value, layers, states = reference.training_step(layers, x, y, loss.kernel, oracle, states, ours.lr)
+        _add_network(result, np.array(trainer.step(x, y)), np.array(value))
+    for name, got in net.parameters.items():
+        _add_network(result, got, _parameter_of(layers, name))
+
+
+def _network(head: str, dtype: DType) -> tuple[fnn.Sequential, list[dict[str, Any]]]:
+    """dense, maxout, dense; and the same for the oracle."""
+    inputs, hidden, pieces_units, outputs = WIDTHS
+    net = fnn.Sequential(
+        [fnn.Input(inputs), fnn.Dense(hidden, "swish"), fnn.Maxout(pieces_units, pieces=3), fnn.Dense(outputs, head)],
+        dtype=dtype.name,
+        seed=1,
+    )
+    p = net.parameters
+    return net, [
+        {"kind": "dense", "weight": p["dense_1.weight"], "bias": p["dense_1.bias"], "activation": "swish"},
+        {"kind": "maxout", "weight": p["maxout_1.weight"], "bias": p["maxout_1.bias"]},
+        {"kind": "dense", "weight": p["dense_2.weight"], "bias": p["dense_2.bias"], "activation": head},
+    ]
+
+
+def _parameter_of(layers: list[dict[str, Any]], name: str) -> Array:
+    layer, _, key = name.partition(".")
+    array: Array = layers[("dense_1", "maxout_1", "dense_2").index(layer)][key]
+    return array
+
+
+def _data(loss: Any, dtype: DType) -> tuple[Array, Array]:
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal((BATCH, WIDTHS[0])).astype(dtype)
+    match loss.kernel:
+        case "categorical_cross_entropy":
+            return x, rng.integers(0, WIDTHS[-1], BATCH)
+        case "binary_cross_entropy":
+            return x, rng.integers(0, 2, (BATCH, WIDTHS[-1])).astype(dtype)
+    return x, rng.standard_normal((BATCH, WIDTHS[-1])).astype(dtype)
+
+
+def _add_network(result: Comparison, got: Array, wanted: Array) -> None:
+    """Every sum that an entry goes through counts: all widths and the batch."""
+    result.add(got, wanted, result.sum_tolerance(sum(WIDTHS) + BATCH, np.abs(wanted).max()))
+
+
+# Data --------------------------------------------------------------------------------------------------------------
+def _layer(shape: tuple[int, int, int], pieces: int, dtype: DType) -> tuple[Array, Array, Array, Array]:
+    """x, weight, bias and dy; with pieces, a maxout layer's."""
+    batch, inputs, units = shape
+    rng = np.random.default_rng(shape)
+    lead = (pieces,) if pieces else ()
+    return (
+        rng.standard_normal((batch, inputs)).astype(dtype),
+        (rng.standard_normal((*lead, inputs, units)) / np.sqrt(inputs)).astype(dtype),
+        rng.standard_normal((*lead, units)).astype(dtype),
+        rng.standard_normal((batch, units)).astype(dtype),
+    )
+
+
+def _activation(name: str, units: int, dtype: DType) -> tuple[Any, Any]:
+    """The public object and the oracle's parameter, other than by default where there is one."""
+    slopes = np.linspace(-0.5, 1.5, units).astype(dtype)
+    match name:
+        case "leaky_relu":
+            return fnn.LeakyReLU(0.1), dtype.type(0.1)
+        case "elu":
+            return fnn.ELU(1.3), dtype.type(1.3)
+        case "swish":
+            return fnn.Swish(1.7), dtype.type(1.7)
+        case "prelu":
+            return fnn.PReLU(slopes), slopes
+        case "elu_learned":
+            return fnn.ELU(slopes, learn=True), slopes
+    return fnn.activations.get(name), None
+
+
+def _points(name: str, dtype: DType) -> Array:
+    """Rows of 7 points from -30 to 30, and special values where an output does not depend on its neighbours."""
+    grid = np.linspace(-30, 30, 7 * 143)
+    if reference.ACTIVATIONS[name].rowwise:
+        return np.random.default_rng(0).permutation(grid).reshape(-1, 7).astype(dtype)
+    special = np.repeat(SPECIAL, 7)
+    return np.concatenate([grid, special]).reshape(-1, 7).astype(dtype)

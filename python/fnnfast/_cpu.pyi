@@ -1,0 +1,135 @@
+"""The compiled CPU kernels: thin, unchecked but for memory safety.
+
+Every array is C-contiguous, aligned, of native byte order; ``T`` is float32 or float64 and the same for all arrays of
+one call. ``fnnfast._checks`` makes arrays fit and words the errors a user reads.
+"""
+
+from collections.abc import Sequence
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+T = np.float32 | np.float64
+Array = NDArray[Any]
+
+class ActivationInfo(TypedDict):
+    name: str
+    saves: str  # "input", "output" or "nothing": what backward reads
+    differentiable: bool
+    rowwise: bool  # softmax: needs whole rows
+    parameter: bool  # takes alpha or beta
+
+# The machine -----------------------------------------------------------------------------------------------------
+def isa() -> str: ...
+def isas() -> list[str]:
+    """The variants compiled in that this CPU can run, slowest first."""
+
+def use_isa(name: str) -> None:
+    """Select the variant for later calls and networks (tests; FNNFAST_ISA is for users)."""
+
+def get_num_threads() -> int: ...
+def set_num_threads(n: int) -> None: ...
+def default_num_threads() -> int: ...
+def cache_sizes() -> tuple[int, int, int]:
+    """Bytes of L1d, L2 and L3 (0 where unknown)."""
+
+def measure_fma_peak(seconds: float) -> float:
+    """float32 FLOP/s that the selected ISA reaches on register-only FMA chains, on the current number of threads."""
+
+def measure_read_bandwidth(nbytes: int, seconds: float) -> float:
+    """Bytes a second that one thread reads from a buffer of nbytes with vector loads."""
+
+# Kernels ---------------------------------------------------------------------------------------------------------
+def activations() -> list[ActivationInfo]: ...
+def activation_forward(name: str, parameter: Array | None, z: Array, out: Array) -> None:
+    """z, out (B, O); parameter (1,) or (O,), None for an activation without one. out may be z."""
+
+def activation_derivative(name: str, parameter: Array | None, z: Array, out: Array) -> None: ...
+def dense_forward(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    activation: str,
+    parameter: Array | None,
+    out: Array,
+    saved: Array | None,
+) -> None:
+    """x (B, I), weight (I, O), bias (O,), out (B, O). saved (B, O) receives z for an activation that saves its input."""
+
+def dense_backward(
+    dy: Array,
+    x: Array,
+    weight: Array,
+    saved: Array,
+    activation: str,
+    parameter: Array | None,
+    dx: Array,
+    dweight: Array,
+    dbias: Array,
+    dparameter: Array | None,
+) -> None:
+    """dparameter (O,): per neuron, summed over rows; None where the activation has no parameter or it is not wanted."""
+
+def maxout_forward(x: Array, weight: Array, bias: Array | None, out: Array, argmax: NDArray[np.uint8] | None) -> None:
+    """x (B, I), weight (P, I, O), bias (P, O), out (B, O), argmax (B, O) uint8 (P <= 256)."""
+
+def maxout_backward(
+    dy: Array, x: Array, weight: Array, argmax: NDArray[np.uint8], dx: Array, dweight: Array, dbias: Array
+) -> None: ...
+def loss_value(loss: str, outputs: Array, targets: Array) -> float:
+    """Mean loss. loss and targets as in Trainer; outputs (B, O) are logits, for squared_error the network's outputs."""
+
+# Networks --------------------------------------------------------------------------------------------------------
+class Network:
+    """The plan of a network and its packed weights.
+
+    layers: tuples, in order
+        ("dense", units, activation, parameter)   parameter: float (fixed alpha or beta) or None
+        ("maxout", units, pieces)
+        ("dropout", rate)
+    Weights, biases and slopes are zero until set. A prelu or elu_learned layer has a parameter array "alpha" (O,).
+    """
+
+    def __init__(self, dtype: str, inputs: int, layers: Sequence[tuple[Any, ...]]) -> None: ...
+    def names(self, layer: int) -> list[str]:
+        """dense: weight, bias(, alpha); maxout: weight, bias; dropout: none."""
+
+    def get(self, layer: int, name: str) -> Array:
+        """A fresh copy: weight (I, O) or (P, I, O); bias (O,) or (P, O); alpha (O,)."""
+
+    def set(self, layer: int, name: str, value: Array) -> None: ...
+    def forward(self, x: object, out: object = None, logits: bool = False) -> Array | None:
+        """(B, I) -> (B, O) in a new array, or in out.
+
+        None, with nothing done, unless x is a (B, I) array, and out (if given) a writeable (B, O) array that does not
+        overlap x, both C-contiguous, aligned, native and of the network's dtype.
+        """
+
+    def plan(self, batch: int) -> list[str]:
+        """One line a stage: how a batch of that size is run."""
+
+class Trainer:
+    """A network's training step: forward, loss, backward and update in one call, and the optimizer's state.
+
+    loss: "categorical_cross_entropy" (targets int64 (B,), from logits), "binary_cross_entropy" (targets T (B, O), from
+    logits) or "squared_error" (targets T (B, O), on the outputs).
+    optimizer: "sgd" with momentum, nesterov; "adam" with beta1, beta2, eps; both take l2 (added to the gradient of
+    weights) and weight_decay (decoupled, weights only).
+    """
+
+    def __init__(
+        self, network: Network, loss: str, optimizer: str, settings: dict[str, float], seed: int = 0
+    ) -> None: ...
+    def step(self, x: Array, targets: Array, learning_rate: float, rows: NDArray[np.int64] | None = None) -> float:
+        """x (N, I), targets of N rows; rows picks the batch from them (None: all). The mean loss before the update.
+
+        l2's term is not in the loss. Dropout draws from (seed, step, layer, element).
+        """
+
+    def gradients(self, x: Array, targets: Array, rows: NDArray[np.int64] | None = None) -> tuple[float, list[Array]]:
+        """The loss and the gradients, in the order of the layers and of names(); nothing is updated."""
+
+    def apply(self, gradients: Sequence[Array], learning_rate: float) -> None:
+        """One optimizer update with those gradients; step(x, t) is gradients and then apply, to the bit."""
+    steps: int

@@ -1,0 +1,71 @@
+"""Showing how training gets on."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+
+class Silent:
+    """Shows nothing."""
+
+    def step(self) -> None:
+        """After each step."""
+
+    def epoch(self, values: dict[str, float]) -> None:
+        """After each epoch, with what was measured."""
+
+    def close(self) -> None:
+        """After the last epoch."""
+
+
+class Lines(Silent):
+    """One plain line an epoch."""
+
+    def __init__(self, epochs: int) -> None:
+        self._epochs = epochs
+        self._done = 0
+        self._since = time.perf_counter()
+
+    def epoch(self, values: dict[str, float]) -> None:
+        now = time.perf_counter()
+        self._done += 1
+        text = f"epoch {self._done}/{self._epochs}: {_text(values)}, {now - self._since:.2f} s"
+        print(text, file=sys.stderr, flush=True)
+        self._since = now
+
+
+class Bar(Silent):
+    """A tqdm bar over all steps."""
+
+    def __init__(self, bar: Any, epochs: int) -> None:
+        self._bar = bar
+        self._epochs = epochs
+        self._done = 0
+        self.step = bar.update  # type: ignore[method-assign]  # no call between the loop and tqdm
+
+    def epoch(self, values: dict[str, float]) -> None:
+        self._done += 1
+        self._bar.set_description(f"epoch {self._done}/{self._epochs}", refresh=False)
+        self._bar.set_postfix_str(_text(values))
+
+    def close(self) -> None:
+        self._bar.close()
+
+
+def choose(progress: bool | None, epochs: int, steps: int) -> Silent:
+    """What to show training of so many epochs of so many steps with; None shows it where stderr is a terminal."""
+    if progress is None:
+        progress = sys.stderr is not None and sys.stderr.isatty()
+    if not progress:
+        return Silent()
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return Lines(epochs)
+    return Bar(tqdm(total=epochs * steps, unit="step"), epochs)
+
+
+def _text(values: dict[str, float]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in values.items())

@@ -1,0 +1,45 @@
+"""The text of ``Sequential.summary``."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ._checks import DType
+    from ._cpu import Network
+    from .layers import Input, Layer
+
+
+def table(first: Input, named: dict[str, Layer], dtype: DType) -> str:
+    """One line a layer, and the sums.
+
+    Sizes are counted as in CS231n's notes on architectures: neurons without the inputs, weights and biases as
+    parameters.
+    """
+    rows = [("layer", "", "outputs", "neurons", "parameters"), ("input", repr(first), f"(B, {first.size})", "", "")]
+    inputs, depth, neurons, parameters = first.size, 0, 0, 0
+    for name, layer in named.items():
+        outputs = layer.outputs(inputs)
+        own = sum(math.prod(shape) for shape in layer.shapes(inputs).values())
+        units = outputs if own else 0
+        rows.append((name, repr(layer), f"(B, {outputs})", f"{units:,}" if own else "", f"{own:,}" if own else ""))
+        inputs, depth, neurons, parameters = outputs, depth + bool(own), neurons + units, parameters + own
+    title = f"{depth}-layer network, {first.size} inputs, {inputs} outputs, {dtype.name}"
+    total = f"{neurons:,} neurons, {parameters:,} parameters ({parameters * dtype.itemsize:,} bytes)"
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join([*map(str.ljust, row[:3], widths[:3]), *map(str.rjust, row[3:], widths[3:])]).rstrip() for row in rows
+    ]
+    rule = "-" * max(map(len, lines))
+    return "\n".join((title, rule, lines[0], rule, *lines[1:], rule, total))
+
+
+def plans(network: Network, batches: Iterable[int]) -> str:
+    """How a batch of each size is run, as lines to follow the table."""
+    parts = []
+    for batch in batches:
+        parts += [f"\nbatch {batch}:", *(f"\n  {stage}" for stage in network.plan(batch))]
+    return "".join(parts)

@@ -1,0 +1,355 @@
+"""Activations as objects: a name, parameters, a call and a derivative.
+
+What an activation computes is written in the kernels; their registry says which exist, what backward needs and which
+are differentiable. The classes here give them their public names and check their parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from . import _backends, _checks, _cpu
+from ._checks import Array
+from ._frozen import Frozen
+
+_REGISTRY = {info["name"]: info for info in _cpu.activations()}
+
+
+class Activation(Frozen):
+    """Base of all activations.
+
+    Attributes
+    ----------
+    name : str
+        The public name, which ``get`` and the layers take.
+    """
+
+    name: str
+
+    @property
+    def kernel(self) -> str:
+        """The name under which the kernels know it."""
+        return self.name
+
+    @property
+    def parameter(self) -> float | Array | None:
+        """Its alpha or beta: one number, or one a neuron; None for an activation without."""
+        return None
+
+    @property
+    def learned(self) -> bool:
+        """Whether training adapts the parameter, one a neuron."""
+        return False
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether gradients pass through it: all but step and sign."""
+        return _REGISTRY[self.kernel]["differentiable"]
+
+    @property
+    def rowwise(self) -> bool:
+        """Whether an output depends on its whole row, as softmax's do."""
+        return _REGISTRY[self.kernel]["rowwise"]
+
+    @property
+    def saves(self) -> str:
+        """What backward reads: "input" (z), "output" (y) or "nothing"."""
+        return _REGISTRY[self.kernel]["saves"]
+
+    def parameter_array(self, units: int, dtype: _checks.DType) -> Array | None:
+        """The parameter as the kernels take it: (1,), (units,) or None."""
+        if self.parameter is None:
+            return None
+        values = np.array(self.parameter, dtype, ndmin=1)
+        if len(values) not in (1, units):
+            raise ValueError(_checks.message(f"{self.name} alpha", f"1 or {units} values, one a neuron", len(values)))
+        return values
+
+    def require_differentiable(self) -> None:
+        """Raise ValueError unless gradients pass through."""
+        if not self.differentiable:
+            raise ValueError(f"{self.name} is not differentiable: it can be used forward only")
+
+    def __call__(self, z: ArrayLike, out: Array | None = None) -> Array:
+        """Apply to every element of z (softmax: to every row along the last axis).
+
+        Parameters
+        ----------
+        z : array_like (..., O) of real numbers
+            float32 and float64 are kept, all else computed in float64.
+        out : ndarray of z's shape and dtype, optional
+            Receives the result; z itself is allowed.
+
+        Returns
+        -------
+        ndarray (..., O)
+        """
+        return self._elementwise("activation_forward", z, out)
+
+    def derivative(self, z: ArrayLike) -> Array:
+        """dy/dz at every element of z (..., O).
+
+        Raises
+        ------
+        ValueError
+            For step and sign, which are not differentiable, and for softmax, which has no elementwise derivative.
+        """
+        self.require_differentiable()
+        if self.rowwise:
+            raise ValueError(
+                f"{self.name} has no elementwise derivative; its backward, a Jacobian-vector product, is dense_backward"
+            )
+        return self._elementwise("activation_derivative", z, None)
+
+    def _elementwise(self, kernel: str, z: ArrayLike, out: Array | None) -> Array:
+        kernels = _backends.of(z=z, out=out)
+        array = _checks.real_array("z", z)
+        if self.rowwise and array.ndim == 0:
+            raise ValueError(_checks.message("z", "rows, shape (..., O)", array.shape))
+        dtype = _checks.promote(array)
+        inputs = {} if _checks.same_memory(z, out) else {"z": z}
+        result = _checks.output(out, array.shape, dtype, **inputs)
+        rows = _checks.matrix(result)
+        parameter = self.parameter_array(rows.shape[1], dtype)
+        if array.size:
+            getattr(kernels, kernel)(self.kernel, parameter, _checks.matrix(_checks.fit(array, dtype)), rows)
+        return _checks.deliver(result, out)
+
+
+class Identity(Activation):
+    """y = z: the Gaussian output head."""
+
+    name = "identity"
+
+
+class Step(Activation):
+    """y = 1 if z >= 0 else 0. Forward only."""
+
+    name = "step"
+
+
+class Sign(Activation):
+    """y = 1 if z >= 0 else -1, the symmetric hard limit. Forward only."""
+
+    name = "sign"
+
+
+class Sigmoid(Activation):
+    """y = 1 / (1 + exp(-z)): the Bernoulli output head."""
+
+    name = "sigmoid"
+
+
+class Tanh(Activation):
+    """y = tanh z."""
+
+    name = "tanh"
+
+
+class ReLU(Activation):
+    """y = max(0, z), with derivative 0 at 0."""
+
+    name = "relu"
+
+
+class LeakyReLU(Activation):
+    """y = z if z > 0 else alpha z.
+
+    Parameters
+    ----------
+    alpha : float >= 0
+    """
+
+    name = "leaky_relu"
+    alpha: float
+
+    def __init__(self, alpha: float = 0.01) -> None:
+        super().__init__(alpha=_checks.not_negative("alpha", alpha))
+
+    @property
+    def parameter(self) -> float:
+        return self.alpha
+
+
+class _PerNeuron(Activation):
+    """An activation whose alpha may be one number for each neuron."""
+
+    alpha: float | tuple[float, ...]
+
+    @property
+    def parameter(self) -> float | Array:
+        return self.alpha if isinstance(self.alpha, float) else np.array(self.alpha)
+
+
+class PReLU(_PerNeuron):
+    """y = z if z > 0 else alpha_j z, with a slope for each neuron j that training adapts.
+
+    He et al., "Delving deep into rectifiers", 2015.
+
+    Parameters
+    ----------
+    alpha : float or sequence of O floats
+        The slopes to start from.
+    """
+
+    name = "prelu"
+
+    def __init__(self, alpha: float | Sequence[float] | Array = 0.25) -> None:
+        super().__init__(alpha=_learned_alpha(alpha))
+
+    @property
+    def learned(self) -> bool:
+        return True
+
+
+class ELU(_PerNeuron):
+    """y = z if z > 0 else alpha (exp(z) - 1).
+
+    Clevert et al., "Fast and accurate deep network learning by exponential linear units", 2016.
+
+    Parameters
+    ----------
+    alpha : float > 0; with ``learn``, any float or a sequence of O floats
+    learn : bool
+        Let training adapt alpha, one for each neuron.
+    """
+
+    name = "elu"
+    learn: bool
+
+    def __init__(self, alpha: float | Sequence[float] | Array = 1.0, learn: bool = False) -> None:
+        learn = _checks.flag("learn", learn)
+        super().__init__(alpha=_learned_alpha(alpha) if learn else _checks.positive("alpha", alpha), learn=learn)
+
+    @property
+    def kernel(self) -> str:
+        return "elu_learned" if self.learn else "elu"
+
+    @property
+    def learned(self) -> bool:
+        return self.learn
+
+
+class SELU(Activation):
+    """y = lambda (z if z > 0 else alpha (exp(z) - 1)), self-normalising.
+
+    lambda and alpha are those of Klambauer et al., "Self-normalizing neural networks", 2017.
+    """
+
+    name = "selu"
+
+
+class GELU(Activation):
+    """y = z Phi(z), Phi the standard normal distribution function.
+
+    Hendrycks and Gimpel, "Gaussian error linear units", 2016.
+
+    Parameters
+    ----------
+    approximate : {"none", "tanh"}
+        "none" takes the exact erf, "tanh" the paper's approximation.
+    """
+
+    name = "gelu"
+    approximate: str
+
+    def __init__(self, approximate: str = "none") -> None:
+        if approximate not in ("none", "tanh"):
+            raise _checks.unknown("approximate", approximate, ("none", "tanh"))
+        super().__init__(approximate=approximate)
+
+    @property
+    def kernel(self) -> str:
+        return "gelu_tanh" if self.approximate == "tanh" else "gelu"
+
+
+class Softplus(Activation):
+    """y = log(1 + exp z)."""
+
+    name = "softplus"
+
+
+class Swish(Activation):
+    """y = z sigmoid(beta z); ``silu`` is another name for it.
+
+    Ramachandran et al., "Searching for activation functions", 2017.
+
+    Parameters
+    ----------
+    beta : float
+    """
+
+    name = "swish"
+    beta: float
+
+    def __init__(self, beta: float = 1.0) -> None:
+        super().__init__(beta=_checks.finite("beta", beta))
+
+    @property
+    def parameter(self) -> float:
+        return self.beta
+
+
+class Softmax(Activation):
+    """y_i = exp(z_i - max z) / sum_j exp(z_j - max z) along the last axis: the Categorical output head."""
+
+    name = "softmax"
+
+
+class Registered(Activation):
+    """An activation without parameters that the kernels know and that has no class of its own."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name=name)
+
+
+_PUBLIC: tuple[type[Activation], ...] = (
+    *(Identity, Step, Sign, Sigmoid, Tanh, ReLU, LeakyReLU),
+    *(PReLU, ELU, SELU, GELU, Softplus, Swish, Softmax),
+)
+_BY_NAME: dict[str, Callable[..., Activation]] = {
+    **{cls.name: cls for cls in _PUBLIC},
+    "silu": Swish,
+    # The kernels' names for variants of one class:
+    "gelu_tanh": lambda: GELU(approximate="tanh"),
+    "elu_learned": lambda: ELU(learn=True),
+}
+
+
+def get(name: str | Activation, **parameters: Any) -> Activation:
+    """The activation of that name; an activation object comes back as it is.
+
+    Parameters
+    ----------
+    name : str or Activation
+    **parameters
+        For a name: those of its class, instead of the defaults.
+
+    Raises
+    ------
+    ValueError
+        No activation has that name.
+    TypeError
+        Neither a name nor an activation object, or a parameter that it does not have.
+    """
+    if isinstance(name, Activation) and not parameters:
+        return name
+    if not isinstance(name, str):
+        raise TypeError(_checks.message("activation", "a name or an activation object", repr(name)))
+    if name in _BY_NAME:
+        return _BY_NAME[name](**parameters)
+    if name in _REGISTRY and not _REGISTRY[name]["parameter"]:
+        return Registered(name, **parameters)
+    raise _checks.unknown("activation", name, [*(cls.name for cls in _PUBLIC), "silu"])
+
+
+def _learned_alpha(alpha: Any) -> float | tuple[float, ...]:
+    values = _checks.real_array("alpha", alpha)
+    if values.ndim > 1 or not values.size or not np.isfinite(values).all():
+        raise ValueError(_checks.message("alpha", "a finite number, or one a neuron, shape (O,)", repr(alpha)))
+    numbers: float | list[float] = values.astype(np.float64).tolist()
+    return tuple(numbers) if isinstance(numbers, list) else numbers

@@ -1,0 +1,196 @@
+"""Networks on disk: safetensors files with the architecture in their metadata.
+
+The metadata holds ``format`` ("fnnfast"), ``format_version``, ``architecture`` (JSON: dtype and layers) and ``sha256``
+over the architecture and all tensors. The digest finds damage and careless editing; it is no signature.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from . import _checks, activations, layers, sequential
+from ._checks import Array, message
+from .sequential import Sequential
+
+FORMAT = "fnnfast"
+FORMAT_VERSION = "1"
+
+_LAYERS = {cls.kind: cls for cls in (layers.Dense, layers.Maxout, layers.Dropout)}
+_SAFETENSORS_DTYPES = {"F32": "float32", "F64": "float64"}
+
+
+def save(net: Sequential, path: str | os.PathLike[str]) -> None:
+    """Write a network to ``path``, replacing what is there at once or, on any error, not at all.
+
+    Parameters
+    ----------
+    net : Sequential
+    path : path-like
+
+    Raises
+    ------
+    OSError
+        The folder does not exist, is full or not writeable.
+    """
+    import safetensors.numpy
+
+    tensors = dict(net.parameters)
+    architecture = _encode(net)
+    metadata = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "architecture": architecture,
+        "sha256": _digest(architecture, tensors),
+    }
+    _replace(os.fsdecode(os.path.realpath(path)), safetensors.numpy.save(tensors, metadata))
+
+
+def load(path: str | os.PathLike[str]) -> Sequential:
+    """Read a network that ``Sequential.save`` wrote.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    Sequential
+        Answers with the same bits as the network that was saved.
+
+    Raises
+    ------
+    ValueError
+        The file is truncated, changed, not ours, or of a later format; the message says which.
+    OSError
+        There is no such file, or it cannot be read.
+    """
+    with open(path, "rb"):  # so that what the system has against the path is said in its own words
+        pass
+    try:
+        return _read(os.fsdecode(path))
+    except _UnfitError as error:
+        raise ValueError(f"{os.fsdecode(path)!r} holds no fnnfast network: {error}") from error.__cause__
+
+
+class _UnfitError(Exception):
+    """What is wrong with a file."""
+
+
+def _read(path: str) -> Sequential:
+    import safetensors
+
+    try:
+        file: Any = safetensors.safe_open(path, framework="numpy")
+    except safetensors.SafetensorError as error:
+        raise _UnfitError(f"not a whole safetensors file ({error})") from error
+    with file:
+        metadata = file.metadata() or {}
+        if metadata.get("format") != FORMAT:
+            raise _UnfitError(message("format", repr(FORMAT), repr(metadata.get("format"))))
+        if metadata.get("format_version") != FORMAT_VERSION:
+            raise _UnfitError(message("format_version", FORMAT_VERSION, repr(metadata.get("format_version"))))
+        architecture = metadata.get("architecture", "")
+        dtype, specs = _decode(architecture)
+        # Checked against the file before anything is built: a forged architecture must not get to allocate.
+        found = {}
+        for name in file.keys():  # noqa: SIM118 - the file is no mapping
+            tensor = file.get_slice(name)
+            found[name] = (_SAFETENSORS_DTYPES.get(tensor.get_dtype(), tensor.get_dtype()), tuple(tensor.get_shape()))
+        expected = {
+            f"{layer}.{key}": (dtype, shape)
+            for layer, shapes in sequential.parameter_shapes(*_named(specs)).items()
+            for key, shape in shapes.items()
+        }
+        if found != expected:
+            raise _UnfitError(_difference(expected, found))
+        tensors = {name: file.get_tensor(name) for name in expected}
+    if metadata.get("sha256") != _digest(architecture, tensors):
+        raise _UnfitError("its sha256 does not match: the file was damaged or changed")
+    return sequential.restore(Sequential, specs, dtype, tensors)
+
+
+def _named(specs: list[Any]) -> tuple[layers.Input, dict[str, layers.Layer]]:
+    try:
+        return sequential.name_layers(specs)
+    except (TypeError, ValueError) as error:
+        raise _UnfitError(str(error)) from error
+
+
+def _difference(expected: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    parts = []
+    if missing := expected.keys() - found.keys():
+        parts.append(f"missing tensors {', '.join(sorted(missing))}")
+    if extra := found.keys() - expected.keys():
+        parts.append(f"unknown tensors {', '.join(sorted(extra))}")
+    parts += [
+        message(name, f"{expected[name][0]} {expected[name][1]}", f"{found[name][0]} {found[name][1]}")
+        for name in expected
+        if name in found and found[name] != expected[name]
+    ]
+    return "; ".join(parts)
+
+
+# The architecture as JSON --------------------------------------------------------------------------------------------
+def _encode(net: Sequential) -> str:
+    import json
+
+    return json.dumps({"dtype": net.dtype.name, "layers": [_encode_layer(layer) for layer in net.layers]})
+
+
+def _encode_layer(layer: layers.Input | layers.Layer) -> dict[str, Any]:
+    fields = {"kind": layer.kind, **vars(layer)}
+    if isinstance(layer, layers.Dense):
+        fields["activation"] = {"name": layer.activation.name, **vars(layer.activation)}
+    return fields
+
+
+def _decode(architecture: str) -> tuple[str, list[Any]]:
+    import json
+
+    try:
+        fields = json.loads(architecture)
+        return _checks.dtype(fields["dtype"]).name, [_decode_layer(**layer) for layer in fields["layers"]]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise _UnfitError(f"its architecture makes no sense ({error})") from error
+
+
+def _decode_layer(kind: str, **fields: Any) -> layers.Input | layers.Layer:
+    if kind == "input":
+        return layers.Input(*fields.pop("shape"), **fields)
+    if kind not in _LAYERS:
+        raise _checks.unknown("layer", kind, _LAYERS)
+    if "activation" in fields:
+        fields["activation"] = activations.get(**fields["activation"])
+    return _LAYERS[kind](**fields)
+
+
+# Bytes ---------------------------------------------------------------------------------------------------------------
+def _digest(architecture: str, tensors: Mapping[str, Array]) -> str:
+    import hashlib
+
+    digest = hashlib.sha256(architecture.encode())
+    for name in sorted(tensors):
+        values = tensors[name]
+        little_endian = values.astype(values.dtype.newbyteorder("<"), copy=False)
+        digest.update(f"\n{name} {values.dtype.name} {values.shape}\n".encode())
+        digest.update(little_endian.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _replace(path: str, content: bytes) -> None:
+    """Write beside ``path`` and rename, so that a reader finds the old file or the new one, whole."""
+    temporary = f"{path}.{os.urandom(4).hex()}.tmp"
+    try:
+        with open(temporary, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+        raise

@@ -1,0 +1,262 @@
+"""The fused kernels as functions: NumPy in, NumPy out.
+
+Every function takes arrays of any stride, alignment and byte order. float32 and float64 are computed in as they are
+(mixed: float64, as NumPy promotes); integers and other floats are converted once.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _backends, _checks, activations
+from ._checks import Array, fit, matrix
+from .activations import Activation
+
+# maxout's saved argmax is one byte an output.
+MAX_SAVED_PIECES = 256
+
+
+class Grads(NamedTuple):
+    """Gradients of a layer, each of the shape of what it belongs to.
+
+    ``alpha`` is (O,) for an activation with learned parameters (one a neuron, even if it was given as one number), else
+    None.
+    """
+
+    x: Array
+    weight: Array
+    bias: Array
+    alpha: Array | None = None
+
+
+def dense(
+    x: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    activation: str | Activation = "identity",
+    *,
+    out: Array | None = None,
+) -> Array:
+    """One dense layer in one kernel: ``activation(x @ weight + bias)``.
+
+    Parameters
+    ----------
+    x : array_like (..., I)
+    weight : array_like (I, O)
+    bias : array_like (O,), optional
+        Zero if not given.
+    activation : str or Activation
+    out : ndarray (..., O), optional
+        Receives the result; of the dtype that the operands promote to, sharing no memory with them.
+
+    Returns
+    -------
+    ndarray (..., O)
+
+    Raises
+    ------
+    ValueError, TypeError
+        Shapes that do not go together, an unknown activation, an unfit ``out``, arrays of anything but real numbers.
+    """
+    act = activations.get(activation)
+    kernels = _backends.of(x=x, weight=weight, bias=bias, out=out)
+    inputs = {"x": x, "weight": weight, "bias": bias}
+    x, weight, bias = _checks.affine(x, weight, bias, pieces=False)
+    dtype = _checks.promote(x, weight, bias)
+    y = _checks.output(out, (*x.shape[:-1], weight.shape[1]), dtype, **inputs)
+    parameter = act.parameter_array(weight.shape[1], dtype)
+    if y.size:
+        kernels.dense_forward(*_fit_operands(x, weight, bias, dtype), act.kernel, parameter, matrix(y), None)
+    return _checks.deliver(y, out)
+
+
+def dense_forward(
+    x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, activation: str | Activation = "identity"
+) -> tuple[Array, Array]:
+    """``dense`` that also returns what ``dense_backward`` reads.
+
+    Returns
+    -------
+    y : ndarray (..., O)
+    saved : ndarray (..., O)
+        ``x @ weight + bias`` for an activation whose derivative needs it, else y itself.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As ``dense``; also for step and sign, which are not differentiable.
+    """
+    act = activations.get(activation)
+    act.require_differentiable()
+    kernels = _backends.of(x=x, weight=weight, bias=bias)
+    x, weight, bias = _checks.affine(x, weight, bias, pieces=False)
+    dtype = _checks.promote(x, weight, bias)
+    y = np.empty((*x.shape[:-1], weight.shape[1]), dtype)
+    z = np.empty_like(y) if act.saves == "input" else None
+    parameter = act.parameter_array(weight.shape[1], dtype)
+    if y.size:
+        kernels.dense_forward(
+            *_fit_operands(x, weight, bias, dtype), act.kernel, parameter, matrix(y), None if z is None else matrix(z)
+        )
+    return y, y if z is None else z
+
+
+def dense_backward(
+    dy: ArrayLike, x: ArrayLike, weight: ArrayLike, saved: ArrayLike, activation: str | Activation = "identity"
+) -> Grads:
+    """Gradients of a dense layer from the gradient of its output.
+
+    Parameters
+    ----------
+    dy : array_like (..., O)
+        dLoss/dy.
+    x, weight, activation
+        As given to ``dense_forward``.
+    saved : array_like (..., O)
+        What it returned.
+
+    Returns
+    -------
+    Grads
+        ``.x`` (..., I), ``.weight`` (I, O), ``.bias`` (O,), and ``.alpha`` (O,) for prelu and a learned elu.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Shapes that do not go together; step and sign, which are not differentiable.
+    """
+    act = activations.get(activation)
+    act.require_differentiable()
+    kernels = _backends.of(dy=dy, x=x, weight=weight, saved=saved)
+    x, weight, _ = _checks.affine(x, weight, None, pieces=False)
+    shape = (*x.shape[:-1], weight.shape[1])
+    dy = _checks.same_shape("dy", _checks.real_array("dy", dy), shape)
+    saved = _checks.same_shape("saved", _checks.real_array("saved", saved), shape)
+    dtype = _checks.promote(dy, x, weight, saved)
+    parameter = act.parameter_array(weight.shape[1], dtype)
+    grads = Grads(
+        np.empty(x.shape, dtype),
+        np.empty(weight.shape, dtype),
+        np.empty(weight.shape[1], dtype),
+        np.empty(weight.shape[1], dtype) if act.learned else None,
+    )
+    dy, x, weight, saved = (fit(array, dtype) for array in (dy, x, weight, saved))
+    kernels.dense_backward(
+        matrix(dy), matrix(x), weight, matrix(saved), act.kernel, parameter, matrix(grads.x), *grads[1:]
+    )
+    return grads
+
+
+def maxout(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, *, out: Array | None = None) -> Array:
+    """One maxout layer in one kernel: ``max over p of x @ weight[p] + bias[p]``; of equal pieces the first wins.
+
+    Goodfellow et al., "Maxout networks", 2013. The pieces are never stored, only their maximum.
+
+    Parameters
+    ----------
+    x : array_like (..., I)
+    weight : array_like (P, I, O)
+    bias : array_like (P, O), optional
+        Zero if not given.
+    out : ndarray (..., O), optional
+        Receives the result; of the dtype that the operands promote to, sharing no memory with them.
+
+    Returns
+    -------
+    ndarray (..., O)
+
+    Raises
+    ------
+    ValueError, TypeError
+        As ``dense``; also for no pieces.
+    """
+    kernels = _backends.of(x=x, weight=weight, bias=bias, out=out)
+    inputs = {"x": x, "weight": weight, "bias": bias}
+    x, weight, bias = _checks.affine(x, weight, bias, pieces=True)
+    dtype = _checks.promote(x, weight, bias)
+    y = _checks.output(out, (*x.shape[:-1], weight.shape[2]), dtype, **inputs)
+    if y.size:
+        kernels.maxout_forward(*_fit_operands(x, weight, bias, dtype), matrix(y), None)
+    return _checks.deliver(y, out)
+
+
+def maxout_forward(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None) -> tuple[Array, NDArray[np.uint8]]:
+    """``maxout`` that also returns what ``maxout_backward`` reads.
+
+    Returns
+    -------
+    y : ndarray (..., O)
+    saved : ndarray of uint8 (..., O)
+        The winning piece.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As ``maxout``; also for more than 256 pieces.
+    """
+    kernels = _backends.of(x=x, weight=weight, bias=bias)
+    x, weight, bias = _checks.affine(x, weight, bias, pieces=True)
+    if len(weight) > MAX_SAVED_PIECES:
+        raise ValueError(_checks.message("weight", f"at most {MAX_SAVED_PIECES} pieces for training", len(weight)))
+    dtype = _checks.promote(x, weight, bias)
+    y = np.empty((*x.shape[:-1], weight.shape[2]), dtype)
+    saved = np.empty(y.shape, np.uint8)
+    if y.size:
+        kernels.maxout_forward(*_fit_operands(x, weight, bias, dtype), matrix(y), matrix(saved))
+    return y, saved
+
+
+def maxout_backward(dy: ArrayLike, x: ArrayLike, weight: ArrayLike, saved: ArrayLike) -> Grads:
+    """Gradients of a maxout layer: only the winning piece of each output has any.
+
+    Parameters
+    ----------
+    dy : array_like (..., O)
+        dLoss/dy.
+    x, weight
+        As given to ``maxout_forward``.
+    saved : array_like of uint8 (..., O)
+        What it returned.
+
+    Returns
+    -------
+    Grads
+        ``.x`` (..., I), ``.weight`` (P, I, O), ``.bias`` (P, O).
+
+    Raises
+    ------
+    ValueError, TypeError
+        Shapes that do not go together, or a ``saved`` that ``maxout_forward`` cannot have returned.
+    """
+    kernels = _backends.of(dy=dy, x=x, weight=weight, saved=saved)
+    x, weight, _ = _checks.affine(x, weight, None, pieces=True)
+    shape = (*x.shape[:-1], weight.shape[2])
+    dy = _checks.same_shape("dy", _checks.real_array("dy", dy), shape)
+    winners = _checks.same_shape("saved", _checks.real_array("saved", saved), shape)
+    if winners.dtype != np.uint8:
+        raise TypeError(_checks.message("saved", "dtype uint8", winners.dtype))
+    if winners.size and winners.max() >= len(weight):
+        raise ValueError(_checks.message("saved", f"pieces 0 to {len(weight) - 1}", winners.max()))
+    dtype = _checks.promote(dy, x, weight)
+    grads = Grads(
+        np.empty(x.shape, dtype), np.empty(weight.shape, dtype), np.empty((len(weight), weight.shape[2]), dtype)
+    )
+    kernels.maxout_backward(
+        matrix(fit(dy, dtype)),
+        matrix(fit(x, dtype)),
+        fit(weight, dtype),
+        matrix(fit(winners, winners.dtype)),
+        matrix(grads.x),
+        grads.weight,
+        grads.bias,
+    )
+    return grads
+
+
+def _fit_operands(
+    x: Array, weight: Array, bias: Array | None, dtype: _checks.DType
+) -> tuple[Array, Array, Array | None]:
+    return matrix(fit(x, dtype)), fit(weight, dtype), None if bias is None else fit(bias, dtype)

@@ -1,0 +1,38 @@
+"""What is correct: every kernel again as plain array code, unfused, in float64.
+
+Written against ``xp``, which is numpy or cupy after the arrays given, and imports nothing of the rest of the package.
+"""
+
+from .activations import ACTIVATIONS, SELU_ALPHA, SELU_LAMBDA, Activation
+from .dense import DenseGradients, dense, dense_backward, dense_forward, pre_activation
+from .losses import LOSSES, Loss
+from .maxout import MaxoutGradients, maxout, maxout_backward, maxout_forward, pieces
+from .network import forward, gradients, training_step
+from .optimizers import SGD, Adam, Optimizer, State, start
+
+__all__ = [
+    "ACTIVATIONS",
+    "LOSSES",
+    "SELU_ALPHA",
+    "SELU_LAMBDA",
+    "SGD",
+    "Activation",
+    "Adam",
+    "DenseGradients",
+    "Loss",
+    "MaxoutGradients",
+    "Optimizer",
+    "State",
+    "dense",
+    "dense_backward",
+    "dense_forward",
+    "forward",
+    "gradients",
+    "maxout",
+    "maxout_backward",
+    "maxout_forward",
+    "pieces",
+    "pre_activation",
+    "start",
+    "training_step",
+]

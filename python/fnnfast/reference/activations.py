@@ -1,0 +1,356 @@
+"""The activations, elementwise and unfused, in float64: what the kernels are held to.
+
+Every formula is written so that it neither overflows nor cancels, NaN gives NaN, and an infinity gives the limit.
+A derivative at a kink is the one from the left: 0 for relu, alpha for leaky_relu, prelu and elu.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from types import ModuleType
+from typing import ClassVar
+
+import numpy as np
+
+from ._xp import Array, as_float64, erfc, namespace
+
+SELU_LAMBDA = 1.0507009873554804934193349852946
+SELU_ALPHA = 1.6732632423543772848170429916717
+
+_MAX = float(np.finfo(np.float64).max)
+_FLAT = 1e4  # beyond +-1e4 every smooth derivative of this file equals its limit in float64
+
+
+class Activation(ABC):
+    """One activation: a name and its formulas; without state, so an instance cannot be changed.
+
+    Subclasses give the formulas for finite or infinite z in float64; NaN, conversion and warnings are dealt with here.
+
+    Attributes
+    ----------
+    name : str
+        The name in the registry of the compiled kernels.
+    default : float or None
+        The parameter's value where none is given; None for an activation that has no parameter.
+    learned : bool
+        The parameter is learned, one value a neuron.
+    differentiable : bool
+        It can be trained through.
+    rowwise : bool
+        An output depends on its whole row (softmax): there is no elementwise derivative, but `backward`.
+    """
+
+    __slots__ = ()
+
+    name: ClassVar[str]
+    default: ClassVar[float | None] = None
+    learned: ClassVar[bool] = False
+    differentiable: ClassVar[bool] = True
+    rowwise: ClassVar[bool] = False
+
+    def forward(self, z: Array, parameter: Array = None) -> Array:
+        """The activation of z, of any shape; parameter is a number or (O,), along the last axis of z."""
+        return self._apply("_value", z, parameter)
+
+    def derivative(self, z: Array, parameter: Array = None) -> Array:
+        """d forward / dz, elementwise.
+
+        Raises
+        ------
+        TypeError
+            For an activation that is not differentiable or not elementwise.
+        """
+        return self._apply("_slope", z, parameter)
+
+    def parameter_gradient(self, z: Array, parameter: Array = None) -> Array:
+        """d forward / d parameter, elementwise (to be summed over the rows).
+
+        Raises
+        ------
+        TypeError
+            For an activation whose parameter is not learned.
+        """
+        return self._apply("_parameter_slope", z, parameter)
+
+    def backward(self, dy: Array, z: Array, parameter: Array = None) -> Array:
+        """dL/dz from dL/dy: dy times the derivative."""
+        xp = namespace(dy, z)
+        return as_float64(xp, dy) * self.derivative(as_float64(xp, z), parameter)
+
+    def _apply(self, formula: str, z: Array, parameter: Array) -> Array:
+        xp = namespace(z, parameter)
+        z = as_float64(xp, z)
+        a = None if self.default is None else as_float64(xp, self.default if parameter is None else parameter)
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            y = getattr(self, formula)(xp, z, a)
+        return y if self.rowwise else xp.where(xp.isnan(z), xp.nan, y)
+
+    @abstractmethod
+    def _value(self, xp: ModuleType, z: Array, a: Array) -> Array: ...
+
+    def _slope(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        raise TypeError(f"{self.name} has no elementwise derivative")
+
+    def _parameter_slope(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        raise TypeError(f"{self.name} has no learned parameter")
+
+
+def _sigmoid(xp: ModuleType, z: Array) -> Array:
+    """1/(1+exp(-z)) as exp(min(z, 0)) / (1+exp(-|z|)): the exponential never overflows, small results keep all bits."""
+    e = xp.exp(-xp.abs(z))
+    return xp.where(z >= 0, 1.0, e) / (1.0 + e)
+
+
+def _finite(xp: ModuleType, z: Array) -> Array:
+    """z with the infinities replaced by the largest number, for products with a factor that vanishes at infinity."""
+    return xp.clip(z, -_MAX, _MAX)
+
+
+def _times(xp: ModuleType, a: Array, z: Array) -> Array:
+    """a z, where zero times infinity is the limit of 0 z: zero."""
+    return xp.where(a == 0, a * _finite(xp, z), a * z)
+
+
+def _below(xp: ModuleType, z: Array) -> Array:
+    """min(z, 0) that keeps -0.0 and NaN: what an exponential may see of the negative side."""
+    return xp.where(z > 0, 0.0, z)
+
+
+class Identity(Activation):
+    """z. The mean of a Gaussian output."""
+
+    __slots__ = ()
+    name = "identity"
+
+    def _value(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        return z.copy()
+
+    def _slope(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        return xp.ones_like(z)
+
+
+class Step(Activation):
+    """1 if z >= 0 else 0. Rosenblatt's perceptron (1958); derivative zero almost everywhere: not trainable."""
+
+    __slots__ = ()
+    name = "step"
+    differentiable = False
+
+    def _value(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        return xp.where(z >= 0, 1.0, 0.0)
+
+
+class Sign(Activation):
+    """1 if z >= 0 else -1. The symmetric hard limit; not trainable."""
+
+    __slots__ = ()
+    name = "sign"
+    differentiable = False
+
+    def _value(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        return xp.where(z >= 0, 1.0, -1.0)
+
+
+class Sigmoid(Activation):
+    """sigma(z) = 1/(1+exp(-z)); derivative sigma(z) sigma(-z). The inverse of the logit log(p/(1-p))."""
+
+    __slots__ = ()
+    name = "sigmoid"
+
+    def _value(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        return _sigmoid(xp, z)
+
+    def _slope(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        return _sigmoid(xp, z) * _sigmoid(xp, -z)
+
+
+class Tanh(Activation):
+    """tanh z = 2 sigma(2z) - 1; derivative 1/cosh(z)^2 = 4 sigma(2z) sigma(-2z), which does not cancel."""
+
+    __slots__ = ()
+    name = "tanh"
+
+    def _value(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        return xp.tanh(z)
+
+    def _slope(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        return 4.0 * _sigmoid(xp, 2.0 * z) * _sigmoid(xp, -2.0 * z)
+
+
+class ReLU(Activation):
+    """max(0, z); derivative 1 if z > 0 else 0. Nair and Hinton 2010."""
+
+    __slots__ = ()
+    name = "relu"
+
+    def _value(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        return xp.where(z > 0, z, 0.0)
+
+    def _slope(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        return xp.where(z > 0, 1.0, 0.0)
+
+
+class LeakyReLU(Activation):
+    """z if z > 0 else alpha z; derivative 1 or alpha. Maas, Hannun and Ng 2013."""
+
+    __slots__ = ()
+    name = "leaky_relu"
+    default = 0.01
+
+    def _value(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        return xp.where(z > 0, z, _times(xp, a, z))
+
+    def _slope(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        return xp.where(z > 0, 1.0, a)
+
+
+class PReLU(LeakyReLU):
+    """z if z > 0 else a_j z with a_j learned; d/da_j is 0 or z. He et al. 2015, arXiv:1502.01852, equations 1 and 7."""
+
+    __slots__ = ()
+    name = "prelu"
+    default = 0.25
+    learned = True
+
+    def _parameter_slope(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        return xp.where(z > 0, 0.0, z)
+
+
+class ELU(Activation):
+    """z if z > 0 else alpha (exp(z) - 1); derivative 1 or alpha exp(z). Clevert et al. 2016, arXiv:1511.07289."""
+
+    __slots__ = ()
+    name = "elu"
+    default = 1.0
+
+    def _value(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        return xp.where(z > 0, z, a * xp.expm1(_below(xp, z)))
+
+    def _slope(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        return xp.where(z > 0, 1.0, a * xp.exp(_below(xp, z)))
+
+
+class LearnedELU(ELU):
+    """elu with alpha_j learned; d/dalpha_j is 0 or exp(z) - 1. Trottier et al. 2017, arXiv:1605.09332 (with b = 1)."""
+
+    __slots__ = ()
+    name = "elu_learned"
+    learned = True
+
+    def _parameter_slope(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        return xp.where(z > 0, 0.0, xp.expm1(_below(xp, z)))
+
+
+class SELU(Activation):
+    """lambda elu(z, alpha) with the constants of Klambauer et al. 2017, arXiv:1706.02515, equation 14."""
+
+    __slots__ = ()
+    name = "selu"
+
+    def _value(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        return SELU_LAMBDA * xp.where(z > 0, z, SELU_ALPHA * xp.expm1(_below(xp, z)))
+
+    def _slope(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        return SELU_LAMBDA * xp.where(z > 0, 1.0, SELU_ALPHA * xp.exp(_below(xp, z)))
+
+
+class GELU(Activation):
+    """z Phi(z), Phi(z) = erfc(-z / sqrt 2) / 2; derivative Phi(z) + z phi(z). Hendrycks and Gimpel, arXiv:1606.08415.
+
+    Rounding z / sqrt 2 costs about z^2 / 2 eps of relative error in the left tail, nothing in float32's measure.
+    """
+
+    __slots__ = ()
+    name = "gelu"
+
+    def _phi(self, xp: ModuleType, z: Array) -> Array:
+        return 0.5 * erfc(xp, -z * math.sqrt(0.5))
+
+    def _value(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        return xp.where(xp.isposinf(z), z, _finite(xp, z) * self._phi(xp, z))
+
+    def _slope(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        z = xp.clip(z, -_FLAT, _FLAT)
+        return self._phi(xp, z) + z * xp.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
+
+
+class TanhGELU(Activation):
+    """z (1 + tanh u)/2 with u = sqrt(2/pi) (z + 0.044715 z^3), written z sigma(2u), which does not cancel for z < 0.
+
+    Derivative sigma(2u) + 2 z u' sigma(2u) sigma(-2u). Hendrycks and Gimpel, arXiv:1606.08415, section 2.
+    """
+
+    __slots__ = ()
+    name = "gelu_tanh"
+
+    def _twice_u(self, z: Array) -> Array:
+        return 2.0 * math.sqrt(2.0 / math.pi) * (z + 0.044715 * z * z * z)
+
+    def _value(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        return xp.where(xp.isposinf(z), z, _finite(xp, z) * _sigmoid(xp, self._twice_u(z)))
+
+    def _slope(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        z = xp.clip(z, -_FLAT, _FLAT)
+        v = self._twice_u(z)
+        dv = 2.0 * math.sqrt(2.0 / math.pi) * (1.0 + 3.0 * 0.044715 * z * z)
+        return _sigmoid(xp, v) + z * dv * _sigmoid(xp, v) * _sigmoid(xp, -v)
+
+
+class Softplus(Activation):
+    """log(1 + exp z) = max(z, 0) + log1p(exp(-|z|)) = -log sigma(-z); derivative sigma(z). Dugas et al. 2001."""
+
+    __slots__ = ()
+    name = "softplus"
+
+    def _value(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        return xp.maximum(z, 0.0) + xp.log1p(xp.exp(-xp.abs(z)))
+
+    def _slope(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        return _sigmoid(xp, z)
+
+
+class Swish(Activation):
+    """z sigma(beta z); derivative sigma(t) (1 + t sigma(-t)) with t = beta z. Ramachandran et al., arXiv:1710.05941."""
+
+    __slots__ = ()
+    name = "swish"
+    default = 1.0
+
+    def _value(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        # Where the sigmoid vanishes at an infinity the product does too; anywhere else it is infinite.
+        s = _sigmoid(xp, _times(xp, a, z))
+        return xp.where(s == 0, _finite(xp, z) * s, z * s)
+
+    def _slope(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        t = xp.clip(_times(xp, a, z), -_FLAT, _FLAT)
+        return _sigmoid(xp, t) * (1.0 + t * _sigmoid(xp, -t))
+
+
+class Softmax(Activation):
+    """exp(z_i - m) / sum_j exp(z_j - m), m = max z, along the last axis; equal infinities differ by zero.
+
+    Backward is the Jacobian-vector product dz_i = y_i (dy_i - sum_j dy_j y_j). Bridle 1990.
+    """
+
+    __slots__ = ()
+    name = "softmax"
+    rowwise = True
+
+    def _value(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        m = xp.max(z, axis=-1, keepdims=True)
+        e = xp.exp(xp.where(z == m, 0.0, z - m))
+        return e / xp.sum(e, axis=-1, keepdims=True)
+
+    def backward(self, dy: Array, z: Array, parameter: Array = None) -> Array:
+        """dL/dz from dL/dy, row by row."""
+        xp = namespace(dy, z)
+        dy, y = as_float64(xp, dy), self.forward(as_float64(xp, z))
+        return y * (dy - xp.sum(dy * y, axis=-1, keepdims=True))
+
+
+ACTIVATIONS: dict[str, Activation] = {
+    activation.name: activation
+    for activation in (
+        Identity(), Step(), Sign(), Sigmoid(), Tanh(), ReLU(), LeakyReLU(), PReLU(),
+        ELU(), LearnedELU(), SELU(), GELU(), TanhGELU(), Softplus(), Swish(), Softmax(),
+    )
+}  # fmt: skip

@@ -1,0 +1,110 @@
+"""A whole network, layer after layer, and one training step, in float64.
+
+A layer is a dict, as simple as a test can write it:
+
+``{"kind": "dense", "weight": (I, O), "bias": (O,), "activation": name}``
+    with ``"parameter"`` for a fixed alpha or beta, or ``"alpha"`` (O,) for a learned one;
+``{"kind": "maxout", "weight": (P, I, O), "bias": (P, O)}``;
+``{"kind": "dropout", "mask": (B, I)}``
+    with the mask already scaled: 0 where a unit is dropped, 1/(1 - rate) where it is kept (inverted dropout, Srivastava
+    et al. 2014, section 10). The mask acts in training only and may be missing elsewhere.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ._xp import Array, as_float64, namespace
+from .activations import ACTIVATIONS
+from .dense import dense_backward, dense_forward
+from .losses import LOSSES
+from .maxout import maxout_backward, maxout_forward
+from .optimizers import Optimizer, State, start
+
+Layer = dict[str, Any]
+LEARNED = ("weight", "bias", "alpha")
+
+
+def _parameter(layer: Layer) -> Array:
+    return layer.get("alpha", layer.get("parameter"))
+
+
+def forward(layers: Sequence[Layer], x: Array, *, logits: bool = False) -> Array:
+    """The outputs (B, O) for x (B, I), without dropout; with logits=True before the last layer's activation."""
+    y = as_float64(namespace(x), x)
+    z = y
+    for layer in layers:
+        if layer["kind"] == "dense":
+            y, z = dense_forward(y, layer["weight"], layer["bias"], layer["activation"], _parameter(layer))
+        elif layer["kind"] == "maxout":
+            y = z = maxout_forward(y, layer["weight"], layer["bias"])[0]
+    return z if logits else y
+
+
+def gradients(layers: Sequence[Layer], x: Array, targets: Array, loss: str) -> tuple[float, list[dict[str, Array]]]:
+    """The batch's mean loss and, layer by layer, its gradients by name (weight, bias, alpha), by backpropagation.
+
+    A cross-entropy is taken from the logits of the softmax or sigmoid it belongs to, so the gradient enters below the
+    last activation; any other last layer is passed through.
+    """
+    criterion = LOSSES[loss]
+    y = as_float64(namespace(x), x)
+    tape = []
+    for layer in layers:
+        inputs, saved = y, None
+        if layer["kind"] == "dense":
+            y, saved = dense_forward(y, layer["weight"], layer["bias"], layer["activation"], _parameter(layer))
+        elif layer["kind"] == "maxout":
+            y, saved = maxout_forward(y, layer["weight"], layer["bias"])
+        else:
+            y = y * layer["mask"]
+        tape.append((inputs, saved))
+
+    below = layers[-1].get("activation") in criterion.from_logits
+    outputs = tape[-1][1] if below else y
+    value, dy = criterion.value(outputs, targets), criterion.gradient(outputs, targets)
+
+    result: list[dict[str, Array]] = []
+    for index in reversed(range(len(layers))):
+        layer, (inputs, saved) = layers[index], tape[index]
+        found: dict[str, Array] = {}
+        if layer["kind"] == "dense":
+            activation = ACTIVATIONS["identity" if below and index == len(layers) - 1 else layer["activation"]]
+            dense = dense_backward(dy, inputs, layer["weight"], saved, activation, _parameter(layer))
+            dy, found = dense.x, {"weight": dense.weight, "bias": dense.bias}
+            if "alpha" in layer:
+                found["alpha"] = dense.alpha
+        elif layer["kind"] == "maxout":
+            maxout = maxout_backward(dy, inputs, layer["weight"], saved)
+            dy, found = maxout.x, {"weight": maxout.weight, "bias": maxout.bias}
+        else:
+            dy = dy * layer["mask"]
+        result.insert(0, found)
+    return value, result
+
+
+def training_step(
+    layers: Sequence[Layer],
+    x: Array,
+    targets: Array,
+    loss: str,
+    optimizer: Optimizer,
+    states: Sequence[dict[str, State]] | None,
+    learning_rate: float,
+) -> tuple[float, list[Layer], list[dict[str, State]]]:
+    """One step: the mean loss before the update, the layers after it, and the optimizer's states for the next.
+
+    ``states`` is None before the first step. The term of l2 is not part of the loss that is returned.
+    """
+    value, found = gradients(layers, x, targets, loss)
+    if states is None:
+        states = [{name: start(layer[name]) for name in LEARNED if name in layer} for layer in layers]
+    new_layers, new_states = [], []
+    for layer, gradient, state in zip(layers, found, states, strict=True):
+        new_layer, new_state = dict(layer), {}
+        for name, g in gradient.items():
+            new_layer[name], new_state[name] = optimizer.update(
+                layer[name], g, state[name], learning_rate, is_weight=name == "weight"
+            )
+        new_layers.append(new_layer)
+        new_states.append(new_state)
+    return value, new_layers, new_states

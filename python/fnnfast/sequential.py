@@ -1,0 +1,376 @@
+"""Networks: layers put together into one compiled plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from . import _backends, _checks, _cpu
+from ._checks import Array, message
+from .activations import Activation
+from .layers import Dropout, Input, Layer
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from .losses import Loss
+    from .optimizers import Optimizer
+    from .training import Callback, History, Schedule
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+class Sequential:
+    """A feedforward network, built and initialised at once; a forward pass is one call into compiled code.
+
+    Parameters
+    ----------
+    layers : sequence
+        An Input, then Dense, Maxout and Dropout layers. Softmax is for the last layer only.
+    dtype : {"float32", "float64"}
+        What the network computes in; inputs are converted to it.
+    seed : int >= 0, optional
+        Fixes the initial parameters. They are drawn in float64, so that both dtypes start from the same numbers.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Layers that make no network.
+
+    Notes
+    -----
+    Several threads may call one network at once; training it and assigning its parameters must not run beside that.
+    """
+
+    def __init__(self, layers: Sequence[Input | Layer], *, dtype: Any = "float32", seed: int | None = None) -> None:
+        seed = _checks.seed(seed)
+        self._build(layers, _checks.dtype(dtype))
+        rng = np.random.default_rng(seed)
+        inputs = self.input.size
+        for name, layer in self._named.items():
+            for key, values in layer.initial(inputs, rng).items():
+                self.parameters[f"{name}.{key}"] = values
+            inputs = layer.outputs(inputs)
+
+    def _build(self, layers: Sequence[Input | Layer], dtype: _checks.DType) -> None:
+        """All but the values of the parameters."""
+        self._input, self._named = name_layers(layers)
+        self._dtype = dtype
+        self._network = _cpu.Network(dtype.name, self._input.size, [layer.plan() for layer in self._named.values()])
+        self._forward = self._network.forward
+        self._parameters = Parameters(self._network, dtype, parameter_shapes(self._input, self._named))
+
+    # What it is made of ----------------------------------------------------------------------------------------------
+    @property
+    def input(self) -> Input:
+        """The shape of an input row."""
+        return self._input
+
+    @property
+    def layers(self) -> tuple[Input | Layer, ...]:
+        """The layers, the input first."""
+        return (self._input, *self._named.values())
+
+    @property
+    def named_layers(self) -> Mapping[str, Layer]:
+        """The layers after the input by name: dense_1, maxout_1, dense_2, ..."""
+        return MappingProxyType(self._named)
+
+    @property
+    def outputs(self) -> int:
+        """O, the width of the output."""
+        width = self._input.size
+        for layer in self._named.values():
+            width = layer.outputs(width)
+        return width
+
+    @property
+    def head(self) -> Activation:
+        """The activation of the last layer, which says what the outputs mean."""
+        return next(reversed(self._named.values())).activation
+
+    @property
+    def dtype(self) -> _checks.DType:
+        """float32 or float64."""
+        return self._dtype
+
+    @property
+    def parameters(self) -> Parameters:
+        """Name to read-only array, in layer order; assigning an array copies it in."""
+        return self._parameters
+
+    # Answers -------------------------------------------------------------------------------------------------------
+    def __call__(self, x: ArrayLike, *, out: Array | None = None) -> Array:
+        """The network's outputs: probabilities, or the mean for an identity head.
+
+        Parameters
+        ----------
+        x : array_like (B, *shape) or (B, I)
+            For ``Input(28, 28)``: (B, 28, 28) or (B, 784).
+        out : ndarray (B, O) of the network's dtype, optional
+            Receives the outputs; must not share memory with x.
+
+        Returns
+        -------
+        ndarray (B, O)
+        """
+        y = self._forward(x, out)
+        return self._prepare_and_forward(x, out, False) if y is None else y
+
+    def logits(self, x: ArrayLike) -> Array:
+        """The last layer's outputs (B, O) before its activation."""
+        z = self._forward(x, None, True)
+        return self._prepare_and_forward(x, None, True) if z is None else z
+
+    def _prepare_and_forward(self, x: ArrayLike, out: Array | None, logits: bool) -> Array:
+        """Forward for arrays that the compiled network does not take as they are."""
+        _backends.of(x=x, out=out)
+        rows = _checks.network_input(x, self._input.shape, self._dtype)
+        result = _checks.output(out, (len(rows), self.outputs), self._dtype, x=x)
+        if self._forward(rows, result, logits) is None:
+            raise RuntimeError("the compiled network refused arrays prepared for it")
+        return _checks.deliver(result, out)
+
+    def predict(self, x: ArrayLike) -> Array:
+        """The discriminant of each row.
+
+        Returns
+        -------
+        ndarray
+            Softmax head: the most probable class, int64 (B,). Sigmoid head: 1 where the probability is at least 0.5,
+            else 0, int64 (B,) for one output, else (B, O). Any other: the output itself (B, O).
+        """
+        y = self(x)
+        if self.head.name == "softmax":
+            return _checks.fit(y.argmax(axis=1), np.dtype(np.int64))
+        if self.head.name == "sigmoid":
+            return self._binary(y >= 0.5)
+        return y
+
+    def sample(self, x: ArrayLike, n: int = 1, rng: np.random.Generator | int | None = None) -> Array:
+        """Draw from the distribution that the network predicts for each row.
+
+        Parameters
+        ----------
+        x : array_like (B, *shape) or (B, I)
+        n : int >= 1
+            Draws for each row.
+        rng : Generator, int or None
+            Where randomness comes from; an int is a seed.
+
+        Returns
+        -------
+        ndarray
+            Softmax head: classes (n, B) of the Categorical. Sigmoid head: 0 or 1 of the Bernoulli, (n, B) for one
+            output, else (n, B, O). Any other differentiable head: reals (n, B, O) of the Gaussian with the output as
+            its mean and variance 1.
+
+        Raises
+        ------
+        ValueError
+            A step or sign head, which predicts no distribution; probabilities that are NaN.
+        """
+        n = _checks.integer("n", n, 1)
+        head = self.head
+        if not head.differentiable:
+            raise ValueError(f"a {head.name} head predicts no distribution to sample from")
+        y = self(x)
+        rng = np.random.default_rng(rng)
+        if head.name not in ("softmax", "sigmoid"):
+            return y + rng.standard_normal((n, *y.shape), self._dtype)
+        if np.isnan(y).any():
+            raise ValueError("the network's probabilities contain NaN: there is nothing to sample from")
+        if head.name == "sigmoid":
+            return self._binary(rng.random((n, *y.shape)) < y)
+        cumulative = np.cumsum(y, axis=1, dtype=np.float64)
+        cumulative /= cumulative[:, -1:]  # so that a draw below 1 always meets a class
+        draws = rng.random((n, len(y), 1))
+        return np.array([(draw < cumulative).argmax(axis=1) for draw in draws], np.int64)
+
+    def _binary(self, truth: Array) -> Array:
+        labels = truth.astype(np.int64)
+        return labels[..., 0] if self.outputs == 1 else labels
+
+    # Training ------------------------------------------------------------------------------------------------------
+    # training builds on this module, so it is imported where it is used.
+    def fit(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        loss: Loss | None = None,
+        optimizer: str | Optimizer = "adam",
+        epochs: int = 10,
+        batch_size: int = 32,
+        validation: tuple[ArrayLike, ArrayLike] | float | None = None,
+        schedule: Schedule | None = None,
+        l2: float = 0.0,
+        callbacks: Sequence[Callback] = (),
+        seed: int | None = None,
+        progress: bool | None = None,
+    ) -> History:
+        """Train by minibatch gradient descent; see ``fnnfast.training.fit`` for all there is to say.
+
+        Parameters
+        ----------
+        x : array_like (N, *shape) or (N, I)
+        y : array_like
+            Class indices (N,) or one-hot (N, K) for cross-entropy; 0 or 1 for binary cross-entropy; else reals (N, O).
+        loss : Loss, optional
+            By default the one that belongs to the head: cross-entropy for softmax, binary cross-entropy for sigmoid,
+            else squared error.
+        optimizer : Optimizer or {"adam", "adamw", "sgd"}
+        epochs, batch_size : int
+        validation : (x, y) or float in (0, 1), optional
+            Data to measure on after each epoch, or the share of rows to hold out for that, drawn at random.
+        schedule : callable, optional
+            Epoch, from 0, to what the learning rate is multiplied by: StepDecay, ExponentialDecay, CosineDecay or any.
+        l2 : float >= 0
+            Adds l2/2 times the sum of squared weights (not biases) to what is minimised.
+        callbacks : sequence of callables
+            Called as ``callback(epoch, history)`` after each epoch; True stops. See EarlyStopping.
+        seed : int >= 0, optional
+            Fixes the order of the rows, what is held out, and dropout.
+        progress : bool, optional
+            A progress bar on stderr (with tqdm; else a line an epoch). By default if stderr is a terminal.
+
+        Returns
+        -------
+        History
+        """
+        from . import training
+
+        return training.fit(
+            self, x, y, loss, optimizer, epochs, batch_size, validation, schedule, l2, callbacks, seed, progress
+        )
+
+    def evaluate(self, x: ArrayLike, y: ArrayLike, *, loss: Loss | None = None) -> dict[str, float]:
+        """Mean loss and score on data.
+
+        Returns
+        -------
+        dict
+            "loss", and "accuracy" for the cross-entropies or "r2" for squared error.
+        """
+        from . import training
+
+        return training.evaluate(self, x, y, loss)
+
+    # On paper and on disk ------------------------------------------------------------------------------------------
+    def summary(self, plan: bool | int = False) -> str:
+        """Layers, shapes, neurons and parameters as a table; an "N-layer" network does not count its input.
+
+        Parameters
+        ----------
+        plan : bool or int
+            Also say how a batch is run: of that size, or, for True, of 1 and of 256.
+        """
+        from . import _summary
+
+        batches = (1, 256) if plan is True else (_checks.integer("plan", plan, 1),) if plan else ()
+        return _summary.table(self._input, self._named, self._dtype) + _summary.plans(self._network, batches)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the network to a safetensors file, replacing it at once or not at all; ``fnnfast.load`` reads it."""
+        from . import io
+
+        io.save(self, path)
+
+    def __repr__(self) -> str:
+        lines = (f"    {layer!r}," for layer in self.layers)
+        return "\n".join(("Sequential([", *lines, f"], dtype={self._dtype.name!r})"))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return restore, (type(self), self.layers, self._dtype.name, dict(self.parameters))
+
+
+class Parameters(Mapping[str, Array]):
+    """A network's parameters by name, in layer order: dense_1.weight, dense_1.bias, ...
+
+    Reading gives a read-only array. Assigning copies values in, and the network answers with them from then on.
+    """
+
+    def __init__(self, network: _cpu.Network, dtype: _checks.DType, shapes: dict[str, Shapes]) -> None:
+        self._network = network
+        self._dtype = dtype
+        self._places = {
+            f"{layer}.{key}": (index, key, shape)
+            for index, (layer, of_layer) in enumerate(shapes.items())
+            for key, shape in of_layer.items()
+        }
+
+    @property
+    def shapes(self) -> Shapes:
+        """Name to shape, without a copy of the values."""
+        return {name: shape for name, (_, _, shape) in self._places.items()}
+
+    def __getitem__(self, name: str) -> Array:
+        index, key, _ = self._place(name)
+        values = self._network.get(index, key)
+        values.flags.writeable = False
+        return values
+
+    def __setitem__(self, name: str, values: ArrayLike) -> None:
+        index, key, shape = self._place(name)
+        array = _checks.same_shape(name, _checks.real_array(name, values), shape)
+        self._network.set(index, key, _checks.fit(array, self._dtype))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __repr__(self) -> str:
+        lines = (f"    {name}: {self._dtype} {shape}" for name, shape in self.shapes.items())
+        return "\n".join(("Parameters(", *lines, ")"))
+
+    def _place(self, name: str) -> tuple[int, str, tuple[int, ...]]:
+        if name not in self._places:
+            raise KeyError(message("parameter", f"one of {', '.join(self._places)}", repr(name)))
+        return self._places[name]
+
+
+def name_layers(layers: Sequence[Input | Layer]) -> tuple[Input, dict[str, Layer]]:
+    """Split off the input and name the layers after it; ValueError or TypeError where they make no network."""
+    if isinstance(layers, (Input, Layer)) or not isinstance(layers, Sequence):
+        raise TypeError(message("layers", "a sequence of layers", repr(layers)))
+    first = layers[0] if layers else None
+    if not isinstance(first, Input):
+        raise ValueError(message("layers", "an Input first", "no layers" if first is None else repr(first)))
+    named: dict[str, Layer] = {}
+    counts: dict[str, int] = {}
+    for layer in layers[1:]:
+        if not isinstance(layer, Layer):
+            raise TypeError(message("layers", "Dense, Maxout and Dropout after the Input", repr(layer)))
+        counts[layer.kind] = counts.get(layer.kind, 0) + 1
+        named[f"{layer.kind}_{counts[layer.kind]}"] = layer
+    if not named or isinstance(layers[-1], Dropout):
+        raise ValueError(message("layers", "a Dense or Maxout last", repr(layers[-1])))
+    for name, layer in list(named.items())[:-1]:
+        if layer.activation.rowwise:
+            raise ValueError(f"{name}: {layer.activation.name} is an output head, for the last layer only")
+    return first, named
+
+
+def parameter_shapes(first: Input, named: dict[str, Layer]) -> dict[str, Shapes]:
+    """Layer name to the names and shapes of its parameters."""
+    shapes, inputs = {}, first.size
+    for name, layer in named.items():
+        shapes[name] = layer.shapes(inputs)
+        inputs = layer.outputs(inputs)
+    return shapes
+
+
+def restore(
+    cls: type[Sequential], layers: Sequence[Input | Layer], dtype: str, parameters: Mapping[str, Array]
+) -> Sequential:
+    """A network from its layers and the values of all its parameters (unpickling, copying, loading)."""
+    net = cls.__new__(cls)
+    net._build(layers, _checks.dtype(dtype))
+    for name, values in parameters.items():
+        net.parameters[name] = values
+    return net

@@ -1,0 +1,88 @@
+"""Fixtures: a test that asks for `backend`, `isa` or `dtype` runs for each one this machine has.
+
+`backend` and `isa` together give each instruction set on the CPU and, once, the GPU. The names come from the compiled
+extension, which is imported only for tests that ask, so the oracles can be tested without it.
+"""
+
+import importlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+# The same examples in every run, so that a failure is seen again; no deadline, because the scalar kernels are slow; the
+# fixtures below are the same for all examples of a test.
+settings.register_profile(
+    "fnnfast",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("fnnfast")
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Where arrays live: `array` brings a NumPy array there, `host` brings a result back."""
+
+    name: str
+    xp: ModuleType
+
+    def array(self, array: np.ndarray) -> Any:
+        return array if self.xp is np else self.xp.asarray(array)
+
+    def host(self, array: Any) -> np.ndarray:
+        return array if self.xp is np else array.get()
+
+
+def _cuda() -> Backend:
+    cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
+    if not cupy.cuda.is_available():
+        pytest.skip("no CUDA device")
+    pytest.importorskip("fnnfast._cuda", reason="this build has no CUDA kernels")
+    return Backend("cuda", cupy)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Pair backends with instruction sets: the GPU has none."""
+    asked = [name for name in ("backend", "isa") if name in metafunc.fixturenames]
+    if not asked:
+        return
+    isas = importlib.import_module("fnnfast._cpu").isas() if "isa" in asked else [None]
+    rows = [("cpu", isa) for isa in isas] + [("cuda", None)]
+    if asked == ["backend", "isa"]:
+        metafunc.parametrize(asked, rows, ids=[isa or backend for backend, isa in rows], indirect=True)
+    elif asked == ["backend"]:
+        metafunc.parametrize("backend", ["cpu", "cuda"], indirect=True)
+    else:
+        metafunc.parametrize("isa", isas, indirect=True)
+
+
+@pytest.fixture
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """A Backend: cpu, and cuda where there is a GPU."""
+    return Backend("cpu", np) if request.param == "cpu" else _cuda()
+
+
+@pytest.fixture
+def isa(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    """The name of the instruction set that the CPU kernels use in this test; None on the GPU."""
+    if request.param is None:
+        yield None
+        return
+    cpu = importlib.import_module("fnnfast._cpu")
+    before = cpu.isa()
+    cpu.use_isa(request.param)
+    yield request.param
+    cpu.use_isa(before)
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request: pytest.FixtureRequest) -> np.dtype:
+    """The dtype of the arrays."""
+    return np.dtype(request.param)

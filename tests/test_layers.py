@@ -1,0 +1,128 @@
+"""Layer specifications: what they hold, what they refuse, and the parameters that a network starts from."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import fnnfast as fnn
+
+SPECS = [
+    fnn.Input(28, 28),
+    fnn.Dense(3),
+    fnn.Dense(3, "swish"),
+    fnn.Dense(2, fnn.PReLU([0.1, 0.2])),
+    fnn.Maxout(4, pieces=3),
+    fnn.Dropout(0.25),
+    fnn.SGD(0.1, momentum=0.9, nesterov=True),
+    fnn.AdamW(weight_decay=0.1),
+    fnn.CrossEntropy(),
+    fnn.CosineDecay(10),
+]
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=repr)
+def test_specs_are_values(spec):
+    for twin in (copy.copy(spec), copy.deepcopy(spec), pickle.loads(pickle.dumps(spec))):
+        assert twin == spec
+        assert hash(twin) == hash(spec)
+    assert all(other != spec for other in SPECS if other is not spec)
+    assert eval(repr(spec), vars(fnn)) == spec
+    for name in (*vars(spec), "new"):
+        with pytest.raises(AttributeError, match="immutable"):
+            setattr(spec, name, 1)
+
+
+def test_what_a_spec_holds():
+    assert fnn.Input(28, 28).shape == (28, 28)
+    assert fnn.Input(28, 28).size == 784
+    assert fnn.Dense(3).activation == fnn.Identity()
+    assert fnn.Dense(3, "silu").activation == fnn.Swish(beta=1.0)
+    assert fnn.Dense(np.int64(3)).units == 3
+    assert fnn.Maxout(4, pieces=3).pieces == 3
+    assert fnn.Maxout(4).activation == fnn.Identity()
+    assert fnn.Dropout(0).rate == 0.0
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: fnn.Input(), ValueError, "at least one dimension"),
+        (lambda: fnn.Input(0), ValueError, "Input: expected an integer >= 1, got 0"),
+        (lambda: fnn.Input((28, 28)), TypeError, r"Input: expected an integer >= 1, got \(28, 28\)"),
+        (lambda: fnn.Dense(0), ValueError, "units: expected an integer >= 1, got 0"),
+        (lambda: fnn.Dense(-3), ValueError, "units: .*, got -3"),
+        (lambda: fnn.Dense(2.0), TypeError, "units: .*, got 2.0"),
+        (lambda: fnn.Dense(True), TypeError, "units: .*, got True"),
+        (lambda: fnn.Dense("relu"), TypeError, "units: .*, got 'relu'"),
+        (lambda: fnn.Dense(2, "rleu"), ValueError, "one of identity, .*silu, got 'rleu'; did you mean 'relu'"),
+        (lambda: fnn.Dense(2, "zzzzzzz"), ValueError, "got 'zzzzzzz'$"),
+        (lambda: fnn.Dense(2, None), TypeError, "a name or an activation object, got None"),
+        (lambda: fnn.Dense(2, fnn.Swish), TypeError, "a name or an activation object, got <class"),
+        (lambda: fnn.Dense(2, fnn.PReLU([0.1, 0.2, 0.3])), ValueError, "prelu alpha: expected 1 or 2 values"),
+        (lambda: fnn.Maxout(0, pieces=2), ValueError, "units: .*, got 0"),
+        (lambda: fnn.Maxout(2, pieces=0), ValueError, "pieces: expected an integer >= 1, got 0"),
+        (lambda: fnn.Dropout(1.0), ValueError, r"rate: expected a number in \[0, 1\), got 1.0"),
+        (lambda: fnn.Dropout(-0.1), ValueError, "rate: .*, got -0.1"),
+        (lambda: fnn.Dropout(float("nan")), ValueError, "rate: .*, got nan"),
+        (lambda: fnn.Dropout("0.1"), TypeError, "rate: .*, got '0.1'"),
+    ],
+)
+def test_refused(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+I, O, P = 300, 200, 4  # noqa: E741 - the project's names for dimensions
+
+
+def initial(layer, dtype="float64", seed=0):
+    net = fnn.Sequential([fnn.Input(I), layer], dtype=dtype, seed=seed)
+    return {name.partition(".")[2]: values for name, values in net.parameters.items()}
+
+
+@pytest.mark.parametrize(
+    ("layer", "variance"),
+    [
+        *((fnn.Dense(O, name), 2 / I) for name in ("relu", "leaky_relu", "prelu", "elu", "gelu", "softplus", "swish")),
+        (fnn.Dense(O, fnn.ELU(learn=True)), 2 / I),
+        (fnn.Dense(O, "selu"), 1 / I),
+        (fnn.Maxout(O, pieces=P), 1 / I),
+    ],
+    ids=repr,
+)
+def test_normal_initialisation(layer, variance):
+    weight = initial(layer)["weight"]
+    n = weight.size
+    assert abs(weight.mean()) < 5 * np.sqrt(variance / n)
+    assert abs(weight.var() / variance - 1) < 5 * np.sqrt(2 / n)  # five standard errors of a normal sample's variance
+    assert 2.5 < np.abs(weight).max() / np.sqrt(variance) < 7  # with tails, unlike a uniform
+
+
+@pytest.mark.parametrize("name", ["identity", "sigmoid", "tanh", "softmax", "step", "sign"])
+def test_uniform_initialisation(name):
+    weight = initial(fnn.Dense(O, name))["weight"]
+    limit = np.sqrt(6 / (I + O))
+    assert 0.999 * limit < np.abs(weight).max() <= limit
+    assert abs(weight.var() / (limit**2 / 3) - 1) < 5 / np.sqrt(weight.size)
+
+
+def test_biases_and_slopes():
+    assert not initial(fnn.Dense(O, "relu"))["bias"].any()
+    assert initial(fnn.Maxout(O, pieces=P))["bias"].shape == (P, O)
+    assert not initial(fnn.Maxout(O, pieces=P))["bias"].any()
+    assert set(initial(fnn.Dense(O, "leaky_relu"))) == {"weight", "bias"}
+    assert initial(fnn.Dense(O, "prelu"))["alpha"].tolist() == [0.25] * O
+    assert initial(fnn.Dense(2, fnn.PReLU([0.5, -1])))["alpha"].tolist() == [0.5, -1.0]
+    assert initial(fnn.Dense(O, fnn.ELU(0.5, learn=True)))["alpha"].tolist() == [0.5] * O
+
+
+@pytest.mark.parametrize("layer", [fnn.Dense(O, "swish"), fnn.Dense(O, "tanh"), fnn.Maxout(O, pieces=P)], ids=repr)
+def test_seed(layer):
+    double, single = initial(layer)["weight"], initial(layer, "float32")["weight"]
+    assert single.dtype == np.float32
+    np.testing.assert_array_equal(single, double.astype(np.float32))
+    np.testing.assert_array_equal(double, initial(layer)["weight"])
+    assert (double != initial(layer, seed=1)["weight"]).any()
+    assert (initial(layer, seed=None)["weight"] != initial(layer, seed=None)["weight"]).any()
