@@ -54,11 +54,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if not asked:
         return
     isas = importlib.import_module("fnnfast._cpu").isas() if "isa" in asked else [None]
-    rows = [("cpu", isa) for isa in isas] + [("cuda", None)]
+    gpu = pytest.mark.cuda
     if asked == ["backend", "isa"]:
-        metafunc.parametrize(asked, rows, ids=[isa or backend for backend, isa in rows], indirect=True)
+        rows = [pytest.param("cpu", isa, id=isa) for isa in isas]
+        metafunc.parametrize(asked, [*rows, pytest.param("cuda", None, id="cuda", marks=gpu)], indirect=True)
     elif asked == ["backend"]:
-        metafunc.parametrize("backend", ["cpu", "cuda"], indirect=True)
+        metafunc.parametrize("backend", ["cpu", pytest.param("cuda", marks=gpu)], indirect=True)
     else:
         metafunc.parametrize("isa", isas, indirect=True)
 

@@ -6,6 +6,7 @@ that by its Lipschitz constant where it is above 1, and its own few eps are in t
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,16 +72,21 @@ SMOOTH = [name for name in ELEMENTWISE if name in DIFFERENTIABLE]
 JUMPS = ("step", "sign")
 KINKS = ("relu", "leaky_relu", "prelu", "elu", "elu_learned", "selu")
 
-_GRID = np.linspace(-12, 12, 4801)[:, None]  # holds 0, and the steepest point of each to 1e-5
+_GRID = np.linspace(-12, 12, 4801)  # holds 0, and the steepest point of each to 1e-5 of its slope
 
 
-def lipschitz(name: str, parameter: Any) -> Array:
-    """The steepest slope of an activation, or 1 where it is less: a number, or (O,) for a parameter a neuron."""
-    f = reference.ACTIVATIONS[name]
-    if f.rowwise or name in JUMPS:
-        return np.array(1.0)
-    slopes = np.abs(f.derivative(_GRID, parameter)).max(axis=0)
-    return np.maximum(1.0, slopes * 1.0001) if slopes.size > 1 else np.maximum(1.0, slopes[0] * 1.0001)
+def lipschitz(name: str, parameter: Any) -> Any:
+    """The steepest slope of an activation, or 1 where it is less: a number, or (O,) for a learned slope a neuron."""
+    if reference.ACTIVATIONS[name].learned:
+        return np.maximum(1.0, np.abs(parameter))
+    return _steepest(name, parameter)
+
+
+@cache
+def _steepest(name: str, parameter: float | None) -> float:
+    if reference.ACTIVATIONS[name].rowwise or name in JUMPS:
+        return 1.0
+    return max(1.0, 1.0001 * float(np.abs(reference.ACTIVATIONS[name].derivative(_GRID, parameter)).max()))
 
 
 # Tolerances ----------------------------------------------------------------------------------------------------------

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import safetensors
 import safetensors.numpy
-from oracles import CASES, assert_same_bits, normal
 
 import fnnfast as fnn
+from oracles import CASES, assert_same_bits, normal
 
 
 def small(seed=0):
@@ -22,7 +22,7 @@ def small(seed=0):
 def parts(path):
     """Tensors and metadata of a file."""
     with safetensors.safe_open(path, framework="numpy") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata()
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -74,7 +74,7 @@ def test_others_can_read_the_file(tmp_path):
     }
 
 
-# Writing ---------------------------------------------------------------------------------------------------------------
+# Writing -------------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("fails", ["fsync", "replace"])
 def test_saving_replaces_all_or_nothing(tmp_path, monkeypatch, fails):
     path = tmp_path / "net"
@@ -112,7 +112,7 @@ def test_no_such_folder(tmp_path):
         small().save(tmp_path / "none" / "net")
 
 
-# Reading what is not ours ----------------------------------------------------------------------------------------------
+# Reading what is not ours --------------------------------------------------------------------------------------------
 def test_no_such_file(tmp_path):
     with pytest.raises(FileNotFoundError):
         fnn.load(tmp_path / "none")

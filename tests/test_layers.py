@@ -74,6 +74,19 @@ def test_refused(make, error, message):
         make()
 
 
+def test_an_activation_that_only_the_kernels_know(monkeypatch):
+    """A name in the registry is enough; a class is for those with parameters."""
+    entry = {"name": "cube", "saves": "input", "differentiable": True, "rowwise": False, "parameter": False}
+    monkeypatch.setitem(fnn.activations._REGISTRY, "cube", entry)
+    monkeypatch.setitem(fnn.activations._REGISTRY, "root", {**entry, "name": "root", "parameter": True})
+    cube = fnn.activations.get("cube")
+    assert (cube.name, cube.kernel, cube.parameter) == ("cube", "cube", None)
+    assert cube == pickle.loads(pickle.dumps(cube)) == fnn.activations.get("cube")
+    assert fnn.Dense(3, "cube").plan() == ("dense", 3, "cube", None)
+    with pytest.raises(ValueError, match="got 'root'"):
+        fnn.activations.get("root")
+
+
 I, O, P = 300, 200, 4  # noqa: E741 - the project's names for dimensions
 
 

@@ -62,7 +62,7 @@ def test_the_sign_classifier_cannot_be_trained():
 
 
 def approximator(dtype, w2=(1, 1), b2=0):
-    """The notes' 2-layer network: logsig steps, each centred where its neuron's net input is zero, then a linear sum."""
+    """The notes' 2-layer network: logsig steps, each centred where the net input is zero, then a linear sum."""
     net = fnn.Sequential([fnn.Input(1), fnn.Dense(2, "sigmoid"), fnn.Dense(1)], dtype=dtype)
     net.parameters["dense_1.weight"] = [[10, 10]]
     net.parameters["dense_1.bias"] = [-10, 10]

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles import LAYOUTS, assert_same_bits, assert_within, eps, normal
 
 import fnnfast as fnn
 from fnnfast import reference
+from oracles import LAYOUTS, assert_same_bits, assert_within, eps, normal
 
 
 def network(dtype="float32", head="softmax", seed=0):
@@ -46,7 +46,7 @@ def perturb(net, rng):
     return net
 
 
-# Answers ---------------------------------------------------------------------------------------------------------------
+# Answers -------------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("head", ["softmax", "sigmoid", "identity", "tanh"])
 def test_forward(isa, dtype, head):
     rng = np.random.default_rng(1)
@@ -123,7 +123,7 @@ def test_out(layout, x_dtype):
     assert_same_bits(out, net(x))
 
 
-# What the outputs mean -------------------------------------------------------------------------------------------------
+# What the outputs mean -----------------------------------------------------------------------------------------------
 def test_predict():
     x = normal(np.random.default_rng(6), "float32", 50, 20)
     net = network(head="softmax")
@@ -187,7 +187,7 @@ def test_sample_what_has_no_distribution():
         net.sample(x * np.nan)
 
 
-# Parameters ------------------------------------------------------------------------------------------------------------
+# Parameters ----------------------------------------------------------------------------------------------------------
 def test_parameters(dtype):
     net = network(dtype)
     assert list(net.parameters) == [
@@ -241,7 +241,7 @@ def test_refused_parameters():
         assert_same_bits(net.parameters[name], values)
 
 
-# One network, whatever happens to it -----------------------------------------------------------------------------------
+# One network, whatever happens to it ---------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     "duplicate", [copy.copy, copy.deepcopy, *(lambda net, p=p: pickle.loads(pickle.dumps(net, p)) for p in range(2, 6))]
 )

@@ -1,18 +1,19 @@
 """Derive the tables of csrc/cpu/coefficients.hpp and print them with their errors.
 
-Usage: ``python tools/coefficients.py`` (needs mpmath and NumPy, takes about a minute). The output is the two ``Coefficients`` structs; it is pasted by
-hand, so that a change of a table is a change that somebody reads.
+Usage: ``python tools/coefficients.py`` (needs mpmath and NumPy, takes about a minute). The output is the two
+``Coefficients`` structs; it is pasted by hand, so that a change of a table is a change that somebody reads.
 
-Every table is the minimax polynomial, or ratio of two, of a smooth function under the weight that turns its error into the relative error of the final
-result, found with Remez' exchange algorithm in 60-digit arithmetic, then rounded coefficient by coefficient. The error printed is that of the rounded
-table, as a power of two; half an ulp is a relative 2^-25 to 2^-24 in float32 and 2^-54 to 2^-53 in float64.
+Every table is the minimax polynomial, or ratio of two, of a smooth function under the weight that turns its error into
+the relative error of the final result, found with Remez' exchange algorithm in 60-digit arithmetic, then rounded
+coefficient by coefficient. The error printed is that of the rounded table, as a power of two; half an ulp is a relative
+2^-25 to 2^-24 in float32 and 2^-54 to 2^-53 in float64.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import mpmath as mp
+import mpmath as mp  # type: ignore[import-untyped]
 import numpy as np
 
 mp.mp.dps = 60
@@ -20,6 +21,10 @@ Function = Callable[[mp.mpf], mp.mpf]
 Table = list[mp.mpf]
 
 LN2 = mp.log(2)
+# |z| below which tanh is a ratio of polynomials: the errors of both forms are about equal there.
+TANH_EDGE = 0.8125
+# |z| below which the normal distribution is 1/2 - |z| P(z^2). Phi(-0.6745) = 1/4: the difference loses at most one bit.
+NORMAL_EDGE = 0.671875
 TINY = mp.mpf(2) ** -40
 
 
@@ -45,8 +50,9 @@ def extrema(errors: list[tuple[mp.mpf, mp.mpf]], count: int) -> list[tuple[mp.mp
 def remez(function: Function, weight: Function, p: int, q: int, low: mp.mpf, high: mp.mpf) -> tuple[Table, Table]:
     """P of degree p and Q = 1 + ... of degree q that minimise max |weight (function - P / Q)| on [low, high].
 
-    Remez' second algorithm. The equations P(x_i) - f(x_i) (Q(x_i) - 1) + (-1)^i level Q(x_i) / weight(x_i) = f(x_i) of the reference points are
-    linear for q = 0; else the Q beside the level is that of the step before.
+    Remez' second algorithm. For q = 0 the equations of the reference points,
+    P(x_i) - f(x_i) (Q(x_i) - 1) + (-1)^i level Q(x_i) / weight(x_i) = f(x_i), are linear; else the Q beside the level is
+    that of the step before.
     """
     count = p + q + 2
 
@@ -110,7 +116,7 @@ class Printer:
         print("  };")
 
     def fit(
-        self, name: str, function: Function, weight: Function, degree: int | tuple[int, int], low: object, high: object
+        self, name: str, function: Function, weight: Function, degree: int | tuple[int, int], low: mp.mpf, high: mp.mpf
     ) -> None:
         """Fit, round, measure and print a polynomial, or a numerator and a denominator."""
         p, q = degree if isinstance(degree, tuple) else (degree, 0)
@@ -132,6 +138,11 @@ def exp_tail(r: mp.mpf) -> mp.mpf:
 def atanh_tail(v: mp.mpf) -> mp.mpf:
     """(2 atanh(s) / s - 2) / s^2 of v = s^2, by its series."""
     return mp.fsum(2 * v**k / (2 * k + 3) for k in range(140))
+
+
+def atanh_weight(v: mp.mpf) -> mp.mpf:
+    """What an error of ``atanh_tail`` weighs in 2 atanh(s), relative to it."""
+    return v / (2 + v * atanh_tail(v))
 
 
 def tanh_tail(v: mp.mpf) -> mp.mpf:
@@ -172,16 +183,16 @@ def print_struct(
     out.split("kLn2", LN2)
     out.split("kInverseSqrt2Pi", 1 / mp.sqrt(2 * mp.pi))
 
-    # A little beyond ln 2 / 2, since the reduction itself rounds; not symmetric, since the weights are zero at zero, which must not be a first node.
+    # A little beyond ln 2 / 2, since the reduction itself rounds; not symmetric, since the weights are zero at zero,
+    # which must not be a first node.
     half = LN2 / 2 * mp.mpf("1.001")
     low = -half * mp.mpf("1.0001")
     out.fit("kExp", exp_tail, lambda r: r * r / mp.exp(r), exp, low, half)
     out.fit("kExpm1", exp_tail, lambda r: abs(r / (1 + r * exp_tail(r))), expm1, low, half)
 
     square = (3 - 2 * mp.sqrt(2)) ** 2 * mp.mpf("1.001")  # (m - 1)^2 / (m + 1)^2 for m = sqrt(2)
-    relative = lambda v: v / (2 + v * atanh_tail(v))  # noqa: E731
-    out.fit("kLog", atanh_tail, relative, log, 0, square)
-    out.fit("kLog1p", atanh_tail, relative, log1p, 0, mp.mpf(1) / 9)
+    out.fit("kLog", atanh_tail, atanh_weight, log, 0, square)
+    out.fit("kLog1p", atanh_tail, atanh_weight, log1p, 0, mp.mpf(1) / 9)
 
     edge = mp.mpf(TANH_EDGE)
     out.constant("kTanhEdge", edge)
@@ -208,9 +219,6 @@ def print_struct(
     print("};")
 
 
-TANH_EDGE = 0.8125  # below, tanh by a ratio of polynomials; above, by exp
-NORMAL_EDGE = 0.671875  # Phi(-0.6745) = 1/4: below, Phi(-z) is not less than 1/4, so that 1/2 - z P(z^2) loses at most one bit
-
 if __name__ == "__main__":
     print_struct(
         np.float32,
@@ -222,7 +230,7 @@ if __name__ == "__main__":
         near=4,
         far=9,
         far_shift=3,
-        far_centre=0.16064453125,
+        far_centre=0.1337890625,
         far_limit=14.5,
     )
     print()

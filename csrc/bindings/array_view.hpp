@@ -1,5 +1,5 @@
-// Arrays at the border: what the kernels may read and write, checked. fnnfast._checks makes arrays fit and words the errors that users read; the errors
-// here only keep a wrong call from touching memory.
+// Arrays at the border: what the kernels may read and write, checked. fnnfast._checks makes arrays fit and words the
+// errors that users read; the errors here only keep a wrong call from touching memory.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -32,11 +32,14 @@ bool is_ready(py::handle array) {
   const auto* const descriptor = py::detail::array_descriptor_proxy(proxy->descr);
   constexpr int kFlags = py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
   constexpr char kSwapped = PY_LITTLE_ENDIAN ? '>' : '<';
-  return descriptor->type_num == kTypeNumber<T> && descriptor->byteorder != kSwapped && (proxy->flags & kFlags) == kFlags;
+  return descriptor->type_num == kTypeNumber<T> && descriptor->byteorder != kSwapped &&
+         (proxy->flags & kFlags) == kFlags;
 }
 
 inline int dimensions(py::handle array) { return py::detail::array_proxy(array.ptr())->nd; }
-inline ptrdiff_t dimension(py::handle array, int axis) { return py::detail::array_proxy(array.ptr())->dimensions[axis]; }
+inline ptrdiff_t dimension(py::handle array, int axis) {
+  return py::detail::array_proxy(array.ptr())->dimensions[axis];
+}
 inline bool writeable(py::handle array) {
   return (py::detail::array_proxy(array.ptr())->flags & py::detail::npy_api::NPY_ARRAY_WRITEABLE_) != 0;
 }
@@ -50,9 +53,11 @@ template <class T>
 T* view(py::handle array, const char* name, std::initializer_list<ptrdiff_t> shape, bool write = false) {
   if (!is_array(array)) throw py::type_error(std::string(name) + " must be a NumPy array");
   if constexpr (std::is_floating_point_v<T>) {
-    if (!is_ready<T>(array)) throw py::type_error(std::string(name) + " must be C-contiguous, aligned, native and of the call's dtype");
+    if (!is_ready<T>(array))
+      throw py::type_error(std::string(name) + " must be C-contiguous, aligned, native and of the call's dtype");
   } else {
-    if (!py::isinstance<py::array_t<T, py::array::c_style>>(array)) throw py::type_error(std::string(name) + " has the wrong dtype or layout");
+    if (!py::isinstance<py::array_t<T, py::array::c_style>>(array))
+      throw py::type_error(std::string(name) + " has the wrong dtype or layout");
   }
   bool fits = dimensions(array) == static_cast<int>(shape.size());
   int axis = 0;

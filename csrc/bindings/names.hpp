@@ -28,7 +28,8 @@ inline void check_labels(const std::int64_t* labels, const std::int64_t* rows, p
   for (ptrdiff_t i = 0; i < count; ++i) {
     const std::int64_t label = labels[rows ? rows[i] : i];
     if (label < 0 || label >= classes)
-      throw pybind11::value_error("labels must be in [0, " + std::to_string(classes) + "), got " + std::to_string(label));
+      throw pybind11::value_error("labels must be in [0, " + std::to_string(classes) + "), got " +
+                                  std::to_string(label));
   }
 }
 

@@ -36,12 +36,15 @@ double measure_fma_peak(double seconds) {
   const std::ptrdiff_t threads = num_threads();
   Buffer<float> sink(threads * 16);
   const double work = 2.0 * kChains * k.lanes * static_cast<double>(kIterations) * static_cast<double>(threads) * 4;
-  return best_rate(seconds, work, [&] { parallel_for(threads * 4, [&](std::ptrdiff_t i) { sink[i / 4 * 16] = k.fma_peak(kIterations); }); });
+  return best_rate(seconds, work, [&] {
+    parallel_for(threads * 4, [&](std::ptrdiff_t i) { sink[i / 4 * 16] = k.fma_peak(kIterations); });
+  });
 }
 
 double measure_read_bandwidth(std::ptrdiff_t bytes, double seconds) {
   const Kernels<float>& k = kernels<float>();
-  const std::ptrdiff_t n = std::max(std::ptrdiff_t{1}, bytes / 512) * 128;  // whole passes of eight vectors of any instruction set
+  const std::ptrdiff_t n =
+      std::max(std::ptrdiff_t{1}, bytes / 512) * 128;  // whole passes of eight vectors of any instruction set
   const Buffer<float> buffer(n);
   const std::ptrdiff_t repeats = std::max(std::ptrdiff_t{1}, (std::ptrdiff_t{1} << 22) / n);
   float sink = 0.0f;
@@ -66,7 +69,8 @@ void register_machine(py::module_& m) {
   m.def("default_num_threads", &default_num_threads);
   m.def("cache_sizes", [] { return py::make_tuple(cache_sizes().l1d, cache_sizes().l2, cache_sizes().l3); });
   m.def("measure_fma_peak", &measure_fma_peak, py::arg("seconds"), py::call_guard<py::gil_scoped_release>());
-  m.def("measure_read_bandwidth", &measure_read_bandwidth, py::arg("nbytes"), py::arg("seconds"), py::call_guard<py::gil_scoped_release>());
+  m.def("measure_read_bandwidth", &measure_read_bandwidth, py::arg("nbytes"), py::arg("seconds"),
+        py::call_guard<py::gil_scoped_release>());
   // FNNFAST_ISA is answered at import: an instruction set that the CPU lacks is an error there, not at the first call.
   selected_isa();
 }

@@ -15,7 +15,8 @@ namespace fnnfast {
 
 namespace {
 
-// Under this many fused multiply-adds (about a microsecond) giving the interpreter away costs more than it lets others do.
+// Under this many fused multiply-adds (about a microsecond) giving the interpreter away costs more than it lets others
+// do.
 constexpr double kKeepInterpreter = 20000;
 
 std::vector<LayerSpec> layer_specs(const py::sequence& layers) {
@@ -76,7 +77,8 @@ void pack_over(const Layer<T>& layer, py::handle weight, py::handle bias, py::ha
   const T* w = nullptr;
   const T* b = nullptr;
   const auto shape = [&](py::handle h, const char* name, bool is_weight) {
-    if (layer.maxout) return is_weight ? view<T>(h, name, {l.pieces, l.inputs, l.units}) : view<T>(h, name, {l.pieces, l.units});
+    if (layer.maxout)
+      return is_weight ? view<T>(h, name, {l.pieces, l.inputs, l.units}) : view<T>(h, name, {l.pieces, l.units});
     return is_weight ? view<T>(h, name, {l.inputs, l.units}) : view<T>(h, name, {l.units});
   };
   if (weight) w = shape(weight, "weight", true);
@@ -139,8 +141,8 @@ class PyNetwork {
     visit([&](auto& network) {
       auto& layer = *network.find(index);
       const py::handle none;
-      pack_over(layer, name == "weight" ? value : none, name == "bias" ? value : none, name == "alpha" ? value : none, layer.panels.data(),
-                layer.alpha.data());
+      pack_over(layer, name == "weight" ? value : none, name == "bias" ? value : none, name == "alpha" ? value : none,
+                layer.panels.data(), layer.alpha.data());
       ++layer.version;
     });
   }
@@ -164,7 +166,8 @@ class PyNetwork {
     if (out.is_none()) {
       y = py::array_t<T>({batch, outputs});
     } else {
-      if (!is_array(out) || !is_ready<T>(out) || !writeable(out) || dimensions(out) != 2 || dimension(out, 0) != batch || dimension(out, 1) != outputs)
+      if (!is_array(out) || !is_ready<T>(out) || !writeable(out) || dimensions(out) != 2 ||
+          dimension(out, 0) != batch || dimension(out, 1) != outputs)
         return py::none();
       const T* const to = data<T>(out);
       if (from < to + batch * outputs && to < from + batch * inputs) return py::none();
@@ -216,10 +219,12 @@ OptimizerSettings optimizer_settings(const std::string& optimizer, const std::ma
 
 class PyTrainer {
  public:
-  PyTrainer(PyNetwork& network, const std::string& loss, const std::string& optimizer, const std::map<std::string, double>& settings,
-            std::uint64_t seed)
+  PyTrainer(PyNetwork& network, const std::string& loss, const std::string& optimizer,
+            const std::map<std::string, double>& settings, std::uint64_t seed)
       : loss_(loss_kind(loss)) {
-    network.visit([&]<class T>(Network<T>& n) { trainer_ = std::make_unique<Both<T>>(n, loss_, optimizer_settings(optimizer, settings), seed); });
+    network.visit([&]<class T>(Network<T>& n) {
+      trainer_ = std::make_unique<Both<T>>(n, loss_, optimizer_settings(optimizer, settings), seed);
+    });
   }
 
   double step(py::handle x, py::handle targets, double learning_rate, py::handle rows) {
@@ -245,7 +250,8 @@ class PyTrainer {
           }
           py::list arrays;
           for (std::size_t i = 0; i < both->network.layers().size(); ++i)
-            for (const py::handle array : unpacked(both->network.layers()[i], both->trainer.gradient(i).data(), both->trainer.alpha_gradient(i).data()))
+            for (const py::handle array : unpacked(both->network.layers()[i], both->trainer.gradient(i).data(),
+                                                   both->trainer.alpha_gradient(i).data()))
               arrays.append(array);
           return py::make_tuple(loss, arrays);
         },
@@ -258,14 +264,17 @@ class PyTrainer {
           both->trainer.reserve_gradients();
           std::size_t expected = 0;
           for (const auto& layer : both->network.layers()) expected += layer.info().learned ? 3 : 2;
-          if (gradients.size() != expected) throw py::value_error("expected " + std::to_string(expected) + " gradients, got " + std::to_string(gradients.size()));
+          if (gradients.size() != expected)
+            throw py::value_error("expected " + std::to_string(expected) + " gradients, got " +
+                                  std::to_string(gradients.size()));
           std::size_t at = 0;
           for (std::size_t i = 0; i < both->network.layers().size(); ++i) {
             const auto& layer = both->network.layers()[i];
             const py::object weight = gradients[at], bias = gradients[at + 1];
             const py::object alpha = layer.info().learned ? py::object(gradients[at + 2]) : py::object();
             at += layer.info().learned ? 3 : 2;
-            pack_over(layer, weight, bias, alpha, both->trainer.gradient(i).data(), both->trainer.alpha_gradient(i).data());
+            pack_over(layer, weight, bias, alpha, both->trainer.gradient(i).data(),
+                      both->trainer.alpha_gradient(i).data());
           }
           const py::gil_scoped_release release;
           const FloatEnvironment environment;
@@ -281,7 +290,8 @@ class PyTrainer {
  private:
   template <class T>
   struct Both {
-    Both(Network<T>& n, LossKind loss, const OptimizerSettings& settings, std::uint64_t seed) : network(n), trainer(n, loss, settings, seed) {}
+    Both(Network<T>& n, LossKind loss, const OptimizerSettings& settings, std::uint64_t seed)
+        : network(n), trainer(n, loss, settings, seed) {}
     Network<T>& network;
     Trainer<T> trainer;
   };
@@ -298,7 +308,8 @@ class PyTrainer {
       batch.rows = dimension(rows, 0);
       for (ptrdiff_t i = 0; i < batch.rows; ++i)
         if (batch.indices[i] < 0 || batch.indices[i] >= available)
-          throw py::index_error("rows must be in [0, " + std::to_string(available) + "), got " + std::to_string(batch.indices[i]));
+          throw py::index_error("rows must be in [0, " + std::to_string(available) + "), got " +
+                                std::to_string(batch.indices[i]));
     }
     if (batch.rows < 1) throw py::value_error("a training step needs at least one row");
     if (loss_ == LossKind::kCategoricalCrossEntropy) {
@@ -326,8 +337,9 @@ void register_network(py::module_& m) {
       .def("forward", &PyNetwork::forward, arg("x"), arg("out") = py::none(), arg("logits") = false)
       .def("plan", &PyNetwork::plan, arg("batch"));
   py::class_<PyTrainer>(m, "Trainer")
-      .def(py::init<PyNetwork&, const std::string&, const std::string&, const std::map<std::string, double>&, std::uint64_t>(), arg("network"),
-           arg("loss"), arg("optimizer"), arg("settings"), arg("seed") = 0, py::keep_alive<1, 2>())
+      .def(py::init<PyNetwork&, const std::string&, const std::string&, const std::map<std::string, double>&,
+                    std::uint64_t>(),
+           arg("network"), arg("loss"), arg("optimizer"), arg("settings"), arg("seed") = 0, py::keep_alive<1, 2>())
       .def("step", &PyTrainer::step, arg("x"), arg("targets"), arg("learning_rate"), arg("rows") = py::none())
       .def("gradients", &PyTrainer::gradients, arg("x"), arg("targets"), arg("rows") = py::none())
       .def("apply", &PyTrainer::apply, arg("gradients"), arg("learning_rate"))

@@ -8,9 +8,11 @@ namespace fnnfast {
 
 namespace {
 
-ActivationUse activation_use(const std::string& name, int activation, py::handle parameter, ptrdiff_t units, const void* values) {
+ActivationUse activation_use(const std::string& name, int activation, py::handle parameter, ptrdiff_t units,
+                             const void* values) {
   const ActivationInfo& info = kActivationInfo[activation];
-  if (info.parameter != (values != nullptr)) throw py::value_error(name + (info.parameter ? " needs a parameter" : " takes no parameter"));
+  if (info.parameter != (values != nullptr))
+    throw py::value_error(name + (info.parameter ? " needs a parameter" : " takes no parameter"));
   if (values == nullptr) return {activation, nullptr, false};
   const ptrdiff_t n = dimension(parameter, 0);
   if (n != 1 && n != units) throw py::value_error("parameter has the wrong shape");
@@ -19,7 +21,8 @@ ActivationUse activation_use(const std::string& name, int activation, py::handle
 
 template <class T>
 ActivationUse activation_use(const std::string& name, py::handle parameter, ptrdiff_t units) {
-  return activation_use(name, activation_number(name), parameter, units, view_or_null<T>(parameter, "parameter", {kAny}));
+  return activation_use(name, activation_number(name), parameter, units,
+                        view_or_null<T>(parameter, "parameter", {kAny}));
 }
 
 void activation(const std::string& name, py::handle parameter, py::handle z, py::handle out, bool derivative) {
@@ -30,15 +33,16 @@ void activation(const std::string& name, py::handle parameter, py::handle z, py:
     T* const to = view<T>(out, "out", {rows, columns}, true);
     const ActivationUse use = activation_use<T>(name, parameter, columns);
     const ActivationInfo& info = kActivationInfo[use.activation];
-    if (derivative && (!info.differentiable || info.rowwise)) throw py::value_error(name + " has no elementwise derivative");
+    if (derivative && (!info.differentiable || info.rowwise))
+      throw py::value_error(name + " has no elementwise derivative");
     if (rows == 0 || columns == 0) return;
     const py::gil_scoped_release release;
     apply_activation(use, derivative, rows, columns, in, to);
   });
 }
 
-void bind_dense_forward(py::handle x, py::handle weight, py::handle bias, const std::string& name, py::handle parameter, py::handle out,
-                        py::handle saved) {
+void bind_dense_forward(py::handle x, py::handle weight, py::handle bias, const std::string& name, py::handle parameter,
+                        py::handle out, py::handle saved) {
   by_dtype(x, [&](auto zero) {
     using T = decltype(zero);
     const T* const xs = view<T>(x, "x", {kAny, kAny});
@@ -54,8 +58,9 @@ void bind_dense_forward(py::handle x, py::handle weight, py::handle bias, const 
   });
 }
 
-void bind_dense_backward(py::handle dy, py::handle x, py::handle weight, py::handle saved, const std::string& name, py::handle parameter, py::handle dx,
-                         py::handle dweight, py::handle dbias, py::handle dparameter) {
+void bind_dense_backward(py::handle dy, py::handle x, py::handle weight, py::handle saved, const std::string& name,
+                         py::handle parameter, py::handle dx, py::handle dweight, py::handle dbias,
+                         py::handle dparameter) {
   by_dtype(x, [&](auto zero) {
     using T = decltype(zero);
     const T* const xs = view<T>(x, "x", {kAny, kAny});
@@ -94,7 +99,8 @@ void bind_maxout_forward(py::handle x, py::handle weight, py::handle bias, py::h
   });
 }
 
-void bind_maxout_backward(py::handle dy, py::handle x, py::handle weight, py::handle argmax, py::handle dx, py::handle dweight, py::handle dbias) {
+void bind_maxout_backward(py::handle dy, py::handle x, py::handle weight, py::handle argmax, py::handle dx,
+                          py::handle dweight, py::handle dbias) {
   by_dtype(x, [&](auto zero) {
     using T = decltype(zero);
     const T* const xs = view<T>(x, "x", {kAny, kAny});
@@ -156,18 +162,24 @@ void register_ops(py::module_& m) {
   m.def("activations", &activation_list);
   m.def(
       "activation_forward",
-      [](const std::string& name, py::handle parameter, py::handle z, py::handle out) { activation(name, parameter, z, out, false); }, arg("name"),
-      arg("parameter").none(true), arg("z"), arg("out"));
+      [](const std::string& name, py::handle parameter, py::handle z, py::handle out) {
+        activation(name, parameter, z, out, false);
+      },
+      arg("name"), arg("parameter").none(true), arg("z"), arg("out"));
   m.def(
       "activation_derivative",
-      [](const std::string& name, py::handle parameter, py::handle z, py::handle out) { activation(name, parameter, z, out, true); }, arg("name"),
-      arg("parameter").none(true), arg("z"), arg("out"));
-  m.def("dense_forward", &bind_dense_forward, arg("x"), arg("weight"), arg("bias").none(true), arg("activation"), arg("parameter").none(true), arg("out"),
-        arg("saved").none(true));
-  m.def("dense_backward", &bind_dense_backward, arg("dy"), arg("x"), arg("weight"), arg("saved"), arg("activation"), arg("parameter").none(true),
-        arg("dx"), arg("dweight"), arg("dbias"), arg("dparameter").none(true));
-  m.def("maxout_forward", &bind_maxout_forward, arg("x"), arg("weight"), arg("bias").none(true), arg("out"), arg("argmax").none(true));
-  m.def("maxout_backward", &bind_maxout_backward, arg("dy"), arg("x"), arg("weight"), arg("argmax"), arg("dx"), arg("dweight"), arg("dbias"));
+      [](const std::string& name, py::handle parameter, py::handle z, py::handle out) {
+        activation(name, parameter, z, out, true);
+      },
+      arg("name"), arg("parameter").none(true), arg("z"), arg("out"));
+  m.def("dense_forward", &bind_dense_forward, arg("x"), arg("weight"), arg("bias").none(true), arg("activation"),
+        arg("parameter").none(true), arg("out"), arg("saved").none(true));
+  m.def("dense_backward", &bind_dense_backward, arg("dy"), arg("x"), arg("weight"), arg("saved"), arg("activation"),
+        arg("parameter").none(true), arg("dx"), arg("dweight"), arg("dbias"), arg("dparameter").none(true));
+  m.def("maxout_forward", &bind_maxout_forward, arg("x"), arg("weight"), arg("bias").none(true), arg("out"),
+        arg("argmax").none(true));
+  m.def("maxout_backward", &bind_maxout_backward, arg("dy"), arg("x"), arg("weight"), arg("argmax"), arg("dx"),
+        arg("dweight"), arg("dbias"));
   m.def("loss_value", &bind_loss_value, arg("loss"), arg("outputs"), arg("targets"));
 }
 

@@ -1,8 +1,8 @@
 // The activations: one struct each, and the list of all of them.
 //
-// This file is the only fast definition of every activation. The scalar, AVX2, AVX-512, NEON and CUDA kernels are instantiations of these
-// bodies: V is a float, a double or a Vec of them, and the policy M brings the mathematics for it (csrc/cpu/math.hpp, csrc/cuda/math.cuh). Each
-// struct says
+// This file is the only fast definition of every activation. The scalar, AVX2, AVX-512, NEON and CUDA kernels are
+// instantiations of these bodies: V is a float, a double or a Vec of them, and the policy M brings the mathematics for
+// it (csrc/cpu/math.hpp, csrc/cuda/math.cuh). Each struct says
 //
 //   kName        its name in the registry; fnnfast.reference.ACTIVATIONS has the oracle of the same name
 //   kSaves       what backward needs: the input z, the output y, or nothing
@@ -12,8 +12,9 @@
 //   derivative_from_output<M>(y, p)   where kSaves is kOutput: what backward uses
 //   parameter_derivative<M>(z, p)     where kLearned: d forward / d p
 //
-// All are exact at the edges: NaN gives NaN, an infinity gives the mathematical limit. To add one, write its struct here, add it to Activations at
-// the end of this file, and define its oracle in python/fnnfast/reference/activations.py.
+// All are exact at the edges: NaN gives NaN, an infinity gives the mathematical limit. To add one, write its struct
+// here, add it to Activations at the end of this file, and define its oracle in
+// python/fnnfast/reference/activations.py.
 #pragma once
 
 #include "macros.hpp"
@@ -340,8 +341,8 @@ struct TypeList {
   static constexpr int kSize = sizeof...(A);
 };
 
-using Activations = TypeList<Identity, Step, Sign, Sigmoid, Tanh, Relu, LeakyRelu, Prelu, Elu, EluLearned, Selu, Gelu, GeluTanh, Softplus, Swish,
-                             Softmax>;
+using Activations = TypeList<Identity, Step, Sign, Sigmoid, Tanh, Relu, LeakyRelu, Prelu, Elu, EluLearned, Selu, Gelu,
+                             GeluTanh, Softplus, Swish, Softmax>;
 
 // What code that runs none of them needs to know: a row of the registry.
 struct ActivationInfo {

@@ -1,11 +1,13 @@
-// What happens to a finished tile besides an elementwise activation: the parts that the CPU's register tile and the GPU's fragments share.
+// What happens to a finished tile besides an elementwise activation: the parts that the CPU's register tile and the
+// GPU's fragments share.
 #pragma once
 
 #include "macros.hpp"
 
 namespace fnnfast {
 
-// The running maximum of maxout and the piece that gave it (Goodfellow et al. 2013). The lowest index wins a tie, the first NaN wins over all.
+// The running maximum of maxout and the piece that gave it (Goodfellow et al. 2013). The lowest index wins a tie, the
+// first NaN wins over all.
 template <class V>
 struct Maxout {
   V best, index;

@@ -1,5 +1,5 @@
-// The losses that work element by element: value and derivative of one output (or one vector of them). V and M are as in activations.hpp.
-// Categorical cross-entropy needs whole rows and shares its sums with softmax: epilogues.hpp.
+// The losses that work element by element: value and derivative of one output (or one vector of them). V and M are as
+// in activations.hpp. Categorical cross-entropy needs whole rows and shares its sums with softmax: epilogues.hpp.
 #pragma once
 
 #include "macros.hpp"
@@ -8,8 +8,9 @@ namespace fnnfast {
 
 enum class LossKind { kCategoricalCrossEntropy, kBinaryCrossEntropy, kSquaredError };
 
-// From the logit z and the target t in [0, 1]: -t log s(z) - (1 - t) log(1 - s(z)) = softplus(z) - t z, where the log cancels the exp of the sigmoid s;
-// as max(z, 0) - t z + log(1 + exp(-|z|)) nothing is lost where the answer is certain and right.
+// From the logit z and the target t in [0, 1]: -t log s(z) - (1 - t) log(1 - s(z)) = softplus(z) - t z, where the log
+// cancels the exp of the sigmoid s; as max(z, 0) - t z + log(1 + exp(-|z|)) nothing is lost where the answer is certain
+// and right.
 struct BinaryCrossEntropy {
   template <class M, class V>
   static FNNFAST_INLINE V value(V z, V t) {

@@ -7,8 +7,9 @@
 #define FNNFAST_HOST_DEVICE
 #endif
 
-// Always inlined: the function bodies of csrc/core and csrc/cpu/*.hpp are compiled once for each instruction set. An out-of-line copy would be one
-// weak symbol for all of them, and the linker might keep the one that an older CPU cannot run.
+// Always inlined: the function bodies of csrc/core and csrc/cpu/*.hpp are compiled once for each instruction set. An
+// out-of-line copy would be one weak symbol for all of them, and the linker might keep the one that an older CPU cannot
+// run.
 #define FNNFAST_INLINE FNNFAST_HOST_DEVICE inline __attribute__((always_inline))
 
 #define FNNFAST_NOINLINE __attribute__((noinline))

@@ -1,6 +1,7 @@
 // The optimizers' arithmetic for one element (or one vector of them): weight w, gradient g, state.
 //
-// V and M are as in activations.hpp. The settings that change from step to step are worked out once a step in double precision (Step).
+// V and M are as in activations.hpp. The settings that change from step to step are worked out once a step in double
+// precision (Step).
 #pragma once
 
 #include "macros.hpp"
@@ -19,11 +20,12 @@ struct UpdateStep {
   T nesterov;       // 1 or 0
   T beta1, beta2;   // Adam
   T one_minus_beta1, one_minus_beta2;
-  T second_scale;   // Adam: 1 / sqrt(1 - beta2^t)
-  T eps;            // Adam: outside the root
+  T second_scale;  // Adam: 1 / sqrt(1 - beta2^t)
+  T eps;           // Adam: outside the root
 };
 
-// v <- mu v + g;  w <- w - lr v, or with Nesterov w - lr (g + mu v)  (Sutskever et al. 2013, in the form PyTorch documents)
+// v <- mu v + g;  w <- w - lr v, or with Nesterov w - lr (g + mu v)  (Sutskever et al. 2013, in the form PyTorch
+// documents)
 struct Sgd {
   static constexpr int kStates = 1;
   template <class M, class V>
@@ -46,8 +48,8 @@ struct Sgd {
   };
 };
 
-// m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;  w <- w - lr m^ / (sqrt(v^) + eps), m^ = m / (1 - b1^t), v^ = v / (1 - b2^t)
-// (Kingma & Ba 2015, algorithm 1)
+// m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;  w <- w - lr m^ / (sqrt(v^) + eps), m^ = m / (1 - b1^t), v^ = v /
+// (1 - b2^t) (Kingma & Ba 2015, algorithm 1)
 struct Adam {
   static constexpr int kStates = 2;
   template <class M, class V>

@@ -34,7 +34,8 @@ class Buffer {
 // What a thread's scratch is used for at one time; each use has its own buffer.
 enum class Scratch { kKernel, kPing, kPong, kTile, kRows, kCount };
 
-// At least n elements that this thread keeps from call to call: nothing is allocated once the sizes have been seen. The contents are unspecified.
+// At least n elements that this thread keeps from call to call: nothing is allocated once the sizes have been seen. The
+// contents are unspecified.
 template <class T>
 T* thread_scratch(Scratch use, std::ptrdiff_t n) {
   thread_local Buffer<T> buffers[static_cast<int>(Scratch::kCount)];

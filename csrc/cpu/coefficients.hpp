@@ -1,7 +1,8 @@
 // Tables of math.hpp, for float and double.
 //
-// Derived and measured by tools/coefficients.py (minimax by Remez' exchange, then rounded). The error beside a table is that of the rounded
-// table as it reaches the result, relative to the result; half an ulp is 2^-25 to 2^-24 for float and 2^-54 to 2^-53 for double.
+// Derived and measured by tools/coefficients.py (minimax by Remez' exchange, then rounded). The error beside a table is
+// that of the rounded table as it reaches the result, relative to the result; half an ulp is 2^-25 to 2^-24 for float
+// and 2^-54 to 2^-53 for double.
 #pragma once
 
 #include "vec.hpp"
@@ -20,20 +21,11 @@ struct Coefficients<float> {
   static constexpr float kInverseSqrt2PiLow = -1.133517e-08f;
   // degree 4, error 2^-27.8
   static constexpr float kExp[] = {
-      0.49999994f,
-      0.1666652f,
-      0.041668396f,
-      0.008368782f,
-      0.0013814212f,
+      0.49999994f, 0.1666652f, 0.041668396f, 0.008368782f, 0.0013814212f,
   };
   // degree 5, error 2^-28.7
   static constexpr float kExpm1[] = {
-      0.5f,
-      0.16666666f,
-      0.04166636f,
-      0.00833339f,
-      0.0013940722f,
-      0.00019845547f,
+      0.5f, 0.16666666f, 0.04166636f, 0.00833339f, 0.0013940722f, 0.00019845547f,
   };
   // degree 2, error 2^-30.1
   static constexpr float kLog[] = {
@@ -43,11 +35,7 @@ struct Coefficients<float> {
   };
   // degree 4, error 2^-30.8
   static constexpr float kLog1p[] = {
-      0.66666675f,
-      0.3999889f,
-      0.28616595f,
-      0.21430771f,
-      0.24289447f,
+      0.66666675f, 0.3999889f, 0.28616595f, 0.21430771f, 0.24289447f,
   };
   static constexpr float kTanhEdge = 0.8125f;
   // degrees 1 and 2, error 2^-27.0
@@ -63,27 +51,15 @@ struct Coefficients<float> {
   static constexpr float kNormalEdge = 0.671875f;
   // degree 4, error 2^-24.9
   static constexpr float kNormalNear[] = {
-      0.3989423f,
-      -0.06649029f,
-      0.009972491f,
-      -0.0011821202f,
-      0.000104063285f,
+      0.3989423f, -0.06649029f, 0.009972491f, -0.0011821202f, 0.000104063285f,
   };
-  static constexpr float kNormalShift = 4.0f;
-  static constexpr float kNormalCentre = 0.12207031f;
-  static constexpr float kNormalGrowth = 7.8f;
-  // degree 9, error 2^-27.2
+  static constexpr float kNormalShift = 3.0f;
+  static constexpr float kNormalCentre = 0.13378906f;
+  static constexpr float kNormalGrowth = 4.4f;
+  // degree 9, error 2^-26.8
   static constexpr float kNormalFar[] = {
-      0.74124783f,
-      4.720431f,
-      23.95012f,
-      92.62197f,
-      243.65233f,
-      262.3684f,
-      -842.3587f,
-      -3423.0598f,
-      1557.4496f,
-      25295.89f,
+      0.6371843f, 2.5462046f,  7.205635f, 11.38458f,   -4.26425f,
+      -56.40757f, -25.813429f, 318.8578f, 126.178345f, -1502.154f,
   };
 };
 
@@ -124,28 +100,14 @@ struct Coefficients<double> {
   };
   // degree 7, error 2^-61.5
   static constexpr double kLog[] = {
-      0.6666666666666666,
-      0.4000000000000627,
-      0.2857142856907896,
-      0.22222222647916792,
-      0.18181775570530886,
-      0.15387095115998045,
-      0.132500157422591,
-      0.13252293734024173,
+      0.6666666666666666,  0.4000000000000627,  0.2857142856907896, 0.22222222647916792,
+      0.18181775570530886, 0.15387095115998045, 0.132500157422591,  0.13252293734024173,
   };
   // degree 10, error 2^-58.6
   static constexpr double kLog1p[] = {
-      0.6666666666666667,
-      0.3999999999999406,
-      0.2857142857249708,
-      0.2222222212644186,
-      0.18181823161069344,
-      0.15384453047160757,
-      0.13336786835626743,
-      0.1171615762749605,
-      0.10971168795671518,
-      0.06999575737894222,
-      0.16458873403543486,
+      0.6666666666666667,  0.3999999999999406,  0.2857142857249708,  0.2222222212644186,
+      0.18181823161069344, 0.15384453047160757, 0.13336786835626743, 0.1171615762749605,
+      0.10971168795671518, 0.06999575737894222, 0.16458873403543486,
   };
   static constexpr double kTanhEdge = 0.8125;
   // degrees 3 and 3, error 2^-56.9
@@ -164,44 +126,20 @@ struct Coefficients<double> {
   static constexpr double kNormalEdge = 0.671875;
   // degree 9, error 2^-53.8
   static constexpr double kNormalNear[] = {
-      0.3989422804014327,
-      -0.06649038006690544,
-      0.009973557010035508,
-      -0.0011873282154739634,
-      0.00011543468754035502,
-      -9.44465572394307e-06,
-      6.659669669440583e-07,
-      -4.121993381351966e-08,
-      2.2617726339394225e-09,
-      -1.0139833624837314e-10,
+      0.3989422804014327,     -0.06649038006690544,    0.009973557010035508,  -0.0011873282154739634,
+      0.00011543468754035502, -9.44465572394307e-06,   6.659669669440583e-07, -4.121993381351966e-08,
+      2.2617726339394225e-09, -1.0139833624837314e-10,
   };
-  static constexpr double kNormalShift = 6.0;
-  static constexpr double kNormalCentre = 0.083984375;
-  static constexpr double kNormalGrowth = 17.5;
-  // degree 21, error 2^-55.4
+  static constexpr double kNormalShift = 3.0;
+  static constexpr double kNormalCentre = 0.119140625;
+  static constexpr double kNormalGrowth = 4.4;
+  // degree 22, error 2^-56.5
   static constexpr double kNormalFar[] = {
-      0.7828633304096063,
-      8.519705646155291,
-      83.34268192250406,
-      729.8582812323873,
-      5681.82281904593,
-      38878.48200106769,
-      229573.35270456853,
-      1132889.4237272302,
-      4377116.930761247,
-      11008688.729574092,
-      1054042.7038321807,
-      -139265904.52004805,
-      -577968688.0880014,
-      -34203094.194491394,
-      8992335667.52594,
-      26821323705.552734,
-      -86952779439.87651,
-      -677176044181.3368,
-      362444690607.59625,
-      12917068062707.52,
-      5027724305324.07,
-      -174254011598756.7,
+      0.601396624219915,  2.342471467726923,  6.7015945088549,     11.515352326038066,  -0.2476947308951867,
+      -52.65862982682509, -58.60599468382609, 285.65425720793434,  519.0253453274529,   -2184.7016556436747,
+      -3771.206500219405, 21810.286131396053, 18219.58399258624,   -241532.53443435716, 123354.01755008541,
+      2505179.1864717714, -5801659.919747619, -18099716.130498976, 105940810.48045275,  -44626549.20083315,
+      -938754653.1007426, 2880128873.8090515, -2837533338.871066,
   };
 };
 

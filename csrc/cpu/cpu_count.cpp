@@ -1,4 +1,5 @@
-// Affinity and cgroups. What the files hold: proc(5), cgroups(7), and Documentation/admin-guide/cgroup-v2.rst and scheduler/sched-bwc.rst of Linux.
+// Affinity and cgroups. What the files hold: proc(5), cgroups(7), and Documentation/admin-guide/cgroup-v2.rst and
+// scheduler/sched-bwc.rst of Linux.
 #include "cpu_count.hpp"
 
 #include <algorithm>
@@ -31,14 +32,17 @@ int affinity_count() noexcept {
   return std::max(static_cast<int>(std::thread::hardware_concurrency()), 1);
 }
 
-bool contains_item(const std::string& list, const std::string& item) { return ("," + list + ",").find("," + item + ",") != std::string::npos; }
+bool contains_item(const std::string& list, const std::string& item) {
+  return ("," + list + ",").find("," + item + ",") != std::string::npos;
+}
 
 // Processors' worth of time per period, in one group; infinite without a limit.
 double quota_of(const std::string& directory, bool version_2) {
   double quota = -1;
   double period = 0;
   if (version_2) {
-    std::ifstream(directory + "/cpu.max") >> quota >> period;  // "max 100000" fails to read as a number, which leaves no quota
+    std::ifstream(directory + "/cpu.max") >> quota >>
+        period;  // "max 100000" fails to read as a number, which leaves no quota
   } else {
     std::ifstream(directory + "/cpu.cfs_quota_us") >> quota;  // -1: none
     std::ifstream(directory + "/cpu.cfs_period_us") >> period;
@@ -46,7 +50,8 @@ double quota_of(const std::string& directory, bool version_2) {
   return quota > 0 && period > 0 ? quota / period : INFINITY;
 }
 
-// The path of our group in a hierarchy, from the lines "id:controllers:path" of /proc/self/cgroup. Version 2 has no controllers there.
+// The path of our group in a hierarchy, from the lines "id:controllers:path" of /proc/self/cgroup. Version 2 has no
+// controllers there.
 std::string group_path(const std::string& root, bool version_2) {
   std::ifstream groups(root + "/proc/self/cgroup");
   for (std::string line; std::getline(groups, line);) {
@@ -59,8 +64,10 @@ std::string group_path(const std::string& root, bool version_2) {
   return "";
 }
 
-// The least quota from our group up to the mount point. A mount may show a part of the hierarchy only, as it does in a container: below mount_root.
-double least_quota(const std::string& root, const std::string& mount_root, const std::string& mount_point, bool version_2) {
+// The least quota from our group up to the mount point. A mount may show a part of the hierarchy only, as it does in a
+// container: below mount_root.
+double least_quota(const std::string& root, const std::string& mount_root, const std::string& mount_point,
+                   bool version_2) {
   std::string path = group_path(root, version_2);
   if (mount_root != "/") {
     const bool shown = (path + "/").compare(0, mount_root.size() + 1, mount_root + "/") == 0;

@@ -18,7 +18,8 @@ constexpr ptrdiff_t kAlphaRows = 32;
 template <class F>
 void for_row_blocks(ptrdiff_t rows, ptrdiff_t columns, F&& f) {
   const ptrdiff_t each = std::max(ptrdiff_t{1}, kElements / std::max(columns, ptrdiff_t{1}));
-  parallel_for((rows + each - 1) / each, [&](ptrdiff_t block) { f(block * each, std::min(each, rows - block * each)); });
+  parallel_for((rows + each - 1) / each,
+               [&](ptrdiff_t block) { f(block * each, std::min(each, rows - block * each)); });
 }
 
 template <class T>
@@ -41,15 +42,18 @@ constexpr ptrdiff_t kPackRows = 48;
 }  // namespace
 
 template <class T>
-void apply_activation(const ActivationUse& use, bool derivative, ptrdiff_t rows, ptrdiff_t columns, const T* z, T* out) {
+void apply_activation(const ActivationUse& use, bool derivative, ptrdiff_t rows, ptrdiff_t columns, const T* z,
+                      T* out) {
   const ActivationKernels<T>& k = kernels<T>().activation[use.activation];
   const ElementwiseFunction<T> f = derivative ? k.derivative : k.forward;
-  for_row_blocks(rows, columns, [&](ptrdiff_t first, ptrdiff_t count) { f(elementwise(use, count, columns, z + first * columns, out + first * columns)); });
+  for_row_blocks(rows, columns, [&](ptrdiff_t first, ptrdiff_t count) {
+    f(elementwise(use, count, columns, z + first * columns, out + first * columns));
+  });
 }
 
 template <class T>
-void dense_forward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, const T* x, const T* weight, const T* bias, const ActivationUse& use, T* y,
-                   T* saved) {
+void dense_forward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, const T* x, const T* weight, const T* bias,
+                   const ActivationUse& use, T* y, T* saved) {
   if (batch == 0) return;
   const Kernels<T>& k = kernels<T>();
   const PanelLayout layout{inputs, units, 1, k.lanes, k.panel_vectors};
@@ -63,7 +67,8 @@ void dense_forward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, const T* 
     if (units % k.panel_width() != 0) {  // the last, narrower block; packed on its own it is a layer of as many units
       const ptrdiff_t first = units / k.panel_width() * k.panel_width();
       const PanelLayout rest{inputs, units - first, 1, k.lanes, k.panel_vectors};
-      pack(rest, WeightView<const T>{weight + first, 0, units, 1, bias ? bias + first : nullptr, 0, 1}, panels + (inputs + 1) * first);
+      pack(rest, WeightView<const T>{weight + first, 0, units, 1, bias ? bias + first : nullptr, 0, 1},
+           panels + (inputs + 1) * first);
     }
   }
   const ActivationInfo& info = kActivationInfo[use.activation];
@@ -87,8 +92,8 @@ void dense_forward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, const T* 
 }
 
 template <class T>
-void maxout_forward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, ptrdiff_t pieces, const T* x, const T* weight, const T* bias, T* y,
-                    std::uint8_t* argmax) {
+void maxout_forward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, ptrdiff_t pieces, const T* x, const T* weight,
+                    const T* bias, T* y, std::uint8_t* argmax) {
   if (batch == 0) return;
   if (pieces == 1) {
     if (argmax) std::fill_n(argmax, batch * units, std::uint8_t{0});
@@ -117,8 +122,8 @@ namespace {
 
 // dx, dweight and dbias from the gradients of the pre-activations.
 template <class T>
-void gradients(const PanelLayout& layout, ptrdiff_t batch, const T* x, const T* weight, const T* dz, ptrdiff_t dz_row, const std::uint8_t* argmax, T* dx,
-               T* dweight, T* dbias) {
+void gradients(const PanelLayout& layout, ptrdiff_t batch, const T* x, const T* weight, const T* dz, ptrdiff_t dz_row,
+               const std::uint8_t* argmax, T* dx, T* dweight, T* dbias) {
   const Kernels<T>& k = kernels<T>();
   Buffer<T> panels(layout.size());
   Buffer<T> transposed(TransposedLayout(layout).size());
@@ -137,18 +142,22 @@ void gradients(const PanelLayout& layout, ptrdiff_t batch, const T* x, const T* 
     const ptrdiff_t rows = std::min(kRows, batch - first);
     if (argmax) {
       sorted.sort(block, argmax, layout.units, order.data());
-      for (ptrdiff_t r = first; r < first + rows; ++r) std::copy_n(x + r * layout.inputs, layout.inputs, copied.data() + r * x_row);
+      for (ptrdiff_t r = first; r < first + rows; ++r)
+        std::copy_n(x + r * layout.inputs, layout.inputs, copied.data() + r * x_row);
     }
     data_gradient(k, layout, transposed.data(), rows, dz + first * dz_row, dz_row,
-                  argmax ? argmax + first * layout.units : nullptr, layout.units, dx + first * layout.inputs, layout.inputs);
+                  argmax ? argmax + first * layout.units : nullptr, layout.units, dx + first * layout.inputs,
+                  layout.inputs);
   });
 
   Buffer<T>& gradient = panels;  // the packed weights have served
   const GradientParts parts(layout);
-  const GradientSource<T> from{batch, argmax ? copied.data() : x, x_row, dz, dz_row, argmax ? &sorted : nullptr, order.data()};
-  const GradientSink<T> to{gradient.data(), [](void* context, const Panel& panel, ptrdiff_t first, ptrdiff_t count, const T* values) {
-                             std::copy_n(values, count * panel.width, static_cast<T*>(context) + panel.offset + (first + 1) * panel.width);
-                           }};
+  const GradientSource<T> from{batch,  argmax ? copied.data() : x, x_row,       dz,
+                               dz_row, argmax ? &sorted : nullptr, order.data()};
+  const GradientSink<T> to{
+      gradient.data(), [](void* context, const Panel& panel, ptrdiff_t first, ptrdiff_t count, const T* values) {
+        std::copy_n(values, count * panel.width, static_cast<T*>(context) + panel.offset + (first + 1) * panel.width);
+      }};
   parallel_for(parts.count(), [&](ptrdiff_t part) { weight_gradient(k, parts, part, from, to); });
   unpack(layout, gradient.data(), WeightView<T>::contiguous(dweight, dbias, layout));
 }
@@ -162,8 +171,8 @@ void no_rows(const PanelLayout& layout, T* dweight, T* dbias) {
 }  // namespace
 
 template <class T>
-void dense_backward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, const T* dy, const T* x, const T* weight, const T* saved,
-                    const ActivationUse& use, T* dx, T* dweight, T* dbias, T* dparameter) {
+void dense_backward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, const T* dy, const T* x, const T* weight,
+                    const T* saved, const ActivationUse& use, T* dx, T* dweight, T* dbias, T* dparameter) {
   const Kernels<T>& k = kernels<T>();
   const PanelLayout layout{inputs, units, 1, k.lanes, k.panel_vectors};
   if (dparameter) std::fill_n(dparameter, units, T(0));
@@ -174,7 +183,8 @@ void dense_backward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, const T*
   Buffer<T> dalpha(dparameter ? blocks * units : 0);
   parallel_for(blocks, [&](ptrdiff_t block) {
     const ptrdiff_t first = block * kAlphaRows;
-    ElementwiseTask<T> t = elementwise(use, std::min(kAlphaRows, batch - first), units, saved + first * units, dz.data() + first * row);
+    ElementwiseTask<T> t =
+        elementwise(use, std::min(kAlphaRows, batch - first), units, saved + first * units, dz.data() + first * row);
     t.dy = dy + first * units;
     t.dy_row = units;
     t.out_row = row;
@@ -188,17 +198,19 @@ void dense_backward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, const T*
 }
 
 template <class T>
-void maxout_backward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, ptrdiff_t pieces, const T* dy, const T* x, const T* weight,
-                     const std::uint8_t* argmax, T* dx, T* dweight, T* dbias) {
+void maxout_backward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, ptrdiff_t pieces, const T* dy, const T* x,
+                     const T* weight, const std::uint8_t* argmax, T* dx, T* dweight, T* dbias) {
   const Kernels<T>& k = kernels<T>();
   const PanelLayout layout{inputs, units, pieces, k.lanes, k.panel_vectors};
   if (batch == 0) return no_rows(layout, dweight, dbias);
-  if (pieces == 1) return dense_backward(batch, inputs, units, dy, x, weight, dy, {}, dx, dweight, dbias, static_cast<T*>(nullptr));
+  if (pieces == 1)
+    return dense_backward(batch, inputs, units, dy, x, weight, dy, {}, dx, dweight, dbias, static_cast<T*>(nullptr));
   gradients(layout, batch, x, weight, dy, units, argmax, dx, dweight, dbias);
 }
 
 template <class T>
-double loss_value(LossKind loss, ptrdiff_t batch, ptrdiff_t columns, const T* outputs, const T* targets, const std::int64_t* labels) {
+double loss_value(LossKind loss, ptrdiff_t batch, ptrdiff_t columns, const T* outputs, const T* targets,
+                  const std::int64_t* labels) {
   Buffer<double> row_loss(batch);
   for_row_blocks(batch, columns, [&](ptrdiff_t first, ptrdiff_t count) {
     LossTask<T> t{};
@@ -216,13 +228,16 @@ double loss_value(LossKind loss, ptrdiff_t batch, ptrdiff_t columns, const T* ou
   return sum / static_cast<double>(loss == LossKind::kCategoricalCrossEntropy ? batch : batch * columns);
 }
 
-#define FNNFAST_INSTANTIATE(T)                                                                                                                 \
-  template void apply_activation<T>(const ActivationUse&, bool, ptrdiff_t, ptrdiff_t, const T*, T*);                                           \
-  template void dense_forward<T>(ptrdiff_t, ptrdiff_t, ptrdiff_t, const T*, const T*, const T*, const ActivationUse&, T*, T*);                 \
-  template void dense_backward<T>(ptrdiff_t, ptrdiff_t, ptrdiff_t, const T*, const T*, const T*, const T*, const ActivationUse&, T*, T*, T*,   \
-                                  T*);                                                                                                         \
-  template void maxout_forward<T>(ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, const T*, const T*, const T*, T*, std::uint8_t*);                \
-  template void maxout_backward<T>(ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, const T*, const T*, const T*, const std::uint8_t*, T*, T*, T*); \
+#define FNNFAST_INSTANTIATE(T)                                                                                        \
+  template void apply_activation<T>(const ActivationUse&, bool, ptrdiff_t, ptrdiff_t, const T*, T*);                  \
+  template void dense_forward<T>(ptrdiff_t, ptrdiff_t, ptrdiff_t, const T*, const T*, const T*, const ActivationUse&, \
+                                 T*, T*);                                                                             \
+  template void dense_backward<T>(ptrdiff_t, ptrdiff_t, ptrdiff_t, const T*, const T*, const T*, const T*,            \
+                                  const ActivationUse&, T*, T*, T*, T*);                                              \
+  template void maxout_forward<T>(ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, const T*, const T*, const T*, T*,       \
+                                  std::uint8_t*);                                                                     \
+  template void maxout_backward<T>(ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, const T*, const T*, const T*,          \
+                                   const std::uint8_t*, T*, T*, T*);                                                  \
   template double loss_value<T>(LossKind, ptrdiff_t, ptrdiff_t, const T*, const T*, const std::int64_t*);
 FNNFAST_INSTANTIATE(float)
 FNNFAST_INSTANTIATE(double)

@@ -13,31 +13,34 @@ struct ActivationUse {
   bool by_unit = false;
 };
 
-// y = f(z) or f'(z), elementwise over rows (rowwise activations: over whole rows), shared between threads. z and out may be the same.
+// y = f(z) or f'(z), elementwise over rows (rowwise activations: over whole rows), shared between threads. z and out
+// may be the same.
 template <class T>
 void apply_activation(const ActivationUse& use, bool derivative, ptrdiff_t rows, ptrdiff_t columns, const T* z, T* out);
 
-// x (batch, inputs), weight (inputs, units), bias (units) or null -> y (batch, units). saved, where not null, receives the pre-activation.
+// x (batch, inputs), weight (inputs, units), bias (units) or null -> y (batch, units). saved, where not null, receives
+// the pre-activation.
 template <class T>
-void dense_forward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, const T* x, const T* weight, const T* bias, const ActivationUse& use, T* y,
-                   T* saved);
+void dense_forward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, const T* x, const T* weight, const T* bias,
+                   const ActivationUse& use, T* y, T* saved);
 
 // saved: what the activation's backward reads (kSaves), (batch, units). dparameter (units), may be null.
 template <class T>
-void dense_backward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, const T* dy, const T* x, const T* weight, const T* saved,
-                    const ActivationUse& use, T* dx, T* dweight, T* dbias, T* dparameter);
+void dense_backward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, const T* dy, const T* x, const T* weight,
+                    const T* saved, const ActivationUse& use, T* dx, T* dweight, T* dbias, T* dparameter);
 
 // weight (pieces, inputs, units), bias (pieces, units) or null; argmax (batch, units), may be null.
 template <class T>
-void maxout_forward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, ptrdiff_t pieces, const T* x, const T* weight, const T* bias, T* y,
-                    std::uint8_t* argmax);
+void maxout_forward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, ptrdiff_t pieces, const T* x, const T* weight,
+                    const T* bias, T* y, std::uint8_t* argmax);
 
 template <class T>
-void maxout_backward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, ptrdiff_t pieces, const T* dy, const T* x, const T* weight,
-                     const std::uint8_t* argmax, T* dx, T* dweight, T* dbias);
+void maxout_backward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, ptrdiff_t pieces, const T* dy, const T* x,
+                     const T* weight, const std::uint8_t* argmax, T* dx, T* dweight, T* dbias);
 
 // The mean loss of outputs (batch, columns); targets (batch, columns), or labels (batch) for the categorical one.
 template <class T>
-double loss_value(LossKind loss, ptrdiff_t batch, ptrdiff_t columns, const T* outputs, const T* targets, const std::int64_t* labels);
+double loss_value(LossKind loss, ptrdiff_t batch, ptrdiff_t columns, const T* outputs, const T* targets,
+                  const std::int64_t* labels);
 
 }  // namespace fnnfast

@@ -48,9 +48,7 @@ class FloatEnvironment {
   }
 
  private:
-  static FNNFAST_INLINE void write(std::uint64_t value) {
-    __asm__ __volatile__("msr fpcr, %0" : : "r"(value));
-  }
+  static FNNFAST_INLINE void write(std::uint64_t value) { __asm__ __volatile__("msr fpcr, %0" : : "r"(value)); }
   std::uint64_t saved_;
 #else
   FloatEnvironment() : saved_(std::fegetround()) {

@@ -1,11 +1,13 @@
 // The register tile, and the loops around it.
 //
-// A tile is kRows x kVectors registers of accumulators. Each accumulator starts at the bias (or at the partial sum of the inputs before) and is one
-// ascending chain of fused multiply-adds over the inputs, so an output's bits do not depend on the tile it falls in, nor on the width of a vector.
+// A tile is kRows x kVectors registers of accumulators. Each accumulator starts at the bias (or at the partial sum of
+// the inputs before) and is one ascending chain of fused multiply-adds over the inputs, so an output's bits do not
+// depend on the tile it falls in, nor on the width of a vector.
 //
-// Register budget with 32 registers: 6 x 4 accumulators, 4 of b, 1 broadcast of a: 29. Four loads of b and six broadcasts feed 24 multiply-adds, so
-// the loads (at most two a cycle) stay ahead of the multiply-adds (one or two a cycle). With 16 registers: 6 x 2 + 2 + 1 = 15. Narrow panels take
-// more rows instead, to keep enough chains in flight to hide the latency (4 cycles at up to 2 a cycle).
+// Register budget with 32 registers: 6 x 4 accumulators, 4 of b, 1 broadcast of a: 29. Four loads of b and six
+// broadcasts feed 24 multiply-adds, so the loads (at most two a cycle) stay ahead of the multiply-adds (one or two a
+// cycle). With 16 registers: 6 x 2 + 2 + 1 = 15. Narrow panels take more rows instead, to keep enough chains in flight
+// to hide the latency (4 cycles at up to 2 a cycle).
 #pragma once
 
 #include "../core/epilogues.hpp"
@@ -28,7 +30,8 @@ constexpr int max_rows(int vectors) {
   return vectors <= 2 ? 12 : vectors == 3 ? 8 : 6;
 }
 
-// How many of the rows that are left the next tile takes: the tallest, or the rest in halves, so that no sliver of a tile is left over.
+// How many of the rows that are left the next tile takes: the tallest, or the rest in halves, so that no sliver of a
+// tile is left over.
 constexpr ptrdiff_t next_rows(int vectors, ptrdiff_t rest) {
   const ptrdiff_t most = max_rows(vectors);
   if (rest >= 2 * most || rest == most || rest <= 6) return rest < most ? rest : most;
@@ -36,7 +39,8 @@ constexpr ptrdiff_t next_rows(int vectors, ptrdiff_t rest) {
   return half <= 6 ? half : most;
 }
 
-// Inputs of a pass over a panel: what keeps a chunk of the full-width panel in half of a 512 KB L2. The partial sums wait in scratch between passes.
+// Inputs of a pass over a panel: what keeps a chunk of the full-width panel in half of a 512 KB L2. The partial sums
+// wait in scratch between passes.
 template <class T>
 constexpr ptrdiff_t chunk_inputs() {
   return 262144 / (kPanelVectors * 64);
@@ -79,7 +83,8 @@ struct Store {
 #pragma GCC unroll 12
     for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) store_columns(acc[r][v], t.c + r * t.c_row + v * V::kLanes, t.columns - v * V::kLanes);
+      for (int v = 0; v < kVectors; ++v)
+        store_columns(acc[r][v], t.c + r * t.c_row + v * V::kLanes, t.columns - v * V::kLanes);
   }
 };
 
@@ -152,8 +157,9 @@ FNNFAST_NOINLINE void tile(const Tile<typename V::Scalar>& t) {
 // The tiles of one panel width: heights 1 to 6, and the tallest.
 template <class V, int kVectors, class Sink>
 FNNFAST_INLINE TileFunction<typename V::Scalar> tile_function(ptrdiff_t rows) {
-  static constexpr TileFunction<typename V::Scalar> kSmall[] = {tile<V, 1, kVectors, Sink>, tile<V, 2, kVectors, Sink>, tile<V, 3, kVectors, Sink>,
-                                                                tile<V, 4, kVectors, Sink>, tile<V, 5, kVectors, Sink>, tile<V, 6, kVectors, Sink>};
+  static constexpr TileFunction<typename V::Scalar> kSmall[] = {tile<V, 1, kVectors, Sink>, tile<V, 2, kVectors, Sink>,
+                                                                tile<V, 3, kVectors, Sink>, tile<V, 4, kVectors, Sink>,
+                                                                tile<V, 5, kVectors, Sink>, tile<V, 6, kVectors, Sink>};
   return rows <= 6 ? kSmall[rows - 1] : tile<V, max_rows(kVectors), kVectors, Sink>;
 }
 
@@ -176,11 +182,11 @@ FNNFAST_INLINE TileFunction<typename V::Scalar> maximum_function(int vectors, pt
   return pieces == 2 ? tile_function<V, 2, StoreMaximum<2>>(rows) : tile_function<V, 1, StoreMaximum<1>>(rows);
 }
 
-// Runs all rows through one panel: chunk by chunk over the inputs, tile by tile over the rows. `last` picks the function of the last chunk's tiles, and
-// `done(row, rows)` is called when a tile's results stand in t.c.
+// Runs all rows through one panel: chunk by chunk over the inputs, tile by tile over the rows. `last` picks the
+// function of the last chunk's tiles, and `done(row, rows)` is called when a tile's results stand in t.c.
 template <class V, class Last, class Done>
-FNNFAST_INLINE void panel_rows(Tile<typename V::Scalar> t, ptrdiff_t rows, ptrdiff_t inputs, int vectors, typename V::Scalar* partial, Last last,
-                               Done done) {
+FNNFAST_INLINE void panel_rows(Tile<typename V::Scalar> t, ptrdiff_t rows, ptrdiff_t inputs, int vectors,
+                               typename V::Scalar* partial, Last last, Done done) {
   using T = typename V::Scalar;
   const Tile<T> whole = t;
   const ptrdiff_t width = ptrdiff_t{vectors} * V::kLanes;
@@ -267,7 +273,8 @@ FNNFAST_INLINE void dense_block(const LayerTask<T>& task, const Panel& panel) {
   t.columns = panel.units;
   const int vectors = static_cast<int>(panel.width / V::kLanes);
   panel_rows<V>(
-      t, task.rows, task.inputs, vectors, task.scratch, [](int n, ptrdiff_t rows) { return tile_function<V, Store>(n, rows); },
+      t, task.rows, task.inputs, vectors, task.scratch,
+      [](int n, ptrdiff_t rows) { return tile_function<V, Store>(n, rows); },
       // The tile is still in L1: read it once more there, with all registers free for the activation.
       [&](ptrdiff_t row, ptrdiff_t rows) {
         if (task.activation == nullptr) return;

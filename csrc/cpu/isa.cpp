@@ -36,7 +36,8 @@ Registers cpuid(std::uint32_t leaf, std::uint32_t subleaf) noexcept {
 
 constexpr bool has_bits(std::uint32_t value, std::uint32_t bits) noexcept { return (value & bits) == bits; }
 
-// Bits of XCR0: the register files that the operating system saves at a context switch. Without them the instructions fault, or lose their operands.
+// Bits of XCR0: the register files that the operating system saves at a context switch. Without them the instructions
+// fault, or lose their operands.
 constexpr std::uint32_t kYmmState = 0x06;  // SSE, AVX
 constexpr std::uint32_t kZmmState = 0xE6;  // and AVX-512's masks, upper halves of zmm0 to 15, zmm16 to 31
 
@@ -90,9 +91,12 @@ std::string names_of(const std::vector<Isa>& isas) {
 }
 
 void require_available(Isa isa, const std::string& source) {
-  const char* const why = !isa_supported(isa) ? "this CPU lacks it" : !isa_compiled(isa) ? "this build lacks it" : nullptr;
+  const char* const why = !isa_supported(isa)  ? "this CPU lacks it"
+                          : !isa_compiled(isa) ? "this build lacks it"
+                                               : nullptr;
   if (why == nullptr) return;
-  throw std::invalid_argument(source + ": expected one of " + names_of(available_isas()) + ", got " + isa_name(isa) + " (" + why + ")");
+  throw std::invalid_argument(source + ": expected one of " + names_of(available_isas()) + ", got " + isa_name(isa) +
+                              " (" + why + ")");
 }
 
 Isa initial_isa() {
@@ -124,7 +128,8 @@ std::size_t sysctl_size(const char* name) noexcept {
 }
 
 CacheSizes system_cache_sizes() noexcept {
-  CacheSizes sizes{sysctl_size("hw.perflevel0.l1dcachesize"), sysctl_size("hw.perflevel0.l2cachesize"), sysctl_size("hw.perflevel0.l3cachesize")};
+  CacheSizes sizes{sysctl_size("hw.perflevel0.l1dcachesize"), sysctl_size("hw.perflevel0.l2cachesize"),
+                   sysctl_size("hw.perflevel0.l3cachesize")};
   fill_gaps(sizes, {sysctl_size("hw.l1dcachesize"), sysctl_size("hw.l2cachesize"), sysctl_size("hw.l3cachesize")});
   return sizes;
 }
@@ -145,7 +150,8 @@ CacheSizes system_cache_sizes() {
     if (level == 2) sizes.l2 = size;
     if (level == 3) sizes.l3 = size;
   }
-#if defined(_SC_LEVEL1_DCACHE_SIZE)  // glibc; second, as it takes an AMD package's L3 for one cache (320 MB where a core sees 32)
+#if defined(_SC_LEVEL1_DCACHE_SIZE)  // glibc; second, as it takes an AMD package's L3 for one cache (320 MB where a
+                                     // core sees 32)
   const auto size_of = [](int name) { return static_cast<std::size_t>(std::max(sysconf(name), 0L)); };
   fill_gaps(sizes, {size_of(_SC_LEVEL1_DCACHE_SIZE), size_of(_SC_LEVEL2_CACHE_SIZE), size_of(_SC_LEVEL3_CACHE_SIZE)});
 #endif
@@ -159,10 +165,14 @@ CacheSizes system_cache_sizes() noexcept { return {}; }
 
 const char* isa_name(Isa isa) noexcept {
   switch (isa) {
-    case Isa::kScalar: return "scalar";
-    case Isa::kAvx2: return "avx2";
-    case Isa::kAvx512: return "avx512";
-    case Isa::kNeon: return "neon";
+    case Isa::kScalar:
+      return "scalar";
+    case Isa::kAvx2:
+      return "avx2";
+    case Isa::kAvx512:
+      return "avx512";
+    case Isa::kNeon:
+      return "neon";
   }
   return "unknown";
 }
@@ -171,35 +181,46 @@ Isa parse_isa(std::string_view name) {
   for (const Isa isa : kAll) {
     if (name == isa_name(isa)) return isa;
   }
-  throw std::invalid_argument("instruction set: expected one of scalar, avx2, avx512, neon, got '" + std::string(name) + "'");
+  throw std::invalid_argument("instruction set: expected one of scalar, avx2, avx512, neon, got '" + std::string(name) +
+                              "'");
 }
 
 bool isa_supported(Isa isa) noexcept {
   switch (isa) {
-    case Isa::kScalar: return true;
+    case Isa::kScalar:
+      return true;
 #if defined(FNNFAST_X86)
-    case Isa::kAvx2: return supports_avx2();
-    case Isa::kAvx512: return supports_avx512();
+    case Isa::kAvx2:
+      return supports_avx2();
+    case Isa::kAvx512:
+      return supports_avx512();
 #elif defined(__aarch64__)
-    case Isa::kNeon: return true;  // part of the architecture
+    case Isa::kNeon:
+      return true;  // part of the architecture
 #endif
-    default: return false;
+    default:
+      return false;
   }
 }
 
 bool isa_compiled(Isa isa) noexcept {
   switch (isa) {
-    case Isa::kScalar: return true;
+    case Isa::kScalar:
+      return true;
 #if defined(FNNFAST_HAVE_AVX2)
-    case Isa::kAvx2: return true;
+    case Isa::kAvx2:
+      return true;
 #endif
 #if defined(FNNFAST_HAVE_AVX512)
-    case Isa::kAvx512: return true;
+    case Isa::kAvx512:
+      return true;
 #endif
 #if defined(FNNFAST_HAVE_NEON)
-    case Isa::kNeon: return true;
+    case Isa::kNeon:
+      return true;
 #endif
-    default: return false;
+    default:
+      return false;
   }
 }
 

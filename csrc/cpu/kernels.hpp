@@ -1,8 +1,9 @@
-// What the instruction-set files offer to the rest: plain pointers, plain structs, one table of functions for each type.
+// What the instruction-set files offer to the rest: plain pointers, plain structs, one table of functions for each
+// type.
 //
-// Conventions: strides are in elements; "panels" are weights packed by pack.hpp; nothing here allocates, checks or starts threads. All kernels give
-// the same bits on every instruction set: an output is one ascending chain of fused multiply-adds that starts at the bias, and sums over a row use
-// one fixed tree of 16 lanes.
+// Conventions: strides are in elements; "panels" are weights packed by pack.hpp; nothing here allocates, checks or
+// starts threads. All kernels give the same bits on every instruction set: an output is one ascending chain of fused
+// multiply-adds that starts at the bias, and sums over a row use one fixed tree of 16 lanes.
 #pragma once
 
 #include <cstddef>
@@ -50,8 +51,9 @@ struct LayerTask {
   ptrdiff_t x_row;
   ptrdiff_t inputs, units, pieces;
   const T* panels;
-  const T* unpacked;       // (inputs, units), or null: read instead of the panels by blocks of full width. Pays where there are few rows.
-  const T* unpacked_bias;  // may be null
+  const T* unpacked;  // (inputs, units), or null: read instead of the panels by blocks of full width. Pays where there
+                      // are few rows.
+  const T* unpacked_bias;             // may be null
   ptrdiff_t first_block, last_block;  // of units: PanelLayout::blocks()
   T* z;                               // the pre-activation, where backward needs it; else equal to y
   ptrdiff_t z_row;
@@ -78,7 +80,8 @@ struct ProductTask {
   T* scratch;  // product_scratch() elements
 };
 
-// Maxout, backward to the input: dx(rows x columns) = sum over units of dy[row, unit] * W[argmax[row, unit], unit, :], for one panel of columns.
+// Maxout, backward to the input: dx(rows x columns) = sum over units of dy[row, unit] * W[argmax[row, unit], unit, :],
+// for one panel of columns.
 template <class T>
 struct MaxoutDataTask {
   ptrdiff_t rows, units, pieces, columns;
@@ -93,7 +96,8 @@ struct MaxoutDataTask {
   T* scratch;  // rows times the panel's width
 };
 
-// Maxout, backward to the weights of one unit: dw[piece, columns] += the sum over the rows of one chunk whose argmax is that piece.
+// Maxout, backward to the weights of one unit: dw[piece, columns] += the sum over the rows of one chunk whose argmax is
+// that piece.
 template <class T>
 struct MaxoutWeightTask {
   ptrdiff_t pieces, columns;
@@ -133,7 +137,8 @@ struct UpdateTask {
   const UpdateStep<T>* step;
 };
 
-// Inverted dropout on a block of rows: out = in * mask / (1 - rate). The mask of element (row, column) depends on key, step, layer, row and column alone.
+// Inverted dropout on a block of rows: out = in * mask / (1 - rate). The mask of element (row, column) depends on key,
+// step, layer, row and column alone.
 template <class T>
 struct DropoutTask {
   ptrdiff_t rows, columns, first_row;
@@ -160,8 +165,8 @@ struct Kernels {
   void (*loss[3])(const LossTask<T>&);      // by LossKind
   void (*update[2])(const UpdateTask<T>&);  // by OptimizerKind
   void (*dropout)(const DropoutTask<T>&);
-  T (*fma_peak)(ptrdiff_t iterations);       // 2 * 16 * lanes * iterations operations
-  T (*read)(const T* buffer, ptrdiff_t n);   // reads n elements, a multiple of 8 vectors
+  T (*fma_peak)(ptrdiff_t iterations);      // 2 * 16 * lanes * iterations operations
+  T (*read)(const T* buffer, ptrdiff_t n);  // reads n elements, a multiple of 8 vectors
   ActivationKernels<T> activation[kActivations];
 
   FNNFAST_INLINE ptrdiff_t panel_width() const { return ptrdiff_t{lanes} * panel_vectors; }

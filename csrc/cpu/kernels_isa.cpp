@@ -1,7 +1,8 @@
-// The kernels, compiled once for each instruction set (FNNFAST_ISA, set by fnnfast_add_isa in CMakeLists.txt) and exported as two tables.
+// The kernels, compiled once for each instruction set (FNNFAST_ISA, set by fnnfast_add_isa in CMakeLists.txt) and
+// exported as two tables.
 //
-// No std:: templates and no shared inline functions may enter here: their one weak symbol could come from this file, with instructions that the CPU
-// at hand lacks. The build checks it (cmake/check_symbols.cmake).
+// No std:: templates and no shared inline functions may enter here: their one weak symbol could come from this file,
+// with instructions that the CPU at hand lacks. The build checks it (cmake/check_symbols.cmake).
 #include "gemm.hpp"
 #include "maxout_backward.hpp"
 #include "probe.hpp"

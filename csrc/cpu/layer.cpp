@@ -36,7 +36,8 @@ void layer_forward(const Kernels<T>& k, const LayerTask<T>& task) {
     rows_each = std::clamp((task.rows / cuts + 11) / 12 * 12, std::min(kLeastRows, rows_each), rows_each);
   }
   const ptrdiff_t across = (task.rows + rows_each - 1) / rows_each;
-  const ptrdiff_t blocks_each = threads == 1 ? blocks : std::max(ptrdiff_t{1}, blocks * across / (kTasksEach * 4 * threads));
+  const ptrdiff_t blocks_each =
+      threads == 1 ? blocks : std::max(ptrdiff_t{1}, blocks * across / (kTasksEach * 4 * threads));
   const ptrdiff_t columns = (blocks + blocks_each - 1) / blocks_each;
   // Neighbouring tasks share their weights.
   const auto run = [&](ptrdiff_t i) {
@@ -57,7 +58,8 @@ void layer_forward(const Kernels<T>& k, const LayerTask<T>& task) {
 }
 
 template <class T>
-void activate_rows(ElementwiseFunction<T> f, ptrdiff_t rows, ptrdiff_t columns, const T* z, ptrdiff_t z_row, T* y, ptrdiff_t y_row) {
+void activate_rows(ElementwiseFunction<T> f, ptrdiff_t rows, ptrdiff_t columns, const T* z, ptrdiff_t z_row, T* y,
+                   ptrdiff_t y_row) {
   ElementwiseTask<T> t{};
   t.rows = rows;
   t.columns = columns;
@@ -69,10 +71,11 @@ void activate_rows(ElementwiseFunction<T> f, ptrdiff_t rows, ptrdiff_t columns, 
 }
 
 template <class T>
-void data_gradient(const Kernels<T>& k, const PanelLayout& layout, const T* transposed, ptrdiff_t rows, const T* dz, ptrdiff_t dz_row,
-                   const std::uint8_t* argmax, ptrdiff_t argmax_row, T* dx, ptrdiff_t dx_row) {
+void data_gradient(const Kernels<T>& k, const PanelLayout& layout, const T* transposed, ptrdiff_t rows, const T* dz,
+                   ptrdiff_t dz_row, const std::uint8_t* argmax, ptrdiff_t argmax_row, T* dx, ptrdiff_t dx_row) {
   const TransposedLayout from(layout);
-  T* const scratch = thread_scratch<T>(Scratch::kKernel, argmax ? rows * k.panel_width() : k.product_scratch(rows, from.rows));
+  T* const scratch =
+      thread_scratch<T>(Scratch::kKernel, argmax ? rows * k.panel_width() : k.product_scratch(rows, from.rows));
   for (ptrdiff_t panel = 0; panel < from.panels(); ++panel) {
     const ptrdiff_t first = panel * from.panel_inputs();
     const ptrdiff_t columns = std::min(from.panel_inputs(), layout.inputs - first);
@@ -80,7 +83,8 @@ void data_gradient(const Kernels<T>& k, const PanelLayout& layout, const T* tran
     if (argmax == nullptr)
       k.product({rows, from.rows, columns, dz, dz_row, 1, weights, from.width(panel), dx + first, dx_row, scratch});
     else
-      k.maxout_data({rows, layout.units, layout.pieces, columns, dz, dz_row, argmax, argmax_row, weights, from.width(panel), dx + first, dx_row, scratch});
+      k.maxout_data({rows, layout.units, layout.pieces, columns, dz, dz_row, argmax, argmax_row, weights,
+                     from.width(panel), dx + first, dx_row, scratch});
   }
 }
 
@@ -106,8 +110,8 @@ void MaxoutOrder::sort(ptrdiff_t chunk, const std::uint8_t* argmax, ptrdiff_t ar
 namespace {
 
 template <class T>
-void dense_weight_gradient(const Kernels<T>& k, const Panel& panel, ptrdiff_t first, ptrdiff_t count, const GradientSource<T>& from,
-                           const GradientSink<T>& to) {
+void dense_weight_gradient(const Kernels<T>& k, const Panel& panel, ptrdiff_t first, ptrdiff_t count,
+                           const GradientSource<T>& from, const GradientSink<T>& to) {
   T* const tile = thread_scratch<T>(Scratch::kTile, count * panel.width);
   const T* const dz = from.dz + panel.unit;
   if (first == 0) {
@@ -115,12 +119,14 @@ void dense_weight_gradient(const Kernels<T>& k, const Panel& panel, ptrdiff_t fi
     to.take(to.context, panel, -1, 1, tile);
   }
   T* const scratch = thread_scratch<T>(Scratch::kKernel, k.product_scratch(count, from.rows));
-  k.product({count, from.rows, panel.width, from.x + first, 1, from.x_row, dz, from.dz_row, tile, panel.width, scratch});
+  k.product(
+      {count, from.rows, panel.width, from.x + first, 1, from.x_row, dz, from.dz_row, tile, panel.width, scratch});
   to.take(to.context, panel, first, count, tile);
 }
 
 template <class T>
-void maxout_bias_gradient(const PanelLayout& layout, ptrdiff_t block, const GradientSource<T>& from, const GradientSink<T>& to) {
+void maxout_bias_gradient(const PanelLayout& layout, ptrdiff_t block, const GradientSource<T>& from,
+                          const GradientSink<T>& to) {
   const MaxoutOrder& sorted = *from.sorted;
   for (ptrdiff_t group = 0; group < layout.groups(); ++group) {
     const Panel panel = layout.panel(block, group);
@@ -133,7 +139,8 @@ void maxout_bias_gradient(const PanelLayout& layout, ptrdiff_t block, const Grad
         const T* const dz = from.dz + chunk * kMaxoutChunk * from.dz_row + panel.unit + u;
         for (ptrdiff_t p = 0; p < panel.pieces; ++p) {
           const ptrdiff_t piece = panel.piece + p;
-          for (ptrdiff_t i = piece > 0 ? ends[piece - 1] : 0; i < ends[piece]; ++i) row[p * panel.stride + u] += dz[order[i] * from.dz_row];
+          for (ptrdiff_t i = piece > 0 ? ends[piece - 1] : 0; i < ends[piece]; ++i)
+            row[p * panel.stride + u] += dz[order[i] * from.dz_row];
         }
       }
     to.take(to.context, panel, -1, 1, row);
@@ -141,13 +148,14 @@ void maxout_bias_gradient(const PanelLayout& layout, ptrdiff_t block, const Grad
 }
 
 template <class T>
-void maxout_weight_gradient(const Kernels<T>& k, const PanelLayout& layout, ptrdiff_t block, ptrdiff_t first, ptrdiff_t count,
-                            const GradientSource<T>& from, const GradientSink<T>& to) {
+void maxout_weight_gradient(const Kernels<T>& k, const PanelLayout& layout, ptrdiff_t block, ptrdiff_t first,
+                            ptrdiff_t count, const GradientSource<T>& from, const GradientSink<T>& to) {
   if (first == 0) maxout_bias_gradient(layout, block, from, to);
   const MaxoutOrder& sorted = *from.sorted;
   const Panel all = layout.panel(block, 0);
   const ptrdiff_t width = k.panel_width();
-  // [unit][piece][input]: inputs in the lanes, as x has them. Chunk by chunk over the rows, so that a chunk of x serves all units from L1.
+  // [unit][piece][input]: inputs in the lanes, as x has them. Chunk by chunk over the rows, so that a chunk of x serves
+  // all units from L1.
   T* const dw = thread_scratch<T>(Scratch::kRows, all.units * layout.pieces * width);
   std::fill_n(dw, all.units * layout.pieces * width, T(0));
   for (ptrdiff_t chunk = 0; chunk < sorted.chunks(); ++chunk) {
@@ -155,8 +163,8 @@ void maxout_weight_gradient(const Kernels<T>& k, const PanelLayout& layout, ptrd
     const T* const x = from.x + row * from.x_row + first;
     for (ptrdiff_t u = 0; u < all.units; ++u) {
       const std::uint8_t* const order = from.order + sorted.at(all.unit + u, chunk);
-      k.maxout_weight({layout.pieces, count, order, order + kMaxoutChunk, from.dz + row * from.dz_row + all.unit + u, from.dz_row, x, from.x_row,
-                       dw + u * layout.pieces * width, width});
+      k.maxout_weight({layout.pieces, count, order, order + kMaxoutChunk, from.dz + row * from.dz_row + all.unit + u,
+                       from.dz_row, x, from.x_row, dw + u * layout.pieces * width, width});
     }
   }
   for (ptrdiff_t group = 0; group < layout.groups(); ++group) {
@@ -175,7 +183,8 @@ void maxout_weight_gradient(const Kernels<T>& k, const PanelLayout& layout, ptrd
 }  // namespace
 
 template <class T>
-void weight_gradient(const Kernels<T>& k, const GradientParts& parts, ptrdiff_t part, const GradientSource<T>& from, const GradientSink<T>& to) {
+void weight_gradient(const Kernels<T>& k, const GradientParts& parts, ptrdiff_t part, const GradientSource<T>& from,
+                     const GradientSink<T>& to) {
   const ptrdiff_t block = part / parts.across();
   const ptrdiff_t first = part % parts.across() * parts.inputs_each();
   const ptrdiff_t count = std::min(parts.inputs_each(), parts.layout.inputs - first);
@@ -185,13 +194,14 @@ void weight_gradient(const Kernels<T>& k, const GradientParts& parts, ptrdiff_t 
     dense_weight_gradient(k, parts.layout.panel(block, 0), first, count, from, to);
 }
 
-#define FNNFAST_INSTANTIATE(T)                                                                                                             \
-  template void layer_forward<T>(const Kernels<T>&, const LayerTask<T>&);                                                                  \
-  template void layer_forward_serial<T>(const Kernels<T>&, LayerTask<T>, ptrdiff_t, ptrdiff_t);                                            \
-  template void activate_rows<T>(ElementwiseFunction<T>, ptrdiff_t, ptrdiff_t, const T*, ptrdiff_t, T*, ptrdiff_t);                        \
-  template void data_gradient<T>(const Kernels<T>&, const PanelLayout&, const T*, ptrdiff_t, const T*, ptrdiff_t, const std::uint8_t*,     \
-                                 ptrdiff_t, T*, ptrdiff_t);                                                                                \
-  template void weight_gradient<T>(const Kernels<T>&, const GradientParts&, ptrdiff_t, const GradientSource<T>&, const GradientSink<T>&);
+#define FNNFAST_INSTANTIATE(T)                                                                                      \
+  template void layer_forward<T>(const Kernels<T>&, const LayerTask<T>&);                                           \
+  template void layer_forward_serial<T>(const Kernels<T>&, LayerTask<T>, ptrdiff_t, ptrdiff_t);                     \
+  template void activate_rows<T>(ElementwiseFunction<T>, ptrdiff_t, ptrdiff_t, const T*, ptrdiff_t, T*, ptrdiff_t); \
+  template void data_gradient<T>(const Kernels<T>&, const PanelLayout&, const T*, ptrdiff_t, const T*, ptrdiff_t,   \
+                                 const std::uint8_t*, ptrdiff_t, T*, ptrdiff_t);                                    \
+  template void weight_gradient<T>(const Kernels<T>&, const GradientParts&, ptrdiff_t, const GradientSource<T>&,    \
+                                   const GradientSink<T>&);
 FNNFAST_INSTANTIATE(float)
 FNNFAST_INSTANTIATE(double)
 #undef FNNFAST_INSTANTIATE

@@ -1,5 +1,5 @@
-// One dense or maxout layer over packed weights: forward, gradient of the input, gradient of the weights. The operations of dense.hpp, the networks and
-// the trainer are made of these three.
+// One dense or maxout layer over packed weights: forward, gradient of the input, gradient of the weights. The
+// operations of dense.hpp, the networks and the trainer are made of these three.
 #pragma once
 
 #include <cstdint>
@@ -14,21 +14,23 @@ inline constexpr int kIdentity = 0;  // the first of Activations
 // The number of an activation in the registry, -1 if there is none of that name.
 int find_activation(const char* name);
 
-// Rows of a chunk in which maxout's rows are sorted by their winning piece. 64 rows of a panel of x stay in half of a 32 KB L1.
+// Rows of a chunk in which maxout's rows are sorted by their winning piece. 64 rows of a panel of x stay in half of a
+// 32 KB L1.
 inline constexpr ptrdiff_t kMaxoutChunk = 64;
 inline constexpr ptrdiff_t kMaxPiecesSaved = 256;  // argmax is a byte
 
 // Fused multiply-adds under which starting a second thread costs more than it gains (about 5 us of work at 32 a cycle).
 inline constexpr double kSerialWork = 250000;
 
-// The leading dimension of a buffer of that many columns: whole cache lines, and not a multiple of a page, where rows would share a few cache sets.
+// The leading dimension of a buffer of that many columns: whole cache lines, and not a multiple of a page, where rows
+// would share a few cache sets.
 inline ptrdiff_t leading_dimension(ptrdiff_t columns) {
   const ptrdiff_t padded = (columns + 15) / 16 * 16;
   return padded % 256 == 0 ? padded + 16 : padded;
 }
 
-// y = f(x W + b), for rows x blocks of units, shared between threads. task.first_block, last_block and scratch are set here. A rowwise activation is
-// not applied.
+// y = f(x W + b), for rows x blocks of units, shared between threads. task.first_block, last_block and scratch are set
+// here. A rowwise activation is not applied.
 template <class T>
 void layer_forward(const Kernels<T>& k, const LayerTask<T>& task);
 
@@ -37,12 +39,14 @@ template <class T>
 void layer_forward_serial(const Kernels<T>& k, LayerTask<T> task, ptrdiff_t first_block, ptrdiff_t last_block);
 
 template <class T>
-void activate_rows(ElementwiseFunction<T> f, ptrdiff_t rows, ptrdiff_t columns, const T* z, ptrdiff_t z_row, T* y, ptrdiff_t y_row);
+void activate_rows(ElementwiseFunction<T> f, ptrdiff_t rows, ptrdiff_t columns, const T* z, ptrdiff_t z_row, T* y,
+                   ptrdiff_t y_row);
 
-// dx = dz W^T for some rows, on the calling thread. transposed: the weights packed for it (pack.hpp). argmax is null for a dense layer.
+// dx = dz W^T for some rows, on the calling thread. transposed: the weights packed for it (pack.hpp). argmax is null
+// for a dense layer.
 template <class T>
-void data_gradient(const Kernels<T>& k, const PanelLayout& layout, const T* transposed, ptrdiff_t rows, const T* dz, ptrdiff_t dz_row,
-                   const std::uint8_t* argmax, ptrdiff_t argmax_row, T* dx, ptrdiff_t dx_row);
+void data_gradient(const Kernels<T>& k, const PanelLayout& layout, const T* transposed, ptrdiff_t rows, const T* dz,
+                   ptrdiff_t dz_row, const std::uint8_t* argmax, ptrdiff_t argmax_row, T* dx, ptrdiff_t dx_row);
 
 // Maxout: for each chunk of rows and unit, the chunk's rows in the order of their winning pieces.
 struct MaxoutOrder {
@@ -67,7 +71,8 @@ struct GradientSource {
   const std::uint8_t* order;
 };
 
-// Receives a finished part of a gradient: inputs [first, first + count) of a panel (input -1 is the bias), count rows of panel.width.
+// Receives a finished part of a gradient: inputs [first, first + count) of a panel (input -1 is the bias), count rows
+// of panel.width.
 template <class T>
 struct GradientSink {
   void* context;
@@ -84,6 +89,7 @@ struct GradientParts {
 };
 
 template <class T>
-void weight_gradient(const Kernels<T>& k, const GradientParts& parts, ptrdiff_t part, const GradientSource<T>& from, const GradientSink<T>& to);
+void weight_gradient(const Kernels<T>& k, const GradientParts& parts, ptrdiff_t part, const GradientSource<T>& from,
+                     const GradientSink<T>& to);
 
 }  // namespace fnnfast

@@ -1,7 +1,8 @@
 // Elementary functions over Vec, for float and double: the Math policy of the activations in csrc/core.
 //
-// Every step is one correctly rounded operation in a fixed order (fma where it is written, never by contraction; true division), and there are no
-// branches, so all instruction sets give the same bits. NaN gives NaN, an infinity the limit; subnormal results are rounded once.
+// Every step is one correctly rounded operation in a fixed order (fma where it is written, never by contraction; true
+// division), and there are no branches, so all instruction sets give the same bits. NaN gives NaN, an infinity the
+// limit; subnormal results are rounded once.
 #pragma once
 
 #include "coefficients.hpp"
@@ -14,12 +15,12 @@ template <class T>
 struct Range;
 template <>
 struct Range<float> {
-  static constexpr float kExpHigh = 89.0f;    // exp overflows above 128 ln 2 = 88.72
-  static constexpr float kExpLow = -104.0f;   // exp rounds to zero below -150 ln 2 = -103.97
-  static constexpr float kExpm1Low = -20.0f;  // expm1 rounds to -1 below -25 ln 2 = -17.3
-  static constexpr float kNormalHigh = 14.5f;    // Phi(-z) rounds to zero above 14.17, the density above 14.36
-  static constexpr float kLargest = 127.0f;   // the largest exponent
-  static constexpr float kSplit = 64.0f;      // Math::scale
+  static constexpr float kExpHigh = 89.0f;     // exp overflows above 128 ln 2 = 88.72
+  static constexpr float kExpLow = -104.0f;    // exp rounds to zero below -150 ln 2 = -103.97
+  static constexpr float kExpm1Low = -20.0f;   // expm1 rounds to -1 below -25 ln 2 = -17.3
+  static constexpr float kNormalHigh = 14.5f;  // Phi(-z) rounds to zero above 14.17, the density above 14.36
+  static constexpr float kLargest = 127.0f;    // the largest exponent
+  static constexpr float kSplit = 64.0f;       // Math::scale
   static constexpr float kUp = 0x1p+64f;
   static constexpr float kDown = 0x1p-64f;
 };
@@ -28,14 +29,15 @@ struct Range<double> {
   static constexpr double kExpHigh = 710.0;    // 1024 ln 2 = 709.78
   static constexpr double kExpLow = -746.0;    // -1075 ln 2 = -745.13
   static constexpr double kExpm1Low = -40.0;   // -54 ln 2 = -37.4
-  static constexpr double kNormalHigh = 39.0;     // Phi(-z) rounds to zero above 38.49, the density above 38.58
+  static constexpr double kNormalHigh = 39.0;  // Phi(-z) rounds to zero above 38.49, the density above 38.58
   static constexpr double kLargest = 1023.0;
   static constexpr double kSplit = 512.0;
   static constexpr double kUp = 0x1p+512;
   static constexpr double kDown = 0x1p-512;
 };
 
-// Vec's functions are found through their arguments, which a member of the same name would prevent: Math reaches them by these names.
+// Vec's functions are found through their arguments, which a member of the same name would prevent: Math reaches them
+// by these names.
 template <class V>
 FNNFAST_INLINE V vec_fma(V a, V b, V c) {
   return fma(a, b, c);
@@ -75,7 +77,8 @@ struct Math {
     return scale(exp_reduced(x.r), x.n);
   }
 
-  // exp(z) - 1 = 2^n q + (2^n - 1) with q = exp(r) - 1. Where 2^n would overflow the result is made at half its size. The sign restores -0.
+  // exp(z) - 1 = 2^n q + (2^n - 1) with q = exp(r) - 1. Where 2^n would overflow the result is made at half its size.
+  // The sign restores -0.
   static FNNFAST_INLINE Vector expm1(Vector z) {
     const Reduced x = reduce(at_most(at_least(z, Limits::kExpm1Low), Limits::kExpHigh));
     const Mask top = x.n > constant(Limits::kLargest);
@@ -84,16 +87,17 @@ struct Math {
     return copysign(select(top, y + y, y), z);
   }
 
-  // log(1 + u) for u in [0, 1]. With s = u / (2 + u): log(1 + u) = 2 atanh(s) = 2 s + s R(s^2), and 2 s = u - s u. Of u - s (u - R) only the outer
-  // difference rounds at full weight.
+  // log(1 + u) for u in [0, 1]. With s = u / (2 + u): log(1 + u) = 2 atanh(s) = 2 s + s R(s^2), and 2 s = u - s u,
+  // which makes it u - s (u - R): only the outer difference rounds at full weight.
   static FNNFAST_INLINE Vector log1p_unit(Vector u) {
     const Vector s = u / (u + constant(2));
     const Vector v = s * s;
     return fma(s, fma(v, polynomial(Table::kLog1p, v), -u), u);
   }
 
-  // log(x) for x positive and normal, and the limits at 0 and inf. x = 2^n m with m in (sqrt(1/2), sqrt(2)]; f = m - 1 is exact; s = f / (2 + f):
-  // log(1 + f) = 2 s + s R(s^2) = f - (f^2/2 - s (f^2/2 + R)), the arrangement of FreeBSD's e_log.c.
+  // log(x) for x positive and normal, and the limits at 0 and inf. x = 2^n m with m in (sqrt(1/2), sqrt(2)]; f = m - 1
+  // is exact; s = f / (2 + f): log(1 + f) = 2 s + s R(s^2) = f - (f^2/2 - s (f^2/2 + R)), the arrangement of FreeBSD's
+  // e_log.c.
   static FNNFAST_INLINE Vector log(Vector x) {
     const Vector whole = mantissa(x);
     const Mask upper = whole > constant(1.4142135623730951);
@@ -105,11 +109,11 @@ struct Math {
     const Vector small = fma(s, fma(v, polynomial(Table::kLog, v), half_square), n * constant(Table::kLn2Low));
     const Vector y = fma(n, constant(Table::kLn2High), f - (half_square - small));
     const Vector infinity = constant(__builtin_inf());
-    const Vector limit = select(x == constant(0), -infinity, x);
-    return select((x > constant(0)) & (x < infinity), y, limit);
+    return select(x > constant(0), select(x < infinity, y, x), select(x == constant(0), -infinity, x));
   }
 
-  // 1 - 2 e / (1 + e) with e = exp(-2 |z|); where that would cancel, |z| + |z|^3 P(z^2) / Q(z^2). One division serves both.
+  // 1 - 2 e / (1 + e) with e = exp(-2 |z|); where that would cancel, |z| + |z|^3 P(z^2) / Q(z^2). One division serves
+  // both.
   static FNNFAST_INLINE Vector tanh(Vector z) {
     const Vector a = abs(z);
     const Reduced x = reduce(at_least(a * constant(-2), Limits::kExpm1Low));
@@ -121,7 +125,8 @@ struct Math {
     return copysign(numerator / denominator + select(near, a, constant(1)), z);
   }
 
-  // e / (1 + e) or 1 / (1 + e) with e = exp(-|z|): one division for both.
+  // With e = exp(-|z|) and w = e / (1 + e): 1 - w for z >= 0, else e / (1 + e) = e (1 - w). One division for both, and
+  // its error and that of 1 + e weigh no more than w.
   static FNNFAST_INLINE Vector sigmoid(Vector z) {
     const Vector e = exp_nonpositive(-abs(z));
     const Vector base = select(z < constant(0), e, constant(1));
@@ -133,20 +138,26 @@ struct Math {
     return select(z < constant(0), constant(0), z) + log1p_unit(exp_nonpositive(-abs(z)));
   }
 
-  // The standard normal distribution, with a = |z|. Near zero 1/2 - a P(a^2); beyond, Phi(-a) = exp(-a^2/2) F(u) u with u = 1 / (a + c), where
-  // F = (a + c) Phi(-a) exp(a^2/2) is smooth and far from zero (the variable of Shepherd and Laframboise, "Chebyshev approximation of
-  // (1 + 2x) exp(x^2) erfc x", Math. Comp. 36 (1981)). What the sum, the division and the square round off is known, and enters the exponent:
-  // if u is too large by the factor 1 + d, F(u) u is by 1 + d (1 + u F'/F), and u F'/F is nearly proportional to u.
+  // The standard normal distribution, with a = |z|. Near zero 1/2 - a P(a^2); beyond, Phi(-a) = exp(-a^2/2) F(u) u with
+  // u = 1 / (a + c), where F = (a + c) Phi(-a) exp(a^2/2) is smooth and far from zero (the variable of Shepherd and
+  // Laframboise, "Chebyshev approximation of (1 + 2x) exp(x^2) erfc x", Math. Comp. 36 (1981)). What rounding takes
+  // away is known, and put back: that of the square, of a + c and of the division in the exponent, that of F and of the
+  // product F u in the last sum. If u is too large by the factor 1 + d, then F(u) u is by 1 + d (1 + u F'/F), and F'/F
+  // is nearly constant.
   static FNNFAST_INLINE Vector normal_cdf(Vector z) {
     const Vector a = at_most(abs(z), Limits::kNormalHigh);
     const Vector c = constant(Table::kNormalShift);
     const Vector sum = a + c;
     const Vector u = constant(1) / sum;
     const Vector excess = fma(a - (sum - c), u, fma(sum, u, constant(-1)));
-    const Vector scaled = polynomial(Table::kNormalFar, u - constant(Table::kNormalCentre));
-    const Vector f = scaled * u;
     const Reduced x = reduce_square(a, excess * fma(u, constant(-Table::kNormalGrowth), constant(-1)));
-    const Vector far = scale(fma(f, expm1_reduced(x.r), fma(scaled, u, -f)) + f, x.n);
+    const Vector t = u - constant(Table::kNormalCentre);
+    const Vector first = constant(Table::kNormalFar[0]);
+    const Vector slope = polynomial<1>(Table::kNormalFar, t);
+    const Vector f = fma(slope, t, first);
+    const Vector product = f * u;
+    const Vector lost = fma(fma(slope, t, first - f), u, fma(f, u, -product));
+    const Vector far = scale(fma(product, expm1_reduced(x.r), lost) + product, x.n);
     const Vector near = fma(-a, polynomial(Table::kNormalNear, a * a), constant(0.5));
     const Vector tail = select(a < constant(Table::kNormalEdge), near, far);
     return select(z < constant(0), tail, constant(1) - tail);
@@ -183,7 +194,8 @@ struct Math {
       return fma(polynomial<I + 1>(c, x), x, Vector::broadcast(c[I]));
   }
 
-  // z = n ln 2 + r with |r| <= ln 2 / 2 (Cody and Waite). z - n kLn2High is exact: it is a multiple of the last bit of z or of kLn2High, and small.
+  // z = n ln 2 + r with |r| <= ln 2 / 2 (Cody and Waite). z - n kLn2High is exact: it is a multiple of the last bit of
+  // z or of kLn2High, and small.
   static FNNFAST_INLINE Reduced reduce(Vector z) {
     const Vector n = round(z * constant(Table::kLog2e));
     return {n, fma(n, constant(-Table::kLn2Low), fma(n, constant(-Table::kLn2High), z))};
@@ -209,8 +221,8 @@ struct Math {
     return scale(exp_reduced(x.r), x.n);
   }
 
-  // v 2^n, rounded once, for v of about 1 and any n of a result between subnormal and infinite. 2^n may be no number, so the exponent is taken in two
-  // steps of which the first is exact.
+  // v 2^n, rounded once, for v of about 1 and any n of a result between subnormal and infinite. 2^n may be no number,
+  // so the exponent is taken in two steps of which the first is exact.
   static FNNFAST_INLINE Vector scale(Vector v, Vector n) {
     const Mask down = n < constant(0);
     const Vector first = n + select(down, constant(Limits::kSplit), constant(-Limits::kSplit));

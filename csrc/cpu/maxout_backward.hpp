@@ -1,14 +1,16 @@
 // Maxout's backward pass: only the piece that won an output is touched, so its work does not grow with the pieces.
 //
-// Each row has its own winners, so weights are not shared between rows as in a product: every multiply-add loads a vector of weights (or of x) from
-// L1 instead. That costs one load a multiply-add, which current cores sustain, against pieces times the multiply-adds.
+// Each row has its own winners, so weights are not shared between rows as in a product: every multiply-add loads a
+// vector of weights (or of x) from L1 instead. That costs one load a multiply-add, which current cores sustain, against
+// pieces times the multiply-adds.
 #pragma once
 
 #include "gemm.hpp"
 
 namespace fnnfast::FNNFAST_ISA {
 
-// Units [first, last) for kRows rows at a time, enough independent chains to hide the latency. The sums of the units before wait in `sums`.
+// Units [first, last) for kRows rows at a time, enough independent chains to hide the latency. The sums of the units
+// before wait in `sums`.
 template <class T, int kRows, int kVectors>
 FNNFAST_INLINE void maxout_data_rows(const MaxoutDataTask<T>& t, ptrdiff_t row, ptrdiff_t first, ptrdiff_t last) {
   using V = Vec<T>;
@@ -18,7 +20,8 @@ FNNFAST_INLINE void maxout_data_rows(const MaxoutDataTask<T>& t, ptrdiff_t row, 
 #pragma GCC unroll 2
   for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) acc[r][v] = first > 0 ? V::load(sums + r * kWidth + v * V::kLanes) : V::broadcast(0);
+    for (int v = 0; v < kVectors; ++v)
+      acc[r][v] = first > 0 ? V::load(sums + r * kWidth + v * V::kLanes) : V::broadcast(0);
   const T* weights = t.panel + first * t.pieces * t.panel_step;
   for (ptrdiff_t unit = first; unit < last; ++unit, weights += t.pieces * t.panel_step)
 #pragma GCC unroll 2

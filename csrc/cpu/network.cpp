@@ -19,11 +19,13 @@ ptrdiff_t positive(ptrdiff_t n, const char* what) {
 }  // namespace
 
 template <class T>
-Network<T>::Network(ptrdiff_t inputs, const std::vector<LayerSpec>& specs) : kernels_(&fnnfast::kernels<T>()), inputs_(positive(inputs, "inputs")) {
+Network<T>::Network(ptrdiff_t inputs, const std::vector<LayerSpec>& specs)
+    : kernels_(&fnnfast::kernels<T>()), inputs_(positive(inputs, "inputs")) {
   ptrdiff_t width = inputs;
   for (const LayerSpec& spec : specs) {
     if (spec.kind == LayerSpec::Kind::kDropout) {
-      if (!(spec.rate >= 0.0 && spec.rate < 1.0)) throw std::invalid_argument("a dropout rate lies in [0, 1), got " + std::to_string(spec.rate));
+      if (!(spec.rate >= 0.0 && spec.rate < 1.0))
+        throw std::invalid_argument("a dropout rate lies in [0, 1), got " + std::to_string(spec.rate));
       // Two rates in a row keep an element with the product of their probabilities.
       double& rate = layers_.empty() ? input_dropout_ : layers_.back().dropout;
       rate = 1.0 - (1.0 - rate) * (1.0 - spec.rate);
@@ -32,7 +34,8 @@ Network<T>::Network(ptrdiff_t inputs, const std::vector<LayerSpec>& specs) : ker
     }
     layer_of_spec_.push_back(static_cast<ptrdiff_t>(layers_.size()));
     Layer<T> layer;
-    layer.layout = {width, positive(spec.units, "units"), positive(spec.pieces, "pieces"), kernels_->lanes, kernels_->panel_vectors};
+    layer.layout = {width, positive(spec.units, "units"), positive(spec.pieces, "pieces"), kernels_->lanes,
+                    kernels_->panel_vectors};
     layer.maxout = spec.kind == LayerSpec::Kind::kMaxout;
     layer.activation = spec.activation;
     layer.panels = Buffer<T>(layer.layout.size());
@@ -51,14 +54,15 @@ Network<T>::Network(ptrdiff_t inputs, const std::vector<LayerSpec>& specs) : ker
 template <class T>
 Layer<T>* Network<T>::find(ptrdiff_t spec) {
   if (spec < 0 || spec >= static_cast<ptrdiff_t>(layer_of_spec_.size()))
-    throw std::out_of_range("the network has " + std::to_string(layer_of_spec_.size()) + " layers, got index " + std::to_string(spec));
+    throw std::out_of_range("the network has " + std::to_string(layer_of_spec_.size()) + " layers, got index " +
+                            std::to_string(spec));
   const ptrdiff_t at = layer_of_spec_[static_cast<std::size_t>(spec)];
   return at < 0 ? nullptr : &layers_[static_cast<std::size_t>(at)];
 }
 
 template <class T>
-LayerTask<T> Network<T>::layer_task(const Layer<T>& layer, ptrdiff_t rows, const T* x, ptrdiff_t x_row, T* z, ptrdiff_t z_row, T* y, ptrdiff_t y_row,
-                                    bool activate) const {
+LayerTask<T> Network<T>::layer_task(const Layer<T>& layer, ptrdiff_t rows, const T* x, ptrdiff_t x_row, T* z,
+                                    ptrdiff_t z_row, T* y, ptrdiff_t y_row, bool activate) const {
   LayerTask<T> t{};
   t.rows = rows;
   t.x = x;
@@ -71,14 +75,16 @@ LayerTask<T> Network<T>::layer_task(const Layer<T>& layer, ptrdiff_t rows, const
   t.z_row = z_row;
   t.y = y;
   t.y_row = y_row;
-  if (activate && layer.activation != kIdentity && !layer.info().rowwise) t.activation = kernels_->activation[layer.activation].forward;
+  if (activate && layer.activation != kIdentity && !layer.info().rowwise)
+    t.activation = kernels_->activation[layer.activation].forward;
   t.parameter = layer.alpha.data();
   t.parameter_step = layer.parameter_step();
   return t;
 }
 
-// Which way a batch runs. Rows: every thread takes blocks of rows through all layers while they are in its cache, without a barrier; each block reads
-// all weights, so they must come from a cache, and there must be rows enough. Layers: one layer after the other, shared over rows and columns.
+// Which way a batch runs. Rows: every thread takes blocks of rows through all layers while they are in its cache,
+// without a barrier; each block reads all weights, so they must come from a cache, and there must be rows enough.
+// Layers: one layer after the other, shared over rows and columns.
 template <class T>
 typename Network<T>::Plan Network<T>::plan(ptrdiff_t batch) const {
   constexpr ptrdiff_t kTallest = 12;  // rows of a tile, or two of six
@@ -88,7 +94,8 @@ typename Network<T>::Plan Network<T>::plan(ptrdiff_t batch) const {
   const ptrdiff_t cached = static_cast<ptrdiff_t>(cache_sizes().l2) / 4 / (widest_ * static_cast<ptrdiff_t>(sizeof(T)));
   const ptrdiff_t rows = std::clamp(cached / kTallest * kTallest, kTallest, kMostRows);
   if (threads == 1 || static_cast<double>(batch) * work_ < kSerialWork) return {Mode::kSerial, rows};
-  const ptrdiff_t large = std::max(static_cast<ptrdiff_t>(cache_sizes().l3) / 2, static_cast<ptrdiff_t>(cache_sizes().l2));
+  const ptrdiff_t large =
+      std::max(static_cast<ptrdiff_t>(cache_sizes().l3) / 2, static_cast<ptrdiff_t>(cache_sizes().l2));
   if (batch < kTallest * threads || weight_bytes_ > large) return {Mode::kLayers, batch};
   // At least four blocks a thread where the batch allows, so that a thread that is held up does not hold up the call.
   const ptrdiff_t fair = (batch / (4 * threads) + kTallest - 1) / kTallest * kTallest;
@@ -98,16 +105,19 @@ typename Network<T>::Plan Network<T>::plan(ptrdiff_t batch) const {
 template <class T>
 void Network<T>::forward_rows(const T* x, ptrdiff_t rows, T* y, bool logits) const {
   const std::size_t last = layers_.size() - 1;
-  T* const ping[2] = {thread_scratch<T>(Scratch::kPing, rows * widest_), thread_scratch<T>(Scratch::kPong, rows * widest_)};
+  T* const ping[2] = {thread_scratch<T>(Scratch::kPing, rows * widest_),
+                      thread_scratch<T>(Scratch::kPong, rows * widest_)};
   ptrdiff_t x_row = inputs_;
   for (std::size_t i = 0; i <= last; ++i) {
     const Layer<T>& layer = layers_[i];
     T* const out = i == last ? y : ping[i % 2];
     const ptrdiff_t out_row = i == last ? layer.layout.units : leading_dimension(layer.layout.units);
     const bool activate = !(logits && i == last);
-    layer_forward_serial(*kernels_, layer_task(layer, rows, x, x_row, out, out_row, out, out_row, activate), 0, layer.layout.blocks());
+    layer_forward_serial(*kernels_, layer_task(layer, rows, x, x_row, out, out_row, out, out_row, activate), 0,
+                         layer.layout.blocks());
     if (activate && layer.info().rowwise)
-      activate_rows(kernels_->activation[layer.activation].forward, rows, layer.layout.units, out, out_row, out, out_row);
+      activate_rows(kernels_->activation[layer.activation].forward, rows, layer.layout.units, out, out_row, out,
+                    out_row);
     x = out;
     x_row = out_row;
   }
@@ -130,8 +140,8 @@ void Network<T>::forward_layers(const T* x, ptrdiff_t batch, T* y, bool logits) 
       constexpr ptrdiff_t kRows = 64;
       parallel_for((batch + kRows - 1) / kRows, [&](ptrdiff_t block) {
         T* const from = out + block * kRows * out_row;
-        activate_rows(kernels_->activation[layer.activation].forward, std::min(kRows, batch - block * kRows), layer.layout.units, from, out_row, from,
-                      out_row);
+        activate_rows(kernels_->activation[layer.activation].forward, std::min(kRows, batch - block * kRows),
+                      layer.layout.units, from, out_row, from, out_row);
       });
     }
     x = out;
@@ -170,17 +180,21 @@ std::vector<std::string> Network<T>::describe_plan(ptrdiff_t batch) const {
       lines.push_back("one thread, blocks of " + rows + " rows through all layers");
       break;
     case Mode::kRows:
-      lines.push_back("up to " + std::to_string(num_threads()) + " threads, blocks of " + rows + " rows through all layers, no barrier");
+      lines.push_back("up to " + std::to_string(num_threads()) + " threads, blocks of " + rows +
+                      " rows through all layers, no barrier");
       break;
     case Mode::kLayers:
-      lines.push_back("layer by layer, each shared over rows and columns by up to " + std::to_string(num_threads()) + " threads");
+      lines.push_back("layer by layer, each shared over rows and columns by up to " + std::to_string(num_threads()) +
+                      " threads");
       break;
   }
   for (const Layer<T>& layer : layers_) {
     const PanelLayout& l = layer.layout;
-    lines.push_back((layer.maxout ? "maxout " : "dense ") + std::to_string(l.inputs) + " -> " + std::to_string(l.units) +
-                    (layer.maxout ? " x " + std::to_string(l.pieces) + " pieces" : std::string(" ") + layer.info().name) + ": " +
-                    std::to_string(l.blocks() * l.groups()) + " panels, " + std::to_string(l.size() * static_cast<ptrdiff_t>(sizeof(T))) + " bytes");
+    lines.push_back(
+        (layer.maxout ? "maxout " : "dense ") + std::to_string(l.inputs) + " -> " + std::to_string(l.units) +
+        (layer.maxout ? " x " + std::to_string(l.pieces) + " pieces" : std::string(" ") + layer.info().name) + ": " +
+        std::to_string(l.blocks() * l.groups()) + " panels, " +
+        std::to_string(l.size() * static_cast<ptrdiff_t>(sizeof(T))) + " bytes");
   }
   return lines;
 }

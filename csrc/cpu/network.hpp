@@ -52,12 +52,14 @@ class Network {
   // The layer of a spec's index; null for dropout.
   Layer<T>* find(ptrdiff_t spec);
 
-  // y (batch, outputs) = network(x (batch, inputs)), both dense rows. With logits the last layer's activation is left out.
+  // y (batch, outputs) = network(x (batch, inputs)), both dense rows. With logits the last layer's activation is left
+  // out.
   void forward(const T* x, ptrdiff_t batch, T* y, bool logits) const;
 
-  // One layer of forward for some rows, on the calling thread; z is written where the activation saves its input and z is not y.
-  LayerTask<T> layer_task(const Layer<T>& layer, ptrdiff_t rows, const T* x, ptrdiff_t x_row, T* z, ptrdiff_t z_row, T* y, ptrdiff_t y_row,
-                          bool activate) const;
+  // One layer of forward for some rows, on the calling thread; z is written where the activation saves its input and z
+  // is not y.
+  LayerTask<T> layer_task(const Layer<T>& layer, ptrdiff_t rows, const T* x, ptrdiff_t x_row, T* z, ptrdiff_t z_row,
+                          T* y, ptrdiff_t y_row, bool activate) const;
 
   std::vector<std::string> describe_plan(ptrdiff_t batch) const;
 

@@ -57,7 +57,8 @@ constexpr ptrdiff_t kSquare = 16;
 }  // namespace
 
 template <class T>
-void transpose(const PanelLayout& layout, const Panel& panel, const T* panels, ptrdiff_t first, ptrdiff_t last, T* transposed) {
+void transpose(const PanelLayout& layout, const Panel& panel, const T* panels, ptrdiff_t first, ptrdiff_t last,
+               T* transposed) {
   const TransposedLayout to(layout);
   const T* weights = panels + panel.offset + panel.width;  // past the bias
   for (ptrdiff_t i0 = first; i0 < last;) {

@@ -1,14 +1,15 @@
 // Packed weights: the one storage of a layer's parameters.
 //
-// The units are cut into blocks. A block of a dense layer is as wide as the register tile; for maxout the pieces of a unit stand side by side in
-// it, so that their maximum is taken in registers, and what does not fit side by side follows in further groups of pieces. One panel holds one
-// group of one block:
+// The units are cut into blocks. A block of a dense layer is as wide as the register tile; for maxout the pieces of a
+// unit stand side by side in it, so that their maximum is taken in registers, and what does not fit side by side
+// follows in further groups of pieces. One panel holds one group of one block:
 //
 //   row 0       the bias
 //   row 1 + i   the weights of input i
 //
-// and a row is [piece of the group][vector of units][lane], padded with zeros to whole vectors. Panels follow each other block by block, group by
-// group. Gradients and optimizer states have the same layout, so an update is one pass over contiguous memory.
+// and a row is [piece of the group][vector of units][lane], padded with zeros to whole vectors. Panels follow each
+// other block by block, group by group. Gradients and optimizer states have the same layout, so an update is one pass
+// over contiguous memory.
 #pragma once
 
 #include <cstddef>
@@ -20,18 +21,19 @@ namespace fnnfast {
 using std::ptrdiff_t;
 
 struct Panel {
-  ptrdiff_t offset;        // of its row 0
-  ptrdiff_t width;         // of a row
-  ptrdiff_t unit, units;   // first unit, and how many are real
-  ptrdiff_t piece, pieces; // first piece, and how many
-  ptrdiff_t stride;        // from piece to piece within a row
+  ptrdiff_t offset;         // of its row 0
+  ptrdiff_t width;          // of a row
+  ptrdiff_t unit, units;    // first unit, and how many are real
+  ptrdiff_t piece, pieces;  // first piece, and how many
+  ptrdiff_t stride;         // from piece to piece within a row
 };
 
 struct PanelLayout {
   ptrdiff_t inputs, units, pieces;
   int lanes, vectors;
 
-  // Pieces of a group, units of a block. Three pieces share a tile of four vectors, with one left empty: still faster than two groups.
+  // Pieces of a group, units of a block. Three pieces share a tile of four vectors, with one left empty: still faster
+  // than two groups.
   FNNFAST_INLINE ptrdiff_t group_pieces() const {
     const ptrdiff_t groups = (pieces + vectors - 1) / vectors;
     return (pieces + groups - 1) / groups;
@@ -75,8 +77,9 @@ void pack(const PanelLayout& layout, const WeightView<const T>& from, T* panels)
 template <class T>
 void unpack(const PanelLayout& layout, const T* panels, const WeightView<T>& to);
 
-// The transposed weights that the backward pass to the input multiplies by: panels over the inputs, one row for each unit and piece (unit * pieces + piece),
-// no bias. A panel is as wide as the register tile, the last one as wide as it needs.
+// The transposed weights that the backward pass to the input multiplies by: panels over the inputs, one row for each
+// unit and piece (unit * pieces + piece), no bias. A panel is as wide as the register tile, the last one as wide as it
+// needs.
 struct TransposedLayout {
   ptrdiff_t inputs, rows;
   int lanes, vectors;
@@ -94,8 +97,10 @@ struct TransposedLayout {
   FNNFAST_INLINE ptrdiff_t offset(ptrdiff_t panel) const { return panel * panel_inputs() * rows; }
 };
 
-// Copies inputs [first, last) of one panel of weights into the transposed panels. Their padding is never written: it must have been zero at first.
+// Copies inputs [first, last) of one panel of weights into the transposed panels. Their padding is never written: it
+// must have been zero at first.
 template <class T>
-void transpose(const PanelLayout& layout, const Panel& panel, const T* panels, ptrdiff_t first, ptrdiff_t last, T* transposed);
+void transpose(const PanelLayout& layout, const Panel& panel, const T* panels, ptrdiff_t first, ptrdiff_t last,
+               T* transposed);
 
 }  // namespace fnnfast

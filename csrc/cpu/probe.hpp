@@ -1,4 +1,5 @@
-// What the hardware can do at most, measured with the same vectors: the limits that `python -m fnnfast bench` prints shares of.
+// What the hardware can do at most, measured with the same vectors: the limits that `python -m fnnfast bench` prints
+// shares of.
 #pragma once
 
 #include "kernels.hpp"

@@ -34,7 +34,9 @@ struct Parameter {
   bool by_column;
   V value;
   explicit FNNFAST_INLINE Parameter(const ElementwiseTask<typename V::Scalar>& t)
-      : p(t.parameter), by_column(Act::kParameter && t.parameter_step != 0), value(V::broadcast(Act::kParameter ? *t.parameter : 0)) {}
+      : p(t.parameter),
+        by_column(Act::kParameter && t.parameter_step != 0),
+        value(V::broadcast(Act::kParameter ? *t.parameter : 0)) {}
   FNNFAST_INLINE V at(ptrdiff_t column, ptrdiff_t n) const { return by_column ? load_lanes<V>(p + column, n) : value; }
 };
 
@@ -95,7 +97,8 @@ void activation_backward(const ElementwiseTask<T>& t) {
   }
 }
 
-// A sum over a row in one fixed tree: element j belongs to lane j mod 16, each lane adds in ascending order, and the lanes are added in halves.
+// A sum over a row in one fixed tree: element j belongs to lane j mod 16, each lane adds in ascending order, and the
+// lanes are added in halves.
 template <class V>
 struct RowSum {
   static constexpr int kLanes = 16;
@@ -146,8 +149,8 @@ FNNFAST_INLINE T row_maximum(const T* z, ptrdiff_t columns) {
   return maximum;
 }
 
-// exp(z - max z) for a row, into e (may be z), and their sum. A NaN anywhere makes the sum NaN, and with it the row; a logit that is the maximum
-// counts 1 even when it is infinite.
+// exp(z - max z) for a row, into e (may be z), and their sum. A NaN anywhere makes the sum NaN, and with it the row; a
+// logit that is the maximum counts 1 even when it is infinite.
 template <class T>
 FNNFAST_INLINE T exponentials(const T* z, T* e, ptrdiff_t columns, T maximum) {
   using V = Vec<T>;
@@ -206,7 +209,9 @@ void categorical_cross_entropy(const LossTask<T>& t) {
       const V total = V::broadcast(sum);
       const V scale = V::broadcast(t.scale);
       const T own = dz[label];
-      for_vectors<V>(t.columns, [&](ptrdiff_t c, ptrdiff_t n) { store_lanes(load_lanes<V>(dz + c, n) / total * scale, dz + c, n); });
+      for_vectors<V>(t.columns, [&](ptrdiff_t c, ptrdiff_t n) {
+        store_lanes(load_lanes<V>(dz + c, n) / total * scale, dz + c, n);
+      });
       dz[label] = (own - sum) / sum * t.scale;
     } else {
       RowSum<V> plain;
@@ -280,7 +285,8 @@ void update(const UpdateTask<T>& t) {
 // Philox4x32-10, a counter-based generator (Salmon et al. 2011): four random words for each counter and key.
 struct Philox {
   std::uint32_t x[4];
-  FNNFAST_INLINE Philox(std::uint32_t c0, std::uint32_t c1, std::uint32_t c2, std::uint32_t c3, std::uint64_t key) : x{c0, c1, c2, c3} {
+  FNNFAST_INLINE Philox(std::uint32_t c0, std::uint32_t c1, std::uint32_t c2, std::uint32_t c3, std::uint64_t key)
+      : x{c0, c1, c2, c3} {
     std::uint32_t k0 = static_cast<std::uint32_t>(key), k1 = static_cast<std::uint32_t>(key >> 32);
     for (int round = 0; round < 10; ++round) {
       const std::uint64_t p0 = std::uint64_t{0xD2511F53u} * x[0];

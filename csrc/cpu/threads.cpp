@@ -1,21 +1,29 @@
-// The thread pool. One job at a time, one word that says everything about it, and no wait for a thread that is not running.
+// The thread pool. One job at a time, one word that says everything about it, and no wait for a thread that is not
+// running.
 //
-// The word (ticket_) holds the tasks that nobody has begun and the number of participants. Whoever wants a task takes it with one compare-exchange.
-// - A successful exchange hands over a task of the job that is in the word at that moment, and its participants were checked in the same word; it does
-//   not matter what the thread saw before, or how long it slept in between. So equal words of different jobs (ABA) are harmless, and neither epochs nor
-//   reclamation are needed: a late thread either fails, or finds itself at work on the present job.
-// - The job's other fields are plain memory, written only by the thread that holds busy_, before it publishes the word. A thread reads them only while
-//   it owns an unreported task. Reading after writing: the exchange (acquire) reads the published store (release) or an exchange in its release
-//   sequence. Writing after reading: the reader reports with a release, and the job does not end before all tasks are reported (acquire).
-// - A worker reports how many tasks it has done, once, when it finds no further task. As it holds unreported tasks until then, no other job can have
-//   been published meanwhile: all it has taken since it began belong to one job, and it may read the fields once.
-// - Once a worker has reported it touches nothing of the job, only the pool, and a pool is never freed. Each worker that took a task reports before the
-//   job ends, so between jobs reported_ stands still, and a job's end is a value of it that is known when the caller has done its own share.
+// The word, ticket_, holds the tasks that nobody has begun and the number of participants. Whoever wants a task takes
+// it with one compare-exchange.
 //
-// Sleeping is a Dekker handshake in sequentially consistent order. A worker writes "asleep", then reads the word; who publishes writes the word, then
-// reads who is asleep; one of the two sees the other. Were a wake-up missed, a job would be slower but not stuck: the caller takes every task that
-// nobody takes. The caller's own sleep must not miss its end: it writes "asleep", then reads reported_ (and the kernel reads it again before it lets
-// the thread sleep), while a worker changes reported_, then reads "asleep".
+// - A successful exchange hands over a task of the job that is in the word at that moment, to a thread that this same
+//   word lets take part; it does not matter what the thread saw before, or how long it slept in between. So equal words
+//   of different jobs (ABA) are harmless, and neither epochs nor reclamation are needed: a late thread fails, or finds
+//   itself at work on the present job.
+// - The job's other fields are plain memory, written only by the thread that holds busy_, before it publishes the word,
+//   and read by a worker only while it owns an unreported task. Reading after writing: its exchange (acquire) reads
+//   what the publishing store wrote (release), or an exchange in the release sequence of that. Writing after reading:
+//   it reports with a release, and the job does not end before all tasks are reported (acquire).
+// - A worker reports how many tasks it has done, once, when it finds no further one. As it owns unreported tasks until
+//   then, no other job can have been published meanwhile: all it took since it began belong to one job, and it may read
+//   the fields once.
+// - Having reported, a worker touches nothing of the job, only the pool, and a pool is never freed. Each worker that
+//   took a task reports before the job ends, so between jobs reported_ stands still, and the value of it that ends a
+//   job is known as soon as the caller has done its own share.
+//
+// Sleeping is a Dekker handshake in sequentially consistent order. A worker writes "asleep", then reads the word; who
+// publishes writes the word, then reads who is asleep; one of the two sees the other. Were a wake-up missed, a job
+// would be slower but not stuck: the caller takes every task that nobody takes. The caller's own sleep must not miss
+// its end: it writes "asleep", then reads reported_ (and the kernel reads it once more before it lets the thread
+// sleep), while a worker changes reported_, then reads "asleep".
 #include "threads.hpp"
 
 #include <algorithm>
@@ -23,7 +31,6 @@
 #include <atomic>
 #include <bit>
 #include <charconv>
-#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <limits>
@@ -35,86 +42,12 @@
 
 #include "cpu_count.hpp"
 #include "floatenv.hpp"
-
-#if defined(__linux__)
-#include <linux/futex.h>
-#include <sched.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
-#if !defined(_WIN32)
-#include <pthread.h>
-#include <signal.h>
-#endif
+#include "thread_system.hpp"
 
 namespace fnnfast {
 namespace {
 
-// Waits longer than this are slept through. Twice the cost of a wake-up (10 to 20 us in a virtual machine) is the classic bound for spinning; it also
-// bridges what a Python loop does between two calls.
-constexpr std::chrono::nanoseconds kSpin = std::chrono::microseconds(40);
 constexpr std::size_t kCacheLine = 64;
-
-inline void pause() noexcept {
-#if defined(__x86_64__) || defined(__i386__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  __asm__ __volatile__("isb" ::: "memory");  // yield is a nop on most cores; isb waits about as long as x86's pause
-#endif
-}
-
-// True as soon as done() is, false after kSpin or when worthwhile() is not. These are asked every sixteenth time: the clock costs 20 ns.
-template <class Done, class Worthwhile>
-bool spin_until(Done done, Worthwhile worthwhile) noexcept {
-  const auto deadline = std::chrono::steady_clock::now() + kSpin;
-  do {
-    for (int i = 0; i < 16; ++i) {
-      if (done()) return true;
-      pause();
-    }
-  } while (worthwhile() && std::chrono::steady_clock::now() < deadline);
-  return false;
-}
-
-// Sleeps unless word differs from value; may return for no reason.
-void sleep_while(std::atomic<std::uint32_t>& word, std::uint32_t value) noexcept {
-#if defined(__linux__) && defined(SYS_futex)
-  // Not std::atomic::wait, which yields the processor many times before it sleeps.
-  static_assert(sizeof(word) == sizeof(std::uint32_t) && std::atomic<std::uint32_t>::is_always_lock_free);
-  syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, value, nullptr, nullptr, 0);
-#else
-  word.wait(value);
-#endif
-}
-
-int current_processor() noexcept {
-#if defined(__linux__)
-  return sched_getcpu();
-#else
-  return -1;
-#endif
-}
-
-// Keeps this thread off a processor, on the others that the process may use (by its main thread's affinity, which users set). False if there is none.
-bool leave_processor([[maybe_unused]] int processor) noexcept {
-#if defined(__linux__)
-  cpu_set_t others;
-  if (processor < 0 || processor >= CPU_SETSIZE || sched_getaffinity(getpid(), sizeof(others), &others) != 0) return false;
-  CPU_CLR(static_cast<unsigned>(processor), &others);
-  return CPU_COUNT(&others) > 0 && sched_setaffinity(0, sizeof(others), &others) == 0;
-#else
-  return false;
-#endif
-}
-
-// After word was changed.
-void wake(std::atomic<std::uint32_t>& word) noexcept {
-#if defined(__linux__) && defined(SYS_futex)
-  syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
-#else
-  word.notify_one();
-#endif
-}
 
 // The word: bit 63 tells the form of the tasks in bits 0 to 47, bits 48 to 62 hold the participants.
 //   set of tasks:     bit i is task i, not begun
@@ -129,17 +62,21 @@ class Ticket {
   // Without task 0: the caller keeps it, which saves a contended exchange.
   static Ticket of_job(std::ptrdiff_t tasks, int participants) noexcept {
     const auto rest = static_cast<std::uint64_t>(tasks - 1);
-    const std::uint64_t payload = tasks <= kPayloadBits ? kPayload >> (kPayloadBits - tasks) & ~std::uint64_t{1} : rest | kCounted;
+    const std::uint64_t payload =
+        tasks <= kPayloadBits ? kPayload >> (kPayloadBits - tasks) & ~std::uint64_t{1} : rest | kCounted;
     return Ticket(payload | static_cast<std::uint64_t>(participants) << kPayloadBits);
   }
 
   std::uint64_t word() const noexcept { return word_; }
   int participants() const noexcept { return static_cast<int>((word_ & ~kCounted) >> kPayloadBits); }
   bool counted() const noexcept { return (word_ & kCounted) != 0; }
-  std::int64_t left() const noexcept { return counted() ? static_cast<std::int64_t>(word_ & kPayload) : std::popcount(word_ & kPayload); }
+  std::int64_t left() const noexcept {
+    return counted() ? static_cast<std::int64_t>(word_ & kPayload) : std::popcount(word_ & kPayload);
+  }
   bool has_task_for(int thread) const noexcept { return (word_ & kPayload) != 0 && thread < participants(); }
 
-  // For a set: a thread's own tasks, those of index thread modulo participants, from the front; else from the back of what is left.
+  // For a set: a thread's own tasks, those of index thread modulo participants, from the front; else from the back of
+  // what is left.
   int choose(int thread) const noexcept {
     const std::uint64_t tasks = word_ & kPayload;
     const std::uint64_t own = tasks & (kEvery[static_cast<std::size_t>(participants())] << thread);
@@ -180,8 +117,9 @@ class Pool {
   std::ptrdiff_t take(int thread) noexcept;
   void wake_sleepers(int count) noexcept;
   void await_reports(std::uint32_t end) noexcept;
-  bool may_spin() const noexcept { return num_threads() <= processors_; }  // with fewer processors the thread waited for may need ours
   bool keep_from_caller() noexcept;
+  // With fewer processors than threads, the thread that is waited for may need this one.
+  bool may_spin() const noexcept { return num_threads() <= processors_; }
 
   // Published by the caller, taken by everybody: one cache line to fetch.
   alignas(kCacheLine) std::atomic<std::uint64_t> ticket_{0};
@@ -196,18 +134,20 @@ class Pool {
   // Read by all, seldom written.
   alignas(kCacheLine) std::atomic<int> sleepers_{0};  // at least the number of workers that are kAsleep
   const int processors_;
-  [[maybe_unused]] const Pool* const predecessor_;  // keeps the pool of before a fork reachable: to a leak checker it is not lost
+  // The pool of before a fork, so that to a leak checker it is not lost.
+  [[maybe_unused]] const Pool* const predecessor_;
 
   // The callers'. What follows busy_ belongs to its holder.
   alignas(kCacheLine) std::atomic<bool> busy_{false};
   int workers_ = 0;       // started
   bool refused_ = false;  // the system would not start another
 
-  alignas(kCacheLine) std::array<std::atomic<std::uint32_t>, kMaxThreads> state_{};  // by thread number; 0 is the caller
+  // By thread number; 0 is the caller, and has none.
+  alignas(kCacheLine) std::array<std::atomic<std::uint32_t>, kMaxThreads> state_{};
 };
 
 bool Pool::try_run(std::ptrdiff_t tasks, TaskFunction function, void* context, int threads) noexcept {
-  if (tasks > std::numeric_limits<std::int32_t>::max()) return false;  // nobody has that many; reported_ could not count them
+  if (tasks > std::numeric_limits<std::int32_t>::max()) return false;  // more than reported_ can count; nobody has them
   if (busy_.load(std::memory_order_relaxed) || busy_.exchange(true, std::memory_order_acquire)) return false;
   const int participants = 1 + start_workers(static_cast<int>(std::min<std::ptrdiff_t>(threads, tasks)) - 1);
   if (participants == 1) {
@@ -233,8 +173,9 @@ std::ptrdiff_t Pool::drain(int thread, std::ptrdiff_t task) noexcept {
   void* const context = context_;
   std::ptrdiff_t done = 0;
   do {
-    // Wakes before the first, second, fourth, eighth ... task: the caller one worker and every worker two, which fills a machine in a logarithm of
-    // its size; no thread is held up by more than a few system calls, and none depends on one that was woken but does not run.
+    // Wakes before the first, second, fourth, eighth ... task: the caller one worker and every worker two, which fills
+    // a machine in a logarithm of its size; no thread is held up by more than a few system calls, and none depends on
+    // one that was woken but does not run.
     if ((done & (done - 1)) == 0 && sleepers_.load(std::memory_order_seq_cst) > 0) wake_sleepers(thread == 0 ? 1 : 2);
     function(context, task);
     ++done;
@@ -281,9 +222,7 @@ void Pool::await_reports(std::uint32_t end) noexcept {
 }
 
 void Pool::serve(int thread) noexcept {
-#if defined(__linux__)
-  pthread_setname_np(pthread_self(), "fnnfast");
-#endif
+  name_this_thread();
   for (;;) {
     if (const std::ptrdiff_t task = take(thread); task >= 0) {
       reported_.fetch_add(static_cast<std::uint32_t>(drain(thread, task)), std::memory_order_seq_cst);
@@ -303,11 +242,12 @@ void Pool::wait_for_task(int thread) noexcept {
   keep_from_caller();
 }
 
-// Some kernels wake a thread on the processor of whoever wakes it although others idle (to pack the load, or for the cache), and leave the two there
-// for long. They cannot run at once, so that is worth nothing, and a spinning worker would even hold up its caller: it goes elsewhere. False if it cannot.
+// Some kernels wake a thread on the processor of whoever wakes it although others idle (to pack the load, or for the
+// cache), and leave the two there for long. They cannot run at once, so that is worth nothing, and a spinning worker
+// would even hold up its caller: it goes elsewhere. False if it cannot.
 bool Pool::keep_from_caller() noexcept {
   const int processor = callers_processor_.load(std::memory_order_relaxed);
-  return current_processor() != processor || leave_processor(processor);
+  return processor < 0 || current_processor() != processor || leave_processor(processor);
 }
 
 void Pool::sleep(int thread) noexcept {
@@ -326,25 +266,18 @@ void Pool::sleep(int thread) noexcept {
 int Pool::start_workers(int wanted) noexcept {
   if (wanted <= workers_) return wanted;
   if (refused_) return workers_;
-#if !defined(_WIN32)
-  // Signals are for the host's threads (Ctrl-C must interrupt Python's main thread), but for those that a thread raises by its own fault.
-  sigset_t blocked, previous;
-  sigfillset(&blocked);
-  for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP}) sigdelset(&blocked, fault);
-  const bool masked = pthread_sigmask(SIG_SETMASK, &blocked, &previous) == 0;
-#endif
   try {
-    for (; workers_ < wanted; ++workers_) std::thread(&Pool::serve, this, workers_ + 1).detach();  // never joined: the pool outlives exit()
+    const SignalsBlocked blocked;
+    // Never joined: the pool outlives exit().
+    for (; workers_ < wanted; ++workers_) std::thread(&Pool::serve, this, workers_ + 1).detach();
   } catch (...) {  // std::system_error: a limit on threads; std::bad_alloc
     refused_ = true;
   }
-#if !defined(_WIN32)
-  if (masked) pthread_sigmask(SIG_SETMASK, &previous, nullptr);
-#endif
   return workers_;
 }
 
-// Leaked at exit, and constant-initialised: no order of construction or destruction to get wrong, and no lock that a fork could leave held.
+// Leaked at exit, and constant-initialised: no order of construction or destruction to get wrong, and no lock that a
+// fork could leave held.
 std::atomic<Pool*> g_pool{nullptr};
 std::atomic<const Pool*> g_abandoned{nullptr};
 std::atomic<int> g_threads{0};  // 0: not yet asked
@@ -359,8 +292,8 @@ Pool* the_pool() noexcept {
 }
 
 #if !defined(_WIN32)
-// The child of a fork has the pool's memory, perhaps in the midst of a job, but none of its threads: it starts anew. Registered when the library is
-// loaded, so that there is no moment when a pool exists and the handler does not.
+// The child of a fork has the pool's memory, perhaps in the midst of a job, but none of its threads: it starts anew.
+// Registered when the library is loaded, so that there is no moment when a pool exists and the handler does not.
 [[maybe_unused]] const int g_fork_handler = pthread_atfork(nullptr, nullptr, [] {
   if (const Pool* pool = g_pool.exchange(nullptr)) g_abandoned.store(pool);
 });

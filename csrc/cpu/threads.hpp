@@ -30,12 +30,15 @@ using TaskFunction = void (*)(void* context, std::ptrdiff_t index);
 // Runs function(context, i) once for every i in [0, tasks), in any order, on up to num_threads() threads, the caller
 // included, and returns when all are done: what the tasks wrote is then visible to the caller. Tasks must not throw.
 //
-// Task i goes by preference to thread i mod (number of threads) where there are few tasks (48 or fewer), always the same
-// one, so that data which tasks of equal index share from call to call stays in that core's cache. A thread that has
-// run out takes what others have not begun, so nobody waits for a thread that the system is not running.
+// Task i goes by preference to thread i mod (number of threads) where there are few tasks (48 or fewer), always the
+// same one, so that data which tasks of equal index share from call to call stays in that core's cache. A thread that
+// has run out takes what others have not begun, so nobody waits for a thread that the system is not running.
 //
 // All tasks run in the caller where the pool is busy with another thread's job, or with the job that this call is
 // nested in, where num_threads() is 1, and where the system refuses to start threads. Tasks run in FloatEnvironment.
+//
+// The child of a fork starts a pool of its own, whatever its parent was doing. Only a fork from within a task leaves a
+// child that may not return from it: the threads that had other tasks are not there.
 void parallel_for(std::ptrdiff_t tasks, TaskFunction function, void* context) noexcept;
 
 // The same for a callable f(i), which need not outlive the call. f must not throw.
@@ -44,8 +47,7 @@ FNNFAST_INLINE void parallel_for(std::ptrdiff_t tasks, F&& f) noexcept {
   auto* const callable = &f;
   using Pointer = decltype(callable);
   parallel_for(
-      tasks,
-      [](void* context, std::ptrdiff_t index) noexcept { (**static_cast<const Pointer*>(context))(index); },
+      tasks, [](void* context, std::ptrdiff_t index) noexcept { (**static_cast<const Pointer*>(context))(index); },
       const_cast<void*>(static_cast<const void*>(&callable)));
 }
 

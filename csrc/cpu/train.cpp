@@ -12,7 +12,8 @@ namespace fnnfast {
 
 namespace {
 
-// Rows whose contributions to the gradient of a learned slope are added up on their own, before these sums are added in order.
+// Rows whose contributions to the gradient of a learned slope are added up on their own, before these sums are added in
+// order.
 constexpr ptrdiff_t kAlphaRows = 32;
 
 constexpr ptrdiff_t divide_up(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
@@ -24,15 +25,16 @@ Trainer<T>::Trainer(Network<T>& network, LossKind loss, const OptimizerSettings&
     : network_(network), kernels_(network.kernels()), loss_(loss), settings_(settings), seed_(seed) {
   const auto& layers = network.layers();
   if (layers.empty()) throw std::invalid_argument("a network without a dense or maxout layer has nothing to train");
-  if (layers.back().dropout > 0.0) throw std::invalid_argument("a network that is trained ends with a dense or maxout layer, not with dropout");
+  if (layers.back().dropout > 0.0)
+    throw std::invalid_argument("a network that is trained ends with a dense or maxout layer, not with dropout");
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const Layer<T>& layer = layers[i];
-    if (!layer.info().differentiable) throw std::invalid_argument(std::string(layer.info().name) + " is not differentiable");
+    if (!layer.info().differentiable)
+      throw std::invalid_argument(std::string(layer.info().name) + " is not differentiable");
     if (layer.info().rowwise && i + 1 < layers.size()) throw std::invalid_argument("softmax is an output layer");
     if (layer.layout.pieces > kMaxPiecesSaved)
       throw std::invalid_argument("maxout trains with at most 256 pieces, got " + std::to_string(layer.layout.pieces));
   }
-  if (loss != LossKind::kSquaredError && layers.back().maxout) throw std::invalid_argument("cross-entropy needs a dense layer last");
   state_.resize(layers.size());
   const bool adam = settings.kind == OptimizerKind::kAdam;
   for (std::size_t i = 0; i < layers.size(); ++i) {
@@ -153,11 +155,12 @@ void Trainer<T>::backward_rows(ptrdiff_t first, ptrdiff_t rows) {
     T* const dz = s.dz.data() + first * s.row;
     const bool from_logits = i + 1 == layers.size() && loss_ != LossKind::kSquaredError;
     if (layer.dropout > 0.0)
-      kernels_.dropout({rows, layer.layout.units, first, dz, s.row, dz, s.row, layer.dropout, seed_, static_cast<std::uint64_t>(steps_),
-                        static_cast<std::uint32_t>(i + 1)});
+      kernels_.dropout({rows, layer.layout.units, first, dz, s.row, dz, s.row, layer.dropout, seed_,
+                        static_cast<std::uint64_t>(steps_), static_cast<std::uint32_t>(i + 1)});
     if (layer.layout.pieces > 1) {
       const MaxoutOrder order{first + rows, layer.layout.units, layer.layout.pieces};
-      for (ptrdiff_t chunk = first / kMaxoutChunk; chunk < order.chunks(); ++chunk) order.sort(chunk, s.argmax.data(), s.row, s.order.data());
+      for (ptrdiff_t chunk = first / kMaxoutChunk; chunk < order.chunks(); ++chunk)
+        order.sort(chunk, s.argmax.data(), s.row, s.order.data());
     } else if (layer.activation != kIdentity && !from_logits) {
       ElementwiseTask<T> t{};
       t.columns = layer.layout.units;
@@ -178,8 +181,9 @@ void Trainer<T>::backward_rows(ptrdiff_t first, ptrdiff_t rows) {
     }
     if (i == 0) return;
     State& before = state_[i - 1];
-    data_gradient(kernels_, layer.layout, s.transposed.data(), rows, dz, s.row, layer.layout.pieces > 1 ? s.argmax.data() + first * s.row : nullptr,
-                  s.row, before.dz.data() + first * before.row, before.row);
+    data_gradient(kernels_, layer.layout, s.transposed.data(), rows, dz, s.row,
+                  layer.layout.pieces > 1 ? s.argmax.data() + first * s.row : nullptr, s.row,
+                  before.dz.data() + first * before.row, before.row);
   }
 }
 
@@ -194,7 +198,8 @@ void Trainer<T>::rows_task(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t las
     for (ptrdiff_t r = first; r < last; ++r)
       std::copy_n(batch.x + (batch.indices ? batch.indices[r] : r) * inputs, inputs, input_.data() + r * input_row_);
   if (network_.input_dropout() > 0.0)
-    kernels_.dropout({rows, inputs, first, input, input_row_, input, input_row_, network_.input_dropout(), seed_, step, 0});
+    kernels_.dropout(
+        {rows, inputs, first, input, input_row_, input, input_row_, network_.input_dropout(), seed_, step, 0});
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const Layer<T>& layer = layers[i];
     State& s = state_[i];
@@ -209,17 +214,19 @@ void Trainer<T>::rows_task(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t las
       t.argmax_row = s.row;
     }
     layer_forward_serial(kernels_, t, 0, layer.layout.blocks());
-    if (activate && layer.info().rowwise) activate_rows(kernels_.activation[layer.activation].forward, rows, layer.layout.units, z, s.row, y, s.row);
+    if (activate && layer.info().rowwise)
+      activate_rows(kernels_.activation[layer.activation].forward, rows, layer.layout.units, z, s.row, y, s.row);
     if (layer.dropout > 0.0)
-      kernels_.dropout({rows, layer.layout.units, first, y, s.row, s.dropped.data() + first * s.row, s.row, layer.dropout, seed_, step,
-                        static_cast<std::uint32_t>(i + 1)});
+      kernels_.dropout({rows, layer.layout.units, first, y, s.row, s.dropped.data() + first * s.row, s.row,
+                        layer.dropout, seed_, step, static_cast<std::uint32_t>(i + 1)});
   }
   loss_rows(batch, first, rows);
   backward_rows(first, rows);
 }
 
 template <class T>
-void Trainer<T>::update_rows(std::size_t layer, ptrdiff_t offset, ptrdiff_t n, const T* gradient, const UpdateStep<T>& step) {
+void Trainer<T>::update_rows(std::size_t layer, ptrdiff_t offset, ptrdiff_t n, const T* gradient,
+                             const UpdateStep<T>& step) {
   State& s = state_[layer];
   T* const second = s.second.size() ? s.second.data() + offset : nullptr;
   kernels_.update[static_cast<int>(settings_.kind)](
@@ -228,7 +235,8 @@ void Trainer<T>::update_rows(std::size_t layer, ptrdiff_t offset, ptrdiff_t n, c
 
 namespace {
 
-// Where a finished part of a layer's gradient goes: into the update, or with no step to take, into the gradient's own panels.
+// Where a finished part of a layer's gradient goes: into the update, or with no step to take, into the gradient's own
+// panels.
 template <class T, class Update>
 struct Destination {
   T* gradient;
@@ -248,7 +256,8 @@ Destination(T*, Update) -> Destination<T, Update>;
 }  // namespace
 
 template <class T>
-void Trainer<T>::weights_task(std::size_t i, ptrdiff_t part, const Batch<T>& batch, const UpdateStep<T>* weights, const UpdateStep<T>* others) {
+void Trainer<T>::weights_task(std::size_t i, ptrdiff_t part, const Batch<T>& batch, const UpdateStep<T>* weights,
+                              const UpdateStep<T>* others) {
   Layer<T>& layer = network_.layers()[i];
   State& s = state_[i];
   const MaxoutOrder order{batch.rows, layer.layout.units, layer.layout.pieces};
@@ -261,9 +270,11 @@ void Trainer<T>::weights_task(std::size_t i, ptrdiff_t part, const Batch<T>& bat
     from.sorted = &order;
     from.order = s.order.data();
   }
-  Destination to{weights ? nullptr : s.gradient.data(), [&](const Panel& panel, ptrdiff_t first, ptrdiff_t count, ptrdiff_t offset, const T* values) {
+  Destination to{weights ? nullptr : s.gradient.data(),
+                 [&](const Panel& panel, ptrdiff_t first, ptrdiff_t count, ptrdiff_t offset, const T* values) {
                    update_rows(i, offset, count * panel.width, values, first < 0 ? *others : *weights);
-                   if (i > 0 && first >= 0) transpose(layer.layout, panel, layer.panels.data(), first, first + count, s.transposed.data());
+                   if (i > 0 && first >= 0)
+                     transpose(layer.layout, panel, layer.panels.data(), first, first + count, s.transposed.data());
                  }};
   weight_gradient(kernels_, GradientParts(layer.layout), part, from, {&to, &decltype(to)::take});
 }
@@ -279,7 +290,8 @@ void Trainer<T>::alpha_task(std::size_t i, ptrdiff_t rows, const UpdateStep<T>* 
   for (ptrdiff_t block = 1; block < divide_up(rows, kAlphaRows); ++block)
     for (ptrdiff_t u = 0; u < units; ++u) gradient[u] += s.dalpha[block * units + u];
   if (others)
-    kernels_.update[static_cast<int>(settings_.kind)]({units, layer.alpha.data(), gradient, s.alpha_first.data(), s.alpha_second.data(), others});
+    kernels_.update[static_cast<int>(settings_.kind)](
+        {units, layer.alpha.data(), gradient, s.alpha_first.data(), s.alpha_second.data(), others});
 }
 
 template <class T>
@@ -305,11 +317,14 @@ double Trainer<T>::run(const Batch<T>& batch, const UpdateStep<T>* weights, cons
     learned = learned || layers[i].info().learned;
   }
   const ptrdiff_t threads = static_cast<double>(batch.rows) * network_.work() * 3 < kSerialWork ? 1 : num_threads();
-  // Blocks of rows: a multiple of what is summed or sorted together, and not more than needed, since each block reads all weights twice.
+  // Blocks of rows: a multiple of what is summed or sorted together, and not more than needed, since each block reads
+  // all weights twice.
   const ptrdiff_t multiple = maxout ? kMaxoutChunk : learned ? kAlphaRows : 12;
   const ptrdiff_t fair = divide_up(batch.rows, threads * divide_up(batch.rows, threads * 256));
   const ptrdiff_t rows_each = divide_up(fair, multiple) * multiple;
-  const auto rows = [&](ptrdiff_t block) { rows_task(batch, block * rows_each, std::min(batch.rows, (block + 1) * rows_each)); };
+  const auto rows = [&](ptrdiff_t block) {
+    rows_task(batch, block * rows_each, std::min(batch.rows, (block + 1) * rows_each));
+  };
   const ptrdiff_t row_blocks = divide_up(batch.rows, rows_each);
   if (threads == 1)
     for (ptrdiff_t block = 0; block < row_blocks; ++block) rows(block);
@@ -376,8 +391,9 @@ void Trainer<T>::apply(double learning_rate) {
         update_rows(i, offset, layout.inputs * panel.width, s.gradient.data() + offset, weights);
       }
     if (layer.info().learned)
-      kernels_.update[static_cast<int>(settings_.kind)](
-          {layout.padded_units(), layer.alpha.data(), s.alpha_gradient.data(), s.alpha_first.data(), s.alpha_second.data(), &others});
+      kernels_.update[static_cast<int>(settings_.kind)]({layout.padded_units(), layer.alpha.data(),
+                                                         s.alpha_gradient.data(), s.alpha_first.data(),
+                                                         s.alpha_second.data(), &others});
     ++layer.version;
   }
   ++steps_;

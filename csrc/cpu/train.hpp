@@ -1,8 +1,9 @@
 // A training step: forward, loss, backward and update in one call.
 //
-// It has two parallel regions. In the first, blocks of rows run forward through all layers, through the loss and backward through all layers, since
-// rows do not meet there. In the second, each task makes a part of one layer's weight gradient from the whole batch and applies the optimizer to it
-// while it is in the cache. Whatever is summed over the batch is summed in one fixed order, so the threads do not show in the result.
+// It has two parallel regions. In the first, blocks of rows run forward through all layers, through the loss and
+// backward through all layers, since rows do not meet there. In the second, each task makes a part of one layer's
+// weight gradient from the whole batch and applies the optimizer to it while it is in the cache. Whatever is summed
+// over the batch is summed in one fixed order, so the threads do not show in the result.
 #pragma once
 
 #include <cstdint>
@@ -34,13 +35,15 @@ struct Batch {
 template <class T>
 class Trainer {
  public:
-  // std::invalid_argument where the network cannot be trained so. The network must outlive the trainer and keep its place.
+  // std::invalid_argument where the network cannot be trained so. The network must outlive the trainer and keep its
+  // place.
   Trainer(Network<T>& network, LossKind loss, const OptimizerSettings& settings, std::uint64_t seed);
 
   // The mean loss before the update.
   double step(const Batch<T>& batch, double learning_rate);
 
-  // The same without the update; gradient(i) then holds layer i's gradient, as panels, and alpha_gradient(i) its learned parameter's.
+  // The same without the update; gradient(i) then holds layer i's gradient, as panels, and alpha_gradient(i) its
+  // learned parameter's.
   double gradients(const Batch<T>& batch);
   Buffer<T>& gradient(std::size_t layer) { return state_[layer].gradient; }
   Buffer<T>& alpha_gradient(std::size_t layer) { return state_[layer].alpha_gradient; }
@@ -62,7 +65,7 @@ class Trainer {
     Buffer<T> transposed;
     Buffer<T> gradient, alpha_gradient;
     Buffer<T> first, second, alpha_first, alpha_second;
-    ptrdiff_t row = 0;               // leading dimension
+    ptrdiff_t row = 0;              // leading dimension
     std::uint64_t version = ~0ull;  // of the weights that transposed was made from
   };
 
@@ -71,7 +74,8 @@ class Trainer {
   void rows_task(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t last);
   void loss_rows(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t rows);
   void backward_rows(ptrdiff_t first, ptrdiff_t rows);
-  void weights_task(std::size_t layer, ptrdiff_t part, const Batch<T>& batch, const UpdateStep<T>* weights, const UpdateStep<T>* others);
+  void weights_task(std::size_t layer, ptrdiff_t part, const Batch<T>& batch, const UpdateStep<T>* weights,
+                    const UpdateStep<T>* others);
   void alpha_task(std::size_t layer, ptrdiff_t rows, const UpdateStep<T>* others);
   void update_rows(std::size_t layer, ptrdiff_t offset, ptrdiff_t n, const T* gradient, const UpdateStep<T>& step);
   void refresh_transposed(std::size_t layer);

@@ -30,7 +30,7 @@ def message(name: str, expected: object, got: object) -> str:
     return f"{name}: expected {expected}, got {got}"
 
 
-# Scalars -----------------------------------------------------------------------------------------------------------
+# Scalars -------------------------------------------------------------------------------------------------------------
 def integer(name: str, value: Any, minimum: int) -> int:
     """An integer of at least ``minimum``, NumPy's included, bool not."""
     expected = f"an integer >= {minimum}"
@@ -100,7 +100,7 @@ def dtype(value: Any) -> DType:
     raise ValueError(message("dtype", "'float32' or 'float64'", repr(value)))
 
 
-# Arrays in ---------------------------------------------------------------------------------------------------------
+# Arrays in -----------------------------------------------------------------------------------------------------------
 def real_array(name: str, value: ArrayLike) -> Array:
     """An array of booleans, integers or floats, not yet converted."""
     array = np.asarray(value)
@@ -164,7 +164,7 @@ def network_input(x: ArrayLike, shape: tuple[int, ...], dtype: DType) -> Array:
     return fit(array, dtype).reshape(len(array), size)
 
 
-# Arrays out --------------------------------------------------------------------------------------------------------
+# Arrays out ----------------------------------------------------------------------------------------------------------
 def output(out: object, shape: tuple[int, ...], dtype: DType, **inputs: object) -> Array:
     """The array for a kernel to fill: ``out`` where it fits, else a new one, which ``deliver`` copies to ``out``.
 
@@ -216,7 +216,7 @@ def same_memory(a: object, b: object) -> bool:
     return a is b or a.__array_interface__ == b.__array_interface__
 
 
-# Targets -----------------------------------------------------------------------------------------------------------
+# Targets -------------------------------------------------------------------------------------------------------------
 def class_labels(y: ArrayLike, classes: int) -> NDArray[np.int64]:
     """Class indices (B,), or one-hot rows (B, K), as indices."""
     array = real_array("y", y)

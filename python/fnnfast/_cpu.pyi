@@ -55,7 +55,7 @@ def dense_forward(
     out: Array,
     saved: Array | None,
 ) -> None:
-    """x (B, I), weight (I, O), bias (O,), out (B, O). saved (B, O) receives z for an activation that saves its input."""
+    """x (B, I), weight (I, O), bias (O,), out (B, O). saved (B, O) receives z where the activation saves its input."""
 
 def dense_backward(
     dy: Array,
@@ -132,4 +132,5 @@ class Trainer:
 
     def apply(self, gradients: Sequence[Array], learning_rate: float) -> None:
         """One optimizer update with those gradients; step(x, t) is gradients and then apply, to the bit."""
-    steps: int
+    @property
+    def steps(self) -> int: ...

@@ -19,7 +19,6 @@ from .sequential import Sequential
 FORMAT = "fnnfast"
 FORMAT_VERSION = "1"
 
-_LAYERS = {cls.kind: cls for cls in (layers.Dense, layers.Maxout, layers.Dropout)}
 _SAFETENSORS_DTYPES = {"F32": "float32", "F64": "float64"}
 
 
@@ -161,11 +160,11 @@ def _decode(architecture: str) -> tuple[str, list[Any]]:
 def _decode_layer(kind: str, **fields: Any) -> layers.Input | layers.Layer:
     if kind == "input":
         return layers.Input(*fields.pop("shape"), **fields)
-    if kind not in _LAYERS:
-        raise _checks.unknown("layer", kind, _LAYERS)
+    if kind not in layers.BY_KIND:
+        raise _checks.unknown("layer", kind, layers.BY_KIND)
     if "activation" in fields:
         fields["activation"] = activations.get(**fields["activation"])
-    return _LAYERS[kind](**fields)
+    return layers.BY_KIND[kind](**fields)
 
 
 # Bytes ---------------------------------------------------------------------------------------------------------------

@@ -164,8 +164,8 @@ class Maxout(Layer):
 class Dropout(Layer):
     """In training, zero a share ``rate`` of the values and scale the others by 1 / (1 - rate); else nothing.
 
-    Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014. It may follow any layer
-    but the last, and the input.
+    Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014. It may follow the
+    input and any layer but the last.
 
     Parameters
     ----------
@@ -181,5 +181,7 @@ class Dropout(Layer):
     def plan(self) -> tuple[Any, ...]:
         return ("dropout", self.rate)
 
+
+BY_KIND: dict[str, type[Layer]] = {cls.kind: cls for cls in (Dense, Maxout, Dropout)}
 
 _HE_NORMAL = frozenset(("relu", "leaky_relu", "prelu", "elu", "gelu", "softplus", "swish"))

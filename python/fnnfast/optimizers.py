@@ -10,7 +10,7 @@ from . import _checks
 from ._frozen import Frozen
 
 
-# Optimizers --------------------------------------------------------------------------------------------------------
+# Optimizers ----------------------------------------------------------------------------------------------------------
 class Optimizer(Frozen, ABC):
     """Base of all optimizers.
 
@@ -143,7 +143,7 @@ def get(optimizer: str | Optimizer) -> Optimizer:
     return _BY_NAME[optimizer]()
 
 
-# Schedules: epoch (from 0) -> what the learning rate is multiplied by ----------------------------------------------
+# Schedules: epoch (from 0) -> what the learning rate is multiplied by ------------------------------------------------
 class StepDecay(Frozen):
     """factor ** (epoch // every): a drop every few epochs.
 

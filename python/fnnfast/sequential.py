@@ -103,7 +103,7 @@ class Sequential:
         """Name to read-only array, in layer order; assigning an array copies it in."""
         return self._parameters
 
-    # Answers -------------------------------------------------------------------------------------------------------
+    # Answers ---------------------------------------------------------------------------------------------------------
     def __call__(self, x: ArrayLike, *, out: Array | None = None) -> Array:
         """The network's outputs: probabilities, or the mean for an identity head.
 
@@ -195,7 +195,7 @@ class Sequential:
         labels = truth.astype(np.int64)
         return labels[..., 0] if self.outputs == 1 else labels
 
-    # Training ------------------------------------------------------------------------------------------------------
+    # Training --------------------------------------------------------------------------------------------------------
     # training builds on this module, so it is imported where it is used.
     def fit(
         self,
@@ -259,7 +259,7 @@ class Sequential:
 
         return training.evaluate(self, x, y, loss)
 
-    # On paper and on disk ------------------------------------------------------------------------------------------
+    # On paper and on disk --------------------------------------------------------------------------------------------
     def summary(self, plan: bool | int = False) -> str:
         """Layers, shapes, neurons and parameters as a table; an "N-layer" network does not count its input.
 

@@ -165,7 +165,7 @@ class Fnnfast(Peer):
 
 _NUMPY_ACTIVATIONS = {
     "identity": "",
-    "relu": "np.maximum({h}, 0, {h})",
+    "relu": "np.maximum({h}, 0, out={h})",
     "tanh": "np.tanh({h}, {h})",
     # h / (1 + exp(-h)) and h (1 + erf(h / sqrt 2)) / 2, with as few passes as NumPy needs
     "swish": "np.negative({h}, {s}); np.exp({s}, {s}); np.add({s}, 1, {s}); np.divide({h}, {s}, {h})",
@@ -243,16 +243,16 @@ class Numpy(Peer):
         def one_product() -> Array:
             np.dot(problem.x, flat, z)
             np.add(z, bias.reshape(-1), z)
-            np.maximum(z[:, :units], z[:, units : 2 * units], y)
+            np.maximum(z[:, :units], z[:, units : 2 * units], out=y)
             for p in range(2, pieces):
-                np.maximum(y, z[:, p * units : (p + 1) * units], y)
+                np.maximum(y, z[:, p * units : (p + 1) * units], out=y)
             return y
 
         def product_per_piece() -> Array:
             np.add(np.dot(problem.x, weight[0], y), bias[0], y)
             for p in range(1, pieces):
                 np.add(np.dot(problem.x, weight[p], one), bias[p], one)
-                np.maximum(y, one, y)
+                np.maximum(y, one, out=y)
             return y
 
         yield expression("one product", "call()", {"call": one_product})

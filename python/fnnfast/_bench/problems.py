@@ -55,7 +55,7 @@ class Problem:
     pieces: int = 1
     limit: Limit = "fma"
     goal_share: float | None = None
-    limit_seconds: float = math.nan
+    limit_seconds: float | None = None
 
     @property
     def title(self) -> str:

@@ -57,18 +57,16 @@ def judge(measurement: Measurement) -> Judgement:
 
 def _limit(measurement: Measurement) -> tuple[float | None, str]:
     problem, limits = measurement.problem, measurement.limits
-    if problem.limit == "time":
+    if problem.limit_seconds is not None:
         return problem.limit_seconds, duration(problem.limit_seconds)
     if problem.limit not in limits:
         return None, ""
-    rate = limits[problem.limit]
-    match problem.limit:
-        case "fma":
-            return problem.flops / rate, f"FMA {rate / 1e9:.0f} GFLOP/s"
-        case "bandwidth":
-            return problem.weight_bytes / rate, f"{measurement.weights_in or 'reads'} {rate / 1e9:.0f} GB/s"
-        case "product":
-            return rate, f"product {duration(rate)}"
+    found = limits[problem.limit]
+    if problem.limit == "fma":
+        return problem.flops / found, f"FMA {found / 1e9:.0f} GFLOP/s"
+    if problem.limit == "bandwidth":
+        return problem.weight_bytes / found, f"{measurement.weights_in or 'reads'} {found / 1e9:.0f} GB/s"
+    return found, f"product {duration(found)}"
 
 
 def duration(seconds: float) -> str:

@@ -29,11 +29,15 @@ def run(options: argparse.Namespace) -> int:
         file=say,
         flush=True,
     )
+    if facts["load_1min"] > 0.3 * facts["processors"]:
+        print("warning: the machine is busy with other things; ratios from now are not to be kept\n", file=sys.stderr)
     measured: list[timing.Measurement] = []
+    interrupted = False
     try:
         for problem in work:
             measured.append(timing.measure(problem, contenders, settings, _cpu.cache_sizes(), _note))  # noqa: PERF401
     except KeyboardInterrupt:
+        interrupted = True
         print("\nstopped: what follows is what was measured until then", file=sys.stderr)
     _note("")
     print(report.table(measured, settings), file=say)
@@ -43,6 +47,8 @@ def run(options: argparse.Namespace) -> int:
             sys.stdout.write(text)
         else:
             Path(options.json).write_text(text)
+    if interrupted:
+        return 130  # as a shell tells of a command that Ctrl-C ended
     ours = [outcome for m in measured for outcome in m.outcomes if outcome.name == peers.Fnnfast.name]
     return int(any(outcome.excluded for outcome in ours))
 

@@ -1,0 +1,227 @@
+"""The measuring apparatus: problems, the judge of answers, the processes, the judgement of figures."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fnnfast._bench import answers, problems, report, timing
+from fnnfast._bench.peer_torch import Torch
+from fnnfast._bench.peers import Fnnfast, Numpy, Peer, all_peers
+from fnnfast._bench.problems import Problem
+from fnnfast._bench.timing import Measurement, Outcome, Settings, Worker
+
+SMALL = (
+    Problem("s1", "network", 9, (5, 7, 3), "swish", 1.0),
+    Problem("s2", "network", 1, (5, 7, 3), "tanh", 1.0),
+    Problem("s3", "network", 9, (6, 4), "relu", 1.0),
+    Problem("s4", "network", 9, (5, 7, 3), "gelu", 1.0),
+    Problem("s5", "maxout", 9, (5, 7), "maxout", 1.0, pieces=3),
+    Problem("s6", "training", 8, (5, 7, 3), "relu", 1.0),
+    Problem("s7", "maxout_training", 9, (5, 7), "maxout", 1.0, pieces=3),
+)
+
+
+# Problems ----------------------------------------------------------------------------------------------------------
+def test_problems_have_the_ids_of_the_table() -> None:
+    names = [problem.id for problem in problems.PROBLEMS]
+    assert " ".join(names) == "I1 I2 I3 I4 I5 I6 I7 I8 M1 M2 T1 T2 T3 T4"
+    assert [problem.id for problem in problems.select("t1, i2")] == ["T1", "I2"]
+
+
+def test_cost_of_a_problem() -> None:
+    assert problems.get("I1").flops == 2 * (784 * 256 + 256 * 128 + 128 * 10)
+    assert problems.get("I1").weight_bytes == 4 * (785 * 256 + 257 * 128 + 129 * 10)
+    # forward, dW, and dx of the second layer only
+    assert problems.get("T1").flops == 2 * 32 * (64 * 100 * 2 + 100 * 10 * 3)
+    # four pieces forward; of backward's dx and dW the piece that won
+    assert problems.get("T4").flops == 2 * 4096 * 1024 * 512 * (4 + 2)
+    assert problems.get("M2").weight_bytes == 4 * 2 * 65 * 64
+
+
+def test_every_process_draws_the_same_data() -> None:
+    first, again = (Problem("s1", "network", 9, (5, 7, 3), "swish", 1.0) for _ in range(2))
+    other = Problem("s2", "network", 9, (5, 7, 3), "swish", 1.0)
+    assert np.array_equal(first.x, again.x)
+    assert np.array_equal(first.layers[1][0], again.layers[1][0])
+    assert not np.array_equal(first.x, other.x)
+
+
+# The judge of answers ----------------------------------------------------------------------------------------------
+def faults(peer: Peer, problem: Problem) -> list[str | None]:
+    """What is wrong with each of a contender's variants."""
+    right = answers.expected(problem)
+    return [answers.mistake(problem, right, variant.answers()) for variant in peer.variants(problem, 1)]
+
+
+@pytest.mark.parametrize(
+    ("peer", "problem"),
+    [
+        pytest.param(peer, problem, id=f"{peer.name}-{problem.kind}-{problem.activation}")
+        for peer in all_peers()
+        if not isinstance(peer, Torch)
+        for problem in SMALL
+        if peer.supports(problem)
+    ],
+)
+def test_contenders_answer_right(peer: Peer, problem: Problem) -> None:
+    if peer.version() is None:
+        pytest.skip(f"{peer.name} is not installed")
+    assert set(faults(peer, problem)) == {None}
+
+
+@pytest.mark.parametrize("trains", [False, True])
+def test_torch_answers_right(trains: bool) -> None:
+    """In a process of its own, because it switches gradients off for good where it needs none."""
+    pytest.importorskip("torch")
+    code = (
+        "import test_bench; from fnnfast._bench.peer_torch import Torch;"
+        f"found = {{p.id: test_bench.faults(Torch(), p) for p in test_bench.SMALL if p.trains == {trains}}};"
+        "print(found); assert all(set(f) == {None} for f in found.values())"
+    )
+    folder = Path(__file__).parent
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "None" in done.stdout
+
+
+def almost(problem: Problem) -> Iterator[list[np.ndarray]]:
+    """Answers that are a little wrong."""
+    right = answers.expected(problem)
+    for index, array in enumerate(right):
+        place = np.unravel_index(np.flatnonzero(np.isfinite(array))[-1], array.shape)
+        for slip in (1e-3, np.nan):
+            wrong = [np.nan_to_num(a) for a in right]
+            wrong[index][place] += slip * max(1.0, np.nanmax(np.abs(array)))
+            yield wrong
+        yield [np.nan_to_num(a) if i != index else a[..., :-1] for i, a in enumerate(right)]
+    yield right[:-1]
+
+
+@pytest.mark.parametrize("problem", SMALL, ids=lambda problem: f"{problem.kind}-{problem.activation}")
+def test_wrong_answers_are_noticed(problem: Problem) -> None:
+    right = [np.nan_to_num(array) for array in answers.expected(problem)]
+    assert answers.mistake(problem, answers.expected(problem), right) is None
+    for wrong in almost(problem):
+        assert answers.mistake(problem, answers.expected(problem), wrong)
+
+
+def test_the_approximation_of_gelu_is_not_gelu() -> None:
+    problem = Problem("s4", "network", 64, (32, 32, 8), "gelu", 1.0)
+    (w1, b1), (w2, b2) = problem.layers
+    z = problem.x @ w1 + b1
+    h = 0.5 * z * (1 + np.tanh(np.sqrt(2 / np.pi) * (z + 0.044715 * z**3)))
+    assert answers.mistake(problem, answers.expected(problem), [h @ w2 + b2])
+
+
+# The processes -----------------------------------------------------------------------------------------------------
+def test_a_process_loads_its_contender_alone() -> None:
+    folder = str(Path(timing.__file__).resolve().parent.parent)
+    code = timing.BOOT.format(folder=folder) + "print(*sys.modules, file=sys.stderr)\nprint(*sys.path, file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], input="", capture_output=True, text=True, timeout=60, check=True
+    )
+    modules, path = done.stderr.splitlines()
+    assert "_bench.worker" in modules.split()
+    assert not {"fnnfast", "torch", "onnxruntime", "sklearn", "scipy"} & set(modules.split())
+    assert folder not in path.split()
+
+
+def test_measure() -> None:
+    problem = problems.get("I2")
+    settings = Settings(threads=1, rounds=2, turn_seconds=0.005, pause_seconds=0.0, limit_seconds=0.005)
+    result = timing.measure(problem, [Fnnfast(), Numpy()], settings, (1 << 20, 0, 0))
+    assert [outcome.name for outcome in result.outcomes] == ["fnnfast", "numpy"]
+    for outcome in result.outcomes:
+        assert outcome.excluded is None
+        assert len(outcome.seconds) == 2
+        assert 0 < outcome.best <= outcome.median < 1e-2
+    assert result.limits.keys() == {"fma", "bandwidth"}
+    assert result.weights_in == "L1"
+
+
+class Wrong(Numpy):
+    """A contender that its own process has never heard of."""
+
+    name = "abacus"
+
+
+def test_a_contender_that_fails_is_excluded_and_the_others_go_on() -> None:
+    settings = Settings(threads=1, rounds=1, turn_seconds=0.005, pause_seconds=0.0)
+    result = timing.measure(problems.get("I2"), [Wrong(), Numpy()], settings)
+    failed, fine = result.outcomes
+    assert failed.excluded
+    assert "expected a contender" in failed.excluded
+    assert fine.excluded is None
+    assert report.judge(result).ratio is None
+
+
+def test_a_process_that_fails_or_dies_says_so() -> None:
+    worker = Worker(Settings(threads=1))
+    try:
+        assert "AttributeError" in worker.ask("nonsense")["error"]
+        worker._process.kill()
+        worker._process.wait()
+        assert "ended with status -9" in worker.ask("turn", seconds=1)["error"]
+    finally:
+        worker.stop()
+
+
+def test_a_process_that_does_not_answer_is_not_waited_for() -> None:
+    worker = Worker(Settings(threads=1, answer_seconds=0.2))
+    try:
+        assert worker.receive()["error"] == "no answer within 0.2 s"
+    finally:
+        worker.stop()
+
+
+# The judgement of figures ------------------------------------------------------------------------------------------
+def measured(problem: Problem, **seconds: float) -> Measurement:
+    outcomes = [Outcome(name, "1", name != "shown", seconds=[2 * time, time]) for name, time in seconds.items()]
+    return Measurement(problem, outcomes, {"fma": 1e11, "bandwidth": 1e10, "product": 8e-3}, "L2")
+
+
+def test_ratio_is_to_the_best_peer_that_counts() -> None:
+    problem = Problem("p", "network", 100, (1000, 1000), "relu", 1.5, goal_share=0.8)  # 2e8 FLOP: 2 ms at the limit
+    j = report.judge(measured(problem, fnnfast=2.2e-3, slow=9e-3, fast=4e-3, shown=1e-3))
+    assert (j.best_peer, j.passes) == ("fast", True)
+    assert j.ratio == pytest.approx(4 / 2.2)
+    assert j.share == pytest.approx(2 / 2.2)
+    assert not report.judge(measured(problem, fnnfast=2.2e-3, fast=3e-3)).passes  # ratio 1.36
+    assert not report.judge(measured(problem, fnnfast=2.6e-3, fast=4e-3)).passes  # share 0.77
+
+
+@pytest.mark.parametrize(("limit", "seconds"), [("fma", 2e-3), ("bandwidth", 4e-4), ("time", 5e-3), ("product", 8e-3)])
+def test_limits(limit: problems.Limit, seconds: float) -> None:
+    own = 5e-3 if limit == "time" else None
+    problem = Problem("p", "network", 100, (1000, 1000), "relu", 1.5, limit=limit, limit_seconds=own)
+    j = report.judge(measured(problem, fnnfast=16e-3))
+    assert j.limit_seconds == pytest.approx(seconds, rel=2e-3)  # the bias is counted
+    assert j.share == pytest.approx(seconds / 16e-3, rel=2e-3)
+    assert j.passes is None
+
+
+def test_table() -> None:
+    problem = Problem("p", "network", 100, (1000, 1000), "relu", 1.5, goal_share=0.8)
+    result = measured(problem, fnnfast=2.2e-3, fast=4e-3, shown=1e-3)
+    result.outcomes.append(Outcome("liar", "1", True, excluded="wrong answer (x): array 0: not finite"))
+    text = report.table([result], Settings(threads=2, rounds=2))
+    times, goals = (line.split() for line in text.splitlines() if line.startswith("p  "))
+    assert times[-7:] == ["2.20", "ms", "4.00", "ms", "(1.00", "ms)", "excluded"]
+    assert goals == ["p", "fast", "1.82x", "1.5x", "91%", "80%", "FMA", "100", "GFLOP/s", "pass"]
+    assert "p liar: wrong answer (x): array 0: not finite" in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(6.12e-7, "0.612 us"), (1.19e-5, "11.9 us"), (3.11e-2, "31.1 ms"), (0.2296, "230 ms"), (2.5, "2.50 s")],
+)
+def test_duration(seconds: float, text: str) -> None:
+    assert report.duration(seconds) == text

@@ -1,0 +1,207 @@
+"""``python -m fnnfast``: the commands as a user starts them, and what they do when something is wrong."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fnnfast as fnn
+from fnnfast import _cpu, reference
+from fnnfast.__main__ import main
+
+
+def start(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "fnnfast", *arguments],
+        cwd=cwd,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+# info --------------------------------------------------------------------------------------------------------------
+def test_info(tmp_path: Path) -> None:
+    done = start("info", cwd=tmp_path, OMP_NUM_THREADS="3", FNNFAST_ISA="scalar")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = dict(re.split(r"\s+", line, maxsplit=1) for line in done.stdout.splitlines())
+    assert lines["isa"].startswith("scalar (FNNFAST_ISA)")
+    assert all(isa in lines["isa"] for isa in _cpu.isas())
+    assert lines["threads"] == "3 (default: OMP_NUM_THREADS=3)"
+    assert lines["numpy"].startswith(np.__version__)
+    assert lines["cuda"].startswith(("off: ", "on"))
+
+
+def test_info_tells_that_the_affinity_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fnnfast._cli import machine
+
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(machine, "affinity", _cpu.default_num_threads)
+    assert "affinity mask" in machine.threads_reason()
+    monkeypatch.setattr(machine, "affinity", lambda: _cpu.default_num_threads() + 1)
+    assert "quota" in machine.threads_reason()
+
+
+# check -------------------------------------------------------------------------------------------------------------
+def test_check(tmp_path: Path) -> None:
+    done = start("check", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[-1].startswith("all ")
+    for isa in _cpu.isas():
+        assert f"{isa} float32" in lines[2]
+        assert f"{isa} float64" in lines[2]
+    for name in reference.ACTIVATIONS:
+        assert any(line.startswith(f"dense {name} ") for line in lines)
+
+
+class WrongReLU(reference.Activation):
+    """Leaks 1 % below zero."""
+
+    __slots__ = ()
+    name = "relu"
+
+    def _value(self, xp, z, a):
+        return xp.where(z > 0, z, 0.01 * z)
+
+
+def test_check_fails_where_a_kernel_and_its_oracle_differ(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(reference.ACTIVATIONS, "relu", WrongReLU())
+    before = _cpu.isa()
+    assert main(["check"]) == 1
+    assert _cpu.isa() == before
+    out = capsys.readouterr().out
+    failed = {line.split("  ")[0] for line in out.splitlines() if "FAIL" in line}
+    assert failed == {"relu", "relu derivative", "dense relu", "dense relu gradients"}
+    assert "relu: error" in out
+    assert "TypeError: relu has no elementwise derivative" in out
+
+
+def test_check_fails_for_an_activation_without_oracle(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(reference.ACTIVATIONS, "selu")
+    assert main(["check"]) == 1
+    assert re.search("^every activation has an oracle .*FAIL", capsys.readouterr().out, re.MULTILINE)
+
+
+# demo --------------------------------------------------------------------------------------------------------------
+def test_demo(tmp_path: Path) -> None:
+    for module in ("sklearn", "matplotlib", "tqdm"):
+        pytest.importorskip(module)
+    done = start("demo", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    accuracy = re.search(r"held out: ([\d.]+)%", done.stdout)
+    assert accuracy
+    assert float(accuracy[1]) >= 97
+    assert "the same to the bit" in done.stdout
+    for line in ("training step", "one row", "all 450 test rows"):
+        assert re.search(rf"{line}.*: [\d.]+ (us|ms)", done.stdout)
+    folder = tmp_path / "fnnfast-demo"
+    assert (folder / "digits.png").read_bytes().startswith(b"\x89PNG")
+    net = fnn.load(folder / "digits.safetensors")
+    assert [layer.kind for layer in net.layers] == ["input", "dense", "maxout", "dropout", "dense"]
+    assert net.input.shape == (8, 8)
+
+
+def test_demo_names_the_extra_that_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    from fnnfast._cli import demo
+
+    monkeypatch.setitem(demo.NEEDS, "a_module_that_is_not_there", "a-package")
+    assert main(["demo", "--output", str(tmp_path / "out")]) == 2
+    err = capsys.readouterr().err
+    assert "a-package" in err
+    assert "pip install 'fnnfast[demo]'" in err
+    assert not (tmp_path / "out").exists()
+
+
+# bench -------------------------------------------------------------------------------------------------------------
+RESULT = {
+    "id": str, "work": str, "flops": int, "weight_bytes": int, "weights_in": str, "limits": dict, "contenders": list,
+    "goal_ratio": float, "goal_share": float, "limit_kind": str, "best_peer": str, "ratio": float,
+    "limit_seconds": float, "limit": str, "share": float, "passes": bool,
+}  # fmt: skip
+CONTENDER = {
+    "name": str, "version": str, "variant": str, "counts": bool, "excluded": type(None), "best": float,
+    "median": float, "rounds": list,
+}  # fmt: skip
+
+
+def test_bench(tmp_path: Path) -> None:
+    options = "--only I2 --peers numpy --rounds 2 --threads 1 --json figures.json"
+    done = start("bench", *options.split(), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^I2 .*\d us .*\d us", done.stdout, re.MULTILINE)
+    record = json.loads((tmp_path / "figures.json").read_text())
+    assert record.keys() == {"schema", "machine", "settings", "results"}
+    assert record["schema"] == 1
+    assert record["settings"]["rounds"] == 2
+    assert record["machine"]["threads"] == record["settings"]["threads"] == 1
+    assert record["machine"]["isa"] in record["machine"]["isas"]
+    (result,) = record["results"]
+    assert {key: type(value) for key, value in result.items()} == RESULT
+    assert [c["name"] for c in result["contenders"]] == ["fnnfast", "numpy"]
+    for contender in result["contenders"]:
+        assert {key: type(value) for key, value in contender.items()} == CONTENDER
+        assert 0 < contender["best"] == min(contender["rounds"]) <= contender["median"]
+        assert len(contender["rounds"]) == 2
+    ours, numpy = result["contenders"]
+    assert result["best_peer"] == "numpy"
+    assert result["ratio"] == pytest.approx(numpy["best"] / ours["best"])
+    assert result["limits"]["fma"] > 1e8
+    assert result["limits"]["bandwidth"] > 1e8
+
+
+def test_bench_prints_json_alone(tmp_path: Path) -> None:
+    done = start("bench", "--only", "i2", "--peers", "", "--rounds", "1", "--json", "-", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (result,) = json.loads(done.stdout)["results"]
+    assert (result["best_peer"], result["ratio"], result["passes"]) == (None, None, None)
+    assert "I2" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--only", "I2,X9"], "expected a problem out of I1 I2"),
+        (["--peers", "numpy,abacus"], "expected a contender out of fnnfast, numpy"),
+    ],
+)
+def test_bench_refuses_names_it_does_not_know(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["bench", "--rounds", "0"], ["bench", "--threads", "many"]])
+def test_bad_command_lines(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    assert "usage: python -m fnnfast" in capsys.readouterr().err
+
+
+def test_every_command_is_there() -> None:
+    from importlib import import_module
+
+    from fnnfast.__main__ import parser
+
+    (commands,) = (action for action in parser()._actions if isinstance(action, argparse._SubParsersAction))
+    assert list(commands.choices) == ["info", "check", "bench", "demo"]
+    assert all(callable(import_module(f"fnnfast._cli.{name}").run) for name in commands.choices)

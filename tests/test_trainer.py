@@ -1,0 +1,177 @@
+"""One training step: the right loss, the right gradients, the right updates."""
+
+import copy
+import itertools
+
+import numpy as np
+import pytest
+
+import fnnfast as fnn
+from oracles import assert_same_bits, normal
+
+
+def problem(kind, rng, rows=40):
+    """A network with a layer of each kind, its loss, and data that fit."""
+    head, loss, y = {
+        "categorical": ("softmax", fnn.CrossEntropy(), rng.integers(0, 3, rows)),
+        "categorical from logits": ("identity", fnn.CrossEntropy(), rng.integers(0, 3, rows)),
+        "binary": ("sigmoid", fnn.BinaryCrossEntropy(), rng.integers(0, 2, (rows, 3))),
+        "binary from logits": ("identity", fnn.BinaryCrossEntropy(), rng.integers(0, 2, (rows, 3))),
+        "squares": ("identity", fnn.MeanSquaredError(), rng.standard_normal((rows, 3))),
+        "squares of tanh": ("tanh", fnn.MeanSquaredError(), rng.standard_normal((rows, 3))),
+        "squares of sigmoid": ("sigmoid", fnn.MeanSquaredError(), rng.random((rows, 3))),
+        "squares of softmax": ("softmax", fnn.MeanSquaredError(), rng.random((rows, 3))),
+        "squares of prelu": ("prelu", fnn.MeanSquaredError(), rng.standard_normal((rows, 3))),
+    }[kind]
+    layers = [fnn.Input(5), fnn.Dense(6, "swish"), fnn.Maxout(4, pieces=3), fnn.Dense(5, fnn.ELU(learn=True))]
+    net = fnn.Sequential([*layers, fnn.Dense(3, head)], dtype="float64", seed=1)
+    for name, values in net.parameters.items():
+        net.parameters[name] = values + rng.normal(0, 0.1, values.shape)
+    return net, loss, rng.standard_normal((rows, 5)), y
+
+
+KINDS = [
+    *("categorical", "categorical from logits", "binary", "binary from logits"),
+    *("squares", "squares of tanh", "squares of sigmoid", "squares of softmax", "squares of prelu"),
+]
+
+
+def mean_loss(kind, net, x, y):
+    """The loss by its definition, from the outputs."""
+    outputs = net(x)
+    if kind == "categorical from logits":
+        outputs = np.exp(outputs) / np.exp(outputs).sum(axis=1, keepdims=True)
+    if kind == "binary from logits":
+        outputs = 1 / (1 + np.exp(-outputs))
+    if kind.startswith("categorical"):
+        return -np.log(outputs[np.arange(len(y)), y]).mean()
+    if kind.startswith("binary"):
+        return -np.where(y == 1, np.log(outputs), np.log(1 - outputs)).mean()
+    return ((outputs - y) ** 2).mean()
+
+
+# One step ------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("kind", KINDS)
+def test_loss(isa, kind):
+    net, loss, x, y = problem(kind, np.random.default_rng(0))
+    expected = mean_loss(kind, net, x, y)
+    assert net.evaluate(x, y, loss=loss)["loss"] == pytest.approx(expected, rel=1e-12)
+    assert fnn.Trainer(net, loss, fnn.SGD(0.1)).step(x, y) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_against_finite_differences(isa, kind):
+    rng = np.random.default_rng(0)
+    net, loss, x, y = problem(kind, rng)
+    grads = fnn.Trainer(net, loss).gradients(x, y)
+    assert list(grads) == list(net.parameters)
+    h = 1e-5
+    for name, grad in grads.items():
+        values = net.parameters[name]
+        assert grad.shape == values.shape
+        for place in itertools.islice(np.ndindex(values.shape), 0, None, max(1, values.size // 8)):
+            around = []
+            for step in (h, -h):
+                moved = values.copy()
+                moved[place] += step
+                net.parameters[name] = moved
+                around.append(mean_loss(kind, net, x, y))
+            assert grad[place] == pytest.approx((around[0] - around[1]) / (2 * h), abs=1e-6), (name, place)
+        net.parameters[name] = values
+
+
+def sgd(w, g, state, lr, t, momentum=0.0, nesterov=False):
+    state["v"] = momentum * state.get("v", 0) + g
+    return w - lr * (g + momentum * state["v"] if nesterov else state["v"])
+
+
+def adam(w, g, state, lr, t, beta1=0.9, beta2=0.999, eps=1e-8, decay=0.0):
+    state["m"] = beta1 * state.get("m", 0) + (1 - beta1) * g
+    state["v"] = beta2 * state.get("v", 0) + (1 - beta2) * g**2
+    corrected = state["m"] / (1 - beta1**t) / (np.sqrt(state["v"] / (1 - beta2**t)) + eps)
+    return w - lr * (corrected + decay * w)
+
+
+OPTIMIZERS = [
+    (fnn.SGD(0.1), sgd, {}),
+    (fnn.SGD(0.1, momentum=0.9), sgd, {"momentum": 0.9}),
+    (fnn.SGD(0.1, momentum=0.9, nesterov=True), sgd, {"momentum": 0.9, "nesterov": True}),
+    (fnn.Adam(0.01), adam, {}),
+    (fnn.Adam(0.01, betas=(0.8, 0.95), eps=1e-3), adam, {"beta1": 0.8, "beta2": 0.95, "eps": 1e-3}),
+    (fnn.AdamW(0.01, weight_decay=0.5), adam, {"decay": 0.5}),
+]
+
+
+@pytest.mark.parametrize("l2", [0.0, 0.3])
+@pytest.mark.parametrize(("optimizer", "formula", "settings"), OPTIMIZERS, ids=lambda value: repr(value))
+def test_updates(isa, optimizer, formula, settings, l2):
+    """Five steps against the textbook; l2 and decay touch weights only."""
+    net, loss, x, y = problem("categorical", np.random.default_rng(0))
+    twin, plain = fnn.Trainer(net, loss, optimizer, l2=l2), fnn.Trainer(net, loss, optimizer)
+    states = {name: {} for name in net.parameters}
+    for t in range(1, 6):
+        before, grads = dict(net.parameters), plain.gradients(x, y)
+        twin.step(x, y)
+        for name, w in before.items():
+            is_weight = name.endswith("weight")
+            g = grads[name] + (l2 * w if is_weight else 0)
+            own = {key: value for key, value in settings.items() if key != "decay" or is_weight}
+            expected = formula(w, g, states[name], optimizer.lr, t, **own)
+            np.testing.assert_allclose(net.parameters[name], expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("optimizer", [row[0] for row in OPTIMIZERS], ids=repr)
+def test_a_step_is_gradients_and_then_apply(dtype, optimizer):
+    def trainer():
+        layers = [fnn.Input(9), fnn.Dense(20, "prelu"), fnn.Dropout(0.5), fnn.Maxout(8), fnn.Dense(3, "softmax")]
+        return fnn.Trainer(fnn.Sequential(layers, dtype=dtype, seed=0), optimizer=optimizer, l2=0.01, seed=5)
+
+    rng = np.random.default_rng(0)
+    whole, halves = trainer(), trainer()
+    for _ in range(4):
+        x, y = normal(rng, dtype, 33, 9), rng.integers(0, 3, 33)
+        whole.step(x, y)
+        halves.apply(halves.gradients(x, y))
+        for name, values in whole.network.parameters.items():
+            assert_same_bits(values, halves.network.parameters[name])
+
+
+def test_gradients_update_nothing():
+    net, loss, x, y = problem("squares", np.random.default_rng(0))
+    before = dict(net.parameters)
+    fnn.Trainer(net, loss).gradients(x, y)
+    for name, values in before.items():
+        assert_same_bits(net.parameters[name], values)
+
+
+def test_learning_rate_of_a_trainer():
+    net, loss, x, y = problem("squares", np.random.default_rng(0))
+    trainer = fnn.Trainer(net, loss, fnn.SGD(0.5))
+    assert trainer.learning_rate == 0.5
+    trainer.learning_rate = 0.25
+    before, grads = net.parameters["dense_1.weight"], trainer.gradients(x, y)
+    trainer.step(x, y)
+    expected = before - 0.25 * grads["dense_1.weight"]
+    np.testing.assert_allclose(net.parameters["dense_1.weight"], expected, rtol=1e-12, atol=1e-15)
+    trainer.learning_rate = -1
+    with pytest.raises(ValueError, match="learning_rate: expected a number >= 0, got -1"):
+        trainer.step(x, y)
+
+
+@pytest.mark.parametrize(
+    ("head", "units", "forms"),
+    [
+        (
+            "softmax",
+            3,
+            [np.array([2, 0, 1, 1]), [2, 0, 1, 1], np.array([2, 0, 1, 1], np.uint8), np.eye(3)[[2, 0, 1, 1]]],
+        ),
+        ("sigmoid", 1, [np.array([1, 0, 1, 1]), [True, False, True, True], np.array([[1.0], [0.0], [1.0], [1.0]])]),
+        ("identity", 1, [np.array([1.5, 0, -2, 1]), [[1.5], [0], [-2], [1]], np.array([1.5, 0, -2, 1], ">f4")]),
+    ],
+)
+def test_forms_of_targets(head, units, forms):
+    net = fnn.Sequential([fnn.Input(2), fnn.Dense(units, head)], dtype="float64", seed=0)
+    x = np.random.default_rng(0).random((4, 2))
+    assert len({net.evaluate(x, y)["loss"] for y in forms}) == 1
+    assert len({tuple(copy.deepcopy(net).fit(x, y, epochs=2, seed=0).loss) for y in forms}) == 1
