@@ -26,8 +26,8 @@ template <class T>
 void layer_forward(const Kernels<T>& k, const LayerTask<T>& task) {
   const PanelLayout layout{task.inputs, task.units, task.pieces, k.lanes, k.panel_vectors};
   const ptrdiff_t blocks = layout.blocks();
-  const double work = static_cast<double>(task.rows) * static_cast<double>(task.inputs * task.units * task.pieces);
-  const ptrdiff_t threads = work < kSerialWork ? 1 : num_threads();
+  const bool shared = worth_threads(task.rows, static_cast<double>(task.inputs * task.units * task.pieces));
+  const ptrdiff_t threads = shared ? num_threads() : 1;
   // Rows are cut only as far as needed to give every thread a few tasks: each cut reads the weights once more.
   constexpr ptrdiff_t kMostRows = 256, kLeastRows = 24, kTasksEach = 4;
   ptrdiff_t rows_each = std::min(task.rows, threads == 1 ? ptrdiff_t{96} : kMostRows);

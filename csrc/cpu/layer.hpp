@@ -19,8 +19,14 @@ int find_activation(const char* name);
 inline constexpr ptrdiff_t kMaxoutChunk = 64;
 inline constexpr ptrdiff_t kMaxPiecesSaved = 256;  // argmax is a byte
 
-// Fused multiply-adds under which starting a second thread costs more than it gains (about 5 us of work at 32 a cycle).
+// Fused multiply-adds under which waking a second thread costs more than it gains: about 4 us of work at 16 a cycle.
 inline constexpr double kSerialWork = 250000;
+
+// Whether so many rows, at so many multiply-adds a row, are worth more than one thread. Under two rows the weights are
+// read from L2 for each multiply-add, which takes as long as two of them.
+inline bool worth_threads(ptrdiff_t rows, double work) {
+  return static_cast<double>(rows < 2 ? 2 : rows) * work >= kSerialWork;
+}
 
 // The leading dimension of a buffer of that many columns: whole cache lines, and not a multiple of a page, where rows
 // would share a few cache sets.

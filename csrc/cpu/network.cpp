@@ -11,6 +11,8 @@ namespace fnnfast {
 
 namespace {
 
+constexpr ptrdiff_t divide_up(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
+
 ptrdiff_t positive(ptrdiff_t n, const char* what) {
   if (n < 1) throw std::invalid_argument(std::string(what) + " must be at least 1, got " + std::to_string(n));
   return n;
@@ -87,19 +89,21 @@ LayerTask<T> Network<T>::layer_task(const Layer<T>& layer, ptrdiff_t rows, const
 // Layers: one layer after the other, shared over rows and columns.
 template <class T>
 typename Network<T>::Plan Network<T>::plan(ptrdiff_t batch) const {
-  constexpr ptrdiff_t kTallest = 12;  // rows of a tile, or two of six
+  constexpr ptrdiff_t kLeastRows = 12;  // under that, a block's multiply-adds wait for its weights
   constexpr ptrdiff_t kMostRows = 96;
+  constexpr ptrdiff_t kBlocksEach = 4;  // so that a thread that is held up does not hold up the call
+  const CacheSizes& caches = cache_sizes();
   const ptrdiff_t threads = num_threads();
   // A block's activations, two layers of them, in half of L2.
-  const ptrdiff_t cached = static_cast<ptrdiff_t>(cache_sizes().l2) / 4 / (widest_ * static_cast<ptrdiff_t>(sizeof(T)));
-  const ptrdiff_t rows = std::clamp(cached / kTallest * kTallest, kTallest, kMostRows);
-  if (threads == 1 || static_cast<double>(batch) * work_ < kSerialWork) return {Mode::kSerial, rows};
-  const ptrdiff_t large =
-      std::max(static_cast<ptrdiff_t>(cache_sizes().l3) / 2, static_cast<ptrdiff_t>(cache_sizes().l2));
-  if (batch < kTallest * threads || weight_bytes_ > large) return {Mode::kLayers, batch};
-  // At least four blocks a thread where the batch allows, so that a thread that is held up does not hold up the call.
-  const ptrdiff_t fair = (batch / (4 * threads) + kTallest - 1) / kTallest * kTallest;
-  return {Mode::kRows, std::clamp(fair, kTallest, rows)};
+  const ptrdiff_t cached = static_cast<ptrdiff_t>(caches.l2 / 4) / (widest_ * static_cast<ptrdiff_t>(sizeof(T)));
+  const ptrdiff_t most = std::clamp(cached, kLeastRows, kMostRows);
+  if (threads == 1 || !worth_threads(batch, work_)) return {Mode::kSerial, most};
+  const ptrdiff_t large = static_cast<ptrdiff_t>(std::max(caches.l3 / 2, caches.l2));
+  if (batch < kLeastRows * threads || weight_bytes_ > large) return {Mode::kLayers, batch};
+  // The same number of blocks for each thread, of equal size.
+  const ptrdiff_t needed = divide_up(batch, threads * most);
+  const ptrdiff_t each = std::max(needed, std::min(kBlocksEach, batch / (threads * 2 * kLeastRows)));
+  return {Mode::kRows, divide_up(batch, threads * std::max(each, ptrdiff_t{1}))};
 }
 
 template <class T>
@@ -138,7 +142,7 @@ void Network<T>::forward_layers(const T* x, ptrdiff_t batch, T* y, bool logits) 
     layer_forward(*kernels_, layer_task(layer, batch, x, x_row, out, out_row, out, out_row, activate));
     if (activate && layer.info().rowwise) {
       constexpr ptrdiff_t kRows = 64;
-      parallel_for((batch + kRows - 1) / kRows, [&](ptrdiff_t block) {
+      parallel_for(divide_up(batch, kRows), [&](ptrdiff_t block) {
         T* const from = out + block * kRows * out_row;
         activate_rows(kernels_->activation[layer.activation].forward, std::min(kRows, batch - block * kRows),
                       layer.layout.units, from, out_row, from, out_row);
@@ -163,7 +167,7 @@ void Network<T>::forward(const T* x, ptrdiff_t batch, T* y, bool logits) const {
     const ptrdiff_t first = block * p.rows_each;
     forward_rows(x + first * inputs_, std::min(p.rows_each, batch - first), y + first * outputs, logits);
   };
-  const ptrdiff_t blocks = (batch + p.rows_each - 1) / p.rows_each;
+  const ptrdiff_t blocks = divide_up(batch, p.rows_each);
   if (p.mode == Mode::kSerial)
     for (ptrdiff_t block = 0; block < blocks; ++block) run(block);
   else
