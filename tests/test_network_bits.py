@@ -1,4 +1,4 @@
-"""One bit pattern for whole networks: answers and trained weights, whatever the batch, the threads, the instruction set."""
+"""One bit pattern for whole networks: answers and trained weights, for any batch, threads and instruction set."""
 
 import itertools
 

@@ -51,8 +51,8 @@ def remez(function: Function, weight: Function, p: int, q: int, low: mp.mpf, hig
     """P of degree p and Q = 1 + ... of degree q that minimise max |weight (function - P / Q)| on [low, high].
 
     Remez' second algorithm. For q = 0 the equations of the reference points,
-    P(x_i) - f(x_i) (Q(x_i) - 1) + (-1)^i level Q(x_i) / weight(x_i) = f(x_i), are linear; else the Q beside the level is
-    that of the step before.
+    P(x_i) - f(x_i) (Q(x_i) - 1) + (-1)^i level Q(x_i) / weight(x_i) = f(x_i), are linear; else the Q beside the level
+    is that of the step before.
     """
     count = p + q + 2
 

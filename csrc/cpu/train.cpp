@@ -316,8 +316,8 @@ double Trainer<T>::run(const Batch<T>& batch, const UpdateStep<T>* weights, cons
     maxout = maxout || layers[i].layout.pieces > 1;
     learned = learned || layers[i].info().learned;
   }
-  // A step hands weights and activations from thread to thread, a line at a time: it wants more work than a forward pass
-  // before that pays on cores that share no cache.
+  // A step hands weights and activations from thread to thread, a line at a time: it wants more work than a forward
+  // pass before that pays on cores that share no cache.
   constexpr double kExchange = 0.25;
   const ptrdiff_t threads = worth_threads(batch.rows, network_.work() * 3 * kExchange) ? num_threads() : 1;
   // Blocks of rows: a multiple of what is summed or sorted together, and not more than needed, since each block reads

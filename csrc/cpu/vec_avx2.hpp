@@ -91,7 +91,9 @@ struct Vec<double> {
     return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
   }
   static FNNFAST_INLINE Vec load(const double* p) { return {_mm256_loadu_pd(p)}; }
-  static FNNFAST_INLINE Vec load_partial(const double* p, std::ptrdiff_t n) { return {_mm256_maskload_pd(p, first(n))}; }
+  static FNNFAST_INLINE Vec load_partial(const double* p, std::ptrdiff_t n) {
+    return {_mm256_maskload_pd(p, first(n))};
+  }
   static FNNFAST_INLINE Vec broadcast(double s) { return {_mm256_set1_pd(s)}; }
   FNNFAST_INLINE void store(double* p) const { _mm256_storeu_pd(p, v); }
   FNNFAST_INLINE void store_partial(double* p, std::ptrdiff_t n) const { _mm256_maskstore_pd(p, first(n), v); }

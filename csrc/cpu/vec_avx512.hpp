@@ -20,7 +20,9 @@ struct Vec<float> {
 
   static FNNFAST_INLINE __mmask16 first(std::ptrdiff_t n) { return static_cast<__mmask16>((1u << n) - 1u); }
   static FNNFAST_INLINE Vec load(const float* p) { return {_mm512_loadu_ps(p)}; }
-  static FNNFAST_INLINE Vec load_partial(const float* p, std::ptrdiff_t n) { return {_mm512_maskz_loadu_ps(first(n), p)}; }
+  static FNNFAST_INLINE Vec load_partial(const float* p, std::ptrdiff_t n) {
+    return {_mm512_maskz_loadu_ps(first(n), p)};
+  }
   static FNNFAST_INLINE Vec broadcast(float s) { return {_mm512_set1_ps(s)}; }
   FNNFAST_INLINE void store(float* p) const { _mm512_storeu_ps(p, v); }
   FNNFAST_INLINE void store_partial(float* p, std::ptrdiff_t n) const { _mm512_mask_storeu_ps(p, first(n), v); }
@@ -80,7 +82,9 @@ struct Vec<double> {
 
   static FNNFAST_INLINE __mmask8 first(std::ptrdiff_t n) { return static_cast<__mmask8>((1u << n) - 1u); }
   static FNNFAST_INLINE Vec load(const double* p) { return {_mm512_loadu_pd(p)}; }
-  static FNNFAST_INLINE Vec load_partial(const double* p, std::ptrdiff_t n) { return {_mm512_maskz_loadu_pd(first(n), p)}; }
+  static FNNFAST_INLINE Vec load_partial(const double* p, std::ptrdiff_t n) {
+    return {_mm512_maskz_loadu_pd(first(n), p)};
+  }
   static FNNFAST_INLINE Vec broadcast(double s) { return {_mm512_set1_pd(s)}; }
   FNNFAST_INLINE void store(double* p) const { _mm512_storeu_pd(p, v); }
   FNNFAST_INLINE void store_partial(double* p, std::ptrdiff_t n) const { _mm512_mask_storeu_pd(p, first(n), v); }
