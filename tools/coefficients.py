@@ -230,7 +230,7 @@ if __name__ == "__main__":
         near=4,
         far=9,
         far_shift=3,
-        far_centre=0.1337890625,
+        far_centre=0.105712890625,
         far_limit=14.5,
     )
     print()
@@ -244,6 +244,6 @@ if __name__ == "__main__":
         near=9,
         far=22,
         far_shift=3,
-        far_centre=0.119140625,
+        far_centre=0.089599609375,
         far_limit=39.0,
     )

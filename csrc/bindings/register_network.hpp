@@ -1,4 +1,4 @@
-// Network and Trainer.
+// Network, and Forward, the base of Sequential.
 #pragma once
 
 #include <pybind11/pybind11.h>

@@ -11,6 +11,9 @@ namespace fnnfast {
 
 namespace {
 
+constexpr ptrdiff_t kLeastRows = 12;  // of a block: under that, its multiply-adds wait for the weights
+constexpr ptrdiff_t kMostRows = 96;
+
 constexpr ptrdiff_t divide_up(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
 
 ptrdiff_t positive(ptrdiff_t n, const char* what) {
@@ -51,6 +54,11 @@ Network<T>::Network(ptrdiff_t inputs, const std::vector<LayerSpec>& specs)
     work_ += layer.work();
     layers_.push_back(std::move(layer));
   }
+  const CacheSizes& caches = cache_sizes();
+  // A block's activations, two layers of them, in half of L2.
+  const ptrdiff_t row_bytes = std::max(widest_, ptrdiff_t{1}) * static_cast<ptrdiff_t>(sizeof(T));
+  block_rows_ = std::clamp(static_cast<ptrdiff_t>(caches.l2 / 4) / row_bytes, kLeastRows, kMostRows);
+  streams_ = weight_bytes_ > static_cast<ptrdiff_t>(std::max(caches.l3 / 2, caches.l2));
 }
 
 template <class T>
@@ -89,19 +97,12 @@ LayerTask<T> Network<T>::layer_task(const Layer<T>& layer, ptrdiff_t rows, const
 // Layers: one layer after the other, shared over rows and columns.
 template <class T>
 typename Network<T>::Plan Network<T>::plan(ptrdiff_t batch) const {
-  constexpr ptrdiff_t kLeastRows = 12;  // under that, a block's multiply-adds wait for its weights
-  constexpr ptrdiff_t kMostRows = 96;
   constexpr ptrdiff_t kBlocksEach = 4;  // so that a thread that is held up does not hold up the call
-  const CacheSizes& caches = cache_sizes();
   const ptrdiff_t threads = num_threads();
-  // A block's activations, two layers of them, in half of L2.
-  const ptrdiff_t cached = static_cast<ptrdiff_t>(caches.l2 / 4) / (widest_ * static_cast<ptrdiff_t>(sizeof(T)));
-  const ptrdiff_t most = std::clamp(cached, kLeastRows, kMostRows);
-  if (threads == 1 || !worth_threads(batch, work_)) return {Mode::kSerial, most};
-  const ptrdiff_t large = static_cast<ptrdiff_t>(std::max(caches.l3 / 2, caches.l2));
-  if (batch < kLeastRows * threads || weight_bytes_ > large) return {Mode::kLayers, batch};
+  if (threads == 1 || !worth_threads(batch, work_)) return {Mode::kSerial, block_rows_};
+  if (batch < kLeastRows * threads || streams_) return {Mode::kLayers, batch};
   // The same number of blocks for each thread, of equal size.
-  const ptrdiff_t needed = divide_up(batch, threads * most);
+  const ptrdiff_t needed = divide_up(batch, threads * block_rows_);
   const ptrdiff_t each = std::max(needed, std::min(kBlocksEach, batch / (threads * 2 * kLeastRows)));
   return {Mode::kRows, divide_up(batch, threads * std::max(each, ptrdiff_t{1}))};
 }

@@ -81,6 +81,8 @@ class Network {
   double work_ = 0.0;
   ptrdiff_t widest_ = 0;
   ptrdiff_t weight_bytes_ = 0;
+  ptrdiff_t block_rows_ = 0;  // the most rows of a block that goes through all layers
+  bool streams_ = false;      // the weights are too large for a cache to hold them from block to block
 };
 
 }  // namespace fnnfast

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 T = np.float32 | np.float64
 Array = NDArray[Any]
@@ -108,6 +108,17 @@ class Network:
 
     def plan(self, batch: int) -> list[str]:
         """One line a stage: how a batch of that size is run."""
+
+class Forward:
+    """Base of Sequential: a call that a Network answers without a Python frame in between.
+
+    Whatever the network does not take as it is goes to the derived class's ``_call``, with the same arguments.
+    """
+
+    def _attach(self, network: Network, /) -> None:
+        """Answer calls with this network."""
+
+    def __call__(self, x: ArrayLike, *, out: Array | None = None) -> Array: ...
 
 class Trainer:
     """A network's training step: forward, loss, backward and update in one call, and the optimizer's state.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Shapes = dict[str, tuple[int, ...]]
 
 
-class Sequential:
+class Sequential(_cpu.Forward):
     """A feedforward network, built and initialised at once; a forward pass is one call into compiled code.
 
     Parameters
@@ -40,6 +40,10 @@ class Sequential:
     ------
     ValueError, TypeError
         Layers that make no network.
+
+    Calling a network, ``net(x, *, out=None)``, gives its outputs (B, O): probabilities, or the mean for an identity head.
+    x is array_like (B, *shape) or (B, I): for ``Input(28, 28)``, (B, 28, 28) or (B, 784). out, an ndarray (B, O) of the
+    network's dtype that shares no memory with x, receives them.
 
     Notes
     -----
@@ -61,7 +65,7 @@ class Sequential:
         self._input, self._named = name_layers(layers)
         self._dtype = dtype
         self._network = _cpu.Network(dtype.name, self._input.size, [layer.plan() for layer in self._named.values()])
-        self._forward = self._network.forward
+        self._attach(self._network)
         self._parameters = Parameters(self._network, dtype, parameter_shapes(self._input, self._named))
 
     # What it is made of ----------------------------------------------------------------------------------------------
@@ -104,26 +108,13 @@ class Sequential:
         return self._parameters
 
     # Answers ---------------------------------------------------------------------------------------------------------
-    def __call__(self, x: ArrayLike, *, out: Array | None = None) -> Array:
-        """The network's outputs: probabilities, or the mean for an identity head.
-
-        Parameters
-        ----------
-        x : array_like (B, *shape) or (B, I)
-            For ``Input(28, 28)``: (B, 28, 28) or (B, 784).
-        out : ndarray (B, O) of the network's dtype, optional
-            Receives the outputs; must not share memory with x.
-
-        Returns
-        -------
-        ndarray (B, O)
-        """
-        y = self._forward(x, out)
-        return self._prepare_and_forward(x, out, False) if y is None else y
+    # The call itself is Forward's, in C++: it takes arrays that are ready, and sends all others here.
+    def _call(self, x: ArrayLike, *, out: Array | None = None) -> Array:
+        return self._prepare_and_forward(x, out, False)
 
     def logits(self, x: ArrayLike) -> Array:
         """The last layer's outputs (B, O) before its activation."""
-        z = self._forward(x, None, True)
+        z = self._network.forward(x, None, True)
         return self._prepare_and_forward(x, None, True) if z is None else z
 
     def _prepare_and_forward(self, x: ArrayLike, out: Array | None, logits: bool) -> Array:
@@ -131,7 +122,7 @@ class Sequential:
         _backends.of(x=x, out=out)
         rows = _checks.network_input(x, self._input.shape, self._dtype)
         result = _checks.output(out, (len(rows), self.outputs), self._dtype, x=x)
-        if self._forward(rows, result, logits) is None:
+        if self._network.forward(rows, result, logits) is None:
             raise RuntimeError("the compiled network refused arrays prepared for it")
         return _checks.deliver(result, out)
 

@@ -1,0 +1,44 @@
+// Network as Python sees it: float32 or float64, arrays in and out.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "../cpu/network.hpp"
+#include "array_view.hpp"
+
+namespace fnnfast {
+
+class PyNetwork {
+ public:
+  PyNetwork(const std::string& dtype, ptrdiff_t inputs, const py::sequence& layers);
+
+  py::list names(ptrdiff_t layer);
+  py::object get(ptrdiff_t layer, const std::string& name);
+  void set(ptrdiff_t layer, const std::string& name, py::handle value);
+  std::vector<std::string> plan(ptrdiff_t batch);
+
+  // The outputs, in out unless that is None. A null object, and nothing done, unless the arrays can be used as they
+  // are.
+  py::object forward(py::handle x, py::handle out, bool logits);
+
+  template <class F>
+  auto visit(F&& f) {
+    return std::visit([&](auto& network) { return f(*network); }, network_);
+  }
+
+ private:
+  std::variant<std::unique_ptr<Network<float>>, std::unique_ptr<Network<double>>> network_;
+};
+
+// A layer's packed parameters (or gradients) in the user's layout: weight, bias and, where it is learned, alpha.
+template <class T>
+py::list unpacked(const Layer<T>& layer, const T* panels, const T* alpha);
+
+// Packs arrays in the user's layout over a layer's parameters (or gradients). A null handle leaves that part as it is.
+template <class T>
+void pack_over(const Layer<T>& layer, py::handle weight, py::handle bias, py::handle slopes, T* panels, T* alpha);
+
+}  // namespace fnnfast

@@ -1,0 +1,8 @@
+// Trainer.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace fnnfast {
+void register_trainer(pybind11::module_& m);
+}
