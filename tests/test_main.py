@@ -145,10 +145,15 @@ CONTENDER = {
 
 
 def test_bench(tmp_path: Path) -> None:
-    options = "--only I2 --peers numpy --rounds 2 --threads 1 --json figures.json"
+    pytest.importorskip("matplotlib")
+    options = "--only I2 --peers numpy --rounds 2 --threads 1 --json figures.json --plot p.png --markdown t.md"
     done = start("bench", *options.split(), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert re.search(r"^I2 .*\d us .*\d us", done.stdout, re.MULTILINE)
+    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+    title, _, row = (tmp_path / "t.md").read_text().splitlines()
+    assert title == "| | work | fnnfast | numpy | ratio | share |"
+    assert row.startswith("| I2 | batch 1, 4-64-64-2 tanh | ")
     record = json.loads((tmp_path / "figures.json").read_text())
     assert record.keys() == {"schema", "machine", "settings", "results"}
     assert record["schema"] == 1

@@ -230,7 +230,7 @@ if __name__ == "__main__":
         near=4,
         far=9,
         far_shift=3,
-        far_centre=0.105712890625,
+        far_centre=0.111328125,
         far_limit=14.5,
     )
     print()

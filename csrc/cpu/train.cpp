@@ -320,11 +320,13 @@ double Trainer<T>::run(const Batch<T>& batch, const UpdateStep<T>* weights, cons
   // pass before that pays on cores that share no cache.
   constexpr double kExchange = 0.25;
   const ptrdiff_t threads = worth_threads(batch.rows, network_.work() * 3 * kExchange) ? num_threads() : 1;
-  // Blocks of rows: a multiple of what is summed or sorted together, and not more than needed, since each block reads
-  // all weights twice.
-  const ptrdiff_t multiple = maxout ? kMaxoutChunk : learned ? kAlphaRows : 12;
-  const ptrdiff_t fair = divide_up(batch.rows, threads * divide_up(batch.rows, threads * 256));
-  const ptrdiff_t rows_each = divide_up(fair, multiple) * multiple;
+  // Blocks of rows: equal, up to four a thread, and not small, since each block reads all weights twice. What is summed
+  // or sorted together stays together.
+  constexpr ptrdiff_t kLeastRows = 24, kMostRows = 256, kBlocksEach = 4;
+  const ptrdiff_t multiple = maxout ? kMaxoutChunk : learned ? kAlphaRows : 1;
+  const ptrdiff_t each = std::max({ptrdiff_t{1}, std::min(kBlocksEach, batch.rows / (threads * kLeastRows)),
+                                   divide_up(batch.rows, threads * kMostRows)});
+  const ptrdiff_t rows_each = divide_up(divide_up(batch.rows, threads * each), multiple) * multiple;
   const auto rows = [&](ptrdiff_t block) {
     rows_task(batch, block * rows_each, std::min(batch.rows, (block + 1) * rows_each));
   };

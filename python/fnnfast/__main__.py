@@ -23,6 +23,8 @@ def parser() -> argparse.ArgumentParser:
     bench.add_argument("--rounds", type=_at_least_one, default=10, help="turns a contender, best counts (default: 10)")
     bench.add_argument("--threads", type=_at_least_one, help="threads of every contender (default: fnnfast's)")
     bench.add_argument("--json", metavar="FILE", help="also write all figures here; - for standard output alone")
+    bench.add_argument("--plot", metavar="FILE", help="also draw the times over fnnfast's (needs matplotlib)")
+    bench.add_argument("--markdown", metavar="FILE", help="also write the times as a Markdown table")
 
     demo = commands.add_parser("demo", help="train, time, save and reload a network on real handwritten digits")
     demo.add_argument("--output", metavar="FOLDER", default="fnnfast-demo", help="for the model and the figure")

@@ -41,9 +41,9 @@ class Sequential(_cpu.Forward):
     ValueError, TypeError
         Layers that make no network.
 
-    Calling a network, ``net(x, *, out=None)``, gives its outputs (B, O): probabilities, or the mean for an identity head.
-    x is array_like (B, *shape) or (B, I): for ``Input(28, 28)``, (B, 28, 28) or (B, 784). out, an ndarray (B, O) of the
-    network's dtype that shares no memory with x, receives them.
+    Calling a network, ``net(x, *, out=None)``, gives its outputs (B, O): probabilities, or the mean for an identity
+    head. x is array_like (B, *shape) or (B, I): for ``Input(28, 28)``, (B, 28, 28) or (B, 784). out, an ndarray (B, O)
+    of the network's dtype that shares no memory with x, receives them.
 
     Notes
     -----

@@ -135,6 +135,25 @@ def _aligned(rows: Sequence[Sequence[str]], left: set[int]) -> str:
     return "\n".join(lines)
 
 
+def markdown(record: dict[str, Any]) -> str:
+    """A record as a Markdown table: times, the ratio of the best peer's to ours, and the share of the limit."""
+    names = list(dict.fromkeys(c["name"] for result in record["results"] for c in result["contenders"]))
+    lines = [
+        f"| | work | {' | '.join(names)} | ratio | share |",
+        f"|---|---|{'---:|' * (len(names) + 2)}",
+    ]
+    for result in record["results"]:
+        contenders = {c["name"]: c for c in result["contenders"] if c["best"] is not None}
+        times = []
+        for name in names:
+            text = duration(contenders[name]["best"]) if name in contenders else "-"
+            times.append(text if name not in contenders or contenders[name]["counts"] else f"({text})")
+        ratio = "-" if result["ratio"] is None else f"{result['ratio']:.2f}x"
+        share = "-" if result["share"] is None else f"{result['share']:.0%}"
+        lines.append(f"| {result['id']} | {result['work']} | {' | '.join(times)} | {ratio} | {share} |")
+    return "\n".join(lines) + "\n"
+
+
 def record(measurements: Sequence[Measurement], settings: Settings, machine: dict[str, Any]) -> dict[str, Any]:
     """All of it as JSON values; units: seconds, FLOP, bytes, FLOP/s, bytes/s."""
     return {

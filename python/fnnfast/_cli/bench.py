@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from .. import _cpu
@@ -18,6 +19,9 @@ def run(options: argparse.Namespace) -> int:
         contenders = _contenders(options.peers, options.compile)
     except ValueError as error:
         print(f"bench: {error}", file=sys.stderr)
+        return 2
+    if options.plot and find_spec("matplotlib") is None:  # said before the measuring, not after
+        print("bench: --plot needs: pip install matplotlib", file=sys.stderr)
         return 2
     settings = timing.Settings(threads=options.threads or _cpu.get_num_threads(), rounds=options.rounds)
     facts = machine.describe()
@@ -41,8 +45,15 @@ def run(options: argparse.Namespace) -> int:
         print("\nstopped: what follows is what was measured until then", file=sys.stderr)
     _note("")
     print(report.table(measured, settings), file=say)
+    record = report.record(measured, settings, facts)
+    if options.plot:
+        from .._bench import plot
+
+        plot.save(record, options.plot)
+    if options.markdown:
+        Path(options.markdown).write_text(report.markdown(record))
     if options.json:
-        text = json.dumps(report.record(measured, settings, facts), indent=1) + "\n"
+        text = json.dumps(record, indent=1) + "\n"
         if options.json == "-":
             sys.stdout.write(text)
         else:
