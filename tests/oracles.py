@@ -233,6 +233,16 @@ def _misaligned(array: Array) -> Array:
     return view
 
 
+class Convertible:
+    """Not an array, but what has its memory."""
+
+    def __init__(self, array: Array) -> None:
+        self.array = array
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return self.array
+
+
 LAYOUTS: dict[str, Callable[[Array], Array]] = {
     "contiguous": np.ascontiguousarray,
     "fortran": np.asfortranarray,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import fnnfast as fnn
+from oracles import Convertible
 
 F32 = np.float32
 X, W, B = np.ones((4, 3), F32), np.full((3, 5), 2, F32), np.ones(5, F32)
@@ -137,6 +138,32 @@ def test_out_that_overlaps_an_operand(function, which):
     assert call(**operands, out=out) is out
 
 
+@pytest.mark.parametrize("disguise", [memoryview, Convertible])
+@pytest.mark.parametrize("function", OUT)
+@pytest.mark.parametrize("which", ["x", "weight", "bias"])
+def test_out_that_overlaps_an_operand_in_disguise(function, which, disguise):
+    call, good = FUNCTIONS[function]
+    memory = np.ones(64, F32)
+    shape = good[which].shape
+    operand = memory[: int(np.prod(shape))].reshape(shape)
+    out = memory[operand.size - 1 : operand.size + 19].reshape(4, 5)
+    with pytest.raises(ValueError, match=rf"out.*expected.*got.*overlaps {which}"):
+        call(**{**good, which: disguise(operand)}, out=out)
+    assert (memory == 1).all()
+    call(**{**good, which: disguise(operand)}, out=memory[-20:].reshape(4, 5))
+
+
+@pytest.mark.parametrize("disguise", [memoryview, Convertible])
+def test_an_activation_into_its_input_in_disguise(disguise):
+    memory = np.arange(10, dtype=F32)
+    with pytest.raises(ValueError, match=r"out.*expected.*got.*overlaps z"):
+        fnn.Tanh()(disguise(memory[:8]), out=memory[2:])
+    assert memory.tolist() == list(range(10))
+    expected = np.tanh(memory)
+    assert fnn.Tanh()(disguise(memory), out=memory) is memory
+    np.testing.assert_allclose(memory, expected, rtol=1e-6)
+
+
 CONSTRUCTORS = [
     (lambda: fnn.LeakyReLU(alpha=-0.1), ValueError, "alpha.*-0.1"),
     (lambda: fnn.LeakyReLU(alpha=np.nan), ValueError, "alpha.*nan"),
@@ -149,6 +176,8 @@ CONSTRUCTORS = [
     (lambda: fnn.PReLU(alpha=[]), ValueError, "alpha"),
     (lambda: fnn.PReLU(alpha=[0.1, np.nan]), ValueError, "alpha.*nan"),
     (lambda: fnn.PReLU(alpha=1j), TypeError, "alpha.*complex"),
+    (lambda: fnn.PReLU(alpha=10**400), ValueError, "alpha.*1000"),
+    (lambda: fnn.LeakyReLU(alpha=10**400), ValueError, "alpha.*1000"),
     (lambda: fnn.Swish(beta=np.inf), ValueError, "beta.*inf"),
     (lambda: fnn.Swish(beta=np.nan), ValueError, "beta.*nan"),
     (lambda: fnn.Swish(beta=None), TypeError, "beta.*None"),
@@ -168,6 +197,14 @@ CONSTRUCTORS = [
     (lambda: fnn.set_num_threads(0), ValueError, "0"),
     (lambda: fnn.set_num_threads(-2), ValueError, "-2"),
     (lambda: fnn.set_num_threads(1.5), TypeError, "1.5"),
+    (lambda: fnn.set_num_threads(1025), ValueError, "n: expected an integer <= 1024, got 1025"),
+    (lambda: fnn.set_num_threads(2**40), ValueError, "n: expected an integer <= 1024, got 1099511627776"),
+    (lambda: fnn.Swish(1e39)(np.ones(3, F32)), ValueError, r"swish: .* float32's range, got 1e\+39"),
+    (lambda: fnn.Swish(1e39).derivative(np.ones(3, F32)), ValueError, "swish: .* float32's range"),
+    (lambda: fnn.PReLU([1, 1e39, 1])(np.ones(3, F32)), ValueError, "prelu: .* float32's range"),
+    (lambda: fnn.dense(X, W, B, fnn.ELU(1e39)), ValueError, "elu: .* float32's range"),
+    (lambda: fnn.dense_forward(X, W, B, fnn.ELU(1e39)), ValueError, "elu: .* float32's range"),
+    (lambda: fnn.dense_backward(DY, X, W, SAVED, fnn.LeakyReLU(1e39)), ValueError, "leaky_relu: .* float32's range"),
 ]
 
 

@@ -5,6 +5,7 @@ import pytest
 
 import fnnfast as fnn
 from fnnfast import _backends, _checks
+from oracles import Convertible
 
 X = np.ones((6, 3, 4), np.float32)
 LABELS = np.array([0, 1, 4, 2, 3, 0])
@@ -42,6 +43,8 @@ def read_only(shape):
         ([fnn.Input(2), fnn.Dense(2)], {"dtype": None}, ValueError, "'float32' or 'float64', got None"),
         ([fnn.Input(2), fnn.Dense(2)], {"dtype": ">f4"}, ValueError, "'float32' or 'float64', got '>f4'"),
         ([fnn.Input(2), fnn.Dense(2)], {"seed": -1}, ValueError, "seed: expected an integer >= 0, got -1"),
+        ([fnn.Input(2), fnn.Dense(2, fnn.Swish(1e39))], {}, ValueError, r"swish: .* float32's range, got 1e\+39"),
+        ([fnn.Input(2), fnn.Dense(2, fnn.PReLU(1e39))], {}, ValueError, r"prelu: .* float32's range, got 1e\+39"),
         ([fnn.Input(2), fnn.Dense(2)], {"seed": 0.5}, TypeError, "seed: expected an integer >= 0, got 0.5"),
     ],
 )
@@ -104,6 +107,10 @@ def test_out_that_overlaps_x():
         with pytest.raises(ValueError, match="out: expected memory of its own, got an array that overlaps x"):
             net(x, out=out)
         np.testing.assert_array_equal(memory, before)
+    for disguised in (memoryview(x), Convertible(x), Convertible(x[:, ::-1])):
+        with pytest.raises(ValueError, match="out: expected memory of its own, got an array that overlaps x"):
+            net(disguised, out=x)
+        np.testing.assert_array_equal(memory, before)
     apart = memory[16:32].reshape(4, 4)
     assert net(x, out=apart) is apart
     # Bounds that overlap are not yet an overlap: x and out take turns here.
@@ -124,6 +131,20 @@ def test_out_that_overlaps_x():
 )
 def test_bad_arguments(call, error, message):
     with pytest.raises(error, match=message):
+        call(network())
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda net: net(), r"Sequential.__call__\(\) missing 1 required positional argument: 'x'"),
+        (lambda net: net(X, foo=1), r"Sequential.__call__\(\) got an unexpected keyword argument 'foo'"),
+        (lambda net: net(X, None), r"Sequential.__call__\(\) takes 2 positional arguments but 3 were given"),
+        (lambda net: net(out=X), r"Sequential.__call__\(\) missing 1 required positional argument: 'x'"),
+    ],
+)
+def test_calls_that_do_not_match_the_signature(call, message):
+    with pytest.raises(TypeError, match=message):
         call(network())
 
 
@@ -196,6 +217,13 @@ def test_bad_training_x(x, error, message):
         ({"epochs": 1.5}, TypeError, "epochs: expected an integer >= 0, got 1.5"),
         ({"batch_size": 0}, ValueError, "batch_size: expected an integer >= 1, got 0"),
         ({"batch_size": -32}, ValueError, "batch_size: expected an integer >= 1, got -32"),
+        ({"epochs": 2**31}, ValueError, "epochs: expected an integer <= 2147483647, got 2147483648"),
+        ({"batch_size": 2**70}, ValueError, "batch_size: expected an integer <= 2147483647, got 118059"),
+        ({"l2": 10**400}, ValueError, "l2: expected a number >= 0, got 1000"),
+        ({"l2": 1e39}, ValueError, r"l2: expected a number in float32's range, got 1e\+39"),
+        ({"optimizer": fnn.Adam(eps=1e-50)}, ValueError, "eps: expected a number in float32's range, got 1e-50"),
+        ({"optimizer": fnn.AdamW(eps=1e39)}, ValueError, "eps: expected a number in float32's range, got 1e"),
+        ({"optimizer": fnn.SGD(1e39)}, ValueError, "lr: expected a number in float32's range, got 1e"),
         ({"batch_size": "32"}, TypeError, "batch_size: expected an integer >= 1, got '32'"),
         ({"optimizer": "adamm"}, ValueError, "one of sgd, adam, adamw, got 'adamm'; did you mean 'adam'"),
         ({"optimizer": fnn.Adam}, TypeError, "a name or an optimizer object, got <class"),
@@ -240,6 +268,9 @@ def test_bad_fit_options(options, error, message):
         (lambda: fnn.StepDecay(0), ValueError, "every: expected an integer >= 1, got 0"),
         (lambda: fnn.ExponentialDecay(0), ValueError, "factor: expected a number > 0, got 0"),
         (lambda: fnn.CosineDecay(10, final=-1), ValueError, "final: expected a number >= 0, got -1"),
+        (lambda: fnn.Adam(10**400), ValueError, "lr: expected a number > 0, got 1000"),
+        (lambda: fnn.Adam(betas=(0.9, 10**400)), ValueError, r"betas: expected a number in \[0, 1\), got 1000"),
+        (lambda: fnn.StepDecay(2**70), ValueError, "every: expected an integer <= 2147483647"),
         (lambda: fnn.EarlyStopping(patience=0), ValueError, "patience: expected an integer >= 1, got 0"),
         (lambda: fnn.EarlyStopping(min_delta=-1), ValueError, "min_delta: expected a number >= 0, got -1"),
     ],
@@ -318,6 +349,17 @@ def test_gpu_arrays_in_a_build_for_the_cpu():
         with pytest.raises(TypeError, match="expected NumPy or CuPy arrays in one call, got both"):
             call()
     assert _backends.of(x=x, weight=None).__name__ == "fnnfast._cpu"
+
+
+def test_beyond_the_range_of_float32():
+    """Infinite without a word, as what a sum overflows to."""
+    net = fnn.Sequential([fnn.Input(1), fnn.Dense(1, "relu")])
+    net.parameters["dense_1.weight"] = [[1.0]]
+    assert net([[1e39]]) == np.inf
+    assert fnn.dense(np.ones((1, 1), np.float32), np.full((1, 1), 1e39, np.longdouble)) == np.inf
+    with pytest.raises(ValueError, match="y: expected finite targets"):
+        net.fit([[1.0]], [1e39])
+    assert fnn.Sequential([fnn.Input(2), fnn.Dense(2, fnn.Swish(1e39))], dtype="float64")([[0, 0]]).tolist() == [[0, 0]]
 
 
 # The tools themselves ------------------------------------------------------------------------------------------------

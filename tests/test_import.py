@@ -22,7 +22,8 @@ def test_import_time():
     code = "import numpy, time; t = time.process_time(); import fnnfast; print((time.process_time() - t) * 1e3)"
     times = []
     for _ in range(15):
-        times.append(float(python(code).stdout))
+        # A source tree keeps its bytecode after the first import only if it may write it.
+        times.append(float(python(code, PYTHONDONTWRITEBYTECODE="").stdout))
         if times[-1] < BUDGET_MS and len(times) > 2:
             return
     pytest.fail(f"import fnnfast took {min(times):.1f} ms at best, expected under {BUDGET_MS} ms: {times}")

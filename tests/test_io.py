@@ -209,7 +209,12 @@ def layer(index, **fields):
         (layer(1, kind="convolution"), "layer: expected one of dense, maxout, dropout, got 'convolution'"),
         (layer(1, kind=["dense"]), "makes no sense"),
         (layer(1, units=3), r"dense_1.weight: expected float32 \(2, 3\), got float32 \(2, 2\)"),
-        (layer(1, units=10**12), "dense_1.weight: expected"),  # and nothing of that size is allocated
+        (layer(1, units=2**31 - 1), "dense_1.weight: expected"),  # and nothing of that size is allocated
+        (layer(1, units=2**31), "units: expected an integer <= 2147483647, got 2147483648"),
+        (layer(1, units=10**400), "units: expected an integer <= 2147483647, got 1000"),
+        (layer(0, shape=[2**16, 2**16]), "Input: expected at most 2147483647 values"),
+        (layer(2, rate=10**400), "rate: expected a number in"),
+        (layer(1, activation={"name": "swish", "beta": 10**400}), "beta: expected a finite number"),
         (layer(1, units="2"), "units: expected an integer"),
         (layer(1, units=-2), "units: expected an integer >= 1, got -2"),
         (layer(1, bias=False), "makes no sense.*bias"),
@@ -232,6 +237,16 @@ def layer(index, **fields):
 def test_forged_architecture(tmp_path, edit, reason):
     forge(tmp_path / "net", edit_architecture=edit)
     refused(tmp_path / "net", reason)
+
+
+def test_a_forged_parameter_out_of_range(tmp_path):
+    small().save(tmp_path / "net")
+    tensors, found = parts(tmp_path / "net")
+    architecture = json.loads(found["architecture"])
+    architecture["layers"][1]["activation"]["alpha"] = 1e39
+    text = json.dumps(architecture)
+    forge(tmp_path / "net", architecture=text, sha256=fnn.io._digest(text, tensors))
+    refused(tmp_path / "net", "prelu: expected a parameter in float32's range")
 
 
 @pytest.mark.parametrize(

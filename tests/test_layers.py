@@ -67,11 +67,43 @@ def test_what_a_spec_holds():
         (lambda: fnn.Dropout(-0.1), ValueError, "rate: .*, got -0.1"),
         (lambda: fnn.Dropout(float("nan")), ValueError, "rate: .*, got nan"),
         (lambda: fnn.Dropout("0.1"), TypeError, "rate: .*, got '0.1'"),
+        (lambda: fnn.Input(2**31), ValueError, "Input: expected an integer <= 2147483647, got 2147483648"),
+        (lambda: fnn.Input(2**70), ValueError, "Input: expected an integer <= 2147483647, got 1180591620717411303424"),
+        (lambda: fnn.Input(10**9999), ValueError, "Input: expected an integer <= .*, got a number too long to show"),
+        (lambda: fnn.Input(2**16, 2**15), ValueError, r"Input: .* 2147483647 values, got shape \(65536, 32768\)"),
+        (lambda: fnn.Dense(2**70), ValueError, "units: expected an integer <= 2147483647, got 1180591620717411303424"),
+        (lambda: fnn.Dense(np.uint64(2**63)), ValueError, "units: .*, got 9223372036854775808"),
+        (lambda: fnn.Maxout(2, pieces=2**31), ValueError, "pieces: expected an integer <= 2147483647, got 2147483648"),
+        (lambda: fnn.Dropout(10**400), ValueError, r"rate: expected a number in \[0, 1\), got 1000"),
+        (lambda: fnn.Dropout(10**9999), ValueError, r"rate: expected a number in \[0, 1\), got a number too long"),
     ],
 )
 def test_refused(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: fnn.ReLU(alpha=0.3),
+        lambda: fnn.Tanh(name="relu"),
+        lambda: fnn.Softmax(-1),
+        lambda: fnn.CrossEntropy(label_smoothing=0.1),
+        lambda: fnn.MeanSquaredError(kernel="huber"),
+        lambda: fnn.Swish(alpha=1.0),
+        lambda: fnn.activations.get("relu", alpha=0.3),
+    ],
+)
+def test_fields_that_a_spec_does_not_have(make):
+    with pytest.raises(TypeError, match="argument"):
+        make()
+
+
+def test_the_largest_sizes():
+    assert fnn.Input(2**31 - 1).size == 2**31 - 1
+    assert fnn.Dense(2**31 - 1).units == fnn.Maxout(2**31 - 1).units == 2**31 - 1
+    assert fnn.PReLU(2**70).alpha == 2.0**70
 
 
 def test_an_activation_that_only_the_kernels_know(monkeypatch):

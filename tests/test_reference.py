@@ -300,10 +300,15 @@ def test_binary_cross_entropy():
     loss = reference.LOSSES["binary_cross_entropy"]
     z, t = rng.normal(size=(6, 2)) * 3, rng.integers(0, 2, (6, 2))
     p = scipy.special.expit(z)
-    assert_allclose(loss.value(z, t), -np.mean(t * np.log(p) + (1 - t) * np.log1p(-p)), rtol=1e-13)
+    for targets in (t, rng.random((6, 2))):
+        expected = -(targets * np.log(p) + (1 - targets) * np.log1p(-p)).sum(axis=1).mean()
+        assert_allclose(loss.value(z, targets), expected, rtol=1e-13)
     assert_allclose(loss.gradient(z, t), central_difference(lambda a: loss.value(a, t), z), atol=1e-9)
     assert loss.value(np.array([[-1e4]]), np.array([1])) == 1e4
     assert loss.value(np.array([[1e4]]), np.array([True])) == 0
+    for infinite, label, limit in ((np.inf, 1, 0), (-np.inf, 0, 0), (np.inf, 0, np.inf), (-np.inf, 1, np.inf)):
+        assert loss.value(np.array([[infinite]]), np.array([label])) == limit
+        assert loss.gradient(np.array([[infinite]]), np.array([label])) == (np.sign(infinite) if limit else 0)
 
 
 def test_squared_error():

@@ -1,7 +1,9 @@
 """Networks: what they answer, in which shapes, and that they stay the same network when copied."""
 
 import copy
+import inspect
 import pickle
+import pydoc
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -258,6 +260,13 @@ def test_copies(duplicate, dtype):
     twin.parameters["dense_1.bias"] = np.ones(33)
     assert (twin(x) != expected).any()
     assert_same_bits(net(x), expected)
+
+
+def test_signatures():
+    """What a call takes can be asked, though it is answered in C++."""
+    assert str(inspect.signature(network())) == "(x: 'ArrayLike', *, out: 'Array | None' = None) -> 'Array'"
+    assert list(inspect.signature(fnn.Sequential).parameters) == ["layers", "dtype", "seed"]
+    assert "net(x, *, out=None)" in pydoc.render_doc(fnn.Sequential).partition("Parameters")[0]
 
 
 def test_repr():

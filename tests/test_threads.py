@@ -40,6 +40,14 @@ def test_as_a_context():
     assert fnn.get_num_threads() == 2
 
 
+def test_the_largest_number():
+    fnn.set_num_threads(1024)
+    assert fnn.get_num_threads() == 1024
+    with pytest.raises(ValueError, match="n: expected an integer <= 1024, got 1025"):
+        fnn.set_num_threads(1025)
+    assert fnn.get_num_threads() == 1024
+
+
 @pytest.mark.parametrize(("n", "error"), [(0, ValueError), (-1, ValueError), (1.0, TypeError), (True, TypeError)])
 def test_refused(n, error):
     before = fnn.get_num_threads()

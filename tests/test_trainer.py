@@ -46,7 +46,7 @@ def mean_loss(kind, net, x, y):
     if kind.startswith("categorical"):
         return -np.log(outputs[np.arange(len(y)), y]).mean()
     if kind.startswith("binary"):
-        return -np.where(y == 1, np.log(outputs), np.log(1 - outputs)).mean()
+        return -np.where(y == 1, np.log(outputs), np.log(1 - outputs)).sum(axis=1).mean()
     return ((outputs - y) ** 2).mean()
 
 
@@ -57,6 +57,14 @@ def test_loss(isa, kind):
     expected = mean_loss(kind, net, x, y)
     assert net.evaluate(x, y, loss=loss)["loss"] == pytest.approx(expected, rel=1e-12)
     assert fnn.Trainer(net, loss, fnn.SGD(0.1)).step(x, y) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("head", ["sigmoid", "identity"])
+def test_binary_cross_entropy_of_infinite_logits(isa, dtype, head):
+    net = fnn.Sequential([fnn.Input(1), fnn.Dense(2, head)], dtype=dtype)
+    net.parameters["dense_1.weight"] = [[1.0, 1.0]]
+    for z, t, expected in ((np.inf, 1, 0.0), (-np.inf, 0, 0.0), (np.inf, 0, np.inf), (-np.inf, 1, np.inf)):
+        assert net.evaluate([[z]], [[t, t]], loss=fnn.BinaryCrossEntropy())["loss"] == expected, (z, t)
 
 
 @pytest.mark.parametrize("kind", KINDS)

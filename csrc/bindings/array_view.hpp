@@ -6,8 +6,9 @@
 #include <pybind11/pybind11.h>
 
 #include <cstdint>
-#include <initializer_list>
 #include <string>
+#include <type_traits>
+#include <vector>
 
 namespace fnnfast {
 
@@ -23,17 +24,21 @@ inline constexpr int kTypeNumber<double> = py::detail::npy_api::NPY_DOUBLE_;
 
 inline constexpr ptrdiff_t kAny = -1;
 
-// An ndarray that can be used as it is: right type, native byte order, aligned, C-contiguous.
 inline bool is_array(py::handle h) { return py::detail::npy_api::get().PyArray_Check_(h.ptr()); }
 
+// Whether an ndarray can be used as it is: right type, native byte order, aligned, C-contiguous.
 template <class T>
 bool is_ready(py::handle array) {
   const auto* const proxy = py::detail::array_proxy(array.ptr());
-  const auto* const descriptor = py::detail::array_descriptor_proxy(proxy->descr);
   constexpr int kFlags = py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
-  constexpr char kSwapped = PY_LITTLE_ENDIAN ? '>' : '<';
-  return descriptor->type_num == kTypeNumber<T> && descriptor->byteorder != kSwapped &&
-         (proxy->flags & kFlags) == kFlags;
+  if ((proxy->flags & kFlags) != kFlags) return false;
+  if constexpr (std::is_floating_point_v<T>) {
+    const auto* const descriptor = py::detail::array_descriptor_proxy(proxy->descr);
+    constexpr char kSwapped = PY_LITTLE_ENDIAN ? '>' : '<';
+    return descriptor->type_num == kTypeNumber<T> && descriptor->byteorder != kSwapped;
+  } else {
+    return py::isinstance<py::array_t<T>>(array);
+  }
 }
 
 inline int dimensions(py::handle array) { return py::detail::array_proxy(array.ptr())->nd; }
@@ -50,15 +55,10 @@ T* data(py::handle array) {
 
 // A checked view: kAny stands for any length.
 template <class T>
-T* view(py::handle array, const char* name, std::initializer_list<ptrdiff_t> shape, bool write = false) {
+T* view(py::handle array, const char* name, const std::vector<ptrdiff_t>& shape, bool write = false) {
   if (!is_array(array)) throw py::type_error(std::string(name) + " must be a NumPy array");
-  if constexpr (std::is_floating_point_v<T>) {
-    if (!is_ready<T>(array))
-      throw py::type_error(std::string(name) + " must be C-contiguous, aligned, native and of the call's dtype");
-  } else {
-    if (!py::isinstance<py::array_t<T, py::array::c_style>>(array))
-      throw py::type_error(std::string(name) + " has the wrong dtype or layout");
-  }
+  if (!is_ready<T>(array))
+    throw py::type_error(std::string(name) + " must be C-contiguous, aligned, native and of the dtype of the call");
   bool fits = dimensions(array) == static_cast<int>(shape.size());
   int axis = 0;
   for (const ptrdiff_t n : shape) {
@@ -71,7 +71,7 @@ T* view(py::handle array, const char* name, std::initializer_list<ptrdiff_t> sha
 }
 
 template <class T>
-T* view_or_null(py::handle array, const char* name, std::initializer_list<ptrdiff_t> shape, bool write = false) {
+T* view_or_null(py::handle array, const char* name, const std::vector<ptrdiff_t>& shape, bool write = false) {
   return array.is_none() ? nullptr : view<T>(array, name, shape, write);
 }
 

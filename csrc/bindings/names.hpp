@@ -23,14 +23,11 @@ inline LossKind loss_kind(const std::string& name) {
   throw pybind11::value_error("unknown loss '" + name + "'");
 }
 
-// The labels at rows (all of them where it is null) must be classes.
-inline void check_labels(const std::int64_t* labels, const std::int64_t* rows, ptrdiff_t count, ptrdiff_t classes) {
-  for (ptrdiff_t i = 0; i < count; ++i) {
-    const std::int64_t label = labels[rows ? rows[i] : i];
-    if (label < 0 || label >= classes)
+inline void check_labels(const std::int64_t* labels, ptrdiff_t count, ptrdiff_t classes) {
+  for (ptrdiff_t i = 0; i < count; ++i)
+    if (labels[i] < 0 || labels[i] >= classes)
       throw pybind11::value_error("labels must be in [0, " + std::to_string(classes) + "), got " +
-                                  std::to_string(label));
-  }
+                                  std::to_string(labels[i]));
 }
 
 }  // namespace fnnfast

@@ -2,6 +2,7 @@
 
 #include "../cpu/floatenv.hpp"
 #include "names.hpp"
+#include "unlocked.hpp"
 
 namespace fnnfast {
 
@@ -39,58 +40,89 @@ std::vector<LayerSpec> layer_specs(const py::sequence& layers) {
 
 }  // namespace
 
+namespace {
+
+enum class Part { kWeight, kBias, kAlpha };
+constexpr const char* kPartNames[] = {"weight", "bias", "alpha"};
+
 template <class T>
-py::array_t<T> new_array(const std::vector<ptrdiff_t>& shape) {
-  return py::array_t<T>(shape);
+std::vector<ptrdiff_t> shape_of(const Layer<T>& layer, Part part) {
+  const PanelLayout& l = layer.layout;
+  std::vector<ptrdiff_t> shape;
+  if (layer.maxout && part != Part::kAlpha) shape.push_back(l.pieces);
+  if (part == Part::kWeight) shape.push_back(l.inputs);
+  shape.push_back(l.units);
+  return shape;
 }
 
 template <class T>
-py::list unpacked(const Layer<T>& layer, const T* panels, const T* alpha) {
-  const PanelLayout& l = layer.layout;
-  auto weight = layer.maxout ? new_array<T>({l.pieces, l.inputs, l.units}) : new_array<T>({l.inputs, l.units});
-  auto bias = layer.maxout ? new_array<T>({l.pieces, l.units}) : new_array<T>({l.units});
-  unpack(l, panels, WeightView<T>::contiguous(weight.mutable_data(), bias.mutable_data(), l));
-  py::list arrays;
-  arrays.append(weight);
-  arrays.append(bias);
-  if (layer.info().learned) {
-    auto slopes = new_array<T>({l.units});
-    std::copy_n(alpha, l.units, slopes.mutable_data());
-    arrays.append(slopes);
+py::object unpacked_part(const Layer<T>& layer, Part part, const T* panels, const T* alpha) {
+  py::array_t<T> array(shape_of(layer, part));
+  switch (part) {
+    case Part::kWeight:
+      unpack_weight(layer.layout, panels, contiguous_weight(array.mutable_data(), layer.layout));
+      break;
+    case Part::kBias:
+      unpack_bias(layer.layout, panels, contiguous_bias(array.mutable_data(), layer.layout));
+      break;
+    case Part::kAlpha:
+      std::copy_n(alpha, layer.layout.units, array.mutable_data());
+      break;
   }
+  return array;
+}
+
+template <class T>
+void pack_part(const Layer<T>& layer, Part part, py::handle value, T* panels, T* alpha) {
+  const T* const from = view<T>(value, kPartNames[static_cast<int>(part)], shape_of(layer, part));
+  switch (part) {
+    case Part::kWeight:
+      pack_weight(layer.layout, contiguous_weight(from, layer.layout), panels);
+      break;
+    case Part::kBias:
+      pack_bias(layer.layout, contiguous_bias(from, layer.layout), panels);
+      break;
+    case Part::kAlpha:
+      std::copy_n(from, layer.layout.units, alpha);
+      break;
+  }
+}
+
+template <class T>
+int part_count(const Layer<T>& layer) {
+  return layer.info().learned ? 3 : 2;
+}
+
+// The layer of an index and its part of a name; KeyError where there is none.
+template <class T>
+std::pair<Layer<T>*, Part> find_part(Network<T>& network, ptrdiff_t index, const std::string& name) {
+  if (Layer<T>* const layer = network.find(index))
+    for (int part = 0; part < part_count(*layer); ++part)
+      if (name == kPartNames[part]) return {layer, static_cast<Part>(part)};
+  throw py::key_error(name);
+}
+
+}  // namespace
+
+template <class T>
+py::list unpacked(const Layer<T>& layer, const T* panels, const T* alpha) {
+  py::list arrays;
+  for (int part = 0; part < part_count(layer); ++part)
+    arrays.append(unpacked_part(layer, static_cast<Part>(part), panels, alpha));
   return arrays;
 }
 
 template <class T>
-void pack_over(const Layer<T>& layer, py::handle weight, py::handle bias, py::handle slopes, T* panels, T* alpha) {
-  const PanelLayout& l = layer.layout;
-  // What is not given is kept: unpack it, replace what is, pack again.
-  std::vector<T> kept_weight, kept_bias;
-  const T* w = nullptr;
-  const T* b = nullptr;
-  const auto shape = [&](py::handle h, const char* name, bool is_weight) {
-    if (layer.maxout)
-      return is_weight ? view<T>(h, name, {l.pieces, l.inputs, l.units}) : view<T>(h, name, {l.pieces, l.units});
-    return is_weight ? view<T>(h, name, {l.inputs, l.units}) : view<T>(h, name, {l.units});
-  };
-  if (weight) w = shape(weight, "weight", true);
-  if (bias) b = shape(bias, "bias", false);
-  const T* const a = slopes ? view<T>(slopes, "alpha", {l.units}) : nullptr;
-  if ((w == nullptr) != (b == nullptr)) {
-    kept_weight.resize(static_cast<std::size_t>(l.pieces * l.inputs * l.units));
-    kept_bias.resize(static_cast<std::size_t>(l.pieces * l.units));
-    unpack(l, panels, WeightView<T>::contiguous(kept_weight.data(), kept_bias.data(), l));
-    if (w == nullptr) w = kept_weight.data();
-    if (b == nullptr) b = kept_bias.data();
-  }
-  if (w) pack(l, WeightView<const T>::contiguous(w, b, l), panels);
-  if (a) std::copy_n(a, l.units, alpha);
+ptrdiff_t pack_all(const Layer<T>& layer, const py::sequence& values, ptrdiff_t at, T* panels, T* alpha) {
+  for (int part = 0; part < part_count(layer); ++part)
+    pack_part(layer, static_cast<Part>(part), py::object(values[static_cast<std::size_t>(at++)]), panels, alpha);
+  return at;
 }
 
 template py::list unpacked(const Layer<float>&, const float*, const float*);
 template py::list unpacked(const Layer<double>&, const double*, const double*);
-template void pack_over(const Layer<float>&, py::handle, py::handle, py::handle, float*, float*);
-template void pack_over(const Layer<double>&, py::handle, py::handle, py::handle, double*, double*);
+template ptrdiff_t pack_all(const Layer<float>&, const py::sequence&, ptrdiff_t, float*, float*);
+template ptrdiff_t pack_all(const Layer<double>&, const py::sequence&, ptrdiff_t, double*, double*);
 
 PyNetwork::PyNetwork(const std::string& dtype, ptrdiff_t inputs, const py::sequence& layers) {
   const std::vector<LayerSpec> specs = layer_specs(layers);
@@ -105,35 +137,24 @@ PyNetwork::PyNetwork(const std::string& dtype, ptrdiff_t inputs, const py::seque
 py::list PyNetwork::names(ptrdiff_t index) {
   return visit([&](auto& network) {
     py::list names;
-    if (const auto* const layer = network.find(index)) {
-      names.append("weight");
-      names.append("bias");
-      if (layer->info().learned) names.append("alpha");
-    }
+    if (const auto* const layer = network.find(index))
+      for (int part = 0; part < part_count(*layer); ++part) names.append(kPartNames[part]);
     return names;
   });
 }
 
 py::object PyNetwork::get(ptrdiff_t index, const std::string& name) {
-  const py::list all = names(index);
-  return visit([&](auto& network) -> py::object {
-    for (std::size_t i = 0; i < all.size(); ++i)
-      if (py::cast<std::string>(all[i]) == name) {
-        const auto& layer = *network.find(index);
-        return unpacked(layer, layer.panels.data(), layer.alpha.data())[i];
-      }
-    throw py::key_error(name);
+  return visit([&](auto& network) {
+    const auto [layer, part] = find_part(network, index, name);
+    return unpacked_part(*layer, part, layer->panels.data(), layer->alpha.data());
   });
 }
 
 void PyNetwork::set(ptrdiff_t index, const std::string& name, py::handle value) {
-  if (!names(index).contains(name)) throw py::key_error(name);
   visit([&](auto& network) {
-    auto& layer = *network.find(index);
-    const py::handle none;
-    pack_over(layer, name == "weight" ? value : none, name == "bias" ? value : none, name == "alpha" ? value : none,
-              layer.panels.data(), layer.alpha.data());
-    ++layer.version;
+    const auto [layer, part] = find_part(network, index, name);
+    pack_part(*layer, part, value, layer->panels.data(), layer->alpha.data());
+    ++layer->version;
   });
 }
 
@@ -180,8 +201,7 @@ py::object forward_as(const Network<T>& network, py::handle x, py::handle out, b
     const FloatEnvironment environment;
     network.forward(from, batch, to, logits);
   } else {
-    const py::gil_scoped_release release;
-    const FloatEnvironment environment;
+    const Unlocked unlocked;
     network.forward(from, batch, to, logits);
   }
   return y;

@@ -37,8 +37,9 @@ class PyNetwork {
 template <class T>
 py::list unpacked(const Layer<T>& layer, const T* panels, const T* alpha);
 
-// Packs arrays in the user's layout over a layer's parameters (or gradients). A null handle leaves that part as it is.
+// Packs values[at], values[at + 1], ... over a layer's parameters (or gradients), in that order; where the next layer's
+// begin.
 template <class T>
-void pack_over(const Layer<T>& layer, py::handle weight, py::handle bias, py::handle slopes, T* panels, T* alpha);
+ptrdiff_t pack_all(const Layer<T>& layer, const py::sequence& values, ptrdiff_t at, T* panels, T* alpha);
 
 }  // namespace fnnfast

@@ -2,6 +2,7 @@
 
 #include <pybind11/stl.h>
 
+#include <exception>
 #include <new>
 
 #include "network_object.hpp"
@@ -35,6 +36,9 @@ PyObject* forward_call(PyObject* self, PyObject* args, PyObject* kwargs) {
       return nullptr;
     } catch (const std::bad_alloc&) {
       return PyErr_NoMemory();
+    } catch (const std::exception& error) {
+      PyErr_SetString(PyExc_RuntimeError, error.what());
+      return nullptr;
     }
   }
   PyObject* const method = PyObject_GetAttrString(self, "_call");

@@ -3,6 +3,7 @@
 #include "../cpu/dense.hpp"
 #include "array_view.hpp"
 #include "names.hpp"
+#include "unlocked.hpp"
 
 namespace fnnfast {
 
@@ -36,7 +37,7 @@ void activation(const std::string& name, py::handle parameter, py::handle z, py:
     if (derivative && (!info.differentiable || info.rowwise))
       throw py::value_error(name + " has no elementwise derivative");
     if (rows == 0 || columns == 0) return;
-    const py::gil_scoped_release release;
+    const Unlocked unlocked;
     apply_activation(use, derivative, rows, columns, in, to);
   });
 }
@@ -53,7 +54,7 @@ void bind_dense_forward(py::handle x, py::handle weight, py::handle bias, const 
     T* const y = view<T>(out, "out", {batch, units}, true);
     T* const z = view_or_null<T>(saved, "saved", {batch, units}, true);
     const ActivationUse use = activation_use<T>(name, parameter, units);
-    const py::gil_scoped_release release;
+    const Unlocked unlocked;
     dense_forward(batch, inputs, units, xs, w, b, use, y, z);
   });
 }
@@ -77,7 +78,7 @@ void bind_dense_backward(py::handle dy, py::handle x, py::handle weight, py::han
     const ActivationInfo& info = kActivationInfo[use.activation];
     if (!info.differentiable) throw py::value_error(name + " is not differentiable");
     if (to_p && !info.learned) throw py::value_error(name + " has no parameter gradient");
-    const py::gil_scoped_release release;
+    const Unlocked unlocked;
     dense_backward(batch, inputs, units, g, xs, w, s, use, to_x, to_w, to_b, to_p);
   });
 }
@@ -94,7 +95,7 @@ void bind_maxout_forward(py::handle x, py::handle weight, py::handle bias, py::h
     auto* const index = view_or_null<std::uint8_t>(argmax, "argmax", {batch, units}, true);
     if (pieces < 1) throw py::value_error("maxout needs at least one piece");
     if (index && pieces > kMaxPiecesSaved) throw py::value_error("argmax holds at most 256 pieces");
-    const py::gil_scoped_release release;
+    const Unlocked unlocked;
     maxout_forward(batch, inputs, units, pieces, xs, w, b, y, index);
   });
 }
@@ -115,7 +116,7 @@ void bind_maxout_backward(py::handle dy, py::handle x, py::handle weight, py::ha
     if (pieces < 1 || pieces > kMaxPiecesSaved) throw py::value_error("maxout trains with 1 to 256 pieces");
     for (ptrdiff_t i = 0; i < batch * units; ++i)
       if (index[i] >= pieces) throw py::value_error("argmax names a piece that weight does not have");
-    const py::gil_scoped_release release;
+    const Unlocked unlocked;
     maxout_backward(batch, inputs, units, pieces, g, xs, w, index, to_x, to_w, to_b);
   });
 }
@@ -131,11 +132,11 @@ double bind_loss_value(const std::string& loss, py::handle outputs, py::handle t
     const std::int64_t* labels = nullptr;
     if (kind == LossKind::kCategoricalCrossEntropy) {
       labels = view<std::int64_t>(targets, "targets", {batch});
-      check_labels(labels, nullptr, batch, columns);
+      check_labels(labels, batch, columns);
     } else {
       real = view<T>(targets, "targets", {batch, columns});
     }
-    const py::gil_scoped_release release;
+    const Unlocked unlocked;
     return loss_value(kind, batch, columns, z, real, labels);
   });
 }
@@ -159,6 +160,7 @@ py::list activation_list() {
 
 void register_ops(py::module_& m) {
   using py::arg;
+  m.attr("MAX_SAVED_PIECES") = kMaxPiecesSaved;
   m.def("activations", &activation_list);
   m.def(
       "activation_forward",

@@ -1,14 +1,17 @@
 #include <pybind11/stl.h>
 
+#include <atomic>
 #include <map>
 #include <memory>
+#include <stdexcept>
 #include <variant>
+#include <vector>
 
-#include "../cpu/floatenv.hpp"
 #include "../cpu/train.hpp"
 #include "names.hpp"
 #include "network_object.hpp"
 #include "register_trainer.hpp"
+#include "unlocked.hpp"
 
 namespace fnnfast {
 
@@ -43,6 +46,20 @@ OptimizerSettings optimizer_settings(const std::string& optimizer, const std::ma
   return s;
 }
 
+// One thread at a time: a step's buffers are the trainer's.
+class Busy {
+ public:
+  explicit Busy(std::atomic<bool>& flag) : flag_(flag) {
+    if (flag_.exchange(true)) throw std::runtime_error("this Trainer is in use by another thread");
+  }
+  ~Busy() { flag_.store(false); }
+  Busy(const Busy&) = delete;
+  Busy& operator=(const Busy&) = delete;
+
+ private:
+  std::atomic<bool>& flag_;
+};
+
 class PyTrainer {
  public:
   PyTrainer(PyNetwork& network, const std::string& loss, const std::string& optimizer,
@@ -56,9 +73,9 @@ class PyTrainer {
   double step(py::handle x, py::handle targets, double learning_rate, py::handle rows) {
     return std::visit(
         [&]<class T>(std::unique_ptr<Both<T>>& both) {
+          const Busy busy(busy_);
           const Batch<T> batch = make_batch(*both, x, targets, rows);
-          const py::gil_scoped_release release;
-          const FloatEnvironment environment;
+          const Unlocked unlocked;
           return both->trainer.step(batch, learning_rate);
         },
         trainer_);
@@ -67,11 +84,11 @@ class PyTrainer {
   py::tuple gradients(py::handle x, py::handle targets, py::handle rows) {
     return std::visit(
         [&]<class T>(std::unique_ptr<Both<T>>& both) {
+          const Busy busy(busy_);
           const Batch<T> batch = make_batch(*both, x, targets, rows);
           double loss;
           {
-            const py::gil_scoped_release release;
-            const FloatEnvironment environment;
+            const Unlocked unlocked;
             loss = both->trainer.gradients(batch);
           }
           py::list arrays;
@@ -87,23 +104,18 @@ class PyTrainer {
   void apply(const py::sequence& gradients, double learning_rate) {
     std::visit(
         [&]<class T>(std::unique_ptr<Both<T>>& both) {
-          both->trainer.reserve_gradients();
+          const Busy busy(busy_);
           std::size_t expected = 0;
           for (const auto& layer : both->network.layers()) expected += layer.info().learned ? 3 : 2;
           if (gradients.size() != expected)
             throw py::value_error("expected " + std::to_string(expected) + " gradients, got " +
                                   std::to_string(gradients.size()));
-          std::size_t at = 0;
-          for (std::size_t i = 0; i < both->network.layers().size(); ++i) {
-            const auto& layer = both->network.layers()[i];
-            const py::object weight = gradients[at], bias = gradients[at + 1];
-            const py::object alpha = layer.info().learned ? py::object(gradients[at + 2]) : py::object();
-            at += layer.info().learned ? 3 : 2;
-            pack_over(layer, weight, bias, alpha, both->trainer.gradient(i).data(),
-                      both->trainer.alpha_gradient(i).data());
-          }
-          const py::gil_scoped_release release;
-          const FloatEnvironment environment;
+          both->trainer.reserve_gradients();
+          ptrdiff_t at = 0;
+          for (std::size_t i = 0; i < both->network.layers().size(); ++i)
+            at = pack_all(both->network.layers()[i], gradients, at, both->trainer.gradient(i).data(),
+                          both->trainer.alpha_gradient(i).data());
+          const Unlocked unlocked;
           both->trainer.apply(learning_rate);
         },
         trainer_);
@@ -123,24 +135,31 @@ class PyTrainer {
   };
 
   template <class T>
-  Batch<T> make_batch(const Both<T>& both, py::handle x, py::handle targets, py::handle rows) const {
+  Batch<T> make_batch(const Both<T>& both, py::handle x, py::handle targets, py::handle rows) {
     const ptrdiff_t inputs = both.network.inputs(), outputs = both.network.outputs();
     Batch<T> batch{};
     batch.x = view<T>(x, "x", {kAny, inputs});
     const ptrdiff_t available = dimension(x, 0);
     batch.rows = available;
+    // Indices and labels are copied before they are checked: what is checked is what is used, whatever other threads do
+    // to the caller's arrays.
     if (!rows.is_none()) {
-      batch.indices = view<std::int64_t>(rows, "rows", {kAny});
+      const std::int64_t* const given = view<std::int64_t>(rows, "rows", {kAny});
       batch.rows = dimension(rows, 0);
-      for (ptrdiff_t i = 0; i < batch.rows; ++i)
-        if (batch.indices[i] < 0 || batch.indices[i] >= available)
-          throw py::index_error("rows must be in [0, " + std::to_string(available) + "), got " +
-                                std::to_string(batch.indices[i]));
+      indices_.assign(given, given + batch.rows);
+      for (const std::int64_t index : indices_)
+        if (index < 0 || index >= available)
+          throw py::index_error("rows must be in [0, " + std::to_string(available) + "), got " + std::to_string(index));
+      batch.indices = indices_.data();
     }
     if (batch.rows < 1) throw py::value_error("a training step needs at least one row");
     if (loss_ == LossKind::kCategoricalCrossEntropy) {
-      batch.labels = view<std::int64_t>(targets, "targets", {available});
-      check_labels(batch.labels, batch.indices, batch.rows, outputs);
+      const std::int64_t* const given = view<std::int64_t>(targets, "targets", {available});
+      labels_.resize(static_cast<std::size_t>(batch.rows));
+      for (ptrdiff_t i = 0; i < batch.rows; ++i)
+        labels_[static_cast<std::size_t>(i)] = given[batch.indices ? batch.indices[i] : i];
+      check_labels(labels_.data(), batch.rows, outputs);
+      batch.labels = labels_.data();
     } else {
       batch.targets = view<T>(targets, "targets", {available, outputs});
     }
@@ -148,6 +167,8 @@ class PyTrainer {
   }
 
   LossKind loss_;
+  std::atomic<bool> busy_{false};
+  std::vector<std::int64_t> indices_, labels_;
   std::variant<std::unique_ptr<Both<float>>, std::unique_ptr<Both<double>>> trainer_;
 };
 

@@ -2,7 +2,7 @@
 //
 // This file is the only fast definition of every activation. The scalar, AVX2, AVX-512, NEON and CUDA kernels are
 // instantiations of these bodies: V is a float, a double or a Vec of them, and the policy M brings the mathematics for
-// it (csrc/cpu/math.hpp, csrc/cuda/math.cuh). Each struct says
+// it (csrc/cpu/math.hpp). Each struct says
 //
 //   kName        its name in the registry; fnnfast.reference.ACTIVATIONS has the oracle of the same name
 //   kSaves       what backward needs: the input z, the output y, or nothing
@@ -329,7 +329,7 @@ struct Swish : Elementwise {
   }
 };
 
-// f(z)_i = exp(z_i - max z) / sum_j exp(z_j - max z), over a row: an epilogue of its own (epilogues.hpp)
+// f(z)_i = exp(z_i - max z) / sum_j exp(z_j - max z), over a row: a kernel of its own (csrc/cpu/rows.hpp)
 struct Softmax : Elementwise {
   static constexpr const char* kName = "softmax";
   static constexpr Saves kSaves = Saves::kOutput;

@@ -1,5 +1,5 @@
 // The losses that work element by element: value and derivative of one output (or one vector of them). V and M are as
-// in activations.hpp. Categorical cross-entropy needs whole rows and shares its sums with softmax: epilogues.hpp.
+// in activations.hpp. Categorical cross-entropy needs whole rows and shares its sums with softmax: csrc/cpu/rows.hpp.
 #pragma once
 
 #include "macros.hpp"
@@ -13,9 +13,16 @@ enum class LossKind { kCategoricalCrossEntropy, kBinaryCrossEntropy, kSquaredErr
 // and right.
 struct BinaryCrossEntropy {
   template <class M, class V>
+  static FNNFAST_INLINE V positive(V z) {
+    return M::select(z < M::constant(0.0), M::constant(0.0), z);
+  }
+  template <class M, class V>
   static FNNFAST_INLINE V value(V z, V t) {
-    const V zero = M::constant(0.0);
-    return M::fma(-z, t, M::select(z < zero, zero, z)) + M::log1p_unit(M::exp(-M::abs(z)));
+    const V zero = M::constant(0.0), one = M::constant(1.0);
+    // For the labels 0 and 1 max(+-z, 0), without the product, which an infinite logit would turn into inf - inf.
+    const V wrong = M::select(t == one, -z, z);
+    const V linear = M::select((t == zero) | (t == one), positive<M>(wrong), M::fma(-z, t, positive<M>(z)));
+    return linear + M::log1p_unit(M::exp(-M::abs(z)));
   }
   template <class M, class V>
   static FNNFAST_INLINE V derivative(V z, V t) {

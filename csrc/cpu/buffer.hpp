@@ -13,10 +13,12 @@ template <class T>
 class Buffer {
  public:
   Buffer() = default;
-  explicit Buffer(std::ptrdiff_t n) : size_(n) {
-    if (n <= 0) return;
-    data_.reset(static_cast<T*>(::operator new(static_cast<std::size_t>(n) * sizeof(T), kAlignment)));
-    std::fill_n(data_.get(), n, T(0));
+  explicit Buffer(std::ptrdiff_t n) : Buffer(uninitialised(n)) { std::fill_n(data_.get(), n, T(0)); }
+  static Buffer uninitialised(std::ptrdiff_t n) {
+    Buffer buffer;
+    if (n > 0) buffer.data_.reset(static_cast<T*>(::operator new(static_cast<std::size_t>(n) * sizeof(T), kAlignment)));
+    buffer.size_ = n;
+    return buffer;
   }
   T* data() const { return data_.get(); }
   std::ptrdiff_t size() const { return size_; }
@@ -42,7 +44,7 @@ T* thread_scratch(Scratch use, std::ptrdiff_t n) {
   Buffer<T>& buffer = buffers[static_cast<int>(use)];
   if (buffer.size() < n) {
     buffer = Buffer<T>();
-    buffer = Buffer<T>(n + n / 4);
+    buffer = Buffer<T>::uninitialised(n + n / 4);
   }
   return buffer.data();
 }

@@ -54,12 +54,12 @@ struct Coefficients<float> {
       0.3989423f, -0.06649029f, 0.009972491f, -0.0011821202f, 0.000104063285f,
   };
   static constexpr float kNormalShift = 3.0f;
-  static constexpr float kNormalCentre = 0.10571289f;
+  static constexpr float kNormalCentre = 0.111328125f;
   static constexpr float kNormalGrowth = 4.4f;
-  // degree 9, error 2^-26.8
+  // degree 9, error 2^-27.3
   static constexpr float kNormalFar[] = {
-      0.571123f,   2.1687198f, 6.2386894f, 11.437005f, 3.1108744f,
-      -47.054832f, -82.90202f, 247.88916f, 505.75098f, -1502.154f,
+      0.5834996f, 2.239867f,  6.431858f,  11.491756f, 1.7521157f,
+      -49.67895f, -72.73416f, 268.90332f, 429.83646f, -1502.154f,
   };
 };
 

@@ -12,14 +12,10 @@ namespace {
 // Rows of one task of an elementwise pass: about 16K elements.
 constexpr ptrdiff_t kElements = 16384;
 
-// Rows whose contributions to a parameter's gradient are added up together, as in the trainer.
-constexpr ptrdiff_t kAlphaRows = 32;
-
 template <class F>
 void for_row_blocks(ptrdiff_t rows, ptrdiff_t columns, F&& f) {
   const ptrdiff_t each = std::max(ptrdiff_t{1}, kElements / std::max(columns, ptrdiff_t{1}));
-  parallel_for((rows + each - 1) / each,
-               [&](ptrdiff_t block) { f(block * each, std::min(each, rows - block * each)); });
+  parallel_for(divide_up(rows, each), [&](ptrdiff_t block) { f(block * each, std::min(each, rows - block * each)); });
 }
 
 template <class T>
@@ -39,6 +35,28 @@ ElementwiseTask<T> elementwise(const ActivationUse& use, ptrdiff_t rows, ptrdiff
 // Few rows do not repay the packing: reading the weights in place costs about as much as copying them.
 constexpr ptrdiff_t kPackRows = 48;
 
+// Where an operation packs its weights: this thread's scratch, unless that would keep a large piece of memory for good.
+template <class T>
+class PackedWeights {
+ public:
+  explicit PackedWeights(ptrdiff_t n) {
+    constexpr ptrdiff_t kKept = ptrdiff_t{1} << 22;
+    if (n > kKept) own_ = Buffer<T>::uninitialised(n);
+    data_ = n > kKept ? own_.data() : thread_scratch<T>(Scratch::kRows, n);
+  }
+  T* data() const { return data_; }
+
+ private:
+  Buffer<T> own_;
+  T* data_;
+};
+
+template <class T>
+void pack(const PanelLayout& layout, const T* weight, const T* bias, T* panels) {
+  pack_weight(layout, contiguous_weight(weight, layout), panels);
+  pack_bias(layout, contiguous_bias(bias, layout), panels);
+}
+
 }  // namespace
 
 template <class T>
@@ -56,20 +74,17 @@ void dense_forward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, const T* 
                    const ActivationUse& use, T* y, T* saved) {
   if (batch == 0) return;
   const Kernels<T>& k = kernels<T>();
-  const PanelLayout layout{inputs, units, 1, k.lanes, k.panel_vectors};
   LayerTask<T> t{};
-  T* const panels = thread_scratch<T>(Scratch::kRows, layout.size());
-  if (batch >= kPackRows || units < k.panel_width()) {
-    pack(layout, WeightView<const T>::contiguous(weight, bias, layout), panels);
-  } else {
+  // With few rows only the last, narrower block is packed: on its own it is a layer of as many units.
+  const ptrdiff_t in_place = batch < kPackRows ? units / k.panel_width() * k.panel_width() : 0;
+  const PanelLayout rest{inputs, units - in_place, 1, k.lanes, k.panel_vectors};
+  const PackedWeights<T> panels(rest.size());
+  pack_weight(rest, WeightView<const T>{weight + in_place, 0, units, 1}, panels.data());
+  pack_bias(rest, BiasView<const T>{bias ? bias + in_place : nullptr, 0, 1}, panels.data());
+  if (in_place > 0) {
     t.unpacked = weight;
     t.unpacked_bias = bias;
-    if (units % k.panel_width() != 0) {  // the last, narrower block; packed on its own it is a layer of as many units
-      const ptrdiff_t first = units / k.panel_width() * k.panel_width();
-      const PanelLayout rest{inputs, units - first, 1, k.lanes, k.panel_vectors};
-      pack(rest, WeightView<const T>{weight + first, 0, units, 1, bias ? bias + first : nullptr, 0, 1},
-           panels + (inputs + 1) * first);
-    }
+    t.unpacked_units = in_place;
   }
   const ActivationInfo& info = kActivationInfo[use.activation];
   T* const z = saved && info.saves == Saves::kInput ? saved : y;
@@ -79,7 +94,7 @@ void dense_forward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, const T* 
   t.inputs = inputs;
   t.units = units;
   t.pieces = 1;
-  t.panels = panels;
+  t.panels = panels.data();
   t.z = z;
   t.z_row = units;
   t.y = y;
@@ -101,8 +116,8 @@ void maxout_forward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, ptrdiff_
   }
   const Kernels<T>& k = kernels<T>();
   const PanelLayout layout{inputs, units, pieces, k.lanes, k.panel_vectors};
-  T* const panels = thread_scratch<T>(Scratch::kRows, layout.size());
-  pack(layout, WeightView<const T>::contiguous(weight, bias, layout), panels);
+  const PackedWeights<T> panels(layout.size());
+  pack(layout, weight, bias, panels.data());
   LayerTask<T> t{};
   t.rows = batch;
   t.x = x;
@@ -110,7 +125,7 @@ void maxout_forward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, ptrdiff_
   t.inputs = inputs;
   t.units = units;
   t.pieces = pieces;
-  t.panels = panels;
+  t.panels = panels.data();
   t.z = t.y = y;
   t.z_row = t.y_row = units;
   t.argmax = argmax;
@@ -122,12 +137,12 @@ namespace {
 
 // dx, dweight and dbias from the gradients of the pre-activations.
 template <class T>
-void gradients(const PanelLayout& layout, ptrdiff_t batch, const T* x, const T* weight, const T* dz, ptrdiff_t dz_row,
-               const std::uint8_t* argmax, T* dx, T* dweight, T* dbias) {
-  const Kernels<T>& k = kernels<T>();
+void gradients(const Kernels<T>& k, const PanelLayout& layout, ptrdiff_t batch, const T* x, const T* weight,
+               const T* dz, ptrdiff_t dz_row, const std::uint8_t* argmax, T* dx, T* dweight, T* dbias) {
   Buffer<T> panels(layout.size());
   Buffer<T> transposed(TransposedLayout(layout).size());
-  pack(layout, WeightView<const T>::contiguous(weight, nullptr, layout), panels.data());
+  pack_weight(layout, contiguous_weight(weight, layout), panels.data());
+  if (layout.units == 0) std::fill_n(dx, batch * layout.inputs, T(0));
   for (ptrdiff_t block = 0; block < layout.blocks(); ++block)
     for (ptrdiff_t group = 0; group < layout.groups(); ++group)
       transpose(layout, layout.panel(block, group), panels.data(), 0, layout.inputs, transposed.data());
@@ -137,7 +152,7 @@ void gradients(const PanelLayout& layout, ptrdiff_t batch, const T* x, const T* 
   const ptrdiff_t x_row = argmax ? leading_dimension(layout.inputs) : layout.inputs;
   Buffer<T> copied(argmax ? batch * x_row : 0);
   constexpr ptrdiff_t kRows = kMaxoutChunk;
-  parallel_for((batch + kRows - 1) / kRows, [&](ptrdiff_t block) {
+  parallel_for(divide_up(batch, kRows), [&](ptrdiff_t block) {
     const ptrdiff_t first = block * kRows;
     const ptrdiff_t rows = std::min(kRows, batch - first);
     if (argmax) {
@@ -159,7 +174,8 @@ void gradients(const PanelLayout& layout, ptrdiff_t batch, const T* x, const T* 
         std::copy_n(values, count * panel.width, static_cast<T*>(context) + panel.offset + (first + 1) * panel.width);
       }};
   parallel_for(parts.count(), [&](ptrdiff_t part) { weight_gradient(k, parts, part, from, to); });
-  unpack(layout, gradient.data(), WeightView<T>::contiguous(dweight, dbias, layout));
+  unpack_weight(layout, gradient.data(), contiguous_weight(dweight, layout));
+  unpack_bias(layout, gradient.data(), contiguous_bias(dbias, layout));
 }
 
 template <class T>
@@ -178,7 +194,7 @@ void dense_backward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, const T*
   if (dparameter) std::fill_n(dparameter, units, T(0));
   if (batch == 0) return no_rows(layout, dweight, dbias);
   const ptrdiff_t row = leading_dimension(layout.padded_units());
-  const ptrdiff_t blocks = (batch + kAlphaRows - 1) / kAlphaRows;
+  const ptrdiff_t blocks = divide_up(batch, kAlphaRows);
   Buffer<T> dz(batch * row);
   Buffer<T> dalpha(dparameter ? blocks * units : 0);
   parallel_for(blocks, [&](ptrdiff_t block) {
@@ -194,7 +210,7 @@ void dense_backward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, const T*
   if (dparameter)
     for (ptrdiff_t block = 0; block < blocks; ++block)
       for (ptrdiff_t u = 0; u < units; ++u) dparameter[u] += dalpha[block * units + u];
-  gradients(layout, batch, x, weight, dz.data(), row, static_cast<const std::uint8_t*>(nullptr), dx, dweight, dbias);
+  gradients(k, layout, batch, x, weight, dz.data(), row, static_cast<const std::uint8_t*>(nullptr), dx, dweight, dbias);
 }
 
 template <class T>
@@ -205,13 +221,14 @@ void maxout_backward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, ptrdiff
   if (batch == 0) return no_rows(layout, dweight, dbias);
   if (pieces == 1)
     return dense_backward(batch, inputs, units, dy, x, weight, dy, {}, dx, dweight, dbias, static_cast<T*>(nullptr));
-  gradients(layout, batch, x, weight, dy, units, argmax, dx, dweight, dbias);
+  gradients(k, layout, batch, x, weight, dy, units, argmax, dx, dweight, dbias);
 }
 
 template <class T>
 double loss_value(LossKind loss, ptrdiff_t batch, ptrdiff_t columns, const T* outputs, const T* targets,
                   const std::int64_t* labels) {
   Buffer<double> row_loss(batch);
+  const auto function = kernels<T>().loss[static_cast<int>(loss)];
   for_row_blocks(batch, columns, [&](ptrdiff_t first, ptrdiff_t count) {
     LossTask<T> t{};
     t.rows = count;
@@ -221,11 +238,11 @@ double loss_value(LossKind loss, ptrdiff_t batch, ptrdiff_t columns, const T* ou
     if (targets) t.targets = targets + first * columns;
     if (labels) t.labels = labels + first;
     t.row_loss = row_loss.data() + first;
-    kernels<T>().loss[static_cast<int>(loss)](t);
+    function(t);
   });
   double sum = 0.0;
   for (ptrdiff_t r = 0; r < batch; ++r) sum += row_loss[r];
-  return sum / static_cast<double>(loss == LossKind::kCategoricalCrossEntropy ? batch : batch * columns);
+  return sum / static_cast<double>(loss == LossKind::kSquaredError ? batch * columns : batch);
 }
 
 #define FNNFAST_INSTANTIATE(T)                                                                                        \

@@ -259,14 +259,14 @@ FNNFAST_INLINE void dense_block(const LayerTask<T>& task, const Panel& panel) {
   t.a_row = task.x_row;
   t.a_step = 1;
   alignas(64) static constexpr T kZeros[kPanelVectors * V::kLanes] = {};
-  if (task.unpacked != nullptr && panel.units == kPanelVectors * V::kLanes) {
+  if (panel.unit < task.unpacked_units) {
     t.b = task.unpacked + panel.unit;
     t.b_step = task.units;
     t.start = task.unpacked_bias ? task.unpacked_bias + panel.unit : kZeros;
   } else {
-    t.b = task.panels + panel.offset + panel.width;
+    t.start = task.panels + (panel.offset - (task.inputs + 1) * task.unpacked_units);
+    t.b = t.start + panel.width;
     t.b_step = panel.width;
-    t.start = task.panels + panel.offset;
   }
   t.c = task.z + panel.unit;
   t.c_row = task.z_row;

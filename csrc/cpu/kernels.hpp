@@ -51,9 +51,11 @@ struct LayerTask {
   ptrdiff_t x_row;
   ptrdiff_t inputs, units, pieces;
   const T* panels;
-  const T* unpacked;  // (inputs, units), or null: read instead of the panels by blocks of full width. Pays where there
-                      // are few rows.
-  const T* unpacked_bias;             // may be null
+  // With few rows the weights may be left as they are: (inputs, units), and the bias or null. The first unpacked_units
+  // units, whole blocks of full width, are then read there, and panels holds the units after them alone.
+  const T* unpacked;
+  const T* unpacked_bias;
+  ptrdiff_t unpacked_units;
   ptrdiff_t first_block, last_block;  // of units: PanelLayout::blocks()
   T* z;                               // the pre-activation, where backward needs it; else equal to y
   ptrdiff_t z_row;
@@ -165,7 +167,7 @@ struct Kernels {
   void (*loss[3])(const LossTask<T>&);      // by LossKind
   void (*update[2])(const UpdateTask<T>&);  // by OptimizerKind
   void (*dropout)(const DropoutTask<T>&);
-  T (*fma_peak)(ptrdiff_t iterations);      // 2 * 16 * lanes * iterations operations
+  T (*fma_peak)(ptrdiff_t iterations);      // 2 * 12 * lanes * iterations operations
   T (*read)(const T* buffer, ptrdiff_t n);  // reads n elements, a multiple of 8 vectors
   ActivationKernels<T> activation[kActivations];
 

@@ -26,19 +26,20 @@ template <class T>
 void layer_forward(const Kernels<T>& k, const LayerTask<T>& task) {
   const PanelLayout layout{task.inputs, task.units, task.pieces, k.lanes, k.panel_vectors};
   const ptrdiff_t blocks = layout.blocks();
+  if (task.rows == 0 || blocks == 0) return;
   const bool shared = worth_threads(task.rows, static_cast<double>(task.inputs * task.units * task.pieces));
   const ptrdiff_t threads = shared ? num_threads() : 1;
   // Rows are cut only as far as needed to give every thread a few tasks: each cut reads the weights once more.
   constexpr ptrdiff_t kMostRows = 256, kLeastRows = 24, kTasksEach = 4;
   ptrdiff_t rows_each = std::min(task.rows, threads == 1 ? ptrdiff_t{96} : kMostRows);
-  if (threads > 1 && blocks * ((task.rows + rows_each - 1) / rows_each) < kTasksEach * threads) {
-    const ptrdiff_t cuts = (kTasksEach * threads + blocks - 1) / blocks;
+  if (threads > 1 && blocks * (divide_up(task.rows, rows_each)) < kTasksEach * threads) {
+    const ptrdiff_t cuts = divide_up(kTasksEach * threads, blocks);
     rows_each = std::clamp((task.rows / cuts + 11) / 12 * 12, std::min(kLeastRows, rows_each), rows_each);
   }
-  const ptrdiff_t across = (task.rows + rows_each - 1) / rows_each;
+  const ptrdiff_t across = divide_up(task.rows, rows_each);
   const ptrdiff_t blocks_each =
       threads == 1 ? blocks : std::max(ptrdiff_t{1}, blocks * across / (kTasksEach * 4 * threads));
-  const ptrdiff_t columns = (blocks + blocks_each - 1) / blocks_each;
+  const ptrdiff_t columns = divide_up(blocks, blocks_each);
   // Neighbouring tasks share their weights.
   const auto run = [&](ptrdiff_t i) {
     const ptrdiff_t row = i % across * rows_each;
@@ -112,7 +113,7 @@ namespace {
 template <class T>
 void dense_weight_gradient(const Kernels<T>& k, const Panel& panel, ptrdiff_t first, ptrdiff_t count,
                            const GradientSource<T>& from, const GradientSink<T>& to) {
-  T* const tile = thread_scratch<T>(Scratch::kTile, count * panel.width);
+  T* const tile = thread_scratch<T>(Scratch::kTile, std::max(count, ptrdiff_t{1}) * panel.width);
   const T* const dz = from.dz + panel.unit;
   if (first == 0) {
     k.column_sums(from.rows, panel.width, dz, from.dz_row, tile);

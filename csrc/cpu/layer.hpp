@@ -28,6 +28,12 @@ inline bool worth_threads(ptrdiff_t rows, double work) {
   return static_cast<double>(rows < 2 ? 2 : rows) * work >= kSerialWork;
 }
 
+// Rows whose contributions to the gradient of a learned slope are added up on their own, before these sums are added in
+// order: fixed, so that the threads do not show in the result.
+inline constexpr ptrdiff_t kAlphaRows = 32;
+
+constexpr ptrdiff_t divide_up(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
+
 // The leading dimension of a buffer of that many columns: whole cache lines, and not a multiple of a page, where rows
 // would share a few cache sets.
 inline ptrdiff_t leading_dimension(ptrdiff_t columns) {
@@ -57,7 +63,7 @@ void data_gradient(const Kernels<T>& k, const PanelLayout& layout, const T* tran
 // Maxout: for each chunk of rows and unit, the chunk's rows in the order of their winning pieces.
 struct MaxoutOrder {
   ptrdiff_t rows, units, pieces;
-  ptrdiff_t chunks() const { return (rows + kMaxoutChunk - 1) / kMaxoutChunk; }
+  ptrdiff_t chunks() const { return divide_up(rows, kMaxoutChunk); }
   ptrdiff_t entry() const { return kMaxoutChunk + pieces; }  // the rows, then where each piece ends
   ptrdiff_t size() const { return units * chunks() * entry(); }
   ptrdiff_t at(ptrdiff_t unit, ptrdiff_t chunk) const { return (chunk * units + unit) * entry(); }
@@ -90,7 +96,8 @@ struct GradientParts {
   PanelLayout layout;
   explicit GradientParts(const PanelLayout& of) : layout(of) {}
   ptrdiff_t inputs_each() const { return layout.pieces > 1 ? ptrdiff_t{layout.lanes} * layout.vectors : 96; }
-  ptrdiff_t across() const { return (layout.inputs + inputs_each() - 1) / inputs_each(); }
+  // At least one, which has the bias.
+  ptrdiff_t across() const { return layout.inputs > 0 ? divide_up(layout.inputs, inputs_each()) : 1; }
   ptrdiff_t count() const { return layout.blocks() * across(); }
 };
 

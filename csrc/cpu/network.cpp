@@ -1,7 +1,6 @@
 #include "network.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <stdexcept>
 
 #include "isa.hpp"
@@ -14,7 +13,7 @@ namespace {
 constexpr ptrdiff_t kLeastRows = 12;  // of a block: under that, its multiply-adds wait for the weights
 constexpr ptrdiff_t kMostRows = 96;
 
-constexpr ptrdiff_t divide_up(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
+constexpr double kMostWeights = 1e12;  // of a layer: more fits no memory, and every size below stays far from overflow
 
 ptrdiff_t positive(ptrdiff_t n, const char* what) {
   if (n < 1) throw std::invalid_argument(std::string(what) + " must be at least 1, got " + std::to_string(n));
@@ -41,6 +40,10 @@ Network<T>::Network(ptrdiff_t inputs, const std::vector<LayerSpec>& specs)
     Layer<T> layer;
     layer.layout = {width, positive(spec.units, "units"), positive(spec.pieces, "pieces"), kernels_->lanes,
                     kernels_->panel_vectors};
+    if (static_cast<double>(width + 1) * static_cast<double>(spec.units) * static_cast<double>(spec.pieces) >
+        kMostWeights)
+      throw std::invalid_argument("a layer of " + std::to_string(width) + " x " + std::to_string(spec.units) + " x " +
+                                  std::to_string(spec.pieces) + " weights is too large");
     layer.maxout = spec.kind == LayerSpec::Kind::kMaxout;
     layer.activation = spec.activation;
     layer.panels = Buffer<T>(layer.layout.size());
@@ -54,10 +57,15 @@ Network<T>::Network(ptrdiff_t inputs, const std::vector<LayerSpec>& specs)
     work_ += layer.work();
     layers_.push_back(std::move(layer));
   }
+  if (layers_.empty()) throw std::invalid_argument("a network needs a dense or maxout layer");
   const CacheSizes& caches = cache_sizes();
   // A block's activations, two layers of them, in half of L2.
-  const ptrdiff_t row_bytes = std::max(widest_, ptrdiff_t{1}) * static_cast<ptrdiff_t>(sizeof(T));
+  const ptrdiff_t row_bytes = widest_ * static_cast<ptrdiff_t>(sizeof(T));
   block_rows_ = std::clamp(static_cast<ptrdiff_t>(caches.l2 / 4) / row_bytes, kLeastRows, kMostRows);
+  // Layer by layer, so many rows at a time that the activations between two layers stay bounded, and enough of them to
+  // repay reading all weights.
+  constexpr ptrdiff_t kSlabBytes = ptrdiff_t{1} << 25;
+  slab_rows_ = std::max(ptrdiff_t{1024}, kSlabBytes / row_bytes);
   streams_ = weight_bytes_ > static_cast<ptrdiff_t>(std::max(caches.l3 / 2, caches.l2));
 }
 
@@ -100,7 +108,7 @@ typename Network<T>::Plan Network<T>::plan(ptrdiff_t batch) const {
   constexpr ptrdiff_t kBlocksEach = 4;  // so that a thread that is held up does not hold up the call
   const ptrdiff_t threads = num_threads();
   if (threads == 1 || !worth_threads(batch, work_)) return {Mode::kSerial, block_rows_};
-  if (batch < kLeastRows * threads || streams_) return {Mode::kLayers, batch};
+  if (batch < kLeastRows * threads || streams_) return {Mode::kLayers, slab_rows_};
   // The same number of blocks for each thread, of equal size.
   const ptrdiff_t needed = divide_up(batch, threads * block_rows_);
   const ptrdiff_t each = std::max(needed, std::min(kBlocksEach, batch / (threads * 2 * kLeastRows)));
@@ -157,12 +165,12 @@ void Network<T>::forward_layers(const T* x, ptrdiff_t batch, T* y, bool logits) 
 template <class T>
 void Network<T>::forward(const T* x, ptrdiff_t batch, T* y, bool logits) const {
   if (batch == 0) return;
-  if (layers_.empty()) {
-    std::memcpy(y, x, static_cast<std::size_t>(batch * inputs_) * sizeof(T));
+  const Plan p = plan(batch);
+  if (p.mode == Mode::kLayers) {
+    for (ptrdiff_t first = 0; first < batch; first += p.rows_each)
+      forward_layers(x + first * inputs_, std::min(p.rows_each, batch - first), y + first * outputs(), logits);
     return;
   }
-  const Plan p = plan(batch);
-  if (p.mode == Mode::kLayers) return forward_layers(x, batch, y, logits);
   const ptrdiff_t outputs = this->outputs();
   const auto run = [&](ptrdiff_t block) {
     const ptrdiff_t first = block * p.rows_each;
@@ -189,8 +197,8 @@ std::vector<std::string> Network<T>::describe_plan(ptrdiff_t batch) const {
                       " rows through all layers, no barrier");
       break;
     case Mode::kLayers:
-      lines.push_back("layer by layer, each shared over rows and columns by up to " + std::to_string(num_threads()) +
-                      " threads");
+      lines.push_back("layer by layer, up to " + rows + " rows at a time, each shared over rows and columns by up to " +
+                      std::to_string(num_threads()) + " threads");
       break;
   }
   for (const Layer<T>& layer : layers_) {

@@ -42,7 +42,7 @@ class Network {
   Network(ptrdiff_t inputs, const std::vector<LayerSpec>& specs);
 
   ptrdiff_t inputs() const { return inputs_; }
-  ptrdiff_t outputs() const { return layers_.empty() ? inputs_ : layers_.back().layout.units; }
+  ptrdiff_t outputs() const { return layers_.back().layout.units; }
   const Kernels<T>& kernels() const { return *kernels_; }
   const std::vector<Layer<T>>& layers() const { return layers_; }
   std::vector<Layer<T>>& layers() { return layers_; }
@@ -82,6 +82,7 @@ class Network {
   ptrdiff_t widest_ = 0;
   ptrdiff_t weight_bytes_ = 0;
   ptrdiff_t block_rows_ = 0;  // the most rows of a block that goes through all layers
+  ptrdiff_t slab_rows_ = 0;   // the most rows that go layer by layer
   bool streams_ = false;      // the weights are too large for a cache to hold them from block to block
 };
 

@@ -4,49 +4,72 @@
 
 namespace fnnfast {
 
-template <class T>
-void pack(const PanelLayout& layout, const WeightView<const T>& from, T* panels) {
+namespace {
+
+template <class F>
+void for_panels(const PanelLayout& layout, F&& f) {
   for (ptrdiff_t block = 0; block < layout.blocks(); ++block)
-    for (ptrdiff_t group = 0; group < layout.groups(); ++group) {
-      const Panel panel = layout.panel(block, group);
-      T* row = panels + panel.offset;
-      for (ptrdiff_t i = -1; i < layout.inputs; ++i)
-        for (ptrdiff_t p = panel.piece; p < panel.piece + panel.pieces; ++p, row += panel.stride) {
-          const T* source;
-          ptrdiff_t step;
-          if (i >= 0) {
-            source = from.weight + p * from.weight_piece + i * from.weight_input + panel.unit * from.weight_unit;
-            step = from.weight_unit;
-          } else {
-            source = from.bias ? from.bias + p * from.bias_piece + panel.unit * from.bias_unit : nullptr;
-            step = from.bias_unit;
-          }
-          if (source == nullptr)
-            std::fill_n(row, panel.units, T(0));
-          else if (step == 1)
-            std::copy_n(source, panel.units, row);
-          else
-            for (ptrdiff_t u = 0; u < panel.units; ++u) row[u] = source[u * step];
-          std::fill(row + panel.units, row + panel.stride, T(0));
-        }
-    }
+    for (ptrdiff_t group = 0; group < layout.groups(); ++group) f(layout.panel(block, group));
+}
+
+// n values, step apart, and zeros up to the stride.
+template <class T>
+void pack_row(const T* from, ptrdiff_t step, ptrdiff_t n, ptrdiff_t stride, T* to) {
+  if (step == 1)
+    std::copy_n(from, n, to);
+  else
+    for (ptrdiff_t i = 0; i < n; ++i) to[i] = from[i * step];
+  std::fill(to + n, to + stride, T(0));
 }
 
 template <class T>
-void unpack(const PanelLayout& layout, const T* panels, const WeightView<T>& to) {
-  for (ptrdiff_t block = 0; block < layout.blocks(); ++block)
-    for (ptrdiff_t group = 0; group < layout.groups(); ++group) {
-      const Panel panel = layout.panel(block, group);
-      const T* row = panels + panel.offset;
-      for (ptrdiff_t i = -1; i < layout.inputs; ++i)
-        for (ptrdiff_t p = panel.piece; p < panel.piece + panel.pieces; ++p, row += panel.stride)
-          for (ptrdiff_t u = 0; u < panel.units; ++u) {
-            if (i >= 0)
-              to.weight[p * to.weight_piece + i * to.weight_input + (panel.unit + u) * to.weight_unit] = row[u];
-            else if (to.bias)
-              to.bias[p * to.bias_piece + (panel.unit + u) * to.bias_unit] = row[u];
-          }
+void unpack_row(const T* from, ptrdiff_t step, ptrdiff_t n, T* to) {
+  for (ptrdiff_t i = 0; i < n; ++i) to[i * step] = from[i];
+}
+
+}  // namespace
+
+template <class T>
+void pack_weight(const PanelLayout& layout, const WeightView<const T>& from, T* panels) {
+  for_panels(layout, [&](const Panel& panel) {
+    T* to = panels + panel.offset + panel.width;
+    for (ptrdiff_t i = 0; i < layout.inputs; ++i)
+      for (ptrdiff_t p = panel.piece; p < panel.piece + panel.pieces; ++p, to += panel.stride)
+        pack_row(from.data + p * from.piece + i * from.input + panel.unit * from.unit, from.unit, panel.units,
+                 panel.stride, to);
+  });
+}
+
+template <class T>
+void pack_bias(const PanelLayout& layout, const BiasView<const T>& from, T* panels) {
+  for_panels(layout, [&](const Panel& panel) {
+    T* to = panels + panel.offset;
+    for (ptrdiff_t p = panel.piece; p < panel.piece + panel.pieces; ++p, to += panel.stride) {
+      if (from.data == nullptr)
+        std::fill_n(to, panel.stride, T(0));
+      else
+        pack_row(from.data + p * from.piece + panel.unit * from.unit, from.unit, panel.units, panel.stride, to);
     }
+  });
+}
+
+template <class T>
+void unpack_weight(const PanelLayout& layout, const T* panels, const WeightView<T>& to) {
+  for_panels(layout, [&](const Panel& panel) {
+    const T* from = panels + panel.offset + panel.width;
+    for (ptrdiff_t i = 0; i < layout.inputs; ++i)
+      for (ptrdiff_t p = panel.piece; p < panel.piece + panel.pieces; ++p, from += panel.stride)
+        unpack_row(from, to.unit, panel.units, to.data + p * to.piece + i * to.input + panel.unit * to.unit);
+  });
+}
+
+template <class T>
+void unpack_bias(const PanelLayout& layout, const T* panels, const BiasView<T>& to) {
+  for_panels(layout, [&](const Panel& panel) {
+    const T* from = panels + panel.offset;
+    for (ptrdiff_t p = panel.piece; p < panel.piece + panel.pieces; ++p, from += panel.stride)
+      unpack_row(from, to.unit, panel.units, to.data + p * to.piece + panel.unit * to.unit);
+  });
 }
 
 namespace {
@@ -77,10 +100,14 @@ void transpose(const PanelLayout& layout, const Panel& panel, const T* panels, p
   }
 }
 
-template void pack<float>(const PanelLayout&, const WeightView<const float>&, float*);
-template void pack<double>(const PanelLayout&, const WeightView<const double>&, double*);
-template void unpack<float>(const PanelLayout&, const float*, const WeightView<float>&);
-template void unpack<double>(const PanelLayout&, const double*, const WeightView<double>&);
+template void pack_weight<float>(const PanelLayout&, const WeightView<const float>&, float*);
+template void pack_weight<double>(const PanelLayout&, const WeightView<const double>&, double*);
+template void pack_bias<float>(const PanelLayout&, const BiasView<const float>&, float*);
+template void pack_bias<double>(const PanelLayout&, const BiasView<const double>&, double*);
+template void unpack_weight<float>(const PanelLayout&, const float*, const WeightView<float>&);
+template void unpack_weight<double>(const PanelLayout&, const double*, const WeightView<double>&);
+template void unpack_bias<float>(const PanelLayout&, const float*, const BiasView<float>&);
+template void unpack_bias<double>(const PanelLayout&, const double*, const BiasView<double>&);
 template void transpose<float>(const PanelLayout&, const Panel&, const float*, ptrdiff_t, ptrdiff_t, float*);
 template void transpose<double>(const PanelLayout&, const Panel&, const double*, ptrdiff_t, ptrdiff_t, double*);
 

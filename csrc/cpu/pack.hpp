@@ -57,25 +57,36 @@ struct PanelLayout {
   }
 };
 
-// Weights in the user's layout, any strides: element (piece, input, unit), bias (piece, unit), or no bias.
+// Weights (piece, input, unit) and biases (piece, unit) in the user's layout, of any strides.
 template <class T>
 struct WeightView {
-  T* weight;
-  ptrdiff_t weight_piece, weight_input, weight_unit;
-  T* bias;
-  ptrdiff_t bias_piece, bias_unit;
-
-  static FNNFAST_INLINE WeightView contiguous(T* weight, T* bias, const PanelLayout& layout) {
-    return {weight, layout.inputs * layout.units, layout.units, 1, bias, layout.units, 1};
-  }
+  T* data;
+  ptrdiff_t piece, input, unit;
 };
-
-// Writes every element of panels, padding included.
 template <class T>
-void pack(const PanelLayout& layout, const WeightView<const T>& from, T* panels);
+struct BiasView {
+  T* data;  // null: zeros
+  ptrdiff_t piece, unit;
+};
+template <class T>
+FNNFAST_INLINE WeightView<T> contiguous_weight(T* data, const PanelLayout& layout) {
+  return {data, layout.inputs * layout.units, layout.units, 1};
+}
+template <class T>
+FNNFAST_INLINE BiasView<T> contiguous_bias(T* data, const PanelLayout& layout) {
+  return {data, layout.units, 1};
+}
+
+// Each writes its own rows of the panels, padding included.
+template <class T>
+void pack_weight(const PanelLayout& layout, const WeightView<const T>& from, T* panels);
+template <class T>
+void pack_bias(const PanelLayout& layout, const BiasView<const T>& from, T* panels);
 
 template <class T>
-void unpack(const PanelLayout& layout, const T* panels, const WeightView<T>& to);
+void unpack_weight(const PanelLayout& layout, const T* panels, const WeightView<T>& to);
+template <class T>
+void unpack_bias(const PanelLayout& layout, const T* panels, const BiasView<T>& to);
 
 // The transposed weights that the backward pass to the input multiplies by: panels over the inputs, one row for each
 // unit and piece (unit * pieces + piece), no bias. A panel is as wide as the register tile, the last one as wide as it

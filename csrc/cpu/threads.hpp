@@ -1,7 +1,9 @@
 // One thread pool for the whole library: parallel_for, and how many threads it may use.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
+#include <new>
 
 #include "../core/macros.hpp"
 
@@ -41,14 +43,26 @@ using TaskFunction = void (*)(void* context, std::ptrdiff_t index);
 // child that may not return from it: the threads that had other tasks are not there.
 void parallel_for(std::ptrdiff_t tasks, TaskFunction function, void* context) noexcept;
 
-// The same for a callable f(i), which need not outlive the call. f must not throw.
+// The same for a callable f(i), which need not outlive the call. All that f may throw is std::bad_alloc: the other
+// tasks still run, and the caller gets it.
 template <class F>
-FNNFAST_INLINE void parallel_for(std::ptrdiff_t tasks, F&& f) noexcept {
-  auto* const callable = &f;
-  using Pointer = decltype(callable);
+FNNFAST_INLINE void parallel_for(std::ptrdiff_t tasks, F&& f) {
+  struct Job {
+    decltype(&f) callable;
+    std::atomic<bool> out_of_memory{false};
+  } job{&f};
   parallel_for(
-      tasks, [](void* context, std::ptrdiff_t index) noexcept { (**static_cast<const Pointer*>(context))(index); },
-      const_cast<void*>(static_cast<const void*>(&callable)));
+      tasks,
+      [](void* context, std::ptrdiff_t index) noexcept {
+        Job& own = *static_cast<Job*>(context);
+        try {
+          (*own.callable)(index);
+        } catch (const std::bad_alloc&) {
+          own.out_of_memory.store(true, std::memory_order_relaxed);
+        }
+      },
+      &job);
+  if (job.out_of_memory.load(std::memory_order_relaxed)) throw std::bad_alloc();
 }
 
 }  // namespace fnnfast

@@ -5,26 +5,16 @@
 #include <cstring>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 
 #include "threads.hpp"
 
 namespace fnnfast {
 
-namespace {
-
-// Rows whose contributions to the gradient of a learned slope are added up on their own, before these sums are added in
-// order.
-constexpr ptrdiff_t kAlphaRows = 32;
-
-constexpr ptrdiff_t divide_up(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
-
-}  // namespace
-
 template <class T>
 Trainer<T>::Trainer(Network<T>& network, LossKind loss, const OptimizerSettings& settings, std::uint64_t seed)
     : network_(network), kernels_(network.kernels()), loss_(loss), settings_(settings), seed_(seed) {
   const auto& layers = network.layers();
-  if (layers.empty()) throw std::invalid_argument("a network without a dense or maxout layer has nothing to train");
   if (layers.back().dropout > 0.0)
     throw std::invalid_argument("a network that is trained ends with a dense or maxout layer, not with dropout");
   for (std::size_t i = 0; i < layers.size(); ++i) {
@@ -52,29 +42,31 @@ Trainer<T>::Trainer(Network<T>& network, LossKind loss, const OptimizerSettings&
   }
 }
 
+// Room for a batch of that many rows; what there is already is kept.
 template <class T>
-void Trainer<T>::reserve(ptrdiff_t rows) {
-  if (rows <= reserved_) return;
+void Trainer<T>::reserve(const Batch<T>& batch) {
+  const auto grow = [](auto& buffer, ptrdiff_t n) {
+    if (buffer.size() < n) buffer = std::remove_reference_t<decltype(buffer)>(n);
+  };
+  const ptrdiff_t rows = batch.rows;
   const auto& layers = network_.layers();
   input_row_ = leading_dimension(network_.inputs());
-  input_ = Buffer<T>(rows * input_row_);
-  targets_ = Buffer<T>(loss_ == LossKind::kCategoricalCrossEntropy ? 0 : rows * network_.outputs());
-  labels_ = Buffer<std::int64_t>(loss_ == LossKind::kCategoricalCrossEntropy ? rows : 0);
-  row_loss_ = Buffer<double>(rows);
+  if (copies_input(batch)) grow(input_, rows * input_row_);
+  if (batch.indices != nullptr && batch.targets != nullptr) grow(targets_, rows * network_.outputs());
+  grow(row_loss_, rows);
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const Layer<T>& layer = layers[i];
     State& s = state_[i];
-    s.y = Buffer<T>(rows * s.row);
-    s.dz = Buffer<T>(rows * s.row);
-    if (layer.info().saves == Saves::kInput) s.z = Buffer<T>(rows * s.row);
-    if (layer.dropout > 0.0) s.dropped = Buffer<T>(rows * s.row);
+    grow(s.y, rows * s.row);
+    grow(s.dz, rows * s.row);
+    if (layer.info().saves == Saves::kInput) grow(s.z, rows * s.row);
+    if (layer.dropout > 0.0) grow(s.dropped, rows * s.row);
     if (layer.layout.pieces > 1) {
-      s.argmax = Buffer<std::uint8_t>(rows * s.row);
-      s.order = Buffer<std::uint8_t>(MaxoutOrder{rows, layer.layout.units, layer.layout.pieces}.size());
+      grow(s.argmax, rows * s.row);
+      grow(s.order, MaxoutOrder{rows, layer.layout.units, layer.layout.pieces}.size());
     }
-    if (layer.info().learned) s.dalpha = Buffer<T>(divide_up(rows, kAlphaRows) * layer.layout.padded_units());
+    if (layer.info().learned) grow(s.dalpha, divide_up(rows, kAlphaRows) * layer.layout.padded_units());
   }
-  reserved_ = rows;
 }
 
 template <class T>
@@ -117,28 +109,32 @@ const T* Trainer<T>::input_of(std::size_t layer, const Batch<T>& batch, ptrdiff_
   return network_.layers()[layer - 1].dropout > 0.0 ? s.dropped.data() : s.y.data();
 }
 
+// What the sum of the losses is divided by: cross-entropies are means over the batch, squared error over outputs as
+// well.
+template <class T>
+double Trainer<T>::terms(const Batch<T>& batch) const {
+  return static_cast<double>(loss_ == LossKind::kSquaredError ? batch.rows * network_.outputs() : batch.rows);
+}
+
 template <class T>
 void Trainer<T>::loss_rows(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t rows) {
   const State& s = state_.back();
   const ptrdiff_t outputs = network_.outputs();
   const bool categorical = loss_ == LossKind::kCategoricalCrossEntropy;
-  for (ptrdiff_t r = first; batch.indices != nullptr && r < first + rows; ++r) {
-    if (categorical)
-      labels_[r] = batch.labels[batch.indices[r]];
-    else
-      std::copy_n(batch.targets + batch.indices[r] * outputs, outputs, targets_.data() + r * outputs);
-  }
+  const bool gathered = batch.indices != nullptr && !categorical;
+  for (ptrdiff_t r = first; gathered && r < first + rows; ++r)
+    std::copy_n(batch.targets + batch.indices[r] * outputs, outputs, targets_.data() + r * outputs);
   LossTask<T> t{};
   t.rows = rows;
   t.columns = outputs;
   t.z = s.y.data() + first * s.row;
   t.z_row = s.row;
   if (categorical)
-    t.labels = (batch.indices ? labels_.data() : batch.labels) + first;
+    t.labels = batch.labels + first;
   else
-    t.targets = (batch.indices ? targets_.data() : batch.targets) + first * outputs;
+    t.targets = (gathered ? targets_.data() : batch.targets) + first * outputs;
   t.targets_row = outputs;
-  t.scale = static_cast<T>(1.0 / static_cast<double>(categorical ? batch.rows : batch.rows * outputs));
+  t.scale = static_cast<T>(1.0 / terms(batch));
   t.dz = s.dz.data() + first * s.row;
   t.dz_row = s.row;
   t.row_loss = row_loss_.data() + first;
@@ -308,7 +304,7 @@ void Trainer<T>::refresh_transposed(std::size_t i) {
 
 template <class T>
 double Trainer<T>::run(const Batch<T>& batch, const UpdateStep<T>* weights, const UpdateStep<T>* others) {
-  reserve(batch.rows);
+  reserve(batch);
   auto& layers = network_.layers();
   bool maxout = false, learned = false;
   for (std::size_t i = 0; i < layers.size(); ++i) {
@@ -346,15 +342,21 @@ double Trainer<T>::run(const Batch<T>& batch, const UpdateStep<T>* weights, cons
       if (layers[i].info().learned && task-- == 0) return alpha_task(i, batch.rows, others);
     }
   };
+  // Few enough groups of neighbouring parts that each goes to the same thread in every step (threads.hpp): weights and
+  // states then stay in that core's cache instead of moving between cores, which costs as much as the arithmetic.
+  constexpr ptrdiff_t kGroups = 48;
+  const ptrdiff_t group = divide_up(tasks, kGroups);
+  const auto weight_group = [&](ptrdiff_t i) {
+    for (ptrdiff_t task = i * group; task < std::min(tasks, (i + 1) * group); ++task) weight_task(task);
+  };
   if (threads == 1)
     for (ptrdiff_t task = 0; task < tasks; ++task) weight_task(task);
   else
-    parallel_for(tasks, weight_task);
+    parallel_for(divide_up(tasks, group), weight_group);
 
   double sum = 0.0;
   for (ptrdiff_t r = 0; r < batch.rows; ++r) sum += row_loss_[r];
-  const ptrdiff_t terms = loss_ == LossKind::kCategoricalCrossEntropy ? batch.rows : batch.rows * network_.outputs();
-  return sum / static_cast<double>(terms);
+  return sum / terms(batch);
 }
 
 template <class T>

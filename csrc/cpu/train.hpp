@@ -22,7 +22,7 @@ struct OptimizerSettings {
   double weight_decay = 0.0;  // decoupled, weights only
 };
 
-// A batch: rows of x and their targets; with indices, those rows of them.
+// A batch: rows of x and their targets; with indices, those rows of x and targets. labels are always the batch's own.
 template <class T>
 struct Batch {
   ptrdiff_t rows;
@@ -69,7 +69,8 @@ class Trainer {
     std::uint64_t version = ~0ull;  // of the weights that transposed was made from
   };
 
-  void reserve(ptrdiff_t rows);
+  void reserve(const Batch<T>& batch);
+  double terms(const Batch<T>& batch) const;
   double run(const Batch<T>& batch, const UpdateStep<T>* weights, const UpdateStep<T>* others);
   void rows_task(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t last);
   void loss_rows(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t rows);
@@ -91,10 +92,8 @@ class Trainer {
   std::int64_t steps_ = 0;
   std::vector<State> state_;
   Buffer<T> input_, targets_;  // gathered or dropped input, gathered targets
-  Buffer<std::int64_t> labels_;
   Buffer<double> row_loss_;
   ptrdiff_t input_row_ = 0;
-  ptrdiff_t reserved_ = 0;
 };
 
 }  // namespace fnnfast

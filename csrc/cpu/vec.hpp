@@ -13,8 +13,11 @@
 //   < <= > >= == !=                   a Mask; != is true for NaN, the others false
 //   select(mask, a, b)                mask ? a : b, by lane
 //   m & n, m | n, !m                  on masks
+//   min(a, b), max(a, b)              a < b ? a : b and a > b ? a : b, so b where either is NaN
 //   abs, sqrt, copysign(magnitude, sign), round(v) to the nearest integer, ties to even
 //   pow2(n)                           2^n for integral n within the exponents of normal numbers
+//   scale(v, n)                       v 2^n, rounded once, for v of about 1 and integral n; the result may be
+//                                     subnormal or infinite
 //   exponent(v), mantissa(v)          v = mantissa * 2^exponent, mantissa in [1, 2), for positive normal v
 //   store_index(v, p, n)              n lanes of small integral values as bytes
 #pragma once

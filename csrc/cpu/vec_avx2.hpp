@@ -43,6 +43,8 @@ struct Vec<float> {
 
   friend FNNFAST_INLINE Vec fma(Vec a, Vec b, Vec c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
   friend FNNFAST_INLINE Vec select(Mask m, Vec a, Vec b) { return {_mm256_blendv_ps(b.v, a.v, m.m)}; }
+  friend FNNFAST_INLINE Vec min(Vec a, Vec b) { return {_mm256_min_ps(a.v, b.v)}; }
+  friend FNNFAST_INLINE Vec max(Vec a, Vec b) { return {_mm256_max_ps(a.v, b.v)}; }
   friend FNNFAST_INLINE Vec abs(Vec a) { return {_mm256_andnot_ps(_mm256_set1_ps(-0.0f), a.v)}; }
   friend FNNFAST_INLINE Vec copysign(Vec magnitude, Vec sign) {
     const __m256 bit = _mm256_set1_ps(-0.0f);
@@ -55,6 +57,15 @@ struct Vec<float> {
   friend FNNFAST_INLINE Vec pow2(Vec n) {
     const __m256i biased = _mm256_add_epi32(_mm256_cvtps_epi32(n.v), _mm256_set1_epi32(127));
     return {_mm256_castsi256_ps(_mm256_slli_epi32(biased, 23))};
+  }
+  // 2^n may be no number. Each of two halves is one, and only the second product rounds.
+  friend FNNFAST_INLINE Vec scale(Vec a, Vec n) {
+    const __m256i whole = _mm256_cvtps_epi32(n.v);
+    const __m256i half = _mm256_srai_epi32(whole, 1);
+    const __m256i bias = _mm256_set1_epi32(127);
+    const __m256i first = _mm256_slli_epi32(_mm256_add_epi32(half, bias), 23);
+    const __m256i second = _mm256_slli_epi32(_mm256_add_epi32(_mm256_sub_epi32(whole, half), bias), 23);
+    return {_mm256_mul_ps(_mm256_mul_ps(a.v, _mm256_castsi256_ps(first)), _mm256_castsi256_ps(second))};
   }
   friend FNNFAST_INLINE Vec exponent(Vec a) {
     const __m256i biased = _mm256_srli_epi32(_mm256_castps_si256(a.v), 23);
@@ -112,6 +123,8 @@ struct Vec<double> {
 
   friend FNNFAST_INLINE Vec fma(Vec a, Vec b, Vec c) { return {_mm256_fmadd_pd(a.v, b.v, c.v)}; }
   friend FNNFAST_INLINE Vec select(Mask m, Vec a, Vec b) { return {_mm256_blendv_pd(b.v, a.v, m.m)}; }
+  friend FNNFAST_INLINE Vec min(Vec a, Vec b) { return {_mm256_min_pd(a.v, b.v)}; }
+  friend FNNFAST_INLINE Vec max(Vec a, Vec b) { return {_mm256_max_pd(a.v, b.v)}; }
   friend FNNFAST_INLINE Vec abs(Vec a) { return {_mm256_andnot_pd(_mm256_set1_pd(-0.0), a.v)}; }
   friend FNNFAST_INLINE Vec copysign(Vec magnitude, Vec sign) {
     const __m256d bit = _mm256_set1_pd(-0.0);
@@ -124,6 +137,16 @@ struct Vec<double> {
   friend FNNFAST_INLINE Vec pow2(Vec n) {
     const __m256i integer = _mm256_cvtepi32_epi64(_mm256_cvtpd_epi32(n.v));
     return {_mm256_castsi256_pd(_mm256_slli_epi64(_mm256_add_epi64(integer, _mm256_set1_epi64x(1023)), 52))};
+  }
+  // 2^n may be no number. Each of two halves is one, and only the second product rounds.
+  friend FNNFAST_INLINE Vec scale(Vec a, Vec n) {
+    const __m128i whole = _mm256_cvtpd_epi32(n.v);
+    const __m128i half = _mm_srai_epi32(whole, 1);
+    const __m128i bias = _mm_set1_epi32(1023);
+    const __m256i first = _mm256_cvtepi32_epi64(_mm_add_epi32(half, bias));
+    const __m256i second = _mm256_cvtepi32_epi64(_mm_add_epi32(_mm_sub_epi32(whole, half), bias));
+    const __m256d once = _mm256_mul_pd(a.v, _mm256_castsi256_pd(_mm256_slli_epi64(first, 52)));
+    return {_mm256_mul_pd(once, _mm256_castsi256_pd(_mm256_slli_epi64(second, 52)))};
   }
   // AVX2 converts no 64-bit integers. The biased exponent is below 2^52: or-ed into the fraction of 2^52 it is exact.
   friend FNNFAST_INLINE Vec exponent(Vec a) {

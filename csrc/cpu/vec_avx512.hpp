@@ -41,6 +41,8 @@ struct Vec<float> {
 
   friend FNNFAST_INLINE Vec fma(Vec a, Vec b, Vec c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
   friend FNNFAST_INLINE Vec select(Mask m, Vec a, Vec b) { return {_mm512_mask_blend_ps(m.m, b.v, a.v)}; }
+  friend FNNFAST_INLINE Vec min(Vec a, Vec b) { return {_mm512_min_ps(a.v, b.v)}; }
+  friend FNNFAST_INLINE Vec max(Vec a, Vec b) { return {_mm512_max_ps(a.v, b.v)}; }
   friend FNNFAST_INLINE Vec abs(Vec a) { return {_mm512_andnot_ps(_mm512_set1_ps(-0.0f), a.v)}; }
   friend FNNFAST_INLINE Vec copysign(Vec magnitude, Vec sign) {
     const __m512 bit = _mm512_set1_ps(-0.0f);
@@ -54,6 +56,7 @@ struct Vec<float> {
     const __m512i biased = _mm512_add_epi32(_mm512_cvtps_epi32(n.v), _mm512_set1_epi32(127));
     return {_mm512_castsi512_ps(_mm512_slli_epi32(biased, 23))};
   }
+  friend FNNFAST_INLINE Vec scale(Vec a, Vec n) { return {_mm512_scalef_ps(a.v, n.v)}; }
   friend FNNFAST_INLINE Vec exponent(Vec a) {
     const __m512i biased = _mm512_srli_epi32(_mm512_castps_si512(a.v), 23);
     return {_mm512_cvtepi32_ps(_mm512_sub_epi32(biased, _mm512_set1_epi32(127)))};
@@ -103,6 +106,8 @@ struct Vec<double> {
 
   friend FNNFAST_INLINE Vec fma(Vec a, Vec b, Vec c) { return {_mm512_fmadd_pd(a.v, b.v, c.v)}; }
   friend FNNFAST_INLINE Vec select(Mask m, Vec a, Vec b) { return {_mm512_mask_blend_pd(m.m, b.v, a.v)}; }
+  friend FNNFAST_INLINE Vec min(Vec a, Vec b) { return {_mm512_min_pd(a.v, b.v)}; }
+  friend FNNFAST_INLINE Vec max(Vec a, Vec b) { return {_mm512_max_pd(a.v, b.v)}; }
   friend FNNFAST_INLINE Vec abs(Vec a) { return {_mm512_andnot_pd(_mm512_set1_pd(-0.0), a.v)}; }
   friend FNNFAST_INLINE Vec copysign(Vec magnitude, Vec sign) {
     const __m512d bit = _mm512_set1_pd(-0.0);
@@ -116,6 +121,7 @@ struct Vec<double> {
     const __m512i biased = _mm512_add_epi64(_mm512_cvtpd_epi64(n.v), _mm512_set1_epi64(1023));
     return {_mm512_castsi512_pd(_mm512_slli_epi64(biased, 52))};
   }
+  friend FNNFAST_INLINE Vec scale(Vec a, Vec n) { return {_mm512_scalef_pd(a.v, n.v)}; }
   friend FNNFAST_INLINE Vec exponent(Vec a) {
     const __m512i biased = _mm512_srli_epi64(_mm512_castpd_si512(a.v), 52);
     return {_mm512_cvtepi64_pd(_mm512_sub_epi64(biased, _mm512_set1_epi64(1023)))};

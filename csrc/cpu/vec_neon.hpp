@@ -51,6 +51,8 @@ struct Vec<float> {
 
   friend FNNFAST_INLINE Vec fma(Vec a, Vec b, Vec c) { return {vfmaq_f32(c.v, a.v, b.v)}; }
   friend FNNFAST_INLINE Vec select(Mask m, Vec a, Vec b) { return {vbslq_f32(m.m, a.v, b.v)}; }
+  friend FNNFAST_INLINE Vec min(Vec a, Vec b) { return select(a < b, a, b); }
+  friend FNNFAST_INLINE Vec max(Vec a, Vec b) { return select(a > b, a, b); }
   friend FNNFAST_INLINE Vec abs(Vec a) { return {vabsq_f32(a.v)}; }
   friend FNNFAST_INLINE Vec copysign(Vec magnitude, Vec sign) {
     return {vbslq_f32(vdupq_n_u32(0x80000000), sign.v, magnitude.v)};
@@ -60,6 +62,15 @@ struct Vec<float> {
   friend FNNFAST_INLINE Vec pow2(Vec n) {
     const int32x4_t biased = vaddq_s32(vcvtq_s32_f32(n.v), vdupq_n_s32(127));
     return {vreinterpretq_f32_s32(vshlq_n_s32(biased, 23))};
+  }
+  // 2^n may be no number. Each of two halves is one, and only the second product rounds.
+  friend FNNFAST_INLINE Vec scale(Vec a, Vec n) {
+    const int32x4_t whole = vcvtq_s32_f32(n.v);
+    const int32x4_t half = vshrq_n_s32(whole, 1);
+    const int32x4_t bias = vdupq_n_s32(127);
+    const int32x4_t first = vshlq_n_s32(vaddq_s32(half, bias), 23);
+    const int32x4_t second = vshlq_n_s32(vaddq_s32(vsubq_s32(whole, half), bias), 23);
+    return {vmulq_f32(vmulq_f32(a.v, vreinterpretq_f32_s32(first)), vreinterpretq_f32_s32(second))};
   }
   friend FNNFAST_INLINE Vec exponent(Vec a) {
     const int32x4_t biased = vreinterpretq_s32_u32(vshrq_n_u32(vreinterpretq_u32_f32(a.v), 23));
@@ -118,6 +129,8 @@ struct Vec<double> {
 
   friend FNNFAST_INLINE Vec fma(Vec a, Vec b, Vec c) { return {vfmaq_f64(c.v, a.v, b.v)}; }
   friend FNNFAST_INLINE Vec select(Mask m, Vec a, Vec b) { return {vbslq_f64(m.m, a.v, b.v)}; }
+  friend FNNFAST_INLINE Vec min(Vec a, Vec b) { return select(a < b, a, b); }
+  friend FNNFAST_INLINE Vec max(Vec a, Vec b) { return select(a > b, a, b); }
   friend FNNFAST_INLINE Vec abs(Vec a) { return {vabsq_f64(a.v)}; }
   friend FNNFAST_INLINE Vec copysign(Vec magnitude, Vec sign) {
     return {vbslq_f64(vdupq_n_u64(0x8000000000000000), sign.v, magnitude.v)};
@@ -127,6 +140,15 @@ struct Vec<double> {
   friend FNNFAST_INLINE Vec pow2(Vec n) {
     const int64x2_t biased = vaddq_s64(vcvtq_s64_f64(n.v), vdupq_n_s64(1023));
     return {vreinterpretq_f64_s64(vshlq_n_s64(biased, 52))};
+  }
+  // 2^n may be no number. Each of two halves is one, and only the second product rounds.
+  friend FNNFAST_INLINE Vec scale(Vec a, Vec n) {
+    const int64x2_t whole = vcvtq_s64_f64(n.v);
+    const int64x2_t half = vshrq_n_s64(whole, 1);
+    const int64x2_t bias = vdupq_n_s64(1023);
+    const int64x2_t first = vshlq_n_s64(vaddq_s64(half, bias), 52);
+    const int64x2_t second = vshlq_n_s64(vaddq_s64(vsubq_s64(whole, half), bias), 52);
+    return {vmulq_f64(vmulq_f64(a.v, vreinterpretq_f64_s64(first)), vreinterpretq_f64_s64(second))};
   }
   friend FNNFAST_INLINE Vec exponent(Vec a) {
     const int64x2_t biased = vreinterpretq_s64_u64(vshrq_n_u64(vreinterpretq_u64_f64(a.v), 52));

@@ -22,7 +22,12 @@ struct Ieee<double> {
 template <class T>
 struct Vec {
   using Scalar = T;
-  using Mask = bool;
+  struct Mask {
+    bool m;
+    friend FNNFAST_INLINE Mask operator&(Mask a, Mask b) { return {a.m && b.m}; }
+    friend FNNFAST_INLINE Mask operator|(Mask a, Mask b) { return {a.m || b.m}; }
+    friend FNNFAST_INLINE Mask operator!(Mask a) { return {!a.m}; }
+  };
   using Bits = typename Ieee<T>::Bits;
   static constexpr int kLanes = 1;
   static constexpr Bits kOne = Bits{Ieee<T>::kBias} << Ieee<T>::kMantissa;
@@ -43,19 +48,21 @@ struct Vec {
   friend FNNFAST_INLINE Vec operator*(Vec a, Vec b) { return {a.v * b.v}; }
   friend FNNFAST_INLINE Vec operator/(Vec a, Vec b) { return {a.v / b.v}; }
   friend FNNFAST_INLINE Vec operator-(Vec a) { return {-a.v}; }
-  friend FNNFAST_INLINE Mask operator<(Vec a, Vec b) { return a.v < b.v; }
-  friend FNNFAST_INLINE Mask operator<=(Vec a, Vec b) { return a.v <= b.v; }
-  friend FNNFAST_INLINE Mask operator>(Vec a, Vec b) { return a.v > b.v; }
-  friend FNNFAST_INLINE Mask operator>=(Vec a, Vec b) { return a.v >= b.v; }
-  friend FNNFAST_INLINE Mask operator==(Vec a, Vec b) { return a.v == b.v; }
-  friend FNNFAST_INLINE Mask operator!=(Vec a, Vec b) { return a.v != b.v; }
+  friend FNNFAST_INLINE Mask operator<(Vec a, Vec b) { return {a.v < b.v}; }
+  friend FNNFAST_INLINE Mask operator<=(Vec a, Vec b) { return {a.v <= b.v}; }
+  friend FNNFAST_INLINE Mask operator>(Vec a, Vec b) { return {a.v > b.v}; }
+  friend FNNFAST_INLINE Mask operator>=(Vec a, Vec b) { return {a.v >= b.v}; }
+  friend FNNFAST_INLINE Mask operator==(Vec a, Vec b) { return {a.v == b.v}; }
+  friend FNNFAST_INLINE Mask operator!=(Vec a, Vec b) { return {a.v != b.v}; }
 
   // Without a hardware instruction this is the C library's fma: slow, and exact.
   friend FNNFAST_INLINE Vec fma(Vec a, Vec b, Vec c) {
     if constexpr (sizeof(T) == 4) return {__builtin_fmaf(a.v, b.v, c.v)};
     return {static_cast<T>(__builtin_fma(a.v, b.v, c.v))};
   }
-  friend FNNFAST_INLINE Vec select(Mask m, Vec a, Vec b) { return m ? a : b; }
+  friend FNNFAST_INLINE Vec select(Mask m, Vec a, Vec b) { return m.m ? a : b; }
+  friend FNNFAST_INLINE Vec min(Vec a, Vec b) { return a.v < b.v ? a : b; }
+  friend FNNFAST_INLINE Vec max(Vec a, Vec b) { return a.v > b.v ? a : b; }
   friend FNNFAST_INLINE Vec abs(Vec a) { return from_bits(to_bits(a.v) & ~kSign); }
   friend FNNFAST_INLINE Vec copysign(Vec magnitude, Vec sign) {
     return from_bits((to_bits(magnitude.v) & ~kSign) | (to_bits(sign.v) & kSign));
@@ -70,6 +77,11 @@ struct Vec {
   }
   friend FNNFAST_INLINE Vec pow2(Vec n) {
     return from_bits(static_cast<Bits>(static_cast<std::int64_t>(n.v) + Ieee<T>::kBias) << Ieee<T>::kMantissa);
+  }
+  // 2^n may be no number. Each of two halves is one, and only the second product rounds.
+  friend FNNFAST_INLINE Vec scale(Vec a, Vec n) {
+    const Vec half = round(Vec{n.v * T(0.5)});
+    return a * pow2(half) * pow2(n - half);
   }
   friend FNNFAST_INLINE Vec exponent(Vec a) {
     return {static_cast<T>(static_cast<std::int64_t>(to_bits(a.v) >> Ieee<T>::kMantissa) - Ieee<T>::kBias)};

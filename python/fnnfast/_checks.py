@@ -21,24 +21,33 @@ DType = np.dtype[Any]
 FLOAT32: DType = np.dtype(np.float32)
 FLOAT64: DType = np.dtype(np.float64)
 
+# Sizes and counts stay below 2**31, so that products of two of them fit into 64 bits.
+MAX_SIZE = 2**31 - 1
+
 # Exact overlap of strided arrays is NP-complete; beyond this effort two arrays count as overlapping.
 _OVERLAP_EFFORT = 10_000
 
 
 def message(name: str, expected: object, got: object) -> str:
     """The one form of an error: who, what was expected, what came."""
-    return f"{name}: expected {expected}, got {got}"
+    try:
+        return f"{name}: expected {expected}, got {got}"
+    except ValueError:  # Python writes out no integer of more than some thousand digits
+        return f"{name}: expected {expected}, got a number too long to show"
 
 
 # Scalars -------------------------------------------------------------------------------------------------------------
-def integer(name: str, value: Any, minimum: int) -> int:
-    """An integer of at least ``minimum``, NumPy's included, bool not."""
+def integer(name: str, value: Any, minimum: int, maximum: int | None = MAX_SIZE) -> int:
+    """An integer from ``minimum`` to ``maximum``, NumPy's included, bool not."""
     expected = f"an integer >= {minimum}"
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(message(name, expected, repr(value)))
-    if value < minimum:
-        raise ValueError(message(name, expected, value))
-    return operator.index(value)
+    number = operator.index(value)
+    if number < minimum:
+        raise ValueError(message(name, expected, number))
+    if maximum is not None and number > maximum:
+        raise ValueError(message(name, f"an integer <= {maximum}", number))
+    return number
 
 
 def finite(name: str, value: Any) -> float:
@@ -71,7 +80,10 @@ def flag(name: str, value: Any) -> bool:
 def _number(name: str, value: Any, expected: str, valid: Callable[[float], bool]) -> float:
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(message(name, expected, repr(value)))
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     if not (math.isfinite(number) and valid(number)):
         raise ValueError(message(name, expected, value))
     return number
@@ -79,7 +91,7 @@ def _number(name: str, value: Any, expected: str, valid: Callable[[float], bool]
 
 def seed(value: Any) -> int | None:
     """A seed for a NumPy Generator: None (fresh entropy) or an integer >= 0."""
-    return None if value is None else integer("seed", value, 0)
+    return None if value is None else integer("seed", value, 0, None)
 
 
 def unknown(name: str, value: object, known: Iterable[str]) -> ValueError:
@@ -119,8 +131,14 @@ def promote(*arrays: Array | None) -> DType:
 
 
 def fit(array: Array, dtype: DType) -> Array:
-    """The same numbers as the kernels take them: C-contiguous, aligned, native. No copy where they already are."""
-    array = np.asarray(array, dtype=dtype, order="C")
+    """The same numbers as the kernels take them: C-contiguous, aligned, native. No copy where they already are.
+
+    What is beyond the range of the dtype becomes infinite.
+    """
+    if array.dtype != dtype:
+        with np.errstate(over="ignore"):
+            array = array.astype(dtype)
+    array = np.asarray(array, order="C")
     return array if array.flags.aligned else array.copy()
 
 
@@ -165,8 +183,10 @@ def network_input(x: ArrayLike, shape: tuple[int, ...], dtype: DType) -> Array:
 
 
 # Arrays out ----------------------------------------------------------------------------------------------------------
-def output(out: object, shape: tuple[int, ...], dtype: DType, **inputs: object) -> Array:
+def output(out: object, shape: tuple[int, ...], dtype: DType, **inputs: Array | None) -> Array:
     """The array for a kernel to fill: ``out`` where it fits, else a new one, which ``deliver`` copies to ``out``.
+
+    The inputs are those that ``real_array`` returned: what they were made from may be no array, yet share its memory.
 
     Raises
     ------
@@ -185,7 +205,7 @@ def output(out: object, shape: tuple[int, ...], dtype: DType, **inputs: object) 
     if not out.flags.writeable:
         raise ValueError(message("out", "a writeable array", "a read-only one"))
     for name, array in inputs.items():
-        if isinstance(array, np.ndarray) and overlap(out, array):
+        if array is not None and overlap(out, array):
             raise ValueError(message("out", "memory of its own", f"an array that overlaps {name}"))
     fits = out.flags.c_contiguous and out.flags.aligned
     return out if fits else np.empty(shape, dtype)
@@ -209,11 +229,9 @@ def overlap(a: Array, b: Array) -> bool:
         return True
 
 
-def same_memory(a: object, b: object) -> bool:
-    """Whether two arrays are the same elements in the same order, so that working in place is safe."""
-    if not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)):
-        return False
-    return a is b or a.__array_interface__ == b.__array_interface__
+def same_memory(a: Array, b: object) -> bool:
+    """Whether ``b`` is an array of the same elements in the same order, so that working in place is safe."""
+    return a is b or (isinstance(b, np.ndarray) and a.__array_interface__ == b.__array_interface__)
 
 
 # Targets -------------------------------------------------------------------------------------------------------------

@@ -40,6 +40,8 @@ def measure_fma_peak(seconds: float) -> float:
 def measure_read_bandwidth(nbytes: int, seconds: float) -> float:
     """Bytes a second that one thread reads from a buffer of nbytes with vector loads."""
 
+MAX_SAVED_PIECES: int
+
 # Kernels ---------------------------------------------------------------------------------------------------------
 def activations() -> list[ActivationInfo]: ...
 def activation_forward(name: str, parameter: Array | None, z: Array, out: Array) -> None:

@@ -8,11 +8,12 @@ from typing import Any
 class Frozen:
     """Base of small records that are equal when their type and fields are.
 
-    A subclass validates in its ``__init__`` and hands the fields over; they come back as attributes, in ``repr``, in
-    ``hash``, and, as ``vars(record)``, wherever a record is written down.
+    A subclass with fields checks and stores them in its ``__init__``; they come back as attributes, in ``repr``, in
+    ``hash``, and, as ``vars(record)``, wherever a record is written down. One without fields takes no arguments.
     """
 
-    def __init__(self, **fields: Any) -> None:
+    def _store(self, **fields: Any) -> None:
+        """Set the fields, once and for all."""
         vars(self).update(fields)
 
     def __setattr__(self, name: str, value: object) -> None:

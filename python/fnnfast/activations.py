@@ -61,10 +61,12 @@ class Activation(Frozen):
         return _REGISTRY[self.kernel]["saves"]
 
     def parameter_array(self, units: int, dtype: _checks.DType) -> Array | None:
-        """The parameter as the kernels take it: (1,), (units,) or None."""
+        """The parameter as the kernels take it, (1,), (units,) or None; ValueError where it fits not units or dtype."""
         if self.parameter is None:
             return None
-        values = np.array(self.parameter, dtype, ndmin=1)
+        values = _checks.fit(np.array(self.parameter, ndmin=1), dtype)
+        if not np.isfinite(values).all():
+            raise ValueError(_checks.message(self.name, f"a parameter in {dtype}'s range", self.parameter))
         if len(values) not in (1, units):
             raise ValueError(_checks.message(f"{self.name} alpha", f"1 or {units} values, one a neuron", len(values)))
         return values
@@ -111,7 +113,7 @@ class Activation(Frozen):
         if self.rowwise and array.ndim == 0:
             raise ValueError(_checks.message("z", "rows, shape (..., O)", array.shape))
         dtype = _checks.promote(array)
-        inputs = {} if _checks.same_memory(z, out) else {"z": z}
+        inputs = {} if _checks.same_memory(array, out) else {"z": array}
         result = _checks.output(out, array.shape, dtype, **inputs)
         rows = _checks.matrix(result)
         parameter = self.parameter_array(rows.shape[1], dtype)
@@ -168,7 +170,7 @@ class LeakyReLU(Activation):
     alpha: float
 
     def __init__(self, alpha: float = 0.01) -> None:
-        super().__init__(alpha=_checks.not_negative("alpha", alpha))
+        self._store(alpha=_checks.not_negative("alpha", alpha))
 
     @property
     def parameter(self) -> float:
@@ -199,7 +201,7 @@ class PReLU(_PerNeuron):
     name = "prelu"
 
     def __init__(self, alpha: float | Sequence[float] | Array = 0.25) -> None:
-        super().__init__(alpha=_learned_alpha(alpha))
+        self._store(alpha=_learned_alpha(alpha))
 
     @property
     def learned(self) -> bool:
@@ -223,7 +225,7 @@ class ELU(_PerNeuron):
 
     def __init__(self, alpha: float | Sequence[float] | Array = 1.0, learn: bool = False) -> None:
         learn = _checks.flag("learn", learn)
-        super().__init__(alpha=_learned_alpha(alpha) if learn else _checks.positive("alpha", alpha), learn=learn)
+        self._store(alpha=_learned_alpha(alpha) if learn else _checks.positive("alpha", alpha), learn=learn)
 
     @property
     def kernel(self) -> str:
@@ -260,7 +262,7 @@ class GELU(Activation):
     def __init__(self, approximate: str = "none") -> None:
         if approximate not in ("none", "tanh"):
             raise _checks.unknown("approximate", approximate, ("none", "tanh"))
-        super().__init__(approximate=approximate)
+        self._store(approximate=approximate)
 
     @property
     def kernel(self) -> str:
@@ -287,7 +289,7 @@ class Swish(Activation):
     beta: float
 
     def __init__(self, beta: float = 1.0) -> None:
-        super().__init__(beta=_checks.finite("beta", beta))
+        self._store(beta=_checks.finite("beta", beta))
 
     @property
     def parameter(self) -> float:
@@ -304,7 +306,7 @@ class Registered(Activation):
     """An activation without parameters that the kernels know and that has no class of its own."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(name=name)
+        self._store(name=name)
 
 
 _PUBLIC: tuple[type[Activation], ...] = (
@@ -348,8 +350,10 @@ def get(name: str | Activation, **parameters: Any) -> Activation:
 
 
 def _learned_alpha(alpha: Any) -> float | tuple[float, ...]:
-    values = _checks.real_array("alpha", alpha)
+    if isinstance(alpha, int):
+        alpha = _checks.finite("alpha", alpha)  # NumPy would make an object of a huge one
+    values = _checks.fit(_checks.real_array("alpha", alpha), _checks.FLOAT64)
     if values.ndim > 1 or not values.size or not np.isfinite(values).all():
         raise ValueError(_checks.message("alpha", "a finite number, or one a neuron, shape (O,)", repr(alpha)))
-    numbers: float | list[float] = values.astype(np.float64).tolist()
+    numbers: float | list[float] = values.tolist()
     return tuple(numbers) if isinstance(numbers, list) else numbers

@@ -71,11 +71,11 @@ def load(path: str | os.PathLike[str]) -> Sequential:
         pass
     try:
         return _read(os.fsdecode(path))
-    except _UnfitError as error:
+    except ValueError as error:
         raise ValueError(f"{os.fsdecode(path)!r} holds no fnnfast network: {error}") from error.__cause__
 
 
-class _UnfitError(Exception):
+class _UnfitError(ValueError):
     """What is wrong with a file."""
 
 

@@ -23,7 +23,7 @@ class Input(Frozen):
     Parameters
     ----------
     *shape : int >= 1
-        ``Input(784)`` or ``Input(28, 28)``.
+        ``Input(784)`` or ``Input(28, 28)``; less than 2**31 values.
 
     Attributes
     ----------
@@ -37,7 +37,10 @@ class Input(Frozen):
     def __init__(self, *shape: int) -> None:
         if not shape:
             raise ValueError(_checks.message("Input", "at least one dimension", "none"))
-        super().__init__(shape=tuple(_checks.integer("Input", length, 1) for length in shape))
+        lengths = tuple(_checks.integer("Input", length, 1) for length in shape)
+        if math.prod(lengths) > _checks.MAX_SIZE:
+            raise ValueError(_checks.message("Input", f"at most {_checks.MAX_SIZE} values", f"shape {lengths}"))
+        self._store(shape=lengths)
 
     @property
     def size(self) -> int:
@@ -98,7 +101,7 @@ class Dense(Layer):
     units: int
 
     def __init__(self, units: int, activation: str | Activation = "identity") -> None:
-        super().__init__(units=_checks.integer("units", units, 1), activation=activations.get(activation))
+        self._store(units=_checks.integer("units", units, 1), activation=activations.get(activation))
         self.activation.parameter_array(self.units, _checks.FLOAT64)  # refuses a number of slopes that does not fit
 
     def plan(self) -> tuple[Any, ...]:
@@ -145,7 +148,7 @@ class Maxout(Layer):
     pieces: int
 
     def __init__(self, units: int, pieces: int = 2) -> None:
-        super().__init__(units=_checks.integer("units", units, 1), pieces=_checks.integer("pieces", pieces, 1))
+        self._store(units=_checks.integer("units", units, 1), pieces=_checks.integer("pieces", pieces, 1))
 
     def plan(self) -> tuple[Any, ...]:
         return ("maxout", self.units, self.pieces)
@@ -176,7 +179,7 @@ class Dropout(Layer):
     rate: float
 
     def __init__(self, rate: float) -> None:
-        super().__init__(rate=_checks.share("rate", rate))
+        self._store(rate=_checks.share("rate", rate))
 
     def plan(self) -> tuple[Any, ...]:
         return ("dropout", self.rate)

@@ -74,7 +74,7 @@ class CrossEntropy(Loss):
 
 
 class BinaryCrossEntropy(Loss):
-    """Binary cross-entropy: mean over batch and outputs of softplus(z) - t z, z the logits.
+    """Binary cross-entropy: mean over the batch of the sum over outputs of softplus(z) - t z, z the logits.
 
     Targets t are 0 or 1, as bool, int or float: (B, O), or (B,) where there is one output. For a sigmoid head, or an
     identity head whose outputs are the logits.

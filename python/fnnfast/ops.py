@@ -11,12 +11,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _backends, _checks, activations
+from . import _backends, _checks, _cpu, activations
 from ._checks import Array, fit, matrix
 from .activations import Activation
 
 # maxout's saved argmax is one byte an output.
-MAX_SAVED_PIECES = 256
+MAX_SAVED_PIECES = _cpu.MAX_SAVED_PIECES
 
 
 class Grads(NamedTuple):
@@ -63,10 +63,9 @@ def dense(
     """
     act = activations.get(activation)
     kernels = _backends.of(x=x, weight=weight, bias=bias, out=out)
-    inputs = {"x": x, "weight": weight, "bias": bias}
     x, weight, bias = _checks.affine(x, weight, bias, pieces=False)
     dtype = _checks.promote(x, weight, bias)
-    y = _checks.output(out, (*x.shape[:-1], weight.shape[1]), dtype, **inputs)
+    y = _checks.output(out, (*x.shape[:-1], weight.shape[1]), dtype, x=x, weight=weight, bias=bias)
     parameter = act.parameter_array(weight.shape[1], dtype)
     if y.size:
         kernels.dense_forward(*_fit_operands(x, weight, bias, dtype), act.kernel, parameter, matrix(y), None)
@@ -174,10 +173,9 @@ def maxout(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, *, ou
         As ``dense``; also for no pieces.
     """
     kernels = _backends.of(x=x, weight=weight, bias=bias, out=out)
-    inputs = {"x": x, "weight": weight, "bias": bias}
     x, weight, bias = _checks.affine(x, weight, bias, pieces=True)
     dtype = _checks.promote(x, weight, bias)
-    y = _checks.output(out, (*x.shape[:-1], weight.shape[2]), dtype, **inputs)
+    y = _checks.output(out, (*x.shape[:-1], weight.shape[2]), dtype, x=x, weight=weight, bias=bias)
     if y.size:
         kernels.maxout_forward(*_fit_operands(x, weight, bias, dtype), matrix(y), None)
     return _checks.deliver(y, out)

@@ -46,7 +46,7 @@ class SGD(Optimizer):
     nesterov: bool
 
     def __init__(self, lr: float = 0.01, momentum: float = 0.0, nesterov: bool = False) -> None:
-        super().__init__(
+        self._store(
             lr=_checks.positive("lr", lr),
             momentum=_checks.share("momentum", momentum),
             nesterov=_checks.flag("nesterov", nesterov),
@@ -76,7 +76,7 @@ class Adam(Optimizer):
     eps: float
 
     def __init__(self, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8) -> None:
-        super().__init__(**_adam_fields(lr, betas, eps))
+        self._store(**_adam_fields(lr, betas, eps))
 
     def settings(self) -> dict[str, float]:
         return {"beta1": self.betas[0], "beta2": self.betas[1], "eps": self.eps}
@@ -106,9 +106,7 @@ class AdamW(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.01,
     ) -> None:
-        super().__init__(
-            **_adam_fields(lr, betas, eps), weight_decay=_checks.not_negative("weight_decay", weight_decay)
-        )
+        self._store(**_adam_fields(lr, betas, eps), weight_decay=_checks.not_negative("weight_decay", weight_decay))
 
     def settings(self) -> dict[str, float]:
         return {
@@ -157,7 +155,7 @@ class StepDecay(Frozen):
     factor: float
 
     def __init__(self, every: int, factor: float = 0.1) -> None:
-        super().__init__(every=_checks.integer("every", every, 1), factor=_checks.positive("factor", factor))
+        self._store(every=_checks.integer("every", every, 1), factor=_checks.positive("factor", factor))
 
     def __call__(self, epoch: int) -> float:
         return self.factor ** (epoch // self.every)
@@ -174,7 +172,7 @@ class ExponentialDecay(Frozen):
     factor: float
 
     def __init__(self, factor: float) -> None:
-        super().__init__(factor=_checks.positive("factor", factor))
+        self._store(factor=_checks.positive("factor", factor))
 
     def __call__(self, epoch: int) -> float:
         return self.factor**epoch
@@ -195,7 +193,7 @@ class CosineDecay(Frozen):
     final: float
 
     def __init__(self, epochs: int, final: float = 0.0) -> None:
-        super().__init__(epochs=_checks.integer("epochs", epochs, 1), final=_checks.not_negative("final", final))
+        self._store(epochs=_checks.integer("epochs", epochs, 1), final=_checks.not_negative("final", final))
 
     def __call__(self, epoch: int) -> float:
         progress = min(epoch, self.epochs) / self.epochs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from types import MappingProxyType
+from types import DynamicClassAttribute, MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from .activations import Activation
 from .layers import Dropout, Input, Layer
 
 if TYPE_CHECKING:
+    from inspect import Signature
     from os import PathLike
 
     from .losses import Loss
@@ -26,6 +27,10 @@ Shapes = dict[str, tuple[int, ...]]
 
 class Sequential(_cpu.Forward):
     """A feedforward network, built and initialised at once; a forward pass is one call into compiled code.
+
+    Calling a network, ``net(x, *, out=None)``, gives its outputs (B, O): probabilities, or the mean for an identity
+    head. x is array_like (B, *shape) or (B, I): for ``Input(28, 28)``, (B, 28, 28) or (B, 784). out, an ndarray (B, O)
+    of the network's dtype that shares no memory with x, receives them.
 
     Parameters
     ----------
@@ -40,10 +45,6 @@ class Sequential(_cpu.Forward):
     ------
     ValueError, TypeError
         Layers that make no network.
-
-    Calling a network, ``net(x, *, out=None)``, gives its outputs (B, O): probabilities, or the mean for an identity
-    head. x is array_like (B, *shape) or (B, I): for ``Input(28, 28)``, (B, 28, 28) or (B, 784). out, an ndarray (B, O)
-    of the network's dtype that shares no memory with x, receives them.
 
     Notes
     -----
@@ -64,6 +65,8 @@ class Sequential(_cpu.Forward):
         """All but the values of the parameters."""
         self._input, self._named = name_layers(layers)
         self._dtype = dtype
+        for layer in self._named.values():
+            layer.activation.parameter_array(layer.outputs(1), dtype)  # refuses what is infinite in this dtype
         self._network = _cpu.Network(dtype.name, self._input.size, [layer.plan() for layer in self._named.values()])
         self._attach(self._network)
         self._parameters = Parameters(self._network, dtype, parameter_shapes(self._input, self._named))
@@ -112,6 +115,15 @@ class Sequential(_cpu.Forward):
     def _call(self, x: ArrayLike, *, out: Array | None = None) -> Array:
         return self._prepare_and_forward(x, out, False)
 
+    _call.__qualname__ = "Sequential.__call__"  # so that Python's TypeErrors name what was called
+
+    @DynamicClassAttribute  # a property of networks only: the class has its own signature
+    def __signature__(self) -> Signature:
+        """What ``inspect.signature(net)`` answers, which cannot look into C++."""
+        from inspect import signature
+
+        return signature(self._call)
+
     def logits(self, x: ArrayLike) -> Array:
         """The last layer's outputs (B, O) before its activation."""
         z = self._network.forward(x, None, True)
@@ -120,6 +132,7 @@ class Sequential(_cpu.Forward):
     def _prepare_and_forward(self, x: ArrayLike, out: Array | None, logits: bool) -> Array:
         """Forward for arrays that the compiled network does not take as they are."""
         _backends.of(x=x, out=out)
+        x = _checks.real_array("x", x)
         rows = _checks.network_input(x, self._input.shape, self._dtype)
         result = _checks.output(out, (len(rows), self.outputs), self._dtype, x=x)
         if self._network.forward(rows, result, logits) is None:

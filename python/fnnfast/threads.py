@@ -11,6 +11,9 @@ from contextlib import contextmanager
 
 from . import _checks, _cpu
 
+# The kernels' own limit.
+_MAX_THREADS = 1024
+
 
 def get_num_threads() -> int:
     """The number of threads that a call may use, the calling one included."""
@@ -22,9 +25,9 @@ def set_num_threads(n: int) -> None:
 
     Parameters
     ----------
-    n : int >= 1
+    n : int from 1 to 1024
     """
-    _cpu.set_num_threads(_checks.integer("n", n, 1))
+    _cpu.set_num_threads(_checks.integer("n", n, 1, _MAX_THREADS))
 
 
 @contextmanager

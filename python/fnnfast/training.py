@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,8 @@ class Trainer:
     Raises
     ------
     ValueError
-        A layer that gradients do not pass, or a loss that does not go with the network's head.
+        A layer that gradients do not pass, a loss that does not go with the network's head, or a setting that is
+        infinite, or an eps that is 0, in the network's dtype.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Trainer:
         self.optimizer = optimizers.get(optimizer)
         self.learning_rate = self.optimizer.lr
         settings = {**self.optimizer.settings(), "l2": _checks.not_negative("l2", l2)}
+        _require_in_range({"lr": self.learning_rate, **settings}, network.dtype)
         rng = np.random.default_rng(seed)
         self._core = _cpu.Trainer(
             network._network, self.loss.kernel, self.optimizer.kernel, settings, int(rng.integers(2**63))
@@ -139,8 +142,8 @@ class History:
 
     def record(self, **values: float) -> None:
         """Append the values of one epoch."""
-        for name, value in values.items():
-            getattr(self, name).append(value)
+        lists = [getattr(self, name) for name in values]
+        list(map(list.append, lists, values.values()))  # all in C, so that Ctrl-C cannot come in between
 
     def __repr__(self) -> str:
         epochs = len(self.loss)
@@ -175,26 +178,34 @@ class EarlyStopping:
         self.min_delta = _checks.not_negative("min_delta", min_delta)
         self.restore_best = _checks.flag("restore_best", restore_best)
         self.best_epoch: int | None = None
+        self._best_loss = math.inf
+        self._best_parameters: dict[str, Array] = {}
+        self._network: Sequential | None = None
 
     def start(self, network: Sequential) -> None:
         """Called by ``fit`` before the first epoch."""
+        self._best_parameters, self._best_loss, self.best_epoch = {}, math.inf, None
         self._network = network
-        self._best_loss = math.inf
-        self._best_parameters: dict[str, Array] = {}
-        self.best_epoch = None
 
     def __call__(self, epoch: int, history: History) -> bool:
         """Take note of an epoch; True if training should stop."""
         loss = (history.validation_loss or history.loss)[-1]
         if loss < self._best_loss - self.min_delta:
-            self._best_loss, self.best_epoch = loss, epoch
-            if self.restore_best:
+            if self.restore_best and self._network is not None:
                 self._best_parameters = dict(self._network.parameters)
+            self._best_loss, self.best_epoch = loss, epoch  # after the copy, which Ctrl-C may prevent
         waited = epoch - (-1 if self.best_epoch is None else self.best_epoch)
         return waited >= self.patience
 
     def finish(self, network: Sequential) -> None:
         """Called by ``fit`` after the last epoch."""
+        try:
+            self._restore(network)
+        except KeyboardInterrupt:
+            self._restore(network)  # again: a part of it would be the parameters of no epoch
+            raise
+
+    def _restore(self, network: Sequential) -> None:
         for name, values in self._best_parameters.items():
             network.parameters[name] = values
 
@@ -223,7 +234,7 @@ def fit(
     training after the current step, with the history so far. See ``Sequential.fit`` for the parameters.
 
     A callback may also have methods ``start(network)`` and ``finish(network)``, called before the first and after the
-    last epoch, even one that was interrupted.
+    last epoch, even one that was interrupted; ``finish`` only if ``start`` was called, and in the reverse order.
 
     Returns
     -------
@@ -242,31 +253,31 @@ def fit(
     seed = _checks.seed(seed)
     rng = np.random.default_rng(seed)
     trainer = Trainer(network, loss, optimizer, l2=l2, seed=int(rng.integers(2**63)))
-    x, targets = prepare(network, trainer.loss, x, y)
-    rows, held_out = _hold_out(network, trainer.loss, x, targets, validation, rng)
 
     history = History()
-    display = _progress.choose(progress, epochs, -(-len(rows) // batch_size))
     try:
-        _tell(callbacks, "start", network)
-        for epoch in range(epochs):
-            if schedule is not None:
-                trainer.learning_rate = trainer.optimizer.lr * _checks.not_negative("schedule", schedule(epoch))
-            values = {"loss": trainer._epoch(x, targets, rng.permutation(rows), batch_size, display.step)}
-            if held_out is not None:
-                measured = measure(network, trainer.loss, *held_out)
-                values |= {f"validation_{name}": value for name, value in measured.items()}
-            history.record(**values, learning_rate=trainer.learning_rate)
-            display.epoch(values)
-            wishes = [callback(epoch, history) for callback in callbacks]  # all hear of every epoch
-            if any(wishes):
-                history.stopped = "early"
-                break
+        with ExitStack() as ending:  # what has begun is ended, whatever happens
+            x, targets = prepare(network, trainer.loss, x, y)
+            rows, held_out = _hold_out(network, trainer.loss, x, targets, validation, rng)
+            display = _progress.choose(progress, epochs, -(-len(rows) // batch_size))
+            ending.callback(display.close)
+            for callback in callbacks:
+                _begin(callback, network, ending)
+            for epoch in range(epochs):
+                if schedule is not None:
+                    trainer.learning_rate = trainer.optimizer.lr * _checks.not_negative("schedule", schedule(epoch))
+                values = {"loss": trainer._epoch(x, targets, rng.permutation(rows), batch_size, display.step)}
+                if held_out is not None:
+                    measured = measure(network, trainer.loss, *held_out)
+                    values |= {f"validation_{name}": value for name, value in measured.items()}
+                history.record(**values, learning_rate=trainer.learning_rate)
+                display.epoch(values)
+                wishes = [callback(epoch, history) for callback in callbacks]  # all hear of every epoch
+                if any(wishes):
+                    history.stopped = "early"
+                    break
     except KeyboardInterrupt:
         history.stopped = "interrupted"
-    finally:
-        display.close()
-        _tell(callbacks, "finish", network)
     return history
 
 
@@ -329,7 +340,17 @@ def _require_trainable(network: Sequential) -> None:
             raise ValueError(message(name, f"at most {MAX_SAVED_PIECES} pieces for training", layer.pieces))
 
 
-def _tell(callbacks: Sequence[Callback], event: str, network: Sequential) -> None:
-    for callback in callbacks:
-        if hasattr(callback, event):
-            getattr(callback, event)(network)
+def _require_in_range(settings: Mapping[str, float], dtype: _checks.DType) -> None:
+    """Raise ValueError for a setting that the network's dtype makes infinite, or an eps that it makes 0."""
+    for name, value in settings.items():
+        number = float(_checks.fit(np.array(value), dtype))
+        if not math.isfinite(number) or (name == "eps" and number == 0):
+            raise ValueError(message(name, f"a number in {dtype}'s range", value))
+
+
+def _begin(callback: Any, network: Sequential, ending: ExitStack) -> None:
+    """``start`` a callback that can be, and put its ``finish`` where it will be called."""
+    if hasattr(callback, "start"):
+        callback.start(network)
+    if hasattr(callback, "finish"):
+        ending.callback(callback.finish, network)

@@ -8,6 +8,8 @@ from abc import ABC, abstractmethod
 from types import ModuleType
 from typing import ClassVar
 
+import numpy as np
+
 from ._xp import Array, as_float64, namespace
 from .activations import ACTIVATIONS
 
@@ -66,10 +68,11 @@ class CategoricalCrossEntropy(Loss):
 
 
 class BinaryCrossEntropy(Loss):
-    """Mean over batch and outputs of -t log sigma(z) - (1-t) log sigma(-z); gradient (sigma(z) - t)/(B O).
+    """Mean over the batch of sum_j -t_j log sigma(z_j) - (1-t_j) log sigma(-z_j); gradient (sigma(z) - t)/B.
 
     Outputs are logits (B, O), targets (B, O), or (B,) where O = 1. The loss of one logit is
-    max(z, 0) - t z + log1p(exp(-|z|)). Bishop 2006, equations 4.90 and 4.91.
+    max(z, 0) - t z + log1p(exp(-|z|)), which is softplus(-z) for t = 1 and softplus(z) for t = 0: in these forms it has
+    its limits at infinite logits as well, without 0 inf or inf - inf. Bishop 2006, equations 4.90 and 4.91.
     """
 
     __slots__ = ()
@@ -80,12 +83,16 @@ class BinaryCrossEntropy(Loss):
         xp = namespace(outputs)
         z = as_float64(xp, outputs)
         t = as_float64(xp, targets).reshape(z.shape)
-        return float(xp.mean(xp.maximum(z, 0.0) - t * z + xp.log1p(xp.exp(-xp.abs(z)))))
+        softplus = ACTIVATIONS["softplus"].forward
+        with np.errstate(invalid="ignore"):  # where another form is taken
+            between = xp.maximum(z, 0.0) - t * z + xp.log1p(xp.exp(-xp.abs(z)))
+        losses = xp.where(t == 1, softplus(-z), xp.where(t == 0, softplus(z), between))
+        return float(xp.sum(losses) / z.shape[0])
 
     def gradient(self, outputs: Array, targets: Array) -> Array:
         xp = namespace(outputs)
         p = ACTIVATIONS["sigmoid"].forward(outputs)
-        return (p - as_float64(xp, targets).reshape(p.shape)) / p.size
+        return (p - as_float64(xp, targets).reshape(p.shape)) / p.shape[0]
 
 
 class SquaredError(Loss):

@@ -1,0 +1,15 @@
+// Around a kernel: other Python threads may run, and the floating-point modes are the ones that the bits depend on.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include "../cpu/floatenv.hpp"
+
+namespace fnnfast {
+
+class Unlocked {
+  pybind11::gil_scoped_release release_;
+  FloatEnvironment environment_;
+};
+
+}  // namespace fnnfast
