@@ -248,9 +248,11 @@ def class_labels(y: ArrayLike, classes: int) -> NDArray[np.int64]:
         raise ValueError(message("y", expected, f"shape {array.shape}"))
     if array.dtype.kind not in "biu":
         raise TypeError(message("y", f"integers for {expected}", f"dtype {array.dtype}"))
-    if array.size and (array.min() < 0 or array.max() >= classes):
+    labels = fit(array, np.dtype(np.int64))
+    # One pass for both bounds: a negative index is a huge one without its sign.
+    if labels.size and labels.view(np.uint64).max() >= classes:
         raise ValueError(message("y", f"class indices 0 to {classes - 1}", f"{array.min()} to {array.max()}"))
-    return fit(array, np.dtype(np.int64))
+    return labels
 
 
 def binary_labels(y: ArrayLike, outputs: int, dtype: DType) -> Array:

@@ -8,6 +8,7 @@ fastest is the one that takes turns. A peer's library is imported in ``variants`
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module, metadata
@@ -60,7 +61,7 @@ def training(name: str, step: Callable[[Any, Any], Any], batches: list[tuple[Any
     )
 
 
-class Peer:
+class Peer(ABC):
     """A contender.
 
     Attributes
@@ -84,15 +85,17 @@ class Peer:
         except metadata.PackageNotFoundError:
             return None
 
+    @abstractmethod
     def supports(self, problem: Problem) -> bool:
-        raise NotImplementedError
+        """Whether this peer can run the problem."""
 
     def counts(self, problem: Problem) -> bool:
         """Whether the goal is set against this peer; the others are shown beside it."""
         return True
 
+    @abstractmethod
     def variants(self, problem: Problem, threads: int) -> Iterator[Variant]:
-        raise NotImplementedError
+        """The good ways of running it."""
 
 
 class Fnnfast(Peer):
