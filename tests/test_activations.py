@@ -113,6 +113,16 @@ def test_forward_within_a_few_ulp(backend, isa, dtype, name):
     assert np.all(error <= 0), (z[worst], y[worst], expected[worst])
 
 
+def test_swish_of_beta_1_within_a_few_ulp(backend, isa, dtype):
+    """Its argument is not rounded, so the left tail is as good as the rest, where the sigmoid is subnormal as well."""
+    z = sample(np.dtype(np.float32)).astype(dtype)
+    y = backend.host(fnn.Swish()(backend.array(z)))
+    with np.errstate(over="ignore"):
+        expected = z.astype(np.longdouble) / (1 + np.exp(-z.astype(np.longdouble)))
+    error = np.abs(y - expected.astype(np.float64)) / spacing(expected.astype(np.float64), dtype)
+    assert np.max(error) <= FEW, z[np.argmax(error)]
+
+
 @pytest.mark.parametrize("name", SMOOTH)
 def test_derivative_within_a_few_ulp(backend, isa, dtype, name):
     """Where a derivative passes through zero, within a few eps of its terms."""

@@ -279,7 +279,7 @@ struct GeluTanh : Elementwise {
   template <class M, class V>
   static FNNFAST_INLINE V forward(V z, V) {
     const V twice_u = z * M::fma(M::constant(kCubic) * z, z, M::constant(kScale));
-    return times_vanishing<M>(z, M::sigmoid(twice_u));
+    return M::times_sigmoid(z, twice_u);
   }
   template <class M, class V>
   static FNNFAST_INLINE V derivative(V z, V) {
@@ -319,7 +319,7 @@ struct Swish : Elementwise {
   }
   template <class M, class V>
   static FNNFAST_INLINE V forward(V z, V beta) {
-    return times_vanishing<M>(z, M::sigmoid(argument<M>(z, beta)));
+    return M::times_sigmoid(z, argument<M>(z, beta));
   }
   template <class M, class V>
   static FNNFAST_INLINE V derivative(V z, V beta) {

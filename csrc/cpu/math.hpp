@@ -26,6 +26,8 @@ struct Range<float> {
   static constexpr float kExpm1Low = -20.0f;   // expm1 rounds to -1 below -25 ln 2 = -17.3
   static constexpr float kNormalHigh = 14.5f;  // Phi(-z) rounds to zero above 14.17, the density above 14.36
   static constexpr float kLargest = 127.0f;    // the largest exponent
+  static constexpr float kTailHigh = -60.0f;   // below, 1 + exp z rounds to 1, and exp z is still normal for a while
+  static constexpr float kTailLow = -170.0f;   // below, z exp z rounds to zero; 2^(n/2) is a number down to n = -252
 };
 template <>
 struct Range<double> {
@@ -34,6 +36,8 @@ struct Range<double> {
   static constexpr double kExpm1Low = -40.0;   // -54 ln 2 = -37.4
   static constexpr double kNormalHigh = 39.0;  // Phi(-z) rounds to zero above 38.49, the density above 38.58
   static constexpr double kLargest = 1023.0;
+  static constexpr double kTailHigh = -600.0;
+  static constexpr double kTailLow = -1200.0;
 };
 
 // Vec's functions are found through their arguments, which a member of the same name would prevent: Math reaches them
@@ -131,6 +135,20 @@ struct Math {
     const Vector e = exp_nonpositive(-abs(z));
     const Vector base = select(z < constant(0), e, constant(1));
     return fma(-base, e / (e + constant(1)), base);
+  }
+
+  // y sigmoid(z). Where the sigmoid is small it is exp(z) = 2^n p, which may be subnormal, with few bits left, when y
+  // times it is not: there y p is rounded first and scaled last. Only for |y| >= 1, so that scale rounds once. Far
+  // below, the product has underflowed, and for infinite y its limit is zero.
+  static FNNFAST_INLINE Vector times_sigmoid(Vector y, Vector z) {
+    const Reduced x = reduce(at_least(-abs(z), Limits::kTailLow));
+    const Vector p = exp_reduced(x.r);
+    const Vector e = scale(p, x.n);
+    const Vector base = select(z < constant(0), e, constant(1));
+    const Vector s = fma(-base, e / (e + constant(1)), base);
+    const Mask tail = (z < constant(Limits::kTailHigh)) & (abs(y) >= constant(1));
+    const Vector product = select(tail, scale(y * p, x.n), y * s);
+    return select(z < constant(Limits::kTailLow), copysign(constant(0), y), product);
   }
 
   // log(1 + exp z) = max(z, 0) + log(1 + exp(-|z|))
