@@ -44,6 +44,26 @@ def dense_arrays(dtype, b, i, o):
 
 # Narrow and wide outputs take different paths, as do few and many inputs.
 SHAPES = [(23, 1), (9, 5), (40, 33), (5, 130)]
+# More inputs than a panel in the cache takes at a time, whole chunks and not; maxout with several groups of pieces.
+LONG = [(1040, 1, 1), (1100, 70, 1), (2048, 3, 1), (4200, 9, 1), (2100, 40, 3), (1500, 20, 9)]
+
+
+@pytest.mark.parametrize("shape", LONG)
+def test_long_rows_do_not_depend_on_the_batch_or_isa(each_isa, dtype, shape):
+    i, o, p = shape
+    if p == 1:
+        x, weight, bias = dense_arrays(dtype, 100, i, o)
+        function = lambda x: fnn.dense(x, weight, bias, "tanh")
+    else:
+        x, weight, bias = maxout_problem(np.random.default_rng(i), 100, p, i, o, dtype)
+        function = lambda x: fnn.maxout_forward(x, weight, bias)[0]
+    rows = x[:7] if dtype == "float64" else x
+    first = None
+    for isa, whole in each_isa(lambda: function(rows)):
+        first = whole if first is None else first
+        assert_same_bits(whole, first), isa
+        for row in (0, 3, len(rows) - 1):
+            assert_same_bits(function(rows[row : row + 1]), first[row : row + 1])
 
 
 @pytest.mark.parametrize("name", list(CASES))

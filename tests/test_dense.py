@@ -57,6 +57,11 @@ def test_sizes(backend, isa, dtype, name):
             check(backend, *dense_problem(rng, b, i, o, dtype), name)
 
 
+@pytest.mark.parametrize("shape", [(70, 1040, 70), (300, 2100, 33), (20, 4200, 9), (33, 2500, 1)])
+def test_more_inputs_than_the_cache_takes_at_a_time(backend, isa, dtype, shape):
+    check(backend, *dense_problem(np.random.default_rng(shape), *shape, dtype), "identity")
+
+
 def test_tiles(backend, isa, dtype):
     """Rows against columns: each remainder of a register tile with each other, I just long enough to tell."""
     rng = np.random.default_rng(2)

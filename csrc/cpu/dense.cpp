@@ -151,6 +151,8 @@ void gradients(const Kernels<T>& k, const PanelLayout& layout, ptrdiff_t batch, 
   Buffer<std::uint8_t> order(argmax ? sorted.size() : 0);
   const ptrdiff_t x_row = argmax ? leading_dimension(layout.inputs) : layout.inputs;
   Buffer<T> copied(argmax ? batch * x_row : 0);
+  const bool gathers = gathers_columns(layout);
+  Buffer<T> columns = Buffer<T>::uninitialised(gathers ? batch * layout.padded_units() : 0);
   constexpr ptrdiff_t kRows = kMaxoutChunk;
   parallel_for(divide_up(batch, kRows), [&](ptrdiff_t block) {
     const ptrdiff_t first = block * kRows;
@@ -163,17 +165,21 @@ void gradients(const Kernels<T>& k, const PanelLayout& layout, ptrdiff_t batch, 
     data_gradient(k, layout, transposed.data(), rows, dz + first * dz_row, dz_row,
                   argmax ? argmax + first * layout.units : nullptr, layout.units, dx + first * layout.inputs,
                   layout.inputs);
+    if (gathers) gather_columns(layout, batch, dz, dz_row, first, rows, columns.data());
   });
 
   Buffer<T>& gradient = panels;  // the packed weights have served
   const GradientParts parts(layout);
-  const GradientSource<T> from{batch,  argmax ? copied.data() : x, x_row,       dz,
-                               dz_row, argmax ? &sorted : nullptr, order.data()};
+  const GradientSource<T> from{batch,          argmax ? copied.data() : x, x_row,       dz, dz_row,
+                               columns.data(), argmax ? &sorted : nullptr, order.data()};
   const GradientSink<T> to{
       gradient.data(), [](void* context, const Panel& panel, ptrdiff_t first, ptrdiff_t count, const T* values) {
         std::copy_n(values, count * panel.width, static_cast<T*>(context) + panel.offset + (first + 1) * panel.width);
       }};
-  parallel_for(parts.count(), [&](ptrdiff_t part) { weight_gradient(k, parts, part, from, to); });
+  const ptrdiff_t each = std::max(ptrdiff_t{1}, std::min(layout.blocks(), parts.count() / (4 * num_threads())));
+  parallel_for(divide_up(parts.count(), each), [&](ptrdiff_t i) {
+    weight_gradient(k, parts, i * each, std::min(parts.count(), (i + 1) * each), from, to);
+  });
   unpack_weight(layout, gradient.data(), contiguous_weight(dweight, layout));
   unpack_bias(layout, gradient.data(), contiguous_bias(dbias, layout));
 }

@@ -61,11 +61,15 @@ struct LayerTask {
   ptrdiff_t z_row;
   T* y;
   ptrdiff_t y_row;
+  bool padded;                        // rows of z and y may be written to whole vectors, and so may parameter be read
   ElementwiseFunction<T> activation;  // null: identity, or rowwise (the caller applies it when the row is whole)
   const T* parameter;
   ptrdiff_t parameter_step;
   std::uint8_t* argmax;  // maxout, may be null
   ptrdiff_t argmax_row;
+  ptrdiff_t chunk;  // of inputs, for a panel to stay in L2
+  const T* next;    // read after this layer: next_size elements are fetched meanwhile
+  ptrdiff_t next_size;
   T* scratch;  // layer_scratch() elements
 };
 
@@ -79,7 +83,10 @@ struct ProductTask {
   ptrdiff_t b_step;
   T* c;
   ptrdiff_t c_row;
-  T* scratch;  // product_scratch() elements
+  ptrdiff_t chunk;  // of k
+  const T* next;    // read after this product: next_size elements are fetched meanwhile
+  ptrdiff_t next_size;
+  T* scratch;  // m times the panel's width
 };
 
 // Maxout, backward to the input: dx(rows x columns) = sum over units of dy[row, unit] * W[argmax[row, unit], unit, :],
@@ -157,8 +164,7 @@ template <class T>
 struct Kernels {
   int lanes;          // of a vector
   int panel_vectors;  // vectors side by side in a register tile
-  ptrdiff_t (*layer_scratch)(ptrdiff_t rows, ptrdiff_t inputs);
-  ptrdiff_t (*product_scratch)(ptrdiff_t m, ptrdiff_t k);
+  ptrdiff_t (*layer_scratch)(const LayerTask<T>&);
   void (*layer)(const LayerTask<T>&);
   void (*product)(const ProductTask<T>&);
   void (*column_sums)(ptrdiff_t rows, ptrdiff_t columns, const T* in, ptrdiff_t in_row, T* out);

@@ -29,7 +29,6 @@ constexpr Kernels<T> make_kernels(TypeList<Act...>) {
   return {Vec<T>::kLanes,
           kPanelVectors,
           layer_scratch<T>,
-          product_scratch<T>,
           layer<T>,
           product<T>,
           column_sums<T>,

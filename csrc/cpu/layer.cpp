@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "buffer.hpp"
+#include "isa.hpp"
 #include "threads.hpp"
 
 namespace fnnfast {
@@ -14,11 +15,28 @@ int find_activation(const char* name) {
   return -1;
 }
 
+namespace {
+
+// How many inputs of a panel are taken at a time: all, if a panel then takes a quarter of L2, where the next one is
+// fetched beside it and rows of x stay; else equal parts of half of that.
+template <class T>
+ptrdiff_t chunk_inputs(ptrdiff_t width, ptrdiff_t inputs) {
+  static const std::size_t l2 = cache_sizes().l2;
+  const ptrdiff_t row_bytes = std::max(width, ptrdiff_t{1}) * static_cast<ptrdiff_t>(sizeof(T));
+  const ptrdiff_t most = std::clamp(static_cast<ptrdiff_t>(l2 / 4) / row_bytes, ptrdiff_t{256}, 262144 / row_bytes);
+  if (inputs <= most) return std::max(inputs, ptrdiff_t{1});
+  return (divide_up(inputs, divide_up(2 * inputs, most)) + 15) / 16 * 16;
+}
+
+}  // namespace
+
 template <class T>
 void layer_forward_serial(const Kernels<T>& k, LayerTask<T> task, ptrdiff_t first_block, ptrdiff_t last_block) {
   task.first_block = first_block;
   task.last_block = last_block;
-  task.scratch = thread_scratch<T>(Scratch::kKernel, k.layer_scratch(task.rows, task.inputs));
+  const PanelLayout layout{task.inputs, task.units, task.pieces, k.lanes, k.panel_vectors};
+  task.chunk = chunk_inputs<T>(layout.panel(0, 0).width, task.inputs);
+  task.scratch = thread_scratch<T>(Scratch::kKernel, k.layer_scratch(task));
   k.layer(task);
 }
 
@@ -31,14 +49,14 @@ void layer_forward(const Kernels<T>& k, const LayerTask<T>& task) {
   const ptrdiff_t threads = shared ? num_threads() : 1;
   // Rows are cut only as far as needed to give every thread a few tasks: each cut reads the weights once more.
   constexpr ptrdiff_t kMostRows = 256, kLeastRows = 24, kTasksEach = 4;
-  ptrdiff_t rows_each = std::min(task.rows, threads == 1 ? ptrdiff_t{96} : kMostRows);
+  ptrdiff_t rows_each = std::min(task.rows, kMostRows);
   if (threads > 1 && blocks * (divide_up(task.rows, rows_each)) < kTasksEach * threads) {
     const ptrdiff_t cuts = divide_up(kTasksEach * threads, blocks);
     rows_each = std::clamp((task.rows / cuts + 11) / 12 * 12, std::min(kLeastRows, rows_each), rows_each);
   }
   const ptrdiff_t across = divide_up(task.rows, rows_each);
   const ptrdiff_t blocks_each =
-      threads == 1 ? blocks : std::max(ptrdiff_t{1}, blocks * across / (kTasksEach * 4 * threads));
+      threads == 1 ? blocks : std::max(ptrdiff_t{1}, blocks * across / (kTasksEach * threads));
   const ptrdiff_t columns = divide_up(blocks, blocks_each);
   // Neighbouring tasks share their weights.
   const auto run = [&](ptrdiff_t i) {
@@ -75,14 +93,16 @@ template <class T>
 void data_gradient(const Kernels<T>& k, const PanelLayout& layout, const T* transposed, ptrdiff_t rows, const T* dz,
                    ptrdiff_t dz_row, const std::uint8_t* argmax, ptrdiff_t argmax_row, T* dx, ptrdiff_t dx_row) {
   const TransposedLayout from(layout);
-  T* const scratch =
-      thread_scratch<T>(Scratch::kKernel, argmax ? rows * k.panel_width() : k.product_scratch(rows, from.rows));
+  T* const scratch = thread_scratch<T>(Scratch::kKernel, rows * k.panel_width());
+  const ptrdiff_t chunk = chunk_inputs<T>(from.width(0), from.rows);
   for (ptrdiff_t panel = 0; panel < from.panels(); ++panel) {
     const ptrdiff_t first = panel * from.panel_inputs();
     const ptrdiff_t columns = std::min(from.panel_inputs(), layout.inputs - first);
     const T* const weights = transposed + from.offset(panel);
     if (argmax == nullptr)
-      k.product({rows, from.rows, columns, dz, dz_row, 1, weights, from.width(panel), dx + first, dx_row, scratch});
+      k.product({rows, from.rows, columns, dz, dz_row, 1, weights, from.width(panel), dx + first, dx_row, chunk,
+                 weights + from.rows * from.width(panel),
+                 panel + 1 < from.panels() ? from.rows * from.width(panel + 1) : 0, scratch});
     else
       k.maxout_data({rows, layout.units, layout.pieces, columns, dz, dz_row, argmax, argmax_row, weights,
                      from.width(panel), dx + first, dx_row, scratch});
@@ -110,18 +130,22 @@ void MaxoutOrder::sort(ptrdiff_t chunk, const std::uint8_t* argmax, ptrdiff_t ar
 
 namespace {
 
+constexpr ptrdiff_t kSharedBytes = ptrdiff_t{1} << 20;
+
 template <class T>
 void dense_weight_gradient(const Kernels<T>& k, const Panel& panel, ptrdiff_t first, ptrdiff_t count,
                            const GradientSource<T>& from, const GradientSink<T>& to) {
   T* const tile = thread_scratch<T>(Scratch::kTile, std::max(count, ptrdiff_t{1}) * panel.width);
-  const T* const dz = from.dz + panel.unit;
+  const T* const dz = from.dz_panels ? from.dz_panels + panel.unit * from.rows : from.dz + panel.unit;
+  const ptrdiff_t dz_row = from.dz_panels ? panel.width : from.dz_row;
   if (first == 0) {
-    k.column_sums(from.rows, panel.width, dz, from.dz_row, tile);
+    k.column_sums(from.rows, panel.width, dz, dz_row, tile);
     to.take(to.context, panel, -1, 1, tile);
   }
-  T* const scratch = thread_scratch<T>(Scratch::kKernel, k.product_scratch(count, from.rows));
-  k.product(
-      {count, from.rows, panel.width, from.x + first, 1, from.x_row, dz, from.dz_row, tile, panel.width, scratch});
+  T* const scratch = thread_scratch<T>(Scratch::kKernel, count * panel.width);
+  k.product({count, from.rows, panel.width, from.x, 1, from.x_row, dz, dz_row, tile, panel.width,
+             chunk_inputs<T>(panel.width, from.rows), dz + from.rows * dz_row, from.dz_panels ? from.rows * dz_row : 0,
+             scratch});
   to.take(to.context, panel, first, count, tile);
 }
 
@@ -184,15 +208,38 @@ void maxout_weight_gradient(const Kernels<T>& k, const PanelLayout& layout, ptrd
 }  // namespace
 
 template <class T>
-void weight_gradient(const Kernels<T>& k, const GradientParts& parts, ptrdiff_t part, const GradientSource<T>& from,
-                     const GradientSink<T>& to) {
-  const ptrdiff_t block = part / parts.across();
-  const ptrdiff_t first = part % parts.across() * parts.inputs_each();
-  const ptrdiff_t count = std::min(parts.inputs_each(), parts.layout.inputs - first);
-  if (parts.layout.pieces > 1)
-    maxout_weight_gradient(k, parts.layout, block, first, count, from, to);
-  else
-    dense_weight_gradient(k, parts.layout.panel(block, 0), first, count, from, to);
+void gather_columns(const PanelLayout& layout, ptrdiff_t batch, const T* dz, ptrdiff_t dz_row, ptrdiff_t first,
+                    ptrdiff_t rows, T* panels) {
+  for (ptrdiff_t block = 0; block < layout.blocks(); ++block) {
+    const Panel panel = layout.panel(block, 0);
+    for (ptrdiff_t r = first; r < first + rows; ++r)
+      std::copy_n(dz + r * dz_row + panel.unit, panel.width, panels + panel.unit * batch + r * panel.width);
+  }
+}
+
+template <class T>
+void weight_gradient(const Kernels<T>& k, const GradientParts& parts, ptrdiff_t first, ptrdiff_t last,
+                     const GradientSource<T>& from, const GradientSink<T>& to) {
+  const ptrdiff_t blocks = parts.layout.blocks();
+  for (ptrdiff_t part = first; part < last;) {
+    const ptrdiff_t input = part / blocks * parts.inputs_each();
+    const ptrdiff_t count = std::min(parts.inputs_each(), parts.layout.inputs - input);
+    const ptrdiff_t end = std::min(last, (part / blocks + 1) * blocks);
+    if (parts.layout.pieces > 1) {
+      for (; part < end; ++part) maxout_weight_gradient(k, parts.layout, part % blocks, input, count, from, to);
+      continue;
+    }
+    // The columns of x that these parts share, together if several gain from that and they stay in the cache.
+    GradientSource<T> source = from;
+    source.x += input;
+    if (end - part >= 3 && from.rows * count * static_cast<ptrdiff_t>(sizeof(T)) <= kSharedBytes) {
+      T* const together = thread_scratch<T>(Scratch::kRows, from.rows * count);
+      for (ptrdiff_t r = 0; r < from.rows; ++r) std::copy_n(source.x + r * from.x_row, count, together + r * count);
+      source.x = together;
+      source.x_row = count;
+    }
+    for (; part < end; ++part) dense_weight_gradient(k, parts.layout.panel(part % blocks, 0), input, count, source, to);
+  }
 }
 
 #define FNNFAST_INSTANTIATE(T)                                                                                      \
@@ -201,8 +248,9 @@ void weight_gradient(const Kernels<T>& k, const GradientParts& parts, ptrdiff_t 
   template void activate_rows<T>(ElementwiseFunction<T>, ptrdiff_t, ptrdiff_t, const T*, ptrdiff_t, T*, ptrdiff_t); \
   template void data_gradient<T>(const Kernels<T>&, const PanelLayout&, const T*, ptrdiff_t, const T*, ptrdiff_t,   \
                                  const std::uint8_t*, ptrdiff_t, T*, ptrdiff_t);                                    \
-  template void weight_gradient<T>(const Kernels<T>&, const GradientParts&, ptrdiff_t, const GradientSource<T>&,    \
-                                   const GradientSink<T>&);
+  template void gather_columns<T>(const PanelLayout&, ptrdiff_t, const T*, ptrdiff_t, ptrdiff_t, ptrdiff_t, T*);    \
+  template void weight_gradient<T>(const Kernels<T>&, const GradientParts&, ptrdiff_t, ptrdiff_t,                   \
+                                   const GradientSource<T>&, const GradientSink<T>&);
 FNNFAST_INSTANTIATE(float)
 FNNFAST_INSTANTIATE(double)
 #undef FNNFAST_INSTANTIATE

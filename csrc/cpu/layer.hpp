@@ -79,6 +79,7 @@ struct GradientSource {
   ptrdiff_t x_row;
   const T* dz;  // readable to whole vectors, zero there
   ptrdiff_t dz_row;
+  const T* dz_panels;         // the same by gather_columns(), or null
   const MaxoutOrder* sorted;  // null for a dense layer
   const std::uint8_t* order;
 };
@@ -91,7 +92,7 @@ struct GradientSink {
   void (*take)(void* context, const Panel& panel, ptrdiff_t first, ptrdiff_t count, const T* gradient);
 };
 
-// The parts into which a layer's weight gradient is cut: independent tasks.
+// The parts into which a layer's weight gradient is cut, numbered so that neighbours share their inputs.
 struct GradientParts {
   PanelLayout layout;
   explicit GradientParts(const PanelLayout& of) : layout(of) {}
@@ -101,8 +102,16 @@ struct GradientParts {
   ptrdiff_t count() const { return layout.blocks() * across(); }
 };
 
+// The gradient of all pre-activations is read by columns. A wide one is therefore copied, by blocks of rows, into one
+// panel for each block of a dense layer's units, [row][unit]: contiguous where it would be a row's length apart.
+inline bool gathers_columns(const PanelLayout& layout) { return layout.pieces == 1 && layout.blocks() >= 4; }
 template <class T>
-void weight_gradient(const Kernels<T>& k, const GradientParts& parts, ptrdiff_t part, const GradientSource<T>& from,
-                     const GradientSink<T>& to);
+void gather_columns(const PanelLayout& layout, ptrdiff_t batch, const T* dz, ptrdiff_t dz_row, ptrdiff_t first,
+                    ptrdiff_t rows, T* panels);
+
+// Parts [first, last).
+template <class T>
+void weight_gradient(const Kernels<T>& k, const GradientParts& parts, ptrdiff_t first, ptrdiff_t last,
+                     const GradientSource<T>& from, const GradientSink<T>& to);
 
 }  // namespace fnnfast

@@ -5,7 +5,7 @@
 // pieces times the multiply-adds.
 #pragma once
 
-#include "gemm.hpp"
+#include "tile.hpp"
 
 namespace fnnfast::FNNFAST_ISA {
 

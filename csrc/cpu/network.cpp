@@ -12,6 +12,7 @@ namespace {
 
 constexpr ptrdiff_t kLeastRows = 12;  // of a block: under that, its multiply-adds wait for the weights
 constexpr ptrdiff_t kMostRows = 96;
+constexpr ptrdiff_t kGoodRows = 48;
 
 constexpr double kMostWeights = 1e12;  // of a layer: more fits no memory, and every size below stays far from overflow
 
@@ -107,8 +108,9 @@ template <class T>
 typename Network<T>::Plan Network<T>::plan(ptrdiff_t batch) const {
   constexpr ptrdiff_t kBlocksEach = 4;  // so that a thread that is held up does not hold up the call
   const ptrdiff_t threads = num_threads();
+  if (streams_ || block_rows_ < kGoodRows) return {Mode::kLayers, slab_rows_};
   if (threads == 1 || !worth_threads(batch, work_)) return {Mode::kSerial, block_rows_};
-  if (batch < kLeastRows * threads || streams_) return {Mode::kLayers, slab_rows_};
+  if (batch < kLeastRows * threads) return {Mode::kLayers, slab_rows_};
   // The same number of blocks for each thread, of equal size.
   const ptrdiff_t needed = divide_up(batch, threads * block_rows_);
   const ptrdiff_t each = std::max(needed, std::min(kBlocksEach, batch / (threads * 2 * kLeastRows)));
@@ -126,8 +128,12 @@ void Network<T>::forward_rows(const T* x, ptrdiff_t rows, T* y, bool logits) con
     T* const out = i == last ? y : ping[i % 2];
     const ptrdiff_t out_row = i == last ? layer.layout.units : leading_dimension(layer.layout.units);
     const bool activate = !(logits && i == last);
-    layer_forward_serial(*kernels_, layer_task(layer, rows, x, x_row, out, out_row, out, out_row, activate), 0,
-                         layer.layout.blocks());
+    LayerTask<T> task = layer_task(layer, rows, x, x_row, out, out_row, out, out_row, activate);
+    task.padded = i < last;
+    const Layer<T>& next = layers_[i == last ? 0 : i + 1];  // or the next block of rows
+    task.next = next.panels.data();
+    task.next_size = next.first_panel();
+    layer_forward_serial(*kernels_, task, 0, layer.layout.blocks());
     if (activate && layer.info().rowwise)
       activate_rows(kernels_->activation[layer.activation].forward, rows, layer.layout.units, out, out_row, out,
                     out_row);
@@ -148,7 +154,9 @@ void Network<T>::forward_layers(const T* x, ptrdiff_t batch, T* y, bool logits) 
     T* const out = i == last ? y : ping[i % 2];
     const ptrdiff_t out_row = i == last ? layer.layout.units : leading_dimension(layer.layout.units);
     const bool activate = !(logits && i == last);
-    layer_forward(*kernels_, layer_task(layer, batch, x, x_row, out, out_row, out, out_row, activate));
+    LayerTask<T> task = layer_task(layer, batch, x, x_row, out, out_row, out, out_row, activate);
+    task.padded = i < last;
+    layer_forward(*kernels_, task);
     if (activate && layer.info().rowwise) {
       constexpr ptrdiff_t kRows = 64;
       parallel_for(divide_up(batch, kRows), [&](ptrdiff_t block) {

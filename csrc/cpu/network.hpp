@@ -32,6 +32,7 @@ struct Layer {
 
   const ActivationInfo& info() const { return kActivationInfo[activation]; }
   ptrdiff_t parameter_step() const { return info().learned ? 1 : 0; }
+  ptrdiff_t first_panel() const { return (layout.inputs + 1) * layout.panel(0, 0).width; }  // elements
   double work() const { return static_cast<double>(layout.inputs * layout.units * layout.pieces); }
 };
 

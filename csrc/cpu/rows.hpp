@@ -40,30 +40,42 @@ struct Parameter {
   FNNFAST_INLINE V at(ptrdiff_t column, ptrdiff_t n) const { return by_column ? load_lanes<V>(p + column, n) : value; }
 };
 
+// Calls body(row, column, n) for the vectors of a block, whole ones first. One loop, not two: the activations have more
+// constants than there are registers, and a loop over the few vectors of one row would load them all for each row.
+template <class V, class Body>
+FNNFAST_INLINE void for_block(ptrdiff_t rows, ptrdiff_t columns, Body body) {
+  const ptrdiff_t whole = columns / V::kLanes * V::kLanes;
+  ptrdiff_t row = 0, column = 0;
+  for (ptrdiff_t i = rows * (whole / V::kLanes); i > 0; --i) {
+    body(row, column, ptrdiff_t{V::kLanes});
+    column += V::kLanes;
+    if (column == whole) {
+      column = 0;
+      ++row;
+    }
+  }
+  if (whole < columns)
+    for (row = 0; row < rows; ++row) body(row, whole, columns - whole);
+}
+
 template <class T, class Act>
 void activation_forward(const ElementwiseTask<T>& t) {
   using V = Vec<T>;
   const Parameter<Act, V> parameter(t);
-  for (ptrdiff_t r = 0; r < t.rows; ++r) {
-    const T* in = t.in + r * t.in_row;
-    T* out = t.out + r * t.out_row;
-    for_vectors<V>(t.columns, [&](ptrdiff_t c, ptrdiff_t n) {
-      store_lanes(Act::template forward<Math<T>>(load_lanes<V>(in + c, n), parameter.at(c, n)), out + c, n);
-    });
-  }
+  for_block<V>(t.rows, t.columns, [&](ptrdiff_t r, ptrdiff_t c, ptrdiff_t n) {
+    const V z = load_lanes<V>(t.in + r * t.in_row + c, n);
+    store_lanes(Act::template forward<Math<T>>(z, parameter.at(c, n)), t.out + r * t.out_row + c, n);
+  });
 }
 
 template <class T, class Act>
 void activation_derivative(const ElementwiseTask<T>& t) {
   using V = Vec<T>;
   const Parameter<Act, V> parameter(t);
-  for (ptrdiff_t r = 0; r < t.rows; ++r) {
-    const T* in = t.in + r * t.in_row;
-    T* out = t.out + r * t.out_row;
-    for_vectors<V>(t.columns, [&](ptrdiff_t c, ptrdiff_t n) {
-      store_lanes(Act::template derivative<Math<T>>(load_lanes<V>(in + c, n), parameter.at(c, n)), out + c, n);
-    });
-  }
+  for_block<V>(t.rows, t.columns, [&](ptrdiff_t r, ptrdiff_t c, ptrdiff_t n) {
+    const V z = load_lanes<V>(t.in + r * t.in_row + c, n);
+    store_lanes(Act::template derivative<Math<T>>(z, parameter.at(c, n)), t.out + r * t.out_row + c, n);
+  });
 }
 
 template <class T, class Act>
@@ -71,30 +83,26 @@ void activation_backward(const ElementwiseTask<T>& t) {
   using V = Vec<T>;
   using M = Math<T>;
   const Parameter<Act, V> parameter(t);
-  for (ptrdiff_t r = 0; r < t.rows; ++r) {
-    const T* in = t.in + r * t.in_row;
-    const T* dy = t.dy + r * t.dy_row;
-    T* out = t.out + r * t.out_row;
-    for_vectors<V>(t.columns, [&](ptrdiff_t c, ptrdiff_t n) {
-      const V gradient = load_lanes<V>(dy + c, n);
-      if constexpr (Act::kSaves == Saves::kNothing) {
-        store_lanes(gradient, out + c, n);
-      } else {
-        const V saved = load_lanes<V>(in + c, n);
-        const V p = parameter.at(c, n);
-        if constexpr (Act::kLearned) {
-          if (t.dparameter) {
-            const V sum = load_lanes<V>(t.dparameter + c, n);
-            store_lanes(fma(gradient, Act::template parameter_derivative<M>(saved, p), sum), t.dparameter + c, n);
-          }
+  for_block<V>(t.rows, t.columns, [&](ptrdiff_t r, ptrdiff_t c, ptrdiff_t n) {
+    const V gradient = load_lanes<V>(t.dy + r * t.dy_row + c, n);
+    T* const out = t.out + r * t.out_row + c;
+    if constexpr (Act::kSaves == Saves::kNothing) {
+      store_lanes(gradient, out, n);
+    } else {
+      const V saved = load_lanes<V>(t.in + r * t.in_row + c, n);
+      const V p = parameter.at(c, n);
+      if constexpr (Act::kLearned) {
+        if (t.dparameter) {
+          const V sum = load_lanes<V>(t.dparameter + c, n);
+          store_lanes(fma(gradient, Act::template parameter_derivative<M>(saved, p), sum), t.dparameter + c, n);
         }
-        if constexpr (Act::kSaves == Saves::kOutput)
-          store_lanes(gradient * Act::template derivative_from_output<M>(saved, p), out + c, n);
-        else
-          store_lanes(gradient * Act::template derivative<M>(saved, p), out + c, n);
       }
-    });
-  }
+      if constexpr (Act::kSaves == Saves::kOutput)
+        store_lanes(gradient * Act::template derivative_from_output<M>(saved, p), out, n);
+      else
+        store_lanes(gradient * Act::template derivative<M>(saved, p), out, n);
+    }
+  });
 }
 
 // A sum over a row in one fixed tree: element j belongs to lane j mod 16, each lane adds in ascending order, and the

@@ -59,6 +59,7 @@ void Trainer<T>::reserve(const Batch<T>& batch) {
     State& s = state_[i];
     grow(s.y, rows * s.row);
     grow(s.dz, rows * s.row);
+    if (gathers_columns(layer.layout)) grow(s.dz_panels, rows * layer.layout.padded_units());
     if (layer.info().saves == Saves::kInput) grow(s.z, rows * s.row);
     if (layer.dropout > 0.0) grow(s.dropped, rows * s.row);
     if (layer.layout.pieces > 1) {
@@ -143,7 +144,7 @@ void Trainer<T>::loss_rows(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t row
 
 // From the gradient of the last layer's output (or of its logits) to the gradients of all pre-activations.
 template <class T>
-void Trainer<T>::backward_rows(ptrdiff_t first, ptrdiff_t rows) {
+void Trainer<T>::backward_rows(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t rows) {
   const auto& layers = network_.layers();
   for (std::size_t i = layers.size(); i-- > 0;) {
     const Layer<T>& layer = layers[i];
@@ -175,6 +176,8 @@ void Trainer<T>::backward_rows(ptrdiff_t first, ptrdiff_t rows) {
         kernels_.activation[layer.activation].backward(t);
       }
     }
+    if (gathers_columns(layer.layout))
+      gather_columns(layer.layout, batch.rows, s.dz.data(), s.row, first, rows, s.dz_panels.data());
     if (i == 0) return;
     State& before = state_[i - 1];
     data_gradient(kernels_, layer.layout, s.transposed.data(), rows, dz, s.row,
@@ -205,6 +208,11 @@ void Trainer<T>::rows_task(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t las
     T* const y = s.y.data() + first * s.row;
     T* const z = activate && layer.info().saves == Saves::kInput ? s.z.data() + first * s.row : y;
     LayerTask<T> t = network_.layer_task(layer, rows, x, x_row, z, s.row, y, s.row, activate);
+    t.padded = true;
+    if (i + 1 < layers.size()) {
+      t.next = layers[i + 1].panels.data();
+      t.next_size = layers[i + 1].first_panel();
+    }
     if (layer.layout.pieces > 1) {
       t.argmax = s.argmax.data() + first * s.row;
       t.argmax_row = s.row;
@@ -217,7 +225,7 @@ void Trainer<T>::rows_task(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t las
                         layer.dropout, seed_, step, static_cast<std::uint32_t>(i + 1)});
   }
   loss_rows(batch, first, rows);
-  backward_rows(first, rows);
+  backward_rows(batch, first, rows);
 }
 
 template <class T>
@@ -252,8 +260,8 @@ Destination(T*, Update) -> Destination<T, Update>;
 }  // namespace
 
 template <class T>
-void Trainer<T>::weights_task(std::size_t i, ptrdiff_t part, const Batch<T>& batch, const UpdateStep<T>* weights,
-                              const UpdateStep<T>* others) {
+void Trainer<T>::weights_task(std::size_t i, ptrdiff_t first_part, ptrdiff_t last_part, const Batch<T>& batch,
+                              const UpdateStep<T>* weights, const UpdateStep<T>* others) {
   Layer<T>& layer = network_.layers()[i];
   State& s = state_[i];
   const MaxoutOrder order{batch.rows, layer.layout.units, layer.layout.pieces};
@@ -262,6 +270,7 @@ void Trainer<T>::weights_task(std::size_t i, ptrdiff_t part, const Batch<T>& bat
   from.x = input_of(i, batch, &from.x_row);
   from.dz = s.dz.data();
   from.dz_row = s.row;
+  if (gathers_columns(layer.layout)) from.dz_panels = s.dz_panels.data();
   if (layer.layout.pieces > 1) {
     from.sorted = &order;
     from.order = s.order.data();
@@ -272,7 +281,7 @@ void Trainer<T>::weights_task(std::size_t i, ptrdiff_t part, const Batch<T>& bat
                    if (i > 0 && first >= 0)
                      transpose(layer.layout, panel, layer.panels.data(), first, first + count, s.transposed.data());
                  }};
-  weight_gradient(kernels_, GradientParts(layer.layout), part, from, {&to, &decltype(to)::take});
+  weight_gradient(kernels_, GradientParts(layer.layout), first_part, last_part, from, {&to, &decltype(to)::take});
 }
 
 // A learned slope's gradient: the sums of the blocks of rows, in order.
@@ -332,27 +341,30 @@ double Trainer<T>::run(const Batch<T>& batch, const UpdateStep<T>* weights, cons
   else
     parallel_for(row_blocks, rows);
 
+  // Tasks [first, last) of all layers', one after the other: a layer's parts, then its slopes.
   ptrdiff_t tasks = 0;
   for (const Layer<T>& layer : layers) tasks += GradientParts(layer.layout).count() + (layer.info().learned ? 1 : 0);
-  const auto weight_task = [&](ptrdiff_t task) {
-    for (std::size_t i = 0;; ++i) {
+  const auto weight_tasks = [&](ptrdiff_t first, ptrdiff_t last) {
+    for (std::size_t i = 0; i < layers.size() && last > 0; ++i) {
       const ptrdiff_t parts = GradientParts(layers[i].layout).count();
-      if (task < parts) return weights_task(i, task, batch, weights, others);
-      task -= parts;
-      if (layers[i].info().learned && task-- == 0) return alpha_task(i, batch.rows, others);
+      if (first < parts) weights_task(i, std::max(first, ptrdiff_t{0}), std::min(last, parts), batch, weights, others);
+      first -= parts;
+      last -= parts;
+      if (!layers[i].info().learned) continue;
+      if (first <= 0 && last > 0) alpha_task(i, batch.rows, others);
+      --first;
+      --last;
     }
   };
   // Few enough groups of neighbouring parts that each goes to the same thread in every step (threads.hpp): weights and
   // states then stay in that core's cache instead of moving between cores, which costs as much as the arithmetic.
   constexpr ptrdiff_t kGroups = 48;
   const ptrdiff_t group = divide_up(tasks, kGroups);
-  const auto weight_group = [&](ptrdiff_t i) {
-    for (ptrdiff_t task = i * group; task < std::min(tasks, (i + 1) * group); ++task) weight_task(task);
-  };
   if (threads == 1)
-    for (ptrdiff_t task = 0; task < tasks; ++task) weight_task(task);
+    weight_tasks(0, tasks);
   else
-    parallel_for(divide_up(tasks, group), weight_group);
+    parallel_for(divide_up(tasks, group),
+                 [&](ptrdiff_t i) { weight_tasks(i * group, std::min(tasks, (i + 1) * group)); });
 
   double sum = 0.0;
   for (ptrdiff_t r = 0; r < batch.rows; ++r) sum += row_loss_[r];

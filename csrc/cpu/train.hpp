@@ -60,6 +60,7 @@ class Trainer {
   // What a layer keeps from the forward to the backward pass, for a whole batch, and its optimizer's state.
   struct State {
     Buffer<T> z, y, dropped, dz;  // z: where the activation saves its input; dropped: the output after dropout
+    Buffer<T> dz_panels;          // where gathers_columns()
     Buffer<std::uint8_t> argmax, order;
     Buffer<T> dalpha;  // one row for each kAlphaRows rows
     Buffer<T> transposed;
@@ -74,9 +75,9 @@ class Trainer {
   double run(const Batch<T>& batch, const UpdateStep<T>* weights, const UpdateStep<T>* others);
   void rows_task(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t last);
   void loss_rows(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t rows);
-  void backward_rows(ptrdiff_t first, ptrdiff_t rows);
-  void weights_task(std::size_t layer, ptrdiff_t part, const Batch<T>& batch, const UpdateStep<T>* weights,
-                    const UpdateStep<T>* others);
+  void backward_rows(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t rows);
+  void weights_task(std::size_t layer, ptrdiff_t first, ptrdiff_t last, const Batch<T>& batch,
+                    const UpdateStep<T>* weights, const UpdateStep<T>* others);
   void alpha_task(std::size_t layer, ptrdiff_t rows, const UpdateStep<T>* others);
   void update_rows(std::size_t layer, ptrdiff_t offset, ptrdiff_t n, const T* gradient, const UpdateStep<T>& step);
   void refresh_transposed(std::size_t layer);

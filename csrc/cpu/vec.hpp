@@ -19,6 +19,7 @@
 //   scale(v, n)                       v 2^n, rounded once, for v of about 1 and integral n; the result may be
 //                                     subnormal or infinite
 //   exponent(v), mantissa(v)          v = mantissa * 2^exponent, mantissa in [1, 2), for positive normal v
+//   load_transposed(p, row, out)      out[c] is column c of kLanes rows, `row` apart, for the columns of 16 bytes
 //   store_index(v, p, n)              n lanes of small integral values as bytes
 #pragma once
 

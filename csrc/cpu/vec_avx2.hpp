@@ -26,6 +26,21 @@ struct Vec<float> {
   static FNNFAST_INLINE Vec load(const float* p) { return {_mm256_loadu_ps(p)}; }
   static FNNFAST_INLINE Vec load_partial(const float* p, std::ptrdiff_t n) { return {_mm256_maskload_ps(p, first(n))}; }
   static FNNFAST_INLINE Vec broadcast(float s) { return {_mm256_set1_ps(s)}; }
+  static FNNFAST_INLINE void load_transposed(const float* p, std::ptrdiff_t row, Vec (&out)[4]) {
+    const auto rows = [&](std::ptrdiff_t r) {
+      return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p + r * row)), _mm_loadu_ps(p + (r + 4) * row),
+                                  1);
+    };
+    const __m256 r0 = rows(0), r1 = rows(1), r2 = rows(2), r3 = rows(3);
+    const __m256d low01 = _mm256_castps_pd(_mm256_unpacklo_ps(r0, r1));
+    const __m256d low23 = _mm256_castps_pd(_mm256_unpacklo_ps(r2, r3));
+    const __m256d high01 = _mm256_castps_pd(_mm256_unpackhi_ps(r0, r1));
+    const __m256d high23 = _mm256_castps_pd(_mm256_unpackhi_ps(r2, r3));
+    out[0] = {_mm256_castpd_ps(_mm256_unpacklo_pd(low01, low23))};
+    out[1] = {_mm256_castpd_ps(_mm256_unpackhi_pd(low01, low23))};
+    out[2] = {_mm256_castpd_ps(_mm256_unpacklo_pd(high01, high23))};
+    out[3] = {_mm256_castpd_ps(_mm256_unpackhi_pd(high01, high23))};
+  }
   FNNFAST_INLINE void store(float* p) const { _mm256_storeu_ps(p, v); }
   FNNFAST_INLINE void store_partial(float* p, std::ptrdiff_t n) const { _mm256_maskstore_ps(p, first(n), v); }
 
@@ -106,6 +121,15 @@ struct Vec<double> {
     return {_mm256_maskload_pd(p, first(n))};
   }
   static FNNFAST_INLINE Vec broadcast(double s) { return {_mm256_set1_pd(s)}; }
+  static FNNFAST_INLINE void load_transposed(const double* p, std::ptrdiff_t row, Vec (&out)[2]) {
+    const auto rows = [&](std::ptrdiff_t r) {
+      return _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(p + r * row)), _mm_loadu_pd(p + (r + 2) * row),
+                                  1);
+    };
+    const __m256d even = rows(0), odd = rows(1);
+    out[0] = {_mm256_unpacklo_pd(even, odd)};
+    out[1] = {_mm256_unpackhi_pd(even, odd)};
+  }
   FNNFAST_INLINE void store(double* p) const { _mm256_storeu_pd(p, v); }
   FNNFAST_INLINE void store_partial(double* p, std::ptrdiff_t n) const { _mm256_maskstore_pd(p, first(n), v); }
 

@@ -24,6 +24,24 @@ struct Vec<float> {
     return {_mm512_maskz_loadu_ps(first(n), p)};
   }
   static FNNFAST_INLINE Vec broadcast(float s) { return {_mm512_set1_ps(s)}; }
+  static FNNFAST_INLINE void load_transposed(const float* p, std::ptrdiff_t row, Vec (&out)[4]) {
+    const auto half = [&](std::ptrdiff_t r) {
+      return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p + r * row)), _mm_loadu_ps(p + (r + 4) * row),
+                                  1);
+    };
+    const auto rows = [&](std::ptrdiff_t r) {
+      return _mm512_insertf32x8(_mm512_castps256_ps512(half(r)), half(r + 8), 1);
+    };
+    const __m512 r0 = rows(0), r1 = rows(1), r2 = rows(2), r3 = rows(3);
+    const __m512d low01 = _mm512_castps_pd(_mm512_unpacklo_ps(r0, r1));
+    const __m512d low23 = _mm512_castps_pd(_mm512_unpacklo_ps(r2, r3));
+    const __m512d high01 = _mm512_castps_pd(_mm512_unpackhi_ps(r0, r1));
+    const __m512d high23 = _mm512_castps_pd(_mm512_unpackhi_ps(r2, r3));
+    out[0] = {_mm512_castpd_ps(_mm512_unpacklo_pd(low01, low23))};
+    out[1] = {_mm512_castpd_ps(_mm512_unpackhi_pd(low01, low23))};
+    out[2] = {_mm512_castpd_ps(_mm512_unpacklo_pd(high01, high23))};
+    out[3] = {_mm512_castpd_ps(_mm512_unpackhi_pd(high01, high23))};
+  }
   FNNFAST_INLINE void store(float* p) const { _mm512_storeu_ps(p, v); }
   FNNFAST_INLINE void store_partial(float* p, std::ptrdiff_t n) const { _mm512_mask_storeu_ps(p, first(n), v); }
 
@@ -89,6 +107,16 @@ struct Vec<double> {
     return {_mm512_maskz_loadu_pd(first(n), p)};
   }
   static FNNFAST_INLINE Vec broadcast(double s) { return {_mm512_set1_pd(s)}; }
+  static FNNFAST_INLINE void load_transposed(const double* p, std::ptrdiff_t row, Vec (&out)[2]) {
+    const auto half = [&](std::ptrdiff_t r) {
+      return _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(p + r * row)), _mm_loadu_pd(p + (r + 2) * row),
+                                  1);
+    };
+    const __m512d even = _mm512_insertf64x4(_mm512_castpd256_pd512(half(0)), half(4), 1);
+    const __m512d odd = _mm512_insertf64x4(_mm512_castpd256_pd512(half(1)), half(5), 1);
+    out[0] = {_mm512_unpacklo_pd(even, odd)};
+    out[1] = {_mm512_unpackhi_pd(even, odd)};
+  }
   FNNFAST_INLINE void store(double* p) const { _mm512_storeu_pd(p, v); }
   FNNFAST_INLINE void store_partial(double* p, std::ptrdiff_t n) const { _mm512_mask_storeu_pd(p, first(n), v); }
 

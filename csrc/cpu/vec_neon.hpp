@@ -29,6 +29,18 @@ struct Vec<float> {
     return {lanes};
   }
   static FNNFAST_INLINE Vec broadcast(float s) { return {vdupq_n_f32(s)}; }
+  static FNNFAST_INLINE void load_transposed(const float* p, std::ptrdiff_t row, Vec (&out)[4]) {
+    const float32x4_t r0 = vld1q_f32(p), r1 = vld1q_f32(p + row);
+    const float32x4_t r2 = vld1q_f32(p + 2 * row), r3 = vld1q_f32(p + 3 * row);
+    const float64x2_t even01 = vreinterpretq_f64_f32(vtrn1q_f32(r0, r1)),
+                      odd01 = vreinterpretq_f64_f32(vtrn2q_f32(r0, r1));
+    const float64x2_t even23 = vreinterpretq_f64_f32(vtrn1q_f32(r2, r3)),
+                      odd23 = vreinterpretq_f64_f32(vtrn2q_f32(r2, r3));
+    out[0] = {vreinterpretq_f32_f64(vtrn1q_f64(even01, even23))};
+    out[1] = {vreinterpretq_f32_f64(vtrn1q_f64(odd01, odd23))};
+    out[2] = {vreinterpretq_f32_f64(vtrn2q_f64(even01, even23))};
+    out[3] = {vreinterpretq_f32_f64(vtrn2q_f64(odd01, odd23))};
+  }
   FNNFAST_INLINE void store(float* p) const { vst1q_f32(p, v); }
   FNNFAST_INLINE void store_partial(float* p, std::ptrdiff_t n) const {
     if (n > 0) vst1q_lane_f32(p, v, 0);
@@ -109,6 +121,11 @@ struct Vec<double> {
     return {lanes};
   }
   static FNNFAST_INLINE Vec broadcast(double s) { return {vdupq_n_f64(s)}; }
+  static FNNFAST_INLINE void load_transposed(const double* p, std::ptrdiff_t row, Vec (&out)[2]) {
+    const float64x2_t r0 = vld1q_f64(p), r1 = vld1q_f64(p + row);
+    out[0] = {vtrn1q_f64(r0, r1)};
+    out[1] = {vtrn2q_f64(r0, r1)};
+  }
   FNNFAST_INLINE void store(double* p) const { vst1q_f64(p, v); }
   FNNFAST_INLINE void store_partial(double* p, std::ptrdiff_t n) const {
     if (n > 0) vst1q_lane_f64(p, v, 0);

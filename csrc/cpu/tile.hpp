@@ -1,0 +1,234 @@
+// The register tile, and the rows of a panel.
+//
+// A tile is kRows x kVectors registers of accumulators. Each accumulator starts at the bias (or at the partial sum of
+// the inputs before) and is one ascending chain of fused multiply-adds over the inputs, so an output's bits do not
+// depend on the tile it falls in, nor on the width of a vector.
+//
+// Register budget with 32 registers: 6 x 4 accumulators, 4 of b, 1 broadcast of a: 29. Four loads of b and six
+// broadcasts feed 24 multiply-adds, so the loads (at most two a cycle) stay ahead of the multiply-adds (one or two a
+// cycle). With 16 registers: 6 x 2 + 2 + 1 = 15. Narrow panels take more rows instead, to keep enough chains in flight
+// to hide the latency (4 cycles at up to 2 a cycle).
+#pragma once
+
+#include "../core/epilogues.hpp"
+#include "kernels.hpp"
+#include "math.hpp"
+#include "pack.hpp"
+#include "vec.hpp"
+
+namespace fnnfast::FNNFAST_ISA {
+
+#if defined(FNNFAST_ISA_AVX512) || defined(FNNFAST_ISA_NEON)
+inline constexpr int kPanelVectors = 4;
+#else
+inline constexpr int kPanelVectors = 2;
+#endif
+
+// Rows of the tallest tile for a panel of that many vectors.
+constexpr int max_rows(int vectors) {
+  if (kPanelVectors == 2) return vectors == 1 ? 12 : 6;
+  return vectors <= 2 ? 12 : vectors == 3 ? 8 : 6;
+}
+
+// How many of the rows that are left the next tile takes: the tallest, or the rest in halves, so that no sliver of a
+// tile is left over.
+constexpr ptrdiff_t next_rows(int vectors, ptrdiff_t rest) {
+  const ptrdiff_t most = max_rows(vectors);
+  if (rest >= 2 * most || rest == most || rest <= 6) return rest < most ? rest : most;
+  const ptrdiff_t half = (rest + 1) / 2;
+  return half <= 6 ? half : most;
+}
+
+template <class T>
+struct Tile {
+  ptrdiff_t k;
+  const T* a;
+  ptrdiff_t a_row, a_step;
+  const T* b;
+  ptrdiff_t b_step;
+  const T* start;  // of the accumulators: the bias (start_row 0) or partial sums
+  ptrdiff_t start_row;
+  T* c;
+  ptrdiff_t c_row;
+  ptrdiff_t columns;  // that are real; the rest of the last vector is padding
+  const char* ahead;  // fetched into L2 meanwhile: ahead_step bytes further for each step of k
+  ptrdiff_t ahead_step;
+  // Maxout only
+  ptrdiff_t piece;  // the first one of the group
+  T* index;         // which piece is ahead so far, between groups; null when nobody asks
+  ptrdiff_t index_row;
+};
+
+template <class T>
+using TileFunction = void (*)(const Tile<T>&);
+
+template <class V>
+FNNFAST_INLINE void store_columns(V v, typename V::Scalar* p, ptrdiff_t columns) {
+  if (columns >= V::kLanes)
+    v.store(p);
+  else
+    v.store_partial(p, columns);
+}
+
+// Sinks: where the accumulators go.
+
+struct Store {
+  template <class V, int kRows, int kVectors>
+  static FNNFAST_INLINE void put(const Tile<typename V::Scalar>& t, const V (&acc)[kRows][kVectors]) {
+#pragma GCC unroll 12
+    for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v)
+        store_columns(acc[r][v], t.c + r * t.c_row + v * V::kLanes, t.columns - v * V::kLanes);
+  }
+};
+
+// kPieces pieces of kVectors / kPieces vectors of units: only their maximum is stored.
+template <int kPieces>
+struct StoreMaximum {
+  template <class V, int kRows, int kVectors>
+  static FNNFAST_INLINE void put(const Tile<typename V::Scalar>& t, const V (&acc)[kRows][kVectors]) {
+    using M = Math<typename V::Scalar>;
+    constexpr int kUnits = kVectors / kPieces;
+#pragma GCC unroll 12
+    for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 4
+      for (int u = 0; u < kUnits; ++u) {
+        const ptrdiff_t columns = t.columns - u * V::kLanes;
+        typename V::Scalar* const c = t.c + r * t.c_row + u * V::kLanes;
+        typename V::Scalar* const i = t.index ? t.index + r * t.index_row + u * V::kLanes : nullptr;
+        V index = V::broadcast(static_cast<typename V::Scalar>(t.piece));
+        const V one = V::broadcast(1);
+        Maxout<V> maximum{acc[r][u], index};
+        if (t.piece > 0) {
+          maximum = {columns >= V::kLanes ? V::load(c) : V::load_partial(c, columns), i ? V::load(i) : index};
+          maximum.template take<M>(acc[r][u], index);
+        }
+#pragma GCC unroll 4
+        for (int p = 1; p < kPieces; ++p) {
+          index = index + one;
+          maximum.template take<M>(acc[r][p * kUnits + u], index);
+        }
+        store_columns(maximum.best, c, columns);
+        if (i) maximum.index.store(i);
+      }
+  }
+};
+
+// Weights beyond L2 arrive in time if they are asked for one panel earlier, a line at each step. Tiles of fewer rows
+// have no room for that between their loads.
+constexpr int kFetchingRows = 5;
+
+template <class V, int kRows, int kVectors, class Sink>
+FNNFAST_NOINLINE void tile(const Tile<typename V::Scalar>& t) {
+  using T = typename V::Scalar;
+  // Three rows share a base register: base, base + row and base + 2 row are all addressing modes.
+  constexpr int kBases = (kRows + 2) / 3;
+  const ptrdiff_t a_row = t.a_row;
+  const T* a[kBases];
+#pragma GCC unroll 4
+  for (int g = 0; g < kBases; ++g) a[g] = t.a + 3 * g * a_row;
+
+  V acc[kRows][kVectors];
+#pragma GCC unroll 12
+  for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) acc[r][v] = V::load(t.start + r * t.start_row + v * V::kLanes);
+
+  const T* b = t.b;
+  [[maybe_unused]] const char* ahead = t.ahead;
+  for (ptrdiff_t k = t.k; k > 0; --k) {
+    if constexpr (kRows >= kFetchingRows) {
+      __builtin_prefetch(ahead, 0, 2);
+      ahead += t.ahead_step;
+    }
+    V bv[kVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) bv[v] = V::load(b + v * V::kLanes);
+#pragma GCC unroll 12
+    for (int r = 0; r < kRows; ++r) {
+      const V av = V::broadcast(a[r / 3][(r % 3) * a_row]);
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) acc[r][v] = fma(av, bv[v], acc[r][v]);
+    }
+#pragma GCC unroll 4
+    for (int g = 0; g < kBases; ++g) a[g] += t.a_step;
+    b += t.b_step;
+  }
+  Sink::put(t, acc);
+}
+
+// The tiles of one panel width: heights 1 to 6, and the tallest.
+template <class V, int kVectors, class Sink>
+FNNFAST_INLINE TileFunction<typename V::Scalar> tile_function(ptrdiff_t rows) {
+  static constexpr TileFunction<typename V::Scalar> kSmall[] = {tile<V, 1, kVectors, Sink>, tile<V, 2, kVectors, Sink>,
+                                                                tile<V, 3, kVectors, Sink>, tile<V, 4, kVectors, Sink>,
+                                                                tile<V, 5, kVectors, Sink>, tile<V, 6, kVectors, Sink>};
+  return rows <= 6 ? kSmall[rows - 1] : tile<V, max_rows(kVectors), kVectors, Sink>;
+}
+
+template <class V, class Sink>
+FNNFAST_INLINE TileFunction<typename V::Scalar> tile_function(int vectors, ptrdiff_t rows) {
+  if constexpr (kPanelVectors == 4) {
+    if (vectors == 4) return tile_function<V, 4, Sink>(rows);
+    if (vectors == 3) return tile_function<V, 3, Sink>(rows);
+  }
+  return vectors == 2 ? tile_function<V, 2, Sink>(rows) : tile_function<V, 1, Sink>(rows);
+}
+
+template <class V>
+FNNFAST_INLINE TileFunction<typename V::Scalar> maximum_function(int vectors, ptrdiff_t pieces, ptrdiff_t rows) {
+  if constexpr (kPanelVectors == 4) {
+    if (pieces == 4) return tile_function<V, 4, StoreMaximum<4>>(rows);
+    if (pieces == 3) return tile_function<V, 3, StoreMaximum<3>>(rows);
+    if (vectors == 4) return tile_function<V, 4, StoreMaximum<2>>(rows);
+  }
+  return pieces == 2 ? tile_function<V, 2, StoreMaximum<2>>(rows) : tile_function<V, 1, StoreMaximum<1>>(rows);
+}
+
+// Memory to be fetched into L2 while tiles run.
+struct Ahead {
+  const char* at;
+  ptrdiff_t bytes;
+  // Bytes to move on at each step, if so many steps are to fetch it all: evenly, for a burst would delay the loads of
+  // the tiles themselves. Not more than a line, where there are too few steps.
+  FNNFAST_INLINE ptrdiff_t step(ptrdiff_t steps) const {
+    const ptrdiff_t even = steps > 0 ? (bytes / steps + 8) / 8 * 8 : 64;
+    return bytes == 0 ? 0 : even < 64 ? even : 64;
+  }
+};
+template <class T>
+FNNFAST_INLINE Ahead ahead_of(const T* at, ptrdiff_t n) {
+  return {reinterpret_cast<const char*>(at), n * static_cast<ptrdiff_t>(sizeof(T))};
+}
+
+// Partial sums of a tile, while the one before runs: they were written long ago and may have left L2.
+template <class T>
+FNNFAST_INLINE void fetch_rows(const T* at, ptrdiff_t n) {
+  constexpr ptrdiff_t kLine = 64 / sizeof(T);
+  for (ptrdiff_t i = 0; i < n; i += kLine) __builtin_prefetch(at + i, 0, 3);
+}
+
+// Runs all rows through one panel, tile by tile. `function` picks the tile's function, and `done(row, rows)` is called
+// when a tile's results stand in t.c.
+template <class V, class Function, class Done>
+FNNFAST_INLINE void panel_rows(const Tile<typename V::Scalar>& panel, ptrdiff_t rows, int vectors, Ahead ahead,
+                               Function function, Done done) {
+  Tile<typename V::Scalar> t = panel;
+  t.ahead = ahead.at;
+  t.ahead_step = ahead.step(rows / max_rows(vectors) * t.k);
+  for (ptrdiff_t r = 0, n; r < rows; r += n) {
+    n = next_rows(vectors, rows - r);
+    t.a = panel.a + r * panel.a_row;
+    t.start = panel.start + r * panel.start_row;
+    t.c = panel.c + r * panel.c_row;
+    if (panel.index) t.index = panel.index + r * panel.index_row;
+    if (panel.start_row > 0) fetch_rows(t.start + n * panel.start_row, n * panel.start_row);
+    function(vectors, n)(t);
+    if (n >= kFetchingRows) t.ahead += t.k * t.ahead_step;
+    if (t.ahead - ahead.at >= ahead.bytes) t.ahead_step = 0;
+    done(r, n);
+  }
+}
+
+}  // namespace fnnfast::FNNFAST_ISA
