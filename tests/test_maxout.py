@@ -70,7 +70,14 @@ def test_tiles(backend, isa, dtype):
 
 def test_larger(backend, isa, dtype):
     rng = np.random.default_rng(4)
-    for b, p, i, o in ((700, 4, 20, 30), (20, 3, 900, 17), (11, 2, 30, 1000), (310, 2, 305, 77)):
+    for b, p, i, o in (
+        (700, 4, 20, 30),
+        (20, 3, 900, 17),
+        (11, 2, 30, 1000),
+        (310, 2, 305, 77),
+        (90, 9, 1500, 20),
+        (300, 2, 2100, 40),
+    ):
         check(backend, *maxout_problem(rng, b, p, i, o, dtype))
 
 

@@ -280,6 +280,39 @@ def test_abs_is_a_maxout_of_two_pieces():
     assert_array_equal(reference.maxout(x, np.array([[[1.0]], [[-1.0]]])), np.abs(x))
 
 
+def test_low_precision_by_hand():
+    assert reference.to_bfloat16(np.array([1.0, 1 + 2**-8, 1 + 3 * 2**-8, -3.4e38])).tolist() == [1, 1, 1 + 2**-6, -INF]
+    weight = np.array([[127.0, 1], [-3.3, -0.5], [0, 0.25]])
+    scales = reference.scales(-1.0, 254.0, weight)
+    assert scales[:2] == (1, 1)
+    assert scales.weight_scale.tolist() == [1, np.float32(1) / np.float32(127)]
+    x = np.array([[2.4, -9, 300], [0.5, 1.5, NAN]])
+    assert_array_equal(reference.input_codes(x, scales), [[3, 0, 255], [1, 3, NAN]])
+    assert_array_equal(reference.weight_codes(weight, scales.weight_scale), [[127, 127], [-3, -64], [0, 32]])
+    z = reference.quantized_pre_activation(x, weight, np.array([0.5, 0]), scales)
+    assert_allclose(z, [[2 * 127 + 3 + 0.5, (2 * 127 + 64 + 254 * 32) / 127], [NAN, NAN]], rtol=1e-7)
+
+
+@pytest.mark.parametrize("pieces", [0, 3])
+def test_integers_stand_for_reals(pieces):
+    """For those within half a step; and a layer of the integers is the layer of what they stand for."""
+    rng = np.random.default_rng(6)
+    x, weight = rng.uniform(-1, 3, (9, 20)), rng.normal(size=(pieces, 20, 5) if pieces else (20, 5))
+    bias = rng.normal(size=(pieces, 5) if pieces else 5)
+    scales = reference.scales(-1.0, 3.0, weight)
+    steps = scales.weight_scale[..., None, :].astype(float)
+    near_x = (reference.input_codes(x, scales).astype(float) - scales.zero_point) * scales.input_scale
+    near_weight = reference.weight_codes(weight, scales.weight_scale).astype(float) * steps
+    assert (np.abs(near_x - x) <= 0.501 * scales.input_scale).all()
+    assert (np.abs(near_weight - weight) <= 0.501 * steps).all()
+    if pieces:
+        got, expected = reference.quantized_maxout(x, weight, bias, scales), reference.maxout(near_x, near_weight, bias)
+    else:
+        got = reference.quantized_dense(x, weight, bias, scales, "tanh")
+        expected = reference.dense(near_x, near_weight, bias, "tanh")
+    assert_allclose(got, expected, rtol=1e-6, atol=1e-6)
+
+
 @pytest.mark.parametrize("hard", [True, False])
 def test_categorical_cross_entropy(hard):
     rng = np.random.default_rng(7)

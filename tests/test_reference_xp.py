@@ -115,6 +115,18 @@ def test_layers():
     both(reference.maxout_backward, dy, x, pieces, rng.integers(0, 3, (2, 3, 5)))
 
 
+def test_low_precision():
+    rng = np.random.default_rng(4)
+    x, w, b = rng.normal(size=(2, 4)), rng.normal(size=(4, 5)), rng.normal(size=5)
+
+    def quantized(layer, *rest):
+        return lambda x, w, b: layer(x, w, b, reference.scales(-2.0, 3.0, w), *rest)
+
+    both(reference.to_bfloat16, x)
+    both(quantized(reference.quantized_dense, "gelu"), x, w, b)
+    both(quantized(reference.quantized_maxout), x, np.stack([w, -w]), np.stack([b, b]))
+
+
 @pytest.mark.parametrize("name", list(reference.LOSSES))
 def test_losses(name):
     rng = np.random.default_rng(2)

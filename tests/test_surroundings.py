@@ -36,6 +36,7 @@ def calls(rows):
     x, w, b = (rng.standard_normal(shape).astype(np.float32) for shape in ((rows, 37), (37, 70), (70,)))
     w3, b3 = np.stack([w, -w, w + 1]), np.stack([b, -b, b])
     net = fnn.Sequential([fnn.Input(37), fnn.Dense(70, "swish"), fnn.Dense(3, "softmax")], seed=0)
+    bfloat16, int8 = net.astype("bfloat16"), net.quantize(x)
 
     # Made beforehand: the initial weights are NumPy's work, in whatever rounding mode.
     fresh = [fnn.Sequential([fnn.Input(37), fnn.Dense(70, "prelu"), fnn.Dense(3, "softmax")], seed=0) for _ in range(2)]
@@ -55,6 +56,8 @@ def calls(rows):
         ),
         "activation": lambda: [fnn.Tanh()(x), fnn.Softmax()(x), fnn.Swish().derivative(x)],
         "network": lambda: [net(x), net.logits(x)],
+        "bfloat16": lambda: [bfloat16(x), *net.astype("bfloat16").parameters.values()],
+        "int8": lambda: [int8(x), int8.logits(x)],
         "evaluate": lambda: [np.array(net.evaluate(x, np.arange(rows) % 3)["loss"])],
         "training": training,
     }

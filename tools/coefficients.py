@@ -23,7 +23,8 @@ Table = list[mp.mpf]
 LN2 = mp.log(2)
 # |z| below which tanh is a ratio of polynomials: the errors of both forms are about equal there.
 TANH_EDGE = 0.8125
-# |z| below which the normal distribution is 1/2 - |z| P(z^2). Phi(-0.6745) = 1/4: the difference loses at most one bit.
+# In float64, |z| below which the normal distribution is 1/2 - |z| P(z^2). Phi(-0.6745) = 1/4: the difference loses at
+# most one bit.
 NORMAL_EDGE = 0.671875
 TINY = mp.mpf(2) ** -40
 
@@ -170,9 +171,9 @@ def print_struct(
     log: int,
     log1p: int,
     tanh: tuple[int, int],
-    near: int,
+    near: int | None,
     far: int,
-    far_shift: int,
+    far_shift: float,
     far_centre: float,
     far_limit: float,
 ) -> None:
@@ -198,9 +199,11 @@ def print_struct(
     out.constant("kTanhEdge", edge)
     out.fit("kTanh", tanh_tail, lambda v: v / (1 + v * tanh_tail(v)), tanh, TINY, edge**2)
 
-    edge = mp.mpf(NORMAL_EDGE)
-    out.constant("kNormalEdge", edge)
-    out.fit("kNormalNear", normal_slope, lambda v: mp.sqrt(v) / normal_tail(mp.sqrt(v)), near, TINY, edge**2)
+    edge = mp.mpf(0)
+    if near is not None:
+        edge = mp.mpf(NORMAL_EDGE)
+        out.constant("kNormalEdge", edge)
+        out.fit("kNormalNear", normal_slope, lambda v: mp.sqrt(v) / normal_tail(mp.sqrt(v)), near, TINY, edge**2)
 
     shift, centre = mp.mpf(far_shift), mp.mpf(far_centre)
 
@@ -211,8 +214,9 @@ def print_struct(
 
     out.constant("kNormalShift", shift)
     out.constant("kNormalCentre", centre)
-    # F'/F in the correction factor 1 + d (1 + u F'/F): at a = 1.4 it is within a fifth of the rest of the range.
-    at = 1 / (mp.mpf("1.4") + shift) - centre
+    # F'/F in the correction factor 1 + d (1 + u F'/F): at a = 1.4, and at 1 if the range begins at zero, it is within a
+    # fifth of the rest of the range.
+    at = 1 / ((mp.mpf("1.4") if edge else 1) + shift) - centre
     out.constant("kNormalGrowth", mp.nint(10 * mp.diff(scaled_tail, at) / scaled_tail(at)) / 10)
     first, last = 1 / (far_limit + shift) - centre, 1 / (edge + shift) - centre
     out.fit("kNormalFar", scaled_tail, lambda x: 1 / scaled_tail(x), far, first, last)
@@ -227,10 +231,10 @@ if __name__ == "__main__":
         log=2,
         log1p=4,
         tanh=(1, 2),
-        near=4,
-        far=9,
-        far_shift=3,
-        far_centre=0.111328125,
+        near=None,
+        far=10,
+        far_shift=2.5,
+        far_centre=0.21337890625,
         far_limit=14.5,
     )
     print()

@@ -146,16 +146,67 @@ py::list PyNetwork::names(ptrdiff_t index) {
 py::object PyNetwork::get(ptrdiff_t index, const std::string& name) {
   return visit([&](auto& network) {
     const auto [layer, part] = find_part(network, index, name);
-    return unpacked_part(*layer, part, layer->panels.data(), layer->alpha.data());
+    Buffer<typename std::decay_t<decltype(network)>::Scalar> copy;
+    return unpacked_part(*layer, part, network.full_panels(*layer, copy), layer->alpha.data());
   });
 }
 
 void PyNetwork::set(ptrdiff_t index, const std::string& name, py::handle value) {
   visit([&](auto& network) {
+    if (network.format() != WeightFormat::kFull)
+      throw py::type_error("the parameters of a network of reduced precision are read-only");
     const auto [layer, part] = find_part(network, index, name);
     pack_part(*layer, part, value, layer->panels.data(), layer->alpha.data());
     ++layer->version;
   });
+}
+
+const Network<float>& PyNetwork::full_float(const char* what) const {
+  const auto* const network = std::get_if<std::unique_ptr<Network<float>>>(&network_);
+  if (network == nullptr || (*network)->format() != WeightFormat::kFull)
+    throw py::value_error(std::string(what) + " is made from a float32 network, this one is " + precision());
+  return **network;
+}
+
+std::unique_ptr<PyNetwork> PyNetwork::bfloat16() const {
+  return std::unique_ptr<PyNetwork>(new PyNetwork(full_float("bfloat16").to_bfloat16()));
+}
+
+std::unique_ptr<PyNetwork> PyNetwork::quantized(const py::sequence& layers) const {
+  const Network<float>& network = full_float("int8");
+  std::vector<Network<float>::LayerScales> scales;
+  for (const py::handle item : layers) {
+    const auto layer = py::cast<py::sequence>(item);
+    const auto weight = py::cast<py::array_t<float, py::array::c_style | py::array::forcecast>>(layer[2]);
+    const InputScale input{py::cast<float>(layer[0]), py::cast<int>(layer[1])};
+    if (!(input.scale > 0.0f) || input.zero_point < 0 || input.zero_point > 255)
+      throw py::value_error("an input scale is positive and a zero point lies in 0..255");
+    scales.push_back({input, std::vector<float>(weight.data(), weight.data() + weight.size())});
+  }
+  return std::unique_ptr<PyNetwork>(new PyNetwork(network.to_int8(scales)));
+}
+
+std::string PyNetwork::precision() const {
+  if (std::holds_alternative<std::unique_ptr<Network<double>>>(network_)) return "float64";
+  switch (std::get<std::unique_ptr<Network<float>>>(network_)->format()) {
+    case WeightFormat::kBfloat16:
+      return "bfloat16";
+    case WeightFormat::kInt8:
+      return "int8";
+    default:
+      return "float32";
+  }
+}
+
+py::tuple PyNetwork::quantization(ptrdiff_t index) {
+  auto* const network = std::get_if<std::unique_ptr<Network<float>>>(&network_);
+  if (network == nullptr || (*network)->format() != WeightFormat::kInt8)
+    throw py::value_error("only int8 networks are quantised, this one is " + precision());
+  const Layer<float>* const layer = (*network)->find(index);
+  if (layer == nullptr) throw py::value_error("that layer has no weights");
+  py::array_t<float> scales(shape_of(*layer, Part::kBias));
+  std::copy_n(layer->weight_scale.data(), layer->weight_scale.size(), scales.mutable_data());
+  return py::make_tuple(layer->input_scale.scale, layer->input_scale.zero_point, scales);
 }
 
 std::vector<std::string> PyNetwork::plan(ptrdiff_t batch) {

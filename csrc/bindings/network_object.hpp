@@ -15,6 +15,14 @@ class PyNetwork {
  public:
   PyNetwork(const std::string& dtype, ptrdiff_t inputs, const py::sequence& layers);
 
+  // The same network with weights of fewer bits, from float32.
+  std::unique_ptr<PyNetwork> bfloat16() const;
+  // layers: (input scale, zero point, weight scales) of each dense and maxout layer, in order.
+  std::unique_ptr<PyNetwork> quantized(const py::sequence& layers) const;
+  std::string precision() const;
+  // What quantized() was given for a layer.
+  py::tuple quantization(ptrdiff_t layer);
+
   py::list names(ptrdiff_t layer);
   py::object get(ptrdiff_t layer, const std::string& name);
   void set(ptrdiff_t layer, const std::string& name, py::handle value);
@@ -30,6 +38,9 @@ class PyNetwork {
   }
 
  private:
+  explicit PyNetwork(Network<float>&& network) : network_(std::make_unique<Network<float>>(std::move(network))) {}
+  const Network<float>& full_float(const char* what) const;
+
   std::variant<std::unique_ptr<Network<float>>, std::unique_ptr<Network<double>>> network_;
 };
 

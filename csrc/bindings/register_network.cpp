@@ -98,6 +98,10 @@ void register_network(py::module_& m) {
             return y ? y : py::none();
           },
           arg("x"), arg("out") = py::none(), arg("logits") = false)
+      .def("bfloat16", &PyNetwork::bfloat16)
+      .def("quantized", &PyNetwork::quantized, arg("layers"))
+      .def_property_readonly("precision", &PyNetwork::precision)
+      .def("quantization", &PyNetwork::quantization, arg("layer"))
       .def("plan", &PyNetwork::plan, arg("batch"));
   register_forward(m);
 }

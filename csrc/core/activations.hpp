@@ -262,7 +262,7 @@ struct Gelu : Elementwise {
   static constexpr const char* kName = "gelu";
   template <class M, class V>
   static FNNFAST_INLINE V forward(V z, V) {
-    return times_vanishing<M>(z, M::normal_cdf(z));
+    return M::times_normal_cdf(z);
   }
   template <class M, class V>
   static FNNFAST_INLINE V derivative(V z, V) {

@@ -48,18 +48,13 @@ struct Coefficients<float> {
       0.44418916f,
       0.015771186f,
   };
-  static constexpr float kNormalEdge = 0.671875f;
-  // degree 4, error 2^-24.9
-  static constexpr float kNormalNear[] = {
-      0.3989423f, -0.06649029f, 0.009972491f, -0.0011821202f, 0.000104063285f,
-  };
-  static constexpr float kNormalShift = 3.0f;
-  static constexpr float kNormalCentre = 0.111328125f;
-  static constexpr float kNormalGrowth = 4.4f;
-  // degree 9, error 2^-27.3
+  static constexpr float kNormalShift = 2.5f;
+  static constexpr float kNormalCentre = 0.21337890625f;
+  static constexpr float kNormalGrowth = 2.9f;
+  // degree 10, error 2^-26.9
   static constexpr float kNormalFar[] = {
-      0.5834996f, 2.239867f,  6.431858f,  11.491756f, 1.7521157f,
-      -49.67895f, -72.73416f, 268.90332f, 429.83646f, -1502.154f,
+      0.7362558f, 2.2560353f, 3.242466f,  -1.6919804f, -9.802508f,  7.9837074f,
+      33.55864f,  -66.2757f,  -70.38061f, 340.4178f,   -226.66429f,
   };
 };
 

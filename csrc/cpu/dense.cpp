@@ -102,7 +102,7 @@ void dense_forward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, const T* 
   if (use.activation != kIdentity && !info.rowwise) t.activation = k.activation[use.activation].forward;
   t.parameter = static_cast<const T*>(use.parameter);
   t.parameter_step = use.by_unit ? 1 : 0;
-  layer_forward(k, t);
+  layer_forward(k.layer, t);
   if (info.rowwise) apply_activation(use, false, batch, units, z, y);
 }
 
@@ -130,7 +130,7 @@ void maxout_forward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, ptrdiff_
   t.z_row = t.y_row = units;
   t.argmax = argmax;
   t.argmax_row = units;
-  layer_forward(k, t);
+  layer_forward(k.layer, t);
 }
 
 namespace {
@@ -227,7 +227,13 @@ void maxout_backward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, ptrdiff
   if (batch == 0) return no_rows(layout, dweight, dbias);
   if (pieces == 1)
     return dense_backward(batch, inputs, units, dy, x, weight, dy, {}, dx, dweight, dbias, static_cast<T*>(nullptr));
-  gradients(k, layout, batch, x, weight, dy, units, argmax, dx, dweight, dbias);
+  // Read by columns: with rows of its own length many would fall into one set of a cache.
+  const ptrdiff_t row = leading_dimension(units);
+  Buffer<T> dz = Buffer<T>::uninitialised(batch * row);
+  for_row_blocks(batch, units, [&](ptrdiff_t first, ptrdiff_t count) {
+    for (ptrdiff_t r = first; r < first + count; ++r) std::copy_n(dy + r * units, units, dz.data() + r * row);
+  });
+  gradients(k, layout, batch, x, weight, dz.data(), row, argmax, dx, dweight, dbias);
 }
 
 template <class T>

@@ -1,6 +1,7 @@
 // Products of tiles: one panel of a bare product, and whole layers.
 #pragma once
 
+#include "bfloat16.hpp"
 #include "narrow.hpp"
 #include "tile.hpp"
 
@@ -40,12 +41,21 @@ void product(const ProductTask<T>& task) {
     t.columns = last ? task.columns : width;
     const Ahead ahead =
         last ? ahead_of(task.next, task.next_size) : ahead_of(t.b + t.k * t.b_step, (task.k - k0 - t.k) * t.b_step);
-    panel_rows<V>(
-        t, task.m, vectors, ahead, [](int n, ptrdiff_t rows) { return tile_function<V, Store>(n, rows); }, kNothing);
+    panel_rows<V>(t, task.m, vectors, ahead, store_function<FullTile, V>, kNothing);
     t.start = task.scratch;
     t.start_row = width;
   }
 }
+
+// How a layer's weights are stored: what a row of a panel holds.
+struct FullWeights {
+  static constexpr bool kPairs = false;
+  static constexpr ptrdiff_t rows(ptrdiff_t inputs) { return inputs; }
+};
+struct PairWeights {
+  static constexpr bool kPairs = true;
+  static constexpr ptrdiff_t rows(ptrdiff_t inputs) { return (inputs + 1) / 2; }
+};
 
 // A layer runs panel by panel. If it has so many inputs that a panel would not stay in L2, they are taken in chunks:
 // for each chunk, all panels of a set. The chunk of x is copied together, so that it stays in L2 whatever its stride,
@@ -57,13 +67,14 @@ struct Chunk {
   bool last;
 };
 
-template <class T>
+template <class T, class Weights>
 struct LayerScratch {
-  ptrdiff_t copy_row, copy, index, partial;  // elements
+  ptrdiff_t copy_row, widened, copy, index, partial;  // elements
 
   FNNFAST_INLINE LayerScratch(const LayerTask<T>& task, const PanelLayout& layout) {
     const bool chunked = task.inputs > task.chunk;
     copy_row = task.chunk + 16;  // not a multiple of a page
+    widened = Weights::kPairs ? (chunked ? task.chunk : task.inputs) * kWidth<T> : 0;
     copy = chunked ? task.rows * copy_row : 0;
     index = task.argmax ? task.rows * kWidth<T> : 0;
     partial = chunked ? set_blocks(layout) * layout.groups() * task.rows * kWidth<T> : 0;
@@ -73,20 +84,20 @@ struct LayerScratch {
   }
 };
 
-template <class T>
+template <class T, class Weights>
 FNNFAST_INLINE PanelLayout layout_of(const LayerTask<T>& task) {
-  return {task.inputs, task.units, task.pieces, Vec<T>::kLanes, kPanelVectors};
+  return {Weights::rows(task.inputs), task.units, task.pieces, Vec<T>::kLanes, kPanelVectors};
 }
 
-template <class T>
+template <class T, class Weights>
 ptrdiff_t layer_scratch(const LayerTask<T>& task) {
-  const LayerScratch<T> scratch(task, layout_of(task));
-  return scratch.copy + scratch.index + scratch.partial;
+  const LayerScratch<T, Weights> scratch(task, layout_of<T, Weights>(task));
+  return scratch.widened + scratch.copy + scratch.index + scratch.partial;
 }
 
 // The tile of a panel: what is the same for all its rows. `partial` holds the sums of the chunks before, and receives
 // those of this chunk unless it is the last.
-template <class T>
+template <class T, class Weights>
 FNNFAST_INLINE Tile<T> panel_tile(const LayerTask<T>& task, const Panel& panel, const Chunk& chunk, const T* a,
                                   ptrdiff_t a_row, T* partial) {
   alignas(64) static constexpr T kZeros[kWidth<T>] = {};
@@ -101,7 +112,7 @@ FNNFAST_INLINE Tile<T> panel_tile(const LayerTask<T>& task, const Panel& panel, 
     t.start = task.unpacked_bias ? task.unpacked_bias + panel.unit : kZeros;
   } else {
     t.start = task.panels + (panel.offset - (task.inputs + 1) * task.unpacked_units);
-    t.b = t.start + (chunk.first + 1) * panel.width;
+    t.b = t.start + (Weights::rows(chunk.first) + 1) * panel.width;
     t.b_step = panel.width;
   }
   if (chunk.first > 0) {
@@ -114,12 +125,13 @@ FNNFAST_INLINE Tile<T> panel_tile(const LayerTask<T>& task, const Panel& panel, 
   return t;
 }
 
-template <class T>
+template <class Family, class T>
 FNNFAST_INLINE void dense_panel(const LayerTask<T>& task, const Panel& panel, Tile<T> t, Ahead ahead) {
   using V = Vec<T>;
+  constexpr bool kFull = __is_same(Family, FullTile);
   t.c = task.z + panel.unit;
   t.c_row = task.z_row;
-  const bool narrow_layer = task.units <= kNarrowUnits && t.k == task.inputs;
+  const bool narrow_layer = kFull && task.units <= kNarrowUnits && t.k == task.inputs;
   t.columns = task.padded && !narrow_layer ? panel.width : panel.units;
   // The tile is still in L1: read it once more there, with all registers free for the activation.
   const auto activate = [&](ptrdiff_t row, ptrdiff_t rows) {
@@ -140,18 +152,19 @@ FNNFAST_INLINE void dense_panel(const LayerTask<T>& task, const Panel& panel, Ti
     }
     task.activation(e);
   };
-  const ptrdiff_t in_lanes = narrow_layer ? narrow<V>(t, task.rows) : 0;
-  if (in_lanes > 0) activate(0, in_lanes);
   Tile<T> rest = t;
-  rest.a += in_lanes * t.a_row;
-  rest.c += in_lanes * t.c_row;
-  panel_rows<V>(
-      rest, task.rows - in_lanes, static_cast<int>(panel.width / V::kLanes), ahead,
-      [](int n, ptrdiff_t rows) { return tile_function<V, Store>(n, rows); },
-      [&](ptrdiff_t row, ptrdiff_t rows) { activate(in_lanes + row, rows); });
+  ptrdiff_t in_lanes = 0;
+  if constexpr (kFull) {
+    if (narrow_layer) in_lanes = narrow<V>(t, task.rows);
+    if (in_lanes > 0) activate(0, in_lanes);
+    rest.a += in_lanes * t.a_row;
+    rest.c += in_lanes * t.c_row;
+  }
+  panel_rows<V>(rest, task.rows - in_lanes, static_cast<int>(panel.width / V::kLanes), ahead, store_function<Family, V>,
+                [&](ptrdiff_t row, ptrdiff_t rows) { activate(in_lanes + row, rows); });
 }
 
-template <class T>
+template <class Family, class T>
 FNNFAST_INLINE void maxout_panel(const LayerTask<T>& task, const Panel& panel, Tile<T> t, Ahead ahead, T* index) {
   using V = Vec<T>;
   t.c = task.y + panel.unit;
@@ -163,7 +176,7 @@ FNNFAST_INLINE void maxout_panel(const LayerTask<T>& task, const Panel& panel, T
   const bool winners = task.argmax && panel.piece + panel.pieces == task.pieces;
   panel_rows<V>(
       t, task.rows, static_cast<int>(panel.width / V::kLanes), ahead,
-      [&](int n, ptrdiff_t rows) { return maximum_function<V>(n, panel.pieces, rows); },
+      [&](int n, ptrdiff_t rows) { return maximum_function<Family, V>(n, panel.pieces, rows); },
       [&](ptrdiff_t row, ptrdiff_t rows) {
         if (!winners) return;
         for (ptrdiff_t r = row; r < row + rows; ++r)
@@ -175,24 +188,39 @@ FNNFAST_INLINE void maxout_panel(const LayerTask<T>& task, const Panel& panel, T
       });
 }
 
+template <class Family, class T>
+FNNFAST_INLINE void layer_panel(const LayerTask<T>& task, const Panel& panel, const Tile<T>& t, Ahead ahead, T* index,
+                                bool last_chunk) {
+  using V = Vec<T>;
+  if (!last_chunk)
+    panel_rows<V>(t, task.rows, static_cast<int>(panel.width / V::kLanes), ahead, store_function<Family, V>, kNothing);
+  else if (task.pieces > 1)
+    maxout_panel<Family>(task, panel, t, ahead, index);
+  else
+    dense_panel<Family>(task, panel, t, ahead);
+}
+
 // What is read after a chunk of a panel: that of the next panel of the set, the set's next chunk, or the next layer.
-template <class T>
+template <class T, class Weights>
 FNNFAST_INLINE Ahead panel_after(const LayerTask<T>& task, const Panel& panel, const Panel& first, bool last_of_set,
                                  const Chunk& chunk) {
   if (panel.unit < task.unpacked_units) return ahead_of(task.panels, 0);
   if (last_of_set && chunk.last) return ahead_of(task.next, task.next_size);
   const T* const panels = task.panels - (task.inputs + 1) * task.unpacked_units;
+  const ptrdiff_t rows = Weights::rows(chunk.inputs);
   if (last_of_set)
-    return ahead_of(panels + first.offset + (chunk.first + chunk.inputs + 1) * first.width, chunk.inputs * first.width);
-  return ahead_of(panels + panel.offset + (task.inputs + chunk.first + 2) * panel.width, chunk.inputs * panel.width);
+    return ahead_of(panels + first.offset + (Weights::rows(chunk.first + chunk.inputs) + 1) * first.width,
+                    rows * first.width);
+  const ptrdiff_t skipped = Weights::rows(task.inputs) + 1 + Weights::rows(chunk.first) + 1;
+  return ahead_of(panels + panel.offset + skipped * panel.width, rows * panel.width);
 }
 
-template <class T>
+template <class T, class Weights>
 void layer(const LayerTask<T>& task) {
-  using V = Vec<T>;
-  const PanelLayout layout = layout_of(task);
-  const LayerScratch<T> scratch(task, layout);
-  T* const copy = task.scratch;
+  const PanelLayout layout = layout_of<T, Weights>(task);
+  const LayerScratch<T, Weights> scratch(task, layout);
+  [[maybe_unused]] T* const widened = task.scratch;
+  T* const copy = task.scratch + scratch.widened;
   T* const index = copy + scratch.copy;
   T* const partials = index + scratch.index;
   const ptrdiff_t groups = layout.groups();
@@ -214,17 +242,18 @@ void layer(const LayerTask<T>& task) {
       for (ptrdiff_t block = first; block < last; ++block)
         for (ptrdiff_t group = 0; group < groups; ++group, partial += task.rows * kWidth<T>) {
           const Panel panel = layout.panel(block, group);
-          const Tile<T> t = panel_tile(task, panel, chunk, a, a_row, partial);
-          const Ahead ahead =
-              panel_after(task, panel, layout.panel(first, 0), block + 1 == last && group + 1 == groups, chunk);
-          if (!chunk.last)
-            panel_rows<V>(
-                t, task.rows, static_cast<int>(panel.width / V::kLanes), ahead,
-                [](int n, ptrdiff_t rows) { return tile_function<V, Store>(n, rows); }, kNothing);
-          else if (task.pieces > 1)
-            maxout_panel(task, panel, t, ahead, index);
-          else
-            dense_panel(task, panel, t, ahead);
+          Tile<T> t = panel_tile<T, Weights>(task, panel, chunk, a, a_row, partial);
+          const Ahead ahead = panel_after<T, Weights>(task, panel, layout.panel(first, 0),
+                                                      block + 1 == last && group + 1 == groups, chunk);
+          if constexpr (Weights::kPairs) {
+            if (task.rows < kWidenRows) {
+              layer_panel<PairTile>(task, panel, t, ahead, index, chunk.last);
+              continue;
+            }
+            widen(t.b, chunk.inputs, panel.width, widened);
+            t.b = widened;
+          }
+          layer_panel<FullTile>(task, panel, t, ahead, index, chunk.last);
         }
     }
   }

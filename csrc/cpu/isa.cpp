@@ -61,6 +61,11 @@ bool supports_avx512() noexcept {
   return supports_avx2() && has_bits(cpuid(7, 0).ebx, kFDqBwVl) && saves_state(kZmmState);
 }
 
+bool cpuid_vnni() noexcept {
+  constexpr std::uint32_t kVnni = 1u << 11;  // leaf 7, ecx
+  return has_bits(cpuid(7, 0).ecx, kVnni);
+}
+
 // Leaf 4 (Intel) and leaf 0x8000001D (AMD) describe one cache a subleaf, alike.
 CacheSizes cpuid_cache_sizes() noexcept {
   CacheSizes sizes{};
@@ -183,6 +188,14 @@ Isa parse_isa(std::string_view name) {
   }
   throw std::invalid_argument("instruction set: expected one of scalar, avx2, avx512, neon, got '" + std::string(name) +
                               "'");
+}
+
+bool supports_avx512_vnni() noexcept {
+#if defined(FNNFAST_X86)
+  return supports_avx512() && cpuid_vnni();
+#else
+  return false;
+#endif
 }
 
 bool isa_supported(Isa isa) noexcept {

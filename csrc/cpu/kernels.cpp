@@ -13,6 +13,15 @@ FNNFAST_DECLARE(avx2)
 FNNFAST_DECLARE(avx512)
 FNNFAST_DECLARE(neon)
 #undef FNNFAST_DECLARE
+namespace scalar {
+extern const LayerKernel<float> kInt8;
+}
+namespace avx2 {
+extern const LayerKernel<float> kInt8;
+}
+namespace avx512vnni {
+extern const LayerKernel<float> kInt8;
+}
 
 namespace {
 
@@ -38,6 +47,21 @@ const Kernels<T>& kernels() {
 #endif
     default:
       return pick(scalar::kFloat, scalar::kDouble, T());
+  }
+}
+
+const LayerKernel<float>& int8_layer() {
+  switch (selected_isa()) {
+#ifdef FNNFAST_HAVE_AVX512
+    case Isa::kAvx512:
+      return supports_avx512_vnni() ? avx512vnni::kInt8 : avx2::kInt8;
+#endif
+#ifdef FNNFAST_HAVE_AVX2
+    case Isa::kAvx2:
+      return avx2::kInt8;
+#endif
+    default:
+      return scalar::kInt8;
   }
 }
 

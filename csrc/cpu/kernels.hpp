@@ -67,10 +67,20 @@ struct LayerTask {
   ptrdiff_t parameter_step;
   std::uint8_t* argmax;  // maxout, may be null
   ptrdiff_t argmax_row;
-  ptrdiff_t chunk;  // of inputs, for a panel to stay in L2
-  const T* next;    // read after this layer: next_size elements are fetched meanwhile
+  float inverse_scale, zero_point;  // int8: x to 8 bits
+  ptrdiff_t chunk;                  // of inputs, for a panel to stay in L2
+  const T* next;                    // read after this layer: next_size elements are fetched meanwhile
   ptrdiff_t next_size;
-  T* scratch;  // layer_scratch() elements
+  T* scratch;  // LayerKernel::scratch() elements
+};
+
+// A layer over weights of one format, and the shape of its register tile, which is that of its panels (pack.hpp).
+template <class T>
+struct LayerKernel {
+  int lanes;          // of a vector
+  int panel_vectors;  // vectors side by side in a register tile
+  ptrdiff_t (*scratch)(const LayerTask<T>&);
+  void (*run)(const LayerTask<T>&);
 };
 
 // C(m x columns) = A(m x k) B(k x columns), one panel wide: the bare product of the backward pass.
@@ -104,6 +114,10 @@ struct MaxoutDataTask {
   ptrdiff_t dx_row;
   T* scratch;  // rows times the panel's width
 };
+
+// Vectors of inputs that maxout's weight gradient takes at once: as many chains hide the latency, and a chunk of rows
+// of them stays in a 32 KB L1.
+inline constexpr int kMaxoutVectors = 6;
 
 // Maxout, backward to the weights of one unit: dw[piece, columns] += the sum over the rows of one chunk whose argmax is
 // that piece.
@@ -162,10 +176,10 @@ struct DropoutTask {
 
 template <class T>
 struct Kernels {
-  int lanes;          // of a vector
-  int panel_vectors;  // vectors side by side in a register tile
-  ptrdiff_t (*layer_scratch)(const LayerTask<T>&);
-  void (*layer)(const LayerTask<T>&);
+  int lanes;                      // of a vector
+  int panel_vectors;              // vectors side by side in a register tile
+  LayerKernel<T> layer;           // WeightFormat::kFull
+  LayerKernel<T> bfloat16_layer;  // float only
   void (*product)(const ProductTask<T>&);
   void (*column_sums)(ptrdiff_t rows, ptrdiff_t columns, const T* in, ptrdiff_t in_row, T* out);
   void (*maxout_data)(const MaxoutDataTask<T>&);
@@ -183,5 +197,8 @@ struct Kernels {
 // The table of the selected instruction set.
 template <class T>
 const Kernels<T>& kernels();
+
+// The same for int8 weights. Its vectors may be shorter than those of kernels(), where only an older set has them.
+const LayerKernel<float>& int8_layer();
 
 }  // namespace fnnfast

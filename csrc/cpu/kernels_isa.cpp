@@ -4,6 +4,9 @@
 // No std:: templates and no shared inline functions may enter here: their one weak symbol could come from this file,
 // with instructions that the CPU at hand lacks. The build checks it (cmake/check_symbols.cmake).
 #include "gemm.hpp"
+#if defined(FNNFAST_ISA_SCALAR) || defined(FNNFAST_ISA_AVX2)
+#include "int8.hpp"
+#endif
 #include "maxout_backward.hpp"
 #include "probe.hpp"
 #include "rows.hpp"
@@ -24,12 +27,20 @@ constexpr ActivationKernels<T> activation_kernels() {
   }
 }
 
+template <class T>
+constexpr LayerKernel<T> bfloat16_layer() {
+  if constexpr (sizeof(T) == sizeof(float))
+    return {Vec<T>::kLanes, kPanelVectors, layer_scratch<T, PairWeights>, layer<T, PairWeights>};
+  else
+    return {};
+}
+
 template <class T, class... Act>
 constexpr Kernels<T> make_kernels(TypeList<Act...>) {
   return {Vec<T>::kLanes,
           kPanelVectors,
-          layer_scratch<T>,
-          layer<T>,
+          {Vec<T>::kLanes, kPanelVectors, layer_scratch<T, FullWeights>, layer<T, FullWeights>},
+          bfloat16_layer<T>(),
           product<T>,
           column_sums<T>,
           maxout_data<T>,
@@ -45,6 +56,10 @@ constexpr Kernels<T> make_kernels(TypeList<Act...>) {
 extern const Kernels<float> kFloat;
 extern const Kernels<double> kDouble;
 const Kernels<float> kFloat = make_kernels<float>(Activations{});
+#if defined(FNNFAST_ISA_SCALAR) || defined(FNNFAST_ISA_AVX2)
+extern const LayerKernel<float> kInt8;
+const LayerKernel<float> kInt8 = kInt8Layer;
+#endif
 const Kernels<double> kDouble = make_kernels<double>(Activations{});
 
 }  // namespace fnnfast::FNNFAST_ISA

@@ -31,17 +31,17 @@ ptrdiff_t chunk_inputs(ptrdiff_t width, ptrdiff_t inputs) {
 }  // namespace
 
 template <class T>
-void layer_forward_serial(const Kernels<T>& k, LayerTask<T> task, ptrdiff_t first_block, ptrdiff_t last_block) {
+void layer_forward_serial(const LayerKernel<T>& k, LayerTask<T> task, ptrdiff_t first_block, ptrdiff_t last_block) {
   task.first_block = first_block;
   task.last_block = last_block;
   const PanelLayout layout{task.inputs, task.units, task.pieces, k.lanes, k.panel_vectors};
   task.chunk = chunk_inputs<T>(layout.panel(0, 0).width, task.inputs);
-  task.scratch = thread_scratch<T>(Scratch::kKernel, k.layer_scratch(task));
-  k.layer(task);
+  task.scratch = thread_scratch<T>(Scratch::kKernel, k.scratch(task));
+  k.run(task);
 }
 
 template <class T>
-void layer_forward(const Kernels<T>& k, const LayerTask<T>& task) {
+void layer_forward(const LayerKernel<T>& k, const LayerTask<T>& task) {
   const PanelLayout layout{task.inputs, task.units, task.pieces, k.lanes, k.panel_vectors};
   const ptrdiff_t blocks = layout.blocks();
   if (task.rows == 0 || blocks == 0) return;
@@ -178,7 +178,7 @@ void maxout_weight_gradient(const Kernels<T>& k, const PanelLayout& layout, ptrd
   if (first == 0) maxout_bias_gradient(layout, block, from, to);
   const MaxoutOrder& sorted = *from.sorted;
   const Panel all = layout.panel(block, 0);
-  const ptrdiff_t width = k.panel_width();
+  const ptrdiff_t width = ptrdiff_t{k.lanes} * kMaxoutVectors;
   // [unit][piece][input]: inputs in the lanes, as x has them. Chunk by chunk over the rows, so that a chunk of x serves
   // all units from L1.
   T* const dw = thread_scratch<T>(Scratch::kRows, all.units * layout.pieces * width);
@@ -243,8 +243,8 @@ void weight_gradient(const Kernels<T>& k, const GradientParts& parts, ptrdiff_t 
 }
 
 #define FNNFAST_INSTANTIATE(T)                                                                                      \
-  template void layer_forward<T>(const Kernels<T>&, const LayerTask<T>&);                                           \
-  template void layer_forward_serial<T>(const Kernels<T>&, LayerTask<T>, ptrdiff_t, ptrdiff_t);                     \
+  template void layer_forward<T>(const LayerKernel<T>&, const LayerTask<T>&);                                       \
+  template void layer_forward_serial<T>(const LayerKernel<T>&, LayerTask<T>, ptrdiff_t, ptrdiff_t);                 \
   template void activate_rows<T>(ElementwiseFunction<T>, ptrdiff_t, ptrdiff_t, const T*, ptrdiff_t, T*, ptrdiff_t); \
   template void data_gradient<T>(const Kernels<T>&, const PanelLayout&, const T*, ptrdiff_t, const T*, ptrdiff_t,   \
                                  const std::uint8_t*, ptrdiff_t, T*, ptrdiff_t);                                    \

@@ -14,8 +14,7 @@ inline constexpr int kIdentity = 0;  // the first of Activations
 // The number of an activation in the registry, -1 if there is none of that name.
 int find_activation(const char* name);
 
-// Rows of a chunk in which maxout's rows are sorted by their winning piece. 64 rows of a panel of x stay in half of a
-// 32 KB L1.
+// Rows of a chunk in which maxout's rows are sorted by their winning piece.
 inline constexpr ptrdiff_t kMaxoutChunk = 64;
 inline constexpr ptrdiff_t kMaxPiecesSaved = 256;  // argmax is a byte
 
@@ -44,11 +43,11 @@ inline ptrdiff_t leading_dimension(ptrdiff_t columns) {
 // y = f(x W + b), for rows x blocks of units, shared between threads. task.first_block, last_block and scratch are set
 // here. A rowwise activation is not applied.
 template <class T>
-void layer_forward(const Kernels<T>& k, const LayerTask<T>& task);
+void layer_forward(const LayerKernel<T>& k, const LayerTask<T>& task);
 
 // The same on the calling thread.
 template <class T>
-void layer_forward_serial(const Kernels<T>& k, LayerTask<T> task, ptrdiff_t first_block, ptrdiff_t last_block);
+void layer_forward_serial(const LayerKernel<T>& k, LayerTask<T> task, ptrdiff_t first_block, ptrdiff_t last_block);
 
 template <class T>
 void activate_rows(ElementwiseFunction<T> f, ptrdiff_t rows, ptrdiff_t columns, const T* z, ptrdiff_t z_row, T* y,
@@ -96,7 +95,7 @@ struct GradientSink {
 struct GradientParts {
   PanelLayout layout;
   explicit GradientParts(const PanelLayout& of) : layout(of) {}
-  ptrdiff_t inputs_each() const { return layout.pieces > 1 ? ptrdiff_t{layout.lanes} * layout.vectors : 96; }
+  ptrdiff_t inputs_each() const { return layout.pieces > 1 ? ptrdiff_t{layout.lanes} * kMaxoutVectors : 96; }
   // At least one, which has the bias.
   ptrdiff_t across() const { return layout.inputs > 0 ? divide_up(layout.inputs, inputs_each()) : 1; }
   ptrdiff_t count() const { return layout.blocks() * across(); }

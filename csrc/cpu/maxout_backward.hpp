@@ -76,28 +76,37 @@ FNNFAST_INLINE void maxout_weight_unit(const MaxoutWeightTask<T>& t) {
     if (at == end) continue;
     T* const dw = t.dw + piece * t.dw_row;
     V acc[kVectors];
-#pragma GCC unroll 4
+#pragma GCC unroll 6
     for (int v = 0; v < kVectors; ++v) acc[v] = V::load(dw + v * V::kLanes);
     for (; at < end; ++at) {
       const ptrdiff_t row = t.order[at];
       const V dy = V::broadcast(t.dy[row * t.dy_row]);
       const T* x = t.x + row * t.x_row;
-#pragma GCC unroll 4
+#pragma GCC unroll 6
       for (int v = 0; v < kVectors; ++v) acc[v] = fma(dy, V::load(x + v * V::kLanes), acc[v]);
     }
-#pragma GCC unroll 4
+#pragma GCC unroll 6
     for (int v = 0; v < kVectors; ++v) acc[v].store(dw + v * V::kLanes);
   }
 }
 
 template <class T>
 void maxout_weight(const MaxoutWeightTask<T>& t) {
-  const ptrdiff_t vectors = (t.columns + Vec<T>::kLanes - 1) / Vec<T>::kLanes;
-  if constexpr (kPanelVectors == 4) {
-    if (vectors == 4) return maxout_weight_unit<T, 4>(t);
-    if (vectors == 3) return maxout_weight_unit<T, 3>(t);
+  static_assert(kMaxoutVectors == 6);
+  switch ((t.columns + Vec<T>::kLanes - 1) / Vec<T>::kLanes) {
+    case 6:
+      return maxout_weight_unit<T, 6>(t);
+    case 5:
+      return maxout_weight_unit<T, 5>(t);
+    case 4:
+      return maxout_weight_unit<T, 4>(t);
+    case 3:
+      return maxout_weight_unit<T, 3>(t);
+    case 2:
+      return maxout_weight_unit<T, 2>(t);
+    default:
+      return maxout_weight_unit<T, 1>(t);
   }
-  return vectors == 2 ? maxout_weight_unit<T, 2>(t) : maxout_weight_unit<T, 1>(t);
 }
 
 }  // namespace fnnfast::FNNFAST_ISA

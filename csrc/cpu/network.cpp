@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <type_traits>
 
 #include "isa.hpp"
 #include "threads.hpp"
@@ -21,11 +22,24 @@ ptrdiff_t positive(ptrdiff_t n, const char* what) {
   return n;
 }
 
+template <class T>
+LayerKernel<T> layer_kernel(const Kernels<T>& k, WeightFormat format) {
+  if (format == WeightFormat::kFull) return k.layer;
+  if constexpr (std::is_same_v<T, float>)
+    return format == WeightFormat::kInt8 ? int8_layer() : k.bfloat16_layer;
+  else
+    throw std::invalid_argument("bfloat16 and int8 are made from a float32 network");
+}
+
 }  // namespace
 
 template <class T>
-Network<T>::Network(ptrdiff_t inputs, const std::vector<LayerSpec>& specs)
-    : kernels_(&fnnfast::kernels<T>()), inputs_(positive(inputs, "inputs")) {
+Network<T>::Network(ptrdiff_t inputs, const std::vector<LayerSpec>& specs, WeightFormat format)
+    : kernels_(&fnnfast::kernels<T>()),
+      format_(format),
+      layer_kernel_(layer_kernel(*kernels_, format)),
+      inputs_(positive(inputs, "inputs")),
+      specs_(specs) {
   ptrdiff_t width = inputs;
   for (const LayerSpec& spec : specs) {
     if (spec.kind == LayerSpec::Kind::kDropout) {
@@ -39,22 +53,25 @@ Network<T>::Network(ptrdiff_t inputs, const std::vector<LayerSpec>& specs)
     }
     layer_of_spec_.push_back(static_cast<ptrdiff_t>(layers_.size()));
     Layer<T> layer;
-    layer.layout = {width, positive(spec.units, "units"), positive(spec.pieces, "pieces"), kernels_->lanes,
-                    kernels_->panel_vectors};
+    layer.layout = {width, positive(spec.units, "units"), positive(spec.pieces, "pieces"), layer_kernel_.lanes,
+                    layer_kernel_.panel_vectors};
     if (static_cast<double>(width + 1) * static_cast<double>(spec.units) * static_cast<double>(spec.pieces) >
         kMostWeights)
       throw std::invalid_argument("a layer of " + std::to_string(width) + " x " + std::to_string(spec.units) + " x " +
                                   std::to_string(spec.pieces) + " weights is too large");
     layer.maxout = spec.kind == LayerSpec::Kind::kMaxout;
     layer.activation = spec.activation;
-    layer.panels = Buffer<T>(layer.layout.size());
+    if (format == WeightFormat::kInt8 && width > kInt8MostInputs)
+      throw std::invalid_argument("int8 takes at most " + std::to_string(kInt8MostInputs) + " inputs a layer, got " +
+                                  std::to_string(width));
+    layer.panels = Buffer<T>(stored_layout(layer.layout, format).size());
     if (layer.info().parameter) {
       layer.alpha = Buffer<T>(layer.info().learned ? layer.layout.padded_units() : 1);
       std::fill_n(layer.alpha.data(), layer.info().learned ? layer.layout.units : 1, static_cast<T>(spec.parameter));
     }
     width = spec.units;
     widest_ = std::max(widest_, leading_dimension(width));
-    weight_bytes_ += layer.layout.size() * static_cast<ptrdiff_t>(sizeof(T));
+    weight_bytes_ += layer.panels.size() * static_cast<ptrdiff_t>(sizeof(T));
     work_ += layer.work();
     layers_.push_back(std::move(layer));
   }
@@ -96,9 +113,85 @@ LayerTask<T> Network<T>::layer_task(const Layer<T>& layer, ptrdiff_t rows, const
   t.y_row = y_row;
   if (activate && layer.activation != kIdentity && !layer.info().rowwise)
     t.activation = kernels_->activation[layer.activation].forward;
+  t.inverse_scale = 1.0f / layer.input_scale.scale;
+  t.zero_point = static_cast<float>(layer.input_scale.zero_point);
   t.parameter = layer.alpha.data();
   t.parameter_step = layer.parameter_step();
   return t;
+}
+
+template <class T>
+void Network<T>::announce(LayerTask<T>& task, const Layer<T>& next) const {
+  const PanelLayout stored = stored_layout(next.layout, format_);
+  task.next = next.panels.data();
+  task.next_size = (stored.inputs + 1) * stored.panel(0, 0).width;
+}
+
+template <class T>
+const T* Network<T>::full_panels(const Layer<T>& layer, Buffer<T>& copy) const {
+  if constexpr (std::is_same_v<T, float>) {
+    if (format_ != WeightFormat::kFull) {
+      copy = Buffer<T>(layer.layout.size());
+      if (format_ == WeightFormat::kBfloat16)
+        unpack_bfloat16(layer.layout, layer.panels.data(), copy.data());
+      else
+        unpack_int8(layer.layout, layer.panels.data(), layer.weight_scale.data(), copy.data());
+      return copy.data();
+    }
+  }
+  return layer.panels.data();
+}
+
+// A layer's parameters as panels of another network's layout: that of another instruction set, perhaps.
+template <class T>
+Buffer<T> Network<T>::repacked(const Layer<T>& layer, const PanelLayout& layout) {
+  const PanelLayout& from = layer.layout;
+  Buffer<T> weight(from.inputs * from.pieces * from.units), bias(from.pieces * from.units), panels(layout.size());
+  unpack_weight(from, layer.panels.data(), contiguous_weight(weight.data(), from));
+  unpack_bias(from, layer.panels.data(), contiguous_bias(bias.data(), from));
+  pack_weight(layout, contiguous_weight<const T>(weight.data(), from), panels.data());
+  pack_bias(layout, contiguous_bias<const T>(bias.data(), from), panels.data());
+  return panels;
+}
+
+template <class T>
+void Network<T>::copy_alpha(const Layer<T>& from, Layer<T>& to) {
+  if (from.alpha.size() > 0)
+    std::copy_n(from.alpha.data(), from.info().learned ? from.layout.units : 1, to.alpha.data());
+}
+
+template <class T>
+Network<T> Network<T>::to_bfloat16() const {
+  Network to(inputs_, specs_, WeightFormat::kBfloat16);
+  if constexpr (std::is_same_v<T, float>)
+    for (std::size_t i = 0; i < layers_.size(); ++i) {
+      Layer<T>& layer = to.layers_[i];
+      copy_alpha(layers_[i], layer);
+      pack_bfloat16(layer.layout, repacked(layers_[i], layer.layout).data(), layer.panels.data());
+    }
+  return to;
+}
+
+template <class T>
+Network<T> Network<T>::to_int8(const std::vector<LayerScales>& scales) const {
+  Network to(inputs_, specs_, WeightFormat::kInt8);
+  if (scales.size() != layers_.size())
+    throw std::invalid_argument("expected scales for " + std::to_string(layers_.size()) + " layers, got " +
+                                std::to_string(scales.size()));
+  if constexpr (std::is_same_v<T, float>)
+    for (std::size_t i = 0; i < layers_.size(); ++i) {
+      Layer<T>& layer = to.layers_[i];
+      const std::vector<float>& weight_scale = scales[i].weight;
+      if (static_cast<ptrdiff_t>(weight_scale.size()) != layer.layout.pieces * layer.layout.units)
+        throw std::invalid_argument("expected one weight scale for each piece and unit of a layer");
+      copy_alpha(layers_[i], layer);
+      layer.input_scale = scales[i].input;
+      layer.weight_scale = Buffer<T>(static_cast<ptrdiff_t>(weight_scale.size()));
+      std::copy(weight_scale.begin(), weight_scale.end(), layer.weight_scale.data());
+      pack_int8(layer.layout, repacked(layers_[i], layer.layout).data(), layer.input_scale, layer.weight_scale.data(),
+                layer.panels.data());
+    }
+  return to;
 }
 
 // Which way a batch runs. Rows: every thread takes blocks of rows through all layers while they are in its cache,
@@ -106,14 +199,16 @@ LayerTask<T> Network<T>::layer_task(const Layer<T>& layer, ptrdiff_t rows, const
 // Layers: one layer after the other, shared over rows and columns.
 template <class T>
 typename Network<T>::Plan Network<T>::plan(ptrdiff_t batch) const {
-  constexpr ptrdiff_t kBlocksEach = 4;  // so that a thread that is held up does not hold up the call
+  // Several blocks each, so that a thread that is held up does not hold up the call; but each block widens bfloat16
+  // weights anew.
+  const ptrdiff_t blocks_each = format_ == WeightFormat::kBfloat16 ? 2 : 4;
   const ptrdiff_t threads = num_threads();
   if (streams_ || block_rows_ < kGoodRows) return {Mode::kLayers, slab_rows_};
   if (threads == 1 || !worth_threads(batch, work_)) return {Mode::kSerial, block_rows_};
   if (batch < kLeastRows * threads) return {Mode::kLayers, slab_rows_};
   // The same number of blocks for each thread, of equal size.
   const ptrdiff_t needed = divide_up(batch, threads * block_rows_);
-  const ptrdiff_t each = std::max(needed, std::min(kBlocksEach, batch / (threads * 2 * kLeastRows)));
+  const ptrdiff_t each = std::max(needed, std::min(blocks_each, batch / (threads * 2 * kLeastRows)));
   return {Mode::kRows, divide_up(batch, threads * std::max(each, ptrdiff_t{1}))};
 }
 
@@ -130,10 +225,8 @@ void Network<T>::forward_rows(const T* x, ptrdiff_t rows, T* y, bool logits) con
     const bool activate = !(logits && i == last);
     LayerTask<T> task = layer_task(layer, rows, x, x_row, out, out_row, out, out_row, activate);
     task.padded = i < last;
-    const Layer<T>& next = layers_[i == last ? 0 : i + 1];  // or the next block of rows
-    task.next = next.panels.data();
-    task.next_size = next.first_panel();
-    layer_forward_serial(*kernels_, task, 0, layer.layout.blocks());
+    announce(task, layers_[i == last ? 0 : i + 1]);  // the first again, for the next block of rows
+    layer_forward_serial(layer_kernel_, task, 0, layer.layout.blocks());
     if (activate && layer.info().rowwise)
       activate_rows(kernels_->activation[layer.activation].forward, rows, layer.layout.units, out, out_row, out,
                     out_row);
@@ -156,7 +249,7 @@ void Network<T>::forward_layers(const T* x, ptrdiff_t batch, T* y, bool logits) 
     const bool activate = !(logits && i == last);
     LayerTask<T> task = layer_task(layer, batch, x, x_row, out, out_row, out, out_row, activate);
     task.padded = i < last;
-    layer_forward(*kernels_, task);
+    layer_forward(layer_kernel_, task);
     if (activate && layer.info().rowwise) {
       constexpr ptrdiff_t kRows = 64;
       parallel_for(divide_up(batch, kRows), [&](ptrdiff_t block) {
@@ -215,7 +308,7 @@ std::vector<std::string> Network<T>::describe_plan(ptrdiff_t batch) const {
         (layer.maxout ? "maxout " : "dense ") + std::to_string(l.inputs) + " -> " + std::to_string(l.units) +
         (layer.maxout ? " x " + std::to_string(l.pieces) + " pieces" : std::string(" ") + layer.info().name) + ": " +
         std::to_string(l.blocks() * l.groups()) + " panels, " +
-        std::to_string(l.size() * static_cast<ptrdiff_t>(sizeof(T))) + " bytes");
+        std::to_string(layer.panels.size() * static_cast<ptrdiff_t>(sizeof(T))) + " bytes");
   }
   return lines;
 }

@@ -28,27 +28,43 @@ struct Layer {
   Buffer<T> panels;
   Buffer<T> alpha;  // one a unit where learned, else one value; empty where the activation takes none
   double dropout = 0.0;
+  InputScale input_scale{};   // int8
+  Buffer<T> weight_scale;     // int8: (pieces, units)
   std::uint64_t version = 0;  // counts the writes to panels: who keeps something derived from them compares it
 
   const ActivationInfo& info() const { return kActivationInfo[activation]; }
   ptrdiff_t parameter_step() const { return info().learned ? 1 : 0; }
-  ptrdiff_t first_panel() const { return (layout.inputs + 1) * layout.panel(0, 0).width; }  // elements
   double work() const { return static_cast<double>(layout.inputs * layout.units * layout.pieces); }
 };
 
 template <class T>
 class Network {
  public:
+  using Scalar = T;
+
   // std::invalid_argument for a spec that makes no sense.
-  Network(ptrdiff_t inputs, const std::vector<LayerSpec>& specs);
+  Network(ptrdiff_t inputs, const std::vector<LayerSpec>& specs, WeightFormat format = WeightFormat::kFull);
+
+  // The same network with weights of fewer bits, for inference alone; float only. std::invalid_argument for what cannot
+  // be converted.
+  struct LayerScales {
+    InputScale input;
+    std::vector<float> weight;  // (pieces, units)
+  };
+  Network to_bfloat16() const;
+  Network to_int8(const std::vector<LayerScales>& scales) const;
 
   ptrdiff_t inputs() const { return inputs_; }
   ptrdiff_t outputs() const { return layers_.back().layout.units; }
+  WeightFormat format() const { return format_; }
   const Kernels<T>& kernels() const { return *kernels_; }
   const std::vector<Layer<T>>& layers() const { return layers_; }
   std::vector<Layer<T>>& layers() { return layers_; }
   double input_dropout() const { return input_dropout_; }
   double work() const { return work_; }  // fused multiply-adds a row
+
+  // A layer's panels as full numbers: a copy, if they are stored otherwise.
+  const T* full_panels(const Layer<T>& layer, Buffer<T>& copy) const;
 
   // The layer of a spec's index; null for dropout.
   Layer<T>* find(ptrdiff_t spec);
@@ -62,6 +78,9 @@ class Network {
   LayerTask<T> layer_task(const Layer<T>& layer, ptrdiff_t rows, const T* x, ptrdiff_t x_row, T* z, ptrdiff_t z_row,
                           T* y, ptrdiff_t y_row, bool activate) const;
 
+  // Tells a task which layer's weights are read next.
+  void announce(LayerTask<T>& task, const Layer<T>& next) const;
+
   std::vector<std::string> describe_plan(ptrdiff_t batch) const;
 
  private:
@@ -74,8 +93,14 @@ class Network {
   void forward_rows(const T* x, ptrdiff_t rows, T* y, bool logits) const;
   void forward_layers(const T* x, ptrdiff_t batch, T* y, bool logits) const;
 
+  static Buffer<T> repacked(const Layer<T>& layer, const PanelLayout& layout);
+  static void copy_alpha(const Layer<T>& from, Layer<T>& to);
+
   const Kernels<T>* kernels_;
+  WeightFormat format_;
+  LayerKernel<T> layer_kernel_;
   ptrdiff_t inputs_;
+  std::vector<LayerSpec> specs_;
   std::vector<Layer<T>> layers_;
   std::vector<ptrdiff_t> layer_of_spec_;
   double input_dropout_ = 0.0;

@@ -1,6 +1,10 @@
 #include "pack.hpp"
 
 #include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstdint>
 
 namespace fnnfast {
 
@@ -69,6 +73,101 @@ void unpack_bias(const PanelLayout& layout, const T* panels, const BiasView<T>& 
     const T* from = panels + panel.offset;
     for (ptrdiff_t p = panel.piece; p < panel.piece + panel.pieces; ++p, from += panel.stride)
       unpack_row(from, to.unit, panel.units, to.data + p * to.piece + panel.unit * to.unit);
+  });
+}
+
+namespace {
+
+using Word = std::uint32_t;
+
+Word round_to_bfloat16(float x) {
+  const Word bits = std::bit_cast<Word>(x);
+  if (x != x) return bits >> 16 | 0x40u;  // a NaN stays one
+  return (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
+}
+
+// Calls f(panel, words), with the first word of each panel.
+template <class F>
+void for_stored_panels(const PanelLayout& layout, WeightFormat format, F&& f) {
+  const PanelLayout stored = stored_layout(layout, format);
+  for (ptrdiff_t block = 0; block < layout.blocks(); ++block)
+    for (ptrdiff_t group = 0; group < layout.groups(); ++group)
+      f(layout.panel(block, group), stored.panel(block, group).offset);
+}
+
+// The scale of a column of a panel, 1 for its padding.
+float column_scale(const PanelLayout& layout, const Panel& panel, ptrdiff_t column, const float* weight_scale) {
+  const ptrdiff_t unit = column % panel.stride;
+  if (unit >= panel.units) return 1.0f;
+  return weight_scale[(panel.piece + column / panel.stride) * layout.units + panel.unit + unit];
+}
+
+}  // namespace
+
+void pack_bfloat16(const PanelLayout& layout, const float* panels, float* words) {
+  for_stored_panels(layout, WeightFormat::kBfloat16, [&](const Panel& panel, ptrdiff_t at) {
+    const float* from = panels + panel.offset;
+    float* to = words + at;
+    std::copy_n(from, panel.width, to);
+    for (ptrdiff_t i = 0; i < layout.inputs; i += 2) {
+      from += panel.width * (i == 0 ? 1 : 2);
+      to += panel.width;
+      for (ptrdiff_t c = 0; c < panel.width; ++c) {
+        const Word upper = i + 1 < layout.inputs ? round_to_bfloat16(from[panel.width + c]) : 0;
+        to[c] = std::bit_cast<float>(upper << 16 | round_to_bfloat16(from[c]));
+      }
+    }
+  });
+}
+
+void unpack_bfloat16(const PanelLayout& layout, const float* words, float* panels) {
+  for_stored_panels(layout, WeightFormat::kBfloat16, [&](const Panel& panel, ptrdiff_t at) {
+    float* const to = panels + panel.offset;
+    std::copy_n(words + at, panel.width, to);
+    for (ptrdiff_t i = 0; i < layout.inputs; ++i)
+      for (ptrdiff_t c = 0; c < panel.width; ++c) {
+        const Word word = std::bit_cast<Word>(words[at + (1 + i / 2) * panel.width + c]);
+        to[(1 + i) * panel.width + c] = std::bit_cast<float>(i % 2 == 0 ? word << 16 : word & 0xffff0000u);
+      }
+  });
+}
+
+void pack_int8(const PanelLayout& layout, const float* panels, const InputScale& input, const float* weight_scale,
+               float* words) {
+  for_stored_panels(layout, WeightFormat::kInt8, [&](const Panel& panel, ptrdiff_t at) {
+    const float* const from = panels + panel.offset;
+    float* const to = words + at;
+    for (ptrdiff_t c = 0; c < panel.width; ++c) {
+      const float scale = column_scale(layout, panel, c, weight_scale);
+      std::int32_t sum = 0;
+      for (ptrdiff_t i = 0; i < layout.inputs; i += 4) {
+        std::array<std::int8_t, 4> quad{};
+        for (ptrdiff_t j = i; j < std::min(i + 4, layout.inputs); ++j) {
+          const float q = std::nearbyint(from[(1 + j) * panel.width + c] / scale);
+          quad[static_cast<std::size_t>(j - i)] = static_cast<std::int8_t>(std::clamp(q, -127.0f, 127.0f));
+          sum += quad[static_cast<std::size_t>(j - i)];
+        }
+        to[(kInt8Header + i / 4) * panel.width + c] = std::bit_cast<float>(quad);
+      }
+      to[c] = std::bit_cast<float>(-input.zero_point * sum);
+      to[panel.width + c] = input.scale * scale;
+      to[2 * panel.width + c] = from[c];
+    }
+  });
+}
+
+void unpack_int8(const PanelLayout& layout, const float* words, const float* weight_scale, float* panels) {
+  for_stored_panels(layout, WeightFormat::kInt8, [&](const Panel& panel, ptrdiff_t at) {
+    const float* const from = words + at;
+    float* const to = panels + panel.offset;
+    for (ptrdiff_t c = 0; c < panel.width; ++c) {
+      const float scale = column_scale(layout, panel, c, weight_scale);
+      to[c] = from[2 * panel.width + c];
+      for (ptrdiff_t i = 0; i < layout.inputs; ++i) {
+        const auto quad = std::bit_cast<std::array<std::int8_t, 4>>(from[(kInt8Header + i / 4) * panel.width + c]);
+        to[(1 + i) * panel.width + c] = static_cast<float>(quad[static_cast<std::size_t>(i % 4)]) * scale;
+      }
+    }
   });
 }
 

@@ -88,6 +88,33 @@ void unpack_weight(const PanelLayout& layout, const T* panels, const WeightView<
 template <class T>
 void unpack_bias(const PanelLayout& layout, const T* panels, const BiasView<T>& to);
 
+// Weights for inference alone, from panels of float. They have the same blocks and groups, and fewer rows, of words of
+// 32 bits: kept as float, which only carries the bits.
+enum class WeightFormat { kFull, kBfloat16, kInt8 };
+
+inline constexpr ptrdiff_t kInt8Header = 3;
+inline constexpr ptrdiff_t kInt8MostInputs = 65536;  // 255 * 127 * so many stays below 2^31
+
+// The layout of the words: its `inputs` are the rows after the first.
+constexpr PanelLayout stored_layout(PanelLayout layout, WeightFormat format) {
+  if (format == WeightFormat::kBfloat16) layout.inputs = (layout.inputs + 1) / 2;
+  if (format == WeightFormat::kInt8) layout.inputs = (layout.inputs + 3) / 4 + kInt8Header - 1;
+  return layout;
+}
+
+// bfloat16: a row holds two inputs, the first in the lower halves; rounded to nearest, ties to even.
+void pack_bfloat16(const PanelLayout& layout, const float* panels, float* words);
+void unpack_bfloat16(const PanelLayout& layout, const float* words, float* panels);
+
+// int8: rows of starting sums, scales and biases, then four inputs a row (int8.hpp). weight_scale is (pieces, units).
+struct InputScale {
+  float scale;
+  int zero_point;
+};
+void pack_int8(const PanelLayout& layout, const float* panels, const InputScale& input, const float* weight_scale,
+               float* words);
+void unpack_int8(const PanelLayout& layout, const float* words, const float* weight_scale, float* panels);
+
 // The transposed weights that the backward pass to the input multiplies by: panels over the inputs, one row for each
 // unit and piece (unit * pieces + piece), no bias. A panel is as wide as the register tile, the last one as wide as it
 // needs.

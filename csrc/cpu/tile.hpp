@@ -119,71 +119,97 @@ struct StoreMaximum {
 // have no room for that between their loads.
 constexpr int kFetchingRows = 5;
 
-template <class V, int kRows, int kVectors, class Sink>
-FNNFAST_NOINLINE void tile(const Tile<typename V::Scalar>& t) {
-  using T = typename V::Scalar;
-  // Three rows share a base register: base, base + row and base + 2 row are all addressing modes.
-  constexpr int kBases = (kRows + 2) / 3;
-  const ptrdiff_t a_row = t.a_row;
-  const T* a[kBases];
+// Where a tile reads its rows. Three rows share a base register: base, base + row and base + 2 row are all addressing
+// modes.
+template <class T, int kRows>
+struct RowPointers {
+  static constexpr int kBases = (kRows + 2) / 3;
+  const T* base[kBases];
+  ptrdiff_t row;
+  explicit FNNFAST_INLINE RowPointers(const Tile<T>& t) : row(t.a_row) {
 #pragma GCC unroll 4
-  for (int g = 0; g < kBases; ++g) a[g] = t.a + 3 * g * a_row;
+    for (int g = 0; g < kBases; ++g) base[g] = t.a + 3 * g * row;
+  }
+  FNNFAST_INLINE const T* at(int r) const { return base[r / 3] + (r % 3) * row; }
+  FNNFAST_INLINE void advance(ptrdiff_t step) {
+#pragma GCC unroll 4
+    for (int g = 0; g < kBases; ++g) base[g] += step;
+  }
+};
 
-  V acc[kRows][kVectors];
+template <class V, int kRows, int kVectors>
+FNNFAST_INLINE void load_start(const Tile<typename V::Scalar>& t, V (&acc)[kRows][kVectors]) {
 #pragma GCC unroll 12
   for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) acc[r][v] = V::load(t.start + r * t.start_row + v * V::kLanes);
-
-  const T* b = t.b;
-  [[maybe_unused]] const char* ahead = t.ahead;
-  for (ptrdiff_t k = t.k; k > 0; --k) {
-    if constexpr (kRows >= kFetchingRows) {
-      __builtin_prefetch(ahead, 0, 2);
-      ahead += t.ahead_step;
-    }
-    V bv[kVectors];
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) bv[v] = V::load(b + v * V::kLanes);
-#pragma GCC unroll 12
-    for (int r = 0; r < kRows; ++r) {
-      const V av = V::broadcast(a[r / 3][(r % 3) * a_row]);
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) acc[r][v] = fma(av, bv[v], acc[r][v]);
-    }
-#pragma GCC unroll 4
-    for (int g = 0; g < kBases; ++g) a[g] += t.a_step;
-    b += t.b_step;
-  }
-  Sink::put(t, acc);
 }
+
+template <class V, int kRows, int kVectors>
+FNNFAST_INLINE void multiply_add(const RowPointers<typename V::Scalar, kRows>& row, ptrdiff_t input,
+                                 const V (&b)[kVectors], V (&acc)[kRows][kVectors]) {
+#pragma GCC unroll 12
+  for (int r = 0; r < kRows; ++r) {
+    const V a = V::broadcast(row.at(r)[input]);
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) acc[r][v] = fma(a, b[v], acc[r][v]);
+  }
+}
+
+// What a tile multiplies by: one family of functions for each format of the weights. This one takes them as they are.
+struct FullTile {
+  template <class V, int kRows, int kVectors, class Sink>
+  static FNNFAST_NOINLINE void run(const Tile<typename V::Scalar>& t) {
+    using T = typename V::Scalar;
+    RowPointers<T, kRows> row(t);
+    V acc[kRows][kVectors];
+    load_start(t, acc);
+    const T* b = t.b;
+    [[maybe_unused]] const char* ahead = t.ahead;
+    for (ptrdiff_t k = t.k; k > 0; --k) {
+      if constexpr (kRows >= kFetchingRows) {
+        __builtin_prefetch(ahead, 0, 2);
+        ahead += t.ahead_step;
+      }
+      V bv[kVectors];
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) bv[v] = V::load(b + v * V::kLanes);
+      multiply_add(row, 0, bv, acc);
+      row.advance(t.a_step);
+      b += t.b_step;
+    }
+    Sink::put(t, acc);
+  }
+};
 
 // The tiles of one panel width: heights 1 to 6, and the tallest.
-template <class V, int kVectors, class Sink>
+template <class Family, class V, int kVectors, class Sink>
 FNNFAST_INLINE TileFunction<typename V::Scalar> tile_function(ptrdiff_t rows) {
-  static constexpr TileFunction<typename V::Scalar> kSmall[] = {tile<V, 1, kVectors, Sink>, tile<V, 2, kVectors, Sink>,
-                                                                tile<V, 3, kVectors, Sink>, tile<V, 4, kVectors, Sink>,
-                                                                tile<V, 5, kVectors, Sink>, tile<V, 6, kVectors, Sink>};
-  return rows <= 6 ? kSmall[rows - 1] : tile<V, max_rows(kVectors), kVectors, Sink>;
+  static constexpr TileFunction<typename V::Scalar> kSmall[] = {
+      Family::template run<V, 1, kVectors, Sink>, Family::template run<V, 2, kVectors, Sink>,
+      Family::template run<V, 3, kVectors, Sink>, Family::template run<V, 4, kVectors, Sink>,
+      Family::template run<V, 5, kVectors, Sink>, Family::template run<V, 6, kVectors, Sink>};
+  return rows <= 6 ? kSmall[rows - 1] : Family::template run<V, max_rows(kVectors), kVectors, Sink>;
 }
 
-template <class V, class Sink>
-FNNFAST_INLINE TileFunction<typename V::Scalar> tile_function(int vectors, ptrdiff_t rows) {
+template <class Family, class V>
+FNNFAST_INLINE TileFunction<typename V::Scalar> store_function(int vectors, ptrdiff_t rows) {
   if constexpr (kPanelVectors == 4) {
-    if (vectors == 4) return tile_function<V, 4, Sink>(rows);
-    if (vectors == 3) return tile_function<V, 3, Sink>(rows);
+    if (vectors == 4) return tile_function<Family, V, 4, Store>(rows);
+    if (vectors == 3) return tile_function<Family, V, 3, Store>(rows);
   }
-  return vectors == 2 ? tile_function<V, 2, Sink>(rows) : tile_function<V, 1, Sink>(rows);
+  return vectors == 2 ? tile_function<Family, V, 2, Store>(rows) : tile_function<Family, V, 1, Store>(rows);
 }
 
-template <class V>
+template <class Family, class V>
 FNNFAST_INLINE TileFunction<typename V::Scalar> maximum_function(int vectors, ptrdiff_t pieces, ptrdiff_t rows) {
   if constexpr (kPanelVectors == 4) {
-    if (pieces == 4) return tile_function<V, 4, StoreMaximum<4>>(rows);
-    if (pieces == 3) return tile_function<V, 3, StoreMaximum<3>>(rows);
-    if (vectors == 4) return tile_function<V, 4, StoreMaximum<2>>(rows);
+    if (pieces == 4) return tile_function<Family, V, 4, StoreMaximum<4>>(rows);
+    if (pieces == 3) return tile_function<Family, V, 3, StoreMaximum<3>>(rows);
+    if (vectors == 4) return tile_function<Family, V, 4, StoreMaximum<2>>(rows);
   }
-  return pieces == 2 ? tile_function<V, 2, StoreMaximum<2>>(rows) : tile_function<V, 1, StoreMaximum<1>>(rows);
+  return pieces == 2 ? tile_function<Family, V, 2, StoreMaximum<2>>(rows)
+                     : tile_function<Family, V, 1, StoreMaximum<1>>(rows);
 }
 
 // Memory to be fetched into L2 while tiles run.

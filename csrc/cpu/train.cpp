@@ -15,6 +15,8 @@ template <class T>
 Trainer<T>::Trainer(Network<T>& network, LossKind loss, const OptimizerSettings& settings, std::uint64_t seed)
     : network_(network), kernels_(network.kernels()), loss_(loss), settings_(settings), seed_(seed) {
   const auto& layers = network.layers();
+  if (network.format() != WeightFormat::kFull)
+    throw std::invalid_argument("a network of reduced precision is for inference: train the one it was made from");
   if (layers.back().dropout > 0.0)
     throw std::invalid_argument("a network that is trained ends with a dense or maxout layer, not with dropout");
   for (std::size_t i = 0; i < layers.size(); ++i) {
@@ -210,14 +212,13 @@ void Trainer<T>::rows_task(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t las
     LayerTask<T> t = network_.layer_task(layer, rows, x, x_row, z, s.row, y, s.row, activate);
     t.padded = true;
     if (i + 1 < layers.size()) {
-      t.next = layers[i + 1].panels.data();
-      t.next_size = layers[i + 1].first_panel();
+      network_.announce(t, layers[i + 1]);
     }
     if (layer.layout.pieces > 1) {
       t.argmax = s.argmax.data() + first * s.row;
       t.argmax_row = s.row;
     }
-    layer_forward_serial(kernels_, t, 0, layer.layout.blocks());
+    layer_forward_serial(kernels_.layer, t, 0, layer.layout.blocks());
     if (activate && layer.info().rowwise)
       activate_rows(kernels_.activation[layer.activation].forward, rows, layer.layout.units, z, s.row, y, s.row);
     if (layer.dropout > 0.0)

@@ -10,7 +10,7 @@
 //   store(p), store_partial(p, n)
 //   broadcast(s)
 //   + - * / and unary -               fma(a, b, c) = a * b + c, rounded once
-//   < <= > >= == !=                   a Mask; != is true for NaN, the others false
+//   < <= > >= == !=                   a Mask; != is true for NaN, the others false. Masks take &, |, ! and any()
 //   select(mask, a, b)                mask ? a : b, by lane
 //   m & n, m | n, !m                  on masks
 //   min(a, b), max(a, b)              a < b ? a : b and a > b ? a : b, so b where either is NaN
@@ -20,6 +20,7 @@
 //                                     subnormal or infinite
 //   exponent(v), mantissa(v)          v = mantissa * 2^exponent, mantissa in [1, 2), for positive normal v
 //   load_transposed(p, row, out)      out[c] is column c of kLanes rows, `row` apart, for the columns of 16 bytes
+//   lower_halves(p), upper_halves(p)  float only: the bfloat16 in that half of each word, widened
 //   store_index(v, p, n)              n lanes of small integral values as bytes
 #pragma once
 

@@ -16,6 +16,7 @@ struct Vec<float> {
     friend FNNFAST_INLINE Mask operator!(Mask a) {
       return {_mm256_xor_ps(a.m, _mm256_castsi256_ps(_mm256_set1_epi32(-1)))};
     }
+    FNNFAST_INLINE bool any() const { return _mm256_movemask_ps(m) != 0; }
   };
 
   __m256 v;
@@ -26,6 +27,12 @@ struct Vec<float> {
   static FNNFAST_INLINE Vec load(const float* p) { return {_mm256_loadu_ps(p)}; }
   static FNNFAST_INLINE Vec load_partial(const float* p, std::ptrdiff_t n) { return {_mm256_maskload_ps(p, first(n))}; }
   static FNNFAST_INLINE Vec broadcast(float s) { return {_mm256_set1_ps(s)}; }
+  static FNNFAST_INLINE Vec lower_halves(const float* p) {
+    return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(_mm256_loadu_ps(p)), 16))};
+  }
+  static FNNFAST_INLINE Vec upper_halves(const float* p) {
+    return {_mm256_and_ps(_mm256_loadu_ps(p), _mm256_castsi256_ps(_mm256_set1_epi32(-65536)))};
+  }
   static FNNFAST_INLINE void load_transposed(const float* p, std::ptrdiff_t row, Vec (&out)[4]) {
     const auto rows = [&](std::ptrdiff_t r) {
       return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p + r * row)), _mm_loadu_ps(p + (r + 4) * row),
@@ -91,10 +98,11 @@ struct Vec<float> {
     return {_mm256_castsi256_ps(_mm256_or_si256(fraction, _mm256_set1_epi32(0x3f800000)))};
   }
   friend FNNFAST_INLINE void store_index(Vec a, std::uint8_t* p, std::ptrdiff_t n) {
-    alignas(32) std::int32_t index[kLanes];
-    _mm256_store_si256(reinterpret_cast<__m256i*>(index), _mm256_cvtps_epi32(a.v));
-    for (std::ptrdiff_t i = 0; i < kLanes; ++i)
-      if (i < n) p[i] = static_cast<std::uint8_t>(index[i]);
+    const __m256i index = _mm256_cvtps_epi32(a.v);
+    const __m128i halves = _mm_packus_epi32(_mm256_castsi256_si128(index), _mm256_extracti128_si256(index, 1));
+    alignas(8) std::uint8_t bytes[kLanes];
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(n >= kLanes ? p : bytes), _mm_packus_epi16(halves, halves));
+    for (std::ptrdiff_t i = 0; n < kLanes && i < n; ++i) p[i] = bytes[i];
   }
 };
 
@@ -109,6 +117,7 @@ struct Vec<double> {
     friend FNNFAST_INLINE Mask operator!(Mask a) {
       return {_mm256_xor_pd(a.m, _mm256_castsi256_pd(_mm256_set1_epi32(-1)))};
     }
+    FNNFAST_INLINE bool any() const { return _mm256_movemask_pd(m) != 0; }
   };
 
   __m256d v;

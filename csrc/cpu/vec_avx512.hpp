@@ -14,6 +14,7 @@ struct Vec<float> {
     friend FNNFAST_INLINE Mask operator&(Mask a, Mask b) { return {static_cast<__mmask16>(a.m & b.m)}; }
     friend FNNFAST_INLINE Mask operator|(Mask a, Mask b) { return {static_cast<__mmask16>(a.m | b.m)}; }
     friend FNNFAST_INLINE Mask operator!(Mask a) { return {static_cast<__mmask16>(~a.m)}; }
+    FNNFAST_INLINE bool any() const { return m != 0; }
   };
 
   __m512 v;
@@ -24,6 +25,12 @@ struct Vec<float> {
     return {_mm512_maskz_loadu_ps(first(n), p)};
   }
   static FNNFAST_INLINE Vec broadcast(float s) { return {_mm512_set1_ps(s)}; }
+  static FNNFAST_INLINE Vec lower_halves(const float* p) {
+    return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(p), 16))};
+  }
+  static FNNFAST_INLINE Vec upper_halves(const float* p) {
+    return {_mm512_castsi512_ps(_mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi32(-65536)))};
+  }
   static FNNFAST_INLINE void load_transposed(const float* p, std::ptrdiff_t row, Vec (&out)[4]) {
     const auto half = [&](std::ptrdiff_t r) {
       return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p + r * row)), _mm_loadu_ps(p + (r + 4) * row),
@@ -84,7 +91,11 @@ struct Vec<float> {
     return {_mm512_castsi512_ps(_mm512_or_si512(fraction, _mm512_set1_epi32(0x3f800000)))};
   }
   friend FNNFAST_INLINE void store_index(Vec a, std::uint8_t* p, std::ptrdiff_t n) {
-    _mm512_mask_cvtepi32_storeu_epi8(p, first(n), _mm512_cvtps_epi32(a.v));
+    const __m512i index = _mm512_cvtps_epi32(a.v);
+    if (n >= kLanes)
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(index));
+    else
+      _mm512_mask_cvtepi32_storeu_epi8(p, first(n), index);
   }
 };
 
@@ -97,6 +108,7 @@ struct Vec<double> {
     friend FNNFAST_INLINE Mask operator&(Mask a, Mask b) { return {static_cast<__mmask8>(a.m & b.m)}; }
     friend FNNFAST_INLINE Mask operator|(Mask a, Mask b) { return {static_cast<__mmask8>(a.m | b.m)}; }
     friend FNNFAST_INLINE Mask operator!(Mask a) { return {static_cast<__mmask8>(~a.m)}; }
+    FNNFAST_INLINE bool any() const { return m != 0; }
   };
 
   __m512d v;

@@ -14,6 +14,7 @@ struct Vec<float> {
     friend FNNFAST_INLINE Mask operator&(Mask a, Mask b) { return {vandq_u32(a.m, b.m)}; }
     friend FNNFAST_INLINE Mask operator|(Mask a, Mask b) { return {vorrq_u32(a.m, b.m)}; }
     friend FNNFAST_INLINE Mask operator!(Mask a) { return {vmvnq_u32(a.m)}; }
+    FNNFAST_INLINE bool any() const { return vmaxvq_u32(m) != 0; }
   };
 
   float32x4_t v;
@@ -29,6 +30,12 @@ struct Vec<float> {
     return {lanes};
   }
   static FNNFAST_INLINE Vec broadcast(float s) { return {vdupq_n_f32(s)}; }
+  static FNNFAST_INLINE Vec lower_halves(const float* p) {
+    return {vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_f32(vld1q_f32(p)), 16))};
+  }
+  static FNNFAST_INLINE Vec upper_halves(const float* p) {
+    return {vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(vld1q_f32(p)), vdupq_n_u32(0xffff0000u)))};
+  }
   static FNNFAST_INLINE void load_transposed(const float* p, std::ptrdiff_t row, Vec (&out)[4]) {
     const float32x4_t r0 = vld1q_f32(p), r1 = vld1q_f32(p + row);
     const float32x4_t r2 = vld1q_f32(p + 2 * row), r3 = vld1q_f32(p + 3 * row);
@@ -109,6 +116,7 @@ struct Vec<double> {
     friend FNNFAST_INLINE Mask operator!(Mask a) {
       return {vreinterpretq_u64_u32(vmvnq_u32(vreinterpretq_u32_u64(a.m)))};
     }
+    FNNFAST_INLINE bool any() const { return vmaxvq_u32(vreinterpretq_u32_u64(m)) != 0; }
   };
 
   float64x2_t v;

@@ -27,6 +27,7 @@ struct Vec {
     friend FNNFAST_INLINE Mask operator&(Mask a, Mask b) { return {a.m && b.m}; }
     friend FNNFAST_INLINE Mask operator|(Mask a, Mask b) { return {a.m || b.m}; }
     friend FNNFAST_INLINE Mask operator!(Mask a) { return {!a.m}; }
+    FNNFAST_INLINE bool any() const { return m; }
   };
   using Bits = typename Ieee<T>::Bits;
   static constexpr int kLanes = 1;
@@ -38,6 +39,8 @@ struct Vec {
   static FNNFAST_INLINE Vec load(const T* p) { return {*p}; }
   static FNNFAST_INLINE Vec load_partial(const T* p, std::ptrdiff_t n) { return {n > 0 ? *p : T(0)}; }
   static FNNFAST_INLINE Vec broadcast(T s) { return {s}; }
+  static FNNFAST_INLINE Vec lower_halves(const T* p) { return from_bits(to_bits(*p) << 16); }
+  static FNNFAST_INLINE Vec upper_halves(const T* p) { return from_bits(to_bits(*p) & 0xffff0000u); }
   FNNFAST_INLINE void store(T* p) const { *p = v; }
   FNNFAST_INLINE void store_partial(T* p, std::ptrdiff_t n) const {
     if (n > 0) *p = v;

@@ -17,6 +17,7 @@ from .activations import (
     Swish,
     Tanh,
 )
+from .inference import InferenceNetwork
 from .io import load
 from .layers import Dense, Dropout, Input, Maxout
 from .losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
@@ -43,6 +44,7 @@ __all__ = [
     "Grads",
     "History",
     "Identity",
+    "InferenceNetwork",
     "Input",
     "LeakyReLU",
     "Maxout",

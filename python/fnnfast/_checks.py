@@ -104,18 +104,30 @@ def unknown(name: str, value: object, known: Iterable[str]) -> ValueError:
     return ValueError(message(name, f"one of {', '.join(names)}", repr(value)) + hint)
 
 
-def dtype(value: Any) -> DType:
+def dtype(value: Any, expected: str = "'float32' or 'float64'") -> DType:
     """float32 or float64, of native byte order."""
     for known in (FLOAT32, FLOAT64):
         if value is not None and known == value:  # NumPy takes None for float64
             return known
-    raise ValueError(message("dtype", "'float32' or 'float64'", repr(value)))
+    raise ValueError(message("dtype", expected, repr(value)))
+
+
+def is_bfloat16(value: Any) -> bool:
+    """Whether it names the bfloat16 of ml_dtypes, which is neither needed nor imported to say so."""
+    if isinstance(value, str):
+        return value == "bfloat16"
+    try:
+        return bool(np.dtype(value).name == "bfloat16")
+    except (TypeError, ValueError):
+        return False
 
 
 # Arrays in -----------------------------------------------------------------------------------------------------------
 def real_array(name: str, value: ArrayLike) -> Array:
-    """An array of booleans, integers or floats, not yet converted."""
+    """An array of booleans, integers or floats, not yet converted, except bfloat16, which NumPy knows no rules for."""
     array = np.asarray(value)
+    if array.dtype.kind == "V" and is_bfloat16(array.dtype):
+        array = array.astype(FLOAT32)
     if array.dtype.kind not in "biuf":
         raise TypeError(message(name, "an array of real numbers", f"dtype {array.dtype}"))
     return array
@@ -172,13 +184,13 @@ def affine(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None, pieces: bool
     return x, weight, bias
 
 
-def network_input(x: ArrayLike, shape: tuple[int, ...], dtype: DType) -> Array:
+def network_input(x: ArrayLike, shape: tuple[int, ...], dtype: DType, name: str = "x") -> Array:
     """(B, \\*shape) or already flat (B, I), as the (B, I) that a network takes."""
-    array = real_array("x", x)
+    array = real_array(name, x)
     size = math.prod(shape)
     if array.shape[1:] not in (shape, (size,)):
         flat = "" if len(shape) == 1 else f" or (B, {size})"
-        raise ValueError(message("x", f"shape (B, {', '.join(map(str, shape))}){flat}", array.shape))
+        raise ValueError(message(name, f"shape (B, {', '.join(map(str, shape))}){flat}", array.shape))
     return fit(array, dtype).reshape(len(array), size)
 
 

@@ -111,6 +111,31 @@ class Network:
     def plan(self, batch: int) -> list[str]:
         """One line a stage: how a batch of that size is run."""
 
+    def bfloat16(self) -> Network:
+        """The same with weights rounded to bfloat16, to nearest even; biases and slopes stay float32, x and out too.
+
+        ValueError for a float64 network. What this and ``quantized`` return is for ``forward``: ``set`` raises
+        TypeError, and no Trainer takes it.
+        """
+
+    def quantized(self, layers: Sequence[tuple[float, int, Array]]) -> Network:
+        """The same with int8 weights and 8-bit inputs of its layers; biases and slopes stay float32, x and out too.
+
+        layers: (input_scale, zero_point, weight_scale) for each dense and maxout layer, in order; weight_scale float32
+        (O,) or (P, O). A layer computes, exactly but for the float32 roundings written out,
+            qx = clip(rint(x * f32(1 / input_scale)) + zero_point, 0, 255)
+            qw = clip(rint(weight / weight_scale), -127, 127)
+            z = fma(f32(sum(qx * qw) - zero_point * sum(qw)), f32(input_scale * weight_scale), bias)
+        and its activation as ever; a row of x that holds NaN has NaN for z. ValueError for more than 65536 inputs.
+        """
+
+    @property
+    def precision(self) -> str:
+        """float32, float64, bfloat16 or int8."""
+
+    def quantization(self, layer: int) -> tuple[float, int, Array]:
+        """(input_scale, zero_point, weight_scale) of a dense or maxout layer in int8."""
+
 class Forward:
     """Base of Sequential: a call that a Network answers without a Python frame in between.
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from .inference import stored
+from .sequential import parameter_shapes
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ._checks import DType
     from ._cpu import Network
     from .layers import Input, Layer
 
 
-def table(first: Input, named: dict[str, Layer], dtype: DType) -> str:
+def table(first: Input, named: dict[str, Layer], dtype: str, precision: str) -> str:
     """One line a layer, and the sums.
 
     Sizes are counted as in CS231n's notes on architectures: neurons without the inputs, weights and biases as
@@ -27,8 +31,10 @@ def table(first: Input, named: dict[str, Layer], dtype: DType) -> str:
         units = outputs if own else 0
         rows.append((name, repr(layer), f"(B, {outputs})", f"{units:,}" if own else "", f"{own:,}" if own else ""))
         inputs, depth, neurons, parameters = outputs, depth + bool(own), neurons + units, parameters + own
-    title = f"{depth}-layer network, {first.size} inputs, {inputs} outputs, {dtype.name}"
-    total = f"{neurons:,} neurons, {parameters:,} parameters ({parameters * dtype.itemsize:,} bytes)"
+    title = f"{depth}-layer network, {first.size} inputs, {inputs} outputs, {precision}"
+    tensors = stored(parameter_shapes(first, named), dtype, precision).values()
+    nbytes = sum(np.dtype(kind).itemsize * math.prod(shape) for kind, shape in tensors)
+    total = f"{neurons:,} neurons, {parameters:,} parameters ({nbytes:,} bytes)"
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join([*map(str.ljust, row[:3], widths[:3]), *map(str.rjust, row[3:], widths[3:])]).rstrip() for row in rows

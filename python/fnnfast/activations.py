@@ -82,7 +82,7 @@ class Activation(Frozen):
         Parameters
         ----------
         z : array_like (..., O) of real numbers
-            float32 and float64 are kept, all else computed in float64.
+            float32 and float64 are kept, bfloat16 becomes float32, all else is computed in float64.
         out : ndarray of z's shape and dtype, optional
             Receives the result; z itself is allowed.
 

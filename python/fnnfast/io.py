@@ -1,7 +1,11 @@
 """Networks on disk: safetensors files with the architecture in their metadata.
 
-The metadata holds ``format`` ("fnnfast"), ``format_version``, ``architecture`` (JSON: dtype and layers) and ``sha256``
-over the architecture and all tensors. The digest finds damage and careless editing; it is no signature.
+The metadata holds ``format`` ("fnnfast"), ``format_version``, ``architecture`` (JSON: dtype and layers, and the
+precision if it is another) and ``sha256`` over the architecture and all tensors. The digest finds damage and careless
+editing; it is no signature.
+
+A tensor is a parameter. Weights in bfloat16 are kept as their 16 bits (U16), weights in int8 as they are (I8), beside
+the layer's ``input_scale``, ``zero_point`` and ``weight_scale``.
 """
 
 from __future__ import annotations
@@ -12,14 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from . import _checks, activations, layers, sequential
+from . import _checks, activations, inference, layers, sequential
 from ._checks import Array, message
 from .sequential import Sequential
 
 FORMAT = "fnnfast"
 FORMAT_VERSION = "1"
 
-_SAFETENSORS_DTYPES = {"F32": "float32", "F64": "float64"}
+_SAFETENSORS_DTYPES = {"F32": "float32", "F64": "float64", "U16": "uint16", "I8": "int8", "U8": "uint8"}
 
 
 def save(net: Sequential, path: str | os.PathLike[str]) -> None:
@@ -37,7 +41,7 @@ def save(net: Sequential, path: str | os.PathLike[str]) -> None:
     """
     import safetensors.numpy
 
-    tensors = dict(net.parameters)
+    tensors = net._tensors()
     architecture = _encode(net)
     metadata = {
         "format": FORMAT,
@@ -58,7 +62,7 @@ def load(path: str | os.PathLike[str]) -> Sequential:
     Returns
     -------
     Sequential
-        Answers with the same bits as the network that was saved.
+        Answers with the same bits as the network that was saved; an InferenceNetwork if that was one.
 
     Raises
     ------
@@ -93,22 +97,20 @@ def _read(path: str) -> Sequential:
         if metadata.get("format_version") != FORMAT_VERSION:
             raise _UnfitError(message("format_version", FORMAT_VERSION, repr(metadata.get("format_version"))))
         architecture = metadata.get("architecture", "")
-        dtype, specs = _decode(architecture)
+        dtype, precision, specs = _decode(architecture)
         # Checked against the file before anything is built: a forged architecture must not get to allocate.
         found = {}
         for name in file.keys():  # noqa: SIM118 - the file is no mapping
             tensor = file.get_slice(name)
             found[name] = (_SAFETENSORS_DTYPES.get(tensor.get_dtype(), tensor.get_dtype()), tuple(tensor.get_shape()))
-        expected = {
-            f"{layer}.{key}": (dtype, shape)
-            for layer, shapes in sequential.parameter_shapes(*_named(specs)).items()
-            for key, shape in shapes.items()
-        }
+        expected = inference.stored(sequential.parameter_shapes(*_named(specs)), dtype, precision)
         if found != expected:
             raise _UnfitError(_difference(expected, found))
         tensors = {name: file.get_tensor(name) for name in expected}
     if metadata.get("sha256") != _digest(architecture, tensors):
         raise _UnfitError("its sha256 does not match: the file was damaged or changed")
+    if precision != dtype:
+        return inference.restore(inference.InferenceNetwork, specs, precision, tensors)
     return sequential.restore(Sequential, specs, dtype, tensors)
 
 
@@ -137,7 +139,8 @@ def _difference(expected: Mapping[str, Any], found: Mapping[str, Any]) -> str:
 def _encode(net: Sequential) -> str:
     import json
 
-    return json.dumps({"dtype": net.dtype.name, "layers": [_encode_layer(layer) for layer in net.layers]})
+    fields = {"dtype": net.dtype.name, "layers": [_encode_layer(layer) for layer in net.layers]}
+    return json.dumps(fields if net.precision == net.dtype.name else {**fields, "precision": net.precision})
 
 
 def _encode_layer(layer: layers.Input | layers.Layer) -> dict[str, Any]:
@@ -147,12 +150,18 @@ def _encode_layer(layer: layers.Input | layers.Layer) -> dict[str, Any]:
     return fields
 
 
-def _decode(architecture: str) -> tuple[str, list[Any]]:
+def _decode(architecture: str) -> tuple[str, str, list[Any]]:
+    """The dtype, the precision and the layers."""
     import json
 
     try:
         fields = json.loads(architecture)
-        return _checks.dtype(fields["dtype"]).name, [_decode_layer(**layer) for layer in fields["layers"]]
+        dtype = _checks.dtype(fields["dtype"]).name
+        precision = fields.get("precision", dtype)
+        known = (dtype, *inference.PRECISIONS) if dtype == "float32" else (dtype,)
+        if precision not in known:
+            raise _checks.unknown("precision", precision, known)
+        return dtype, precision, [_decode_layer(**layer) for layer in fields["layers"]]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise _UnfitError(f"its architecture makes no sense ({error})") from error
 

@@ -1,7 +1,7 @@
 """The fused kernels as functions: NumPy in, NumPy out.
 
 Every function takes arrays of any stride, alignment and byte order. float32 and float64 are computed in as they are
-(mixed: float64, as NumPy promotes); integers and other floats are converted once.
+(mixed: float64, as NumPy promotes); integers and other floats are converted once, ml_dtypes' bfloat16 to float32.
 """
 
 from __future__ import annotations

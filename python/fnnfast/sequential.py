@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from inspect import Signature
     from os import PathLike
 
+    from .inference import InferenceNetwork
     from .losses import Loss
     from .optimizers import Optimizer
     from .training import Callback, History, Schedule
@@ -104,6 +105,11 @@ class Sequential(_cpu.Forward):
     def dtype(self) -> _checks.DType:
         """float32 or float64."""
         return self._dtype
+
+    @property
+    def precision(self) -> str:
+        """What the weights are: "float32", "float64", or, of an InferenceNetwork, "bfloat16" or "int8"."""
+        return self._dtype.name
 
     @property
     def parameters(self) -> Parameters:
@@ -263,6 +269,63 @@ class Sequential(_cpu.Forward):
 
         return training.evaluate(self, x, y, loss)
 
+    # In another precision --------------------------------------------------------------------------------------------
+    # inference builds on this module as well.
+    def astype(self, dtype: Any) -> Sequential:
+        """The same network in another precision, as a copy.
+
+        Parameters
+        ----------
+        dtype : {"float32", "float64", "bfloat16"}
+            bfloat16 halves the weights' bytes and is for inference only; ml_dtypes' type is taken for it as well.
+
+        Returns
+        -------
+        Sequential
+            For bfloat16 an InferenceNetwork: weights rounded to it (from float64 by way of float32), biases, slopes and
+            activations in float32.
+
+        Raises
+        ------
+        ValueError
+            Another dtype; an activation's parameter that is infinite in float32.
+        TypeError
+            The network is an InferenceNetwork: converting starts from the float32 network.
+        """
+        if _checks.is_bfloat16(dtype):
+            from . import inference
+
+            return inference.bfloat16(self)
+        name = _checks.dtype(dtype, "'float32', 'float64' or 'bfloat16' (quantize() makes int8)").name
+        return restore(type(self), self.layers, name, self.parameters)
+
+    def quantize(self, calibration_x: ArrayLike) -> InferenceNetwork:
+        """The same network with int8 weights and 8-bit inputs of every layer, for inference.
+
+        Parameters
+        ----------
+        calibration_x : array_like (B, *shape) or (B, I)
+            Typical inputs, some hundred rows: they set the range that the inputs of every layer are rounded in, and cut
+            to. A training set's first rows do, in random order.
+
+        Returns
+        -------
+        InferenceNetwork
+            With a scale for each layer's inputs and for each output's weights, chosen so that nothing calibrated on is
+            cut; biases, slopes and activations in float32.
+
+        Raises
+        ------
+        ValueError
+            No rows, or values that are not finite, here or where they enter a layer; weights that are not finite; a
+            layer of more than 65536 inputs, whose sums 32 bits may not hold.
+        TypeError
+            The network is an InferenceNetwork: quantizing starts from the float32 network.
+        """
+        from . import inference
+
+        return inference.int8(self, calibration_x)
+
     # On paper and on disk --------------------------------------------------------------------------------------------
     def summary(self, plan: bool | int = False) -> str:
         """Layers, shapes, neurons and parameters as a table; an "N-layer" network does not count its input.
@@ -275,13 +338,18 @@ class Sequential(_cpu.Forward):
         from . import _summary
 
         batches = (1, 256) if plan is True else (_checks.integer("plan", plan, 1),) if plan else ()
-        return _summary.table(self._input, self._named, self._dtype) + _summary.plans(self._network, batches)
+        table = _summary.table(self._input, self._named, self._dtype.name, self.precision)
+        return table + _summary.plans(self._network, batches)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the network to a safetensors file, replacing it at once or not at all; ``fnnfast.load`` reads it."""
         from . import io
 
         io.save(self, path)
+
+    def _tensors(self) -> dict[str, Array]:
+        """What a file keeps of it, beside its layers."""
+        return dict(self.parameters)
 
     def __repr__(self) -> str:
         lines = (f"    {layer!r}," for layer in self.layers)

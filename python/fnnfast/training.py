@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _backends, _checks, _cpu, _progress, losses, optimizers
 from ._checks import Array, message
+from .inference import InferenceNetwork, refusal
 from .layers import Maxout
 from .losses import Loss
 from .ops import MAX_SAVED_PIECES
@@ -46,6 +47,8 @@ class Trainer:
     ValueError
         A layer that gradients do not pass, a loss that does not go with the network's head, or a setting that is
         infinite, or an eps that is 0, in the network's dtype.
+    TypeError
+        An InferenceNetwork.
     """
 
     def __init__(
@@ -333,6 +336,8 @@ def _hold_out(
 
 
 def _require_trainable(network: Sequential) -> None:
+    if isinstance(network, InferenceNetwork):
+        raise refusal("network", network.precision)
     for name, layer in network.named_layers.items():
         if not layer.activation.differentiable:
             raise ValueError(f"{name}: {layer.activation.name} is not differentiable, so the network cannot be trained")

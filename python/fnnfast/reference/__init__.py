@@ -6,6 +6,16 @@ Written against ``xp``, which is numpy or cupy after the arrays given, and impor
 from .activations import ACTIVATIONS, SELU_ALPHA, SELU_LAMBDA, Activation
 from .dense import DenseGradients, dense, dense_backward, dense_forward, pre_activation
 from .losses import LOSSES, Loss
+from .low_precision import (
+    Scales,
+    input_codes,
+    quantized_dense,
+    quantized_maxout,
+    quantized_pre_activation,
+    scales,
+    to_bfloat16,
+    weight_codes,
+)
 from .maxout import MaxoutGradients, maxout, maxout_backward, maxout_forward, pieces
 from .network import forward, gradients, training_step
 from .optimizers import SGD, Adam, Optimizer, State, start
@@ -22,17 +32,25 @@ __all__ = [
     "Loss",
     "MaxoutGradients",
     "Optimizer",
+    "Scales",
     "State",
     "dense",
     "dense_backward",
     "dense_forward",
     "forward",
     "gradients",
+    "input_codes",
     "maxout",
     "maxout_backward",
     "maxout_forward",
     "pieces",
     "pre_activation",
+    "quantized_dense",
+    "quantized_maxout",
+    "quantized_pre_activation",
+    "scales",
     "start",
+    "to_bfloat16",
     "training_step",
+    "weight_codes",
 ]

@@ -1,0 +1,130 @@
+// Weights and inputs in 8 bits, sums in 32.
+//
+// x is about (q - zero_point) * input_scale with q in 0..255, w is p * weight_scale with p in -127..127, one scale an
+// output. The sum over the inputs of q p is exact, whatever its order, so all instruction sets agree; then
+//
+//   z = sum * (input_scale * weight_scale) + bias
+//
+// is one fused multiply-add. A word holds four successive inputs. A panel has three rows before the weights: where the
+// sums start (-zero_point times the sum of p), the scales, the biases.
+//
+// Rows with a NaN answer NaN: it has no place among 256 numbers.
+#pragma once
+
+#include "gemm.hpp"
+#include "quads.hpp"
+
+namespace fnnfast::FNNFAST_ISA {
+
+struct QuadTile {
+  template <class V, int kRows, int kVectors, class Sink>
+  static FNNFAST_NOINLINE void run(const Tile<float>& t) {
+    RowPointers<float, kRows> row(t);
+    Quads sum[kRows][kVectors];
+#pragma GCC unroll 12
+    for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) sum[r][v] = Quads::load(t.start + v * V::kLanes);
+    const float* b = t.b;
+    [[maybe_unused]] const char* ahead = t.ahead;
+    for (ptrdiff_t k = t.k; k > 0; --k) {
+      if constexpr (kRows >= kFetchingRows) {
+        __builtin_prefetch(ahead, 0, 2);
+        ahead += t.ahead_step;
+      }
+      QuadWeights w[kVectors];
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) w[v] = QuadWeights::load(b + v * V::kLanes);
+#pragma GCC unroll 12
+      for (int r = 0; r < kRows; ++r) {
+        const QuadInputs x = QuadInputs::broadcast(row.at(r));
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v) sum[r][v] = dot(sum[r][v], x, w[v]);
+      }
+      row.advance(1);
+      b += t.b_step;
+    }
+    V z[kRows][kVectors];
+    V scale[kVectors], bias[kVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      scale[v] = V::load(t.start + t.b_step + v * V::kLanes);
+      bias[v] = V::load(t.start + 2 * t.b_step + v * V::kLanes);
+    }
+#pragma GCC unroll 12
+    for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) z[r][v] = fma(sum[r][v].to_float(), scale[v], bias[v]);
+    Sink::put(t, z);
+  }
+};
+
+// One row in 8 bits, padded with zeros to whole words; whether it has a NaN.
+FNNFAST_INLINE bool quantise(const float* x, ptrdiff_t inputs, float inverse_scale, float zero_point,
+                             std::uint8_t* to) {
+  using V = Vec<float>;
+  const V inverse = V::broadcast(inverse_scale), zero = V::broadcast(zero_point);
+  const V low = V::broadcast(0), high = V::broadcast(255);
+  V::Mask nan = low != low;
+  const auto take = [&](V v, ptrdiff_t i, ptrdiff_t n) {
+    nan = nan | (v != v);
+    // min takes its second argument where the first is NaN.
+    store_index(max(min(round(v * inverse) + zero, high), low), to + i, n);
+  };
+  ptrdiff_t i = 0;
+  for (; i + V::kLanes <= inputs; i += V::kLanes) take(V::load(x + i), i, V::kLanes);
+  if (i < inputs) take(V::load_partial(x + i, inputs - i), i, inputs - i);
+  for (i = inputs; i % 4 != 0; ++i) to[i] = 0;
+  return nan.any();
+}
+
+FNNFAST_INLINE ptrdiff_t quantised_row(ptrdiff_t inputs) { return (inputs + 3) / 4 + 16; }  // words
+
+inline ptrdiff_t int8_scratch(const LayerTask<float>& task) {
+  return task.rows * (quantised_row(task.inputs) + 16 + kWidth<float>);
+}
+
+inline void int8_layer(const LayerTask<float>& task) {
+  const ptrdiff_t quads = (task.inputs + 3) / 4;
+  const PanelLayout layout{quads + kInt8Header - 1, task.units, task.pieces, Vec<float>::kLanes, kPanelVectors};
+  const ptrdiff_t row_words = quantised_row(task.inputs);
+  float* const words = task.scratch;
+  float* const poisoned = words + task.rows * row_words;
+  float* const index = poisoned + task.rows * 16;
+  bool any = false;
+  for (ptrdiff_t r = 0; r < task.rows; ++r) {
+    const bool found = quantise(task.x + r * task.x_row, task.inputs, task.inverse_scale, task.zero_point,
+                                reinterpret_cast<std::uint8_t*>(words + r * row_words));
+    poisoned[r] = found ? 1.0f : 0.0f;
+    any = any || found;
+  }
+  const ptrdiff_t groups = layout.groups();
+  for (ptrdiff_t block = task.first_block; block < task.last_block; ++block)
+    for (ptrdiff_t group = 0; group < groups; ++group) {
+      const Panel panel = layout.panel(block, group);
+      Tile<float> t{};
+      t.k = quads;
+      t.a = words;
+      t.a_row = row_words;
+      t.a_step = 1;
+      t.start = task.panels + panel.offset;
+      t.b = t.start + kInt8Header * panel.width;
+      t.b_step = panel.width;
+      const ptrdiff_t panel_size = (quads + kInt8Header) * panel.width;
+      const bool last = block + 1 == task.last_block && group + 1 == groups;
+      const Ahead ahead =
+          last ? ahead_of(task.next, task.next_size) : ahead_of(task.panels + panel.offset + panel_size, panel_size);
+      layer_panel<QuadTile>(task, panel, t, ahead, index, true);
+    }
+  if (!any) return;
+  const PanelLayout units{0, task.units, task.pieces, Vec<float>::kLanes, kPanelVectors};
+  const ptrdiff_t first = units.panel(task.first_block, 0).unit;
+  const Panel end = units.panel(task.last_block - 1, 0);
+  for (ptrdiff_t r = 0; r < task.rows; ++r)
+    for (ptrdiff_t u = first; poisoned[r] != 0.0f && u < end.unit + end.units; ++u)
+      task.y[r * task.y_row + u] = __builtin_nanf("");
+}
+
+inline constexpr LayerKernel<float> kInt8Layer{Vec<float>::kLanes, kPanelVectors, int8_scratch, int8_layer};
+
+}  // namespace fnnfast::FNNFAST_ISA
