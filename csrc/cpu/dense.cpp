@@ -51,10 +51,21 @@ class PackedWeights {
   T* data_;
 };
 
+// f(blocks) for the blocks of a layout, shared between threads where there is much to copy.
+template <class F>
+void for_blocks(const PanelLayout& layout, F&& f) {
+  constexpr ptrdiff_t kTask = ptrdiff_t{1} << 16;  // elements
+  const ptrdiff_t blocks = layout.blocks();
+  if (blocks == 0) return;
+  const ptrdiff_t each = std::clamp(kTask * blocks / std::max(layout.size(), ptrdiff_t{1}), ptrdiff_t{1}, blocks);
+  parallel_for(divide_up(blocks, each),
+               [&](ptrdiff_t i) { f(BlockRange{i * each, std::min(blocks, (i + 1) * each)}); });
+}
+
 template <class T>
-void pack(const PanelLayout& layout, const T* weight, const T* bias, T* panels) {
-  pack_weight(layout, contiguous_weight(weight, layout), panels);
-  pack_bias(layout, contiguous_bias(bias, layout), panels);
+void pack(const PanelLayout& layout, const WeightView<const T>& weight, const BiasView<const T>& bias, T* panels) {
+  for_blocks(layout, [&](BlockRange blocks) { pack_weight(layout, blocks, weight, panels); });
+  pack_bias(layout, bias, panels);
 }
 
 }  // namespace
@@ -79,8 +90,8 @@ void dense_forward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, const T* 
   const ptrdiff_t in_place = batch < kPackRows ? units / k.panel_width() * k.panel_width() : 0;
   const PanelLayout rest{inputs, units - in_place, 1, k.lanes, k.panel_vectors};
   const PackedWeights<T> panels(rest.size());
-  pack_weight(rest, WeightView<const T>{weight + in_place, 0, units, 1}, panels.data());
-  pack_bias(rest, BiasView<const T>{bias ? bias + in_place : nullptr, 0, 1}, panels.data());
+  pack(rest, WeightView<const T>{weight + in_place, 0, units, 1},
+       BiasView<const T>{bias ? bias + in_place : nullptr, 0, 1}, panels.data());
   if (in_place > 0) {
     t.unpacked = weight;
     t.unpacked_bias = bias;
@@ -117,7 +128,7 @@ void maxout_forward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, ptrdiff_
   const Kernels<T>& k = kernels<T>();
   const PanelLayout layout{inputs, units, pieces, k.lanes, k.panel_vectors};
   const PackedWeights<T> panels(layout.size());
-  pack(layout, weight, bias, panels.data());
+  pack(layout, contiguous_weight(weight, layout), contiguous_bias(bias, layout), panels.data());
   LayerTask<T> t{};
   t.rows = batch;
   t.x = x;
@@ -139,13 +150,15 @@ namespace {
 template <class T>
 void gradients(const Kernels<T>& k, const PanelLayout& layout, ptrdiff_t batch, const T* x, const T* weight,
                const T* dz, ptrdiff_t dz_row, const std::uint8_t* argmax, T* dx, T* dweight, T* dbias) {
-  Buffer<T> panels(layout.size());
+  Buffer<T> panels = Buffer<T>::uninitialised(layout.size());
   Buffer<T> transposed(TransposedLayout(layout).size());
-  pack_weight(layout, contiguous_weight(weight, layout), panels.data());
   if (layout.units == 0) std::fill_n(dx, batch * layout.inputs, T(0));
-  for (ptrdiff_t block = 0; block < layout.blocks(); ++block)
-    for (ptrdiff_t group = 0; group < layout.groups(); ++group)
-      transpose(layout, layout.panel(block, group), panels.data(), 0, layout.inputs, transposed.data());
+  for_blocks(layout, [&](BlockRange blocks) {
+    pack_weight(layout, blocks, contiguous_weight(weight, layout), panels.data());
+    for (ptrdiff_t block = blocks.first; block < blocks.last; ++block)
+      for (ptrdiff_t group = 0; group < layout.groups(); ++group)
+        transpose(layout, layout.panel(block, group), panels.data(), 0, layout.inputs, transposed.data());
+  });
 
   const MaxoutOrder sorted{batch, layout.units, layout.pieces};
   Buffer<std::uint8_t> order(argmax ? sorted.size() : 0);
@@ -180,7 +193,9 @@ void gradients(const Kernels<T>& k, const PanelLayout& layout, ptrdiff_t batch, 
   parallel_for(divide_up(parts.count(), each), [&](ptrdiff_t i) {
     weight_gradient(k, parts, i * each, std::min(parts.count(), (i + 1) * each), from, to);
   });
-  unpack_weight(layout, gradient.data(), contiguous_weight(dweight, layout));
+  for_blocks(layout, [&](BlockRange blocks) {
+    unpack_weight(layout, blocks, gradient.data(), contiguous_weight(dweight, layout));
+  });
   unpack_bias(layout, gradient.data(), contiguous_bias(dbias, layout));
 }
 

@@ -11,8 +11,8 @@ namespace fnnfast {
 namespace {
 
 template <class F>
-void for_panels(const PanelLayout& layout, F&& f) {
-  for (ptrdiff_t block = 0; block < layout.blocks(); ++block)
+void for_panels(const PanelLayout& layout, BlockRange blocks, F&& f) {
+  for (ptrdiff_t block = blocks.first; block < blocks.last; ++block)
     for (ptrdiff_t group = 0; group < layout.groups(); ++group) f(layout.panel(block, group));
 }
 
@@ -34,8 +34,8 @@ void unpack_row(const T* from, ptrdiff_t step, ptrdiff_t n, T* to) {
 }  // namespace
 
 template <class T>
-void pack_weight(const PanelLayout& layout, const WeightView<const T>& from, T* panels) {
-  for_panels(layout, [&](const Panel& panel) {
+void pack_weight(const PanelLayout& layout, BlockRange blocks, const WeightView<const T>& from, T* panels) {
+  for_panels(layout, blocks, [&](const Panel& panel) {
     T* to = panels + panel.offset + panel.width;
     for (ptrdiff_t i = 0; i < layout.inputs; ++i)
       for (ptrdiff_t p = panel.piece; p < panel.piece + panel.pieces; ++p, to += panel.stride)
@@ -46,7 +46,7 @@ void pack_weight(const PanelLayout& layout, const WeightView<const T>& from, T* 
 
 template <class T>
 void pack_bias(const PanelLayout& layout, const BiasView<const T>& from, T* panels) {
-  for_panels(layout, [&](const Panel& panel) {
+  for_panels(layout, all_blocks(layout), [&](const Panel& panel) {
     T* to = panels + panel.offset;
     for (ptrdiff_t p = panel.piece; p < panel.piece + panel.pieces; ++p, to += panel.stride) {
       if (from.data == nullptr)
@@ -58,8 +58,8 @@ void pack_bias(const PanelLayout& layout, const BiasView<const T>& from, T* pane
 }
 
 template <class T>
-void unpack_weight(const PanelLayout& layout, const T* panels, const WeightView<T>& to) {
-  for_panels(layout, [&](const Panel& panel) {
+void unpack_weight(const PanelLayout& layout, BlockRange blocks, const T* panels, const WeightView<T>& to) {
+  for_panels(layout, blocks, [&](const Panel& panel) {
     const T* from = panels + panel.offset + panel.width;
     for (ptrdiff_t i = 0; i < layout.inputs; ++i)
       for (ptrdiff_t p = panel.piece; p < panel.piece + panel.pieces; ++p, from += panel.stride)
@@ -69,7 +69,7 @@ void unpack_weight(const PanelLayout& layout, const T* panels, const WeightView<
 
 template <class T>
 void unpack_bias(const PanelLayout& layout, const T* panels, const BiasView<T>& to) {
-  for_panels(layout, [&](const Panel& panel) {
+  for_panels(layout, all_blocks(layout), [&](const Panel& panel) {
     const T* from = panels + panel.offset;
     for (ptrdiff_t p = panel.piece; p < panel.piece + panel.pieces; ++p, from += panel.stride)
       unpack_row(from, to.unit, panel.units, to.data + p * to.piece + panel.unit * to.unit);
@@ -199,12 +199,12 @@ void transpose(const PanelLayout& layout, const Panel& panel, const T* panels, p
   }
 }
 
-template void pack_weight<float>(const PanelLayout&, const WeightView<const float>&, float*);
-template void pack_weight<double>(const PanelLayout&, const WeightView<const double>&, double*);
+template void pack_weight<float>(const PanelLayout&, BlockRange, const WeightView<const float>&, float*);
+template void pack_weight<double>(const PanelLayout&, BlockRange, const WeightView<const double>&, double*);
 template void pack_bias<float>(const PanelLayout&, const BiasView<const float>&, float*);
 template void pack_bias<double>(const PanelLayout&, const BiasView<const double>&, double*);
-template void unpack_weight<float>(const PanelLayout&, const float*, const WeightView<float>&);
-template void unpack_weight<double>(const PanelLayout&, const double*, const WeightView<double>&);
+template void unpack_weight<float>(const PanelLayout&, BlockRange, const float*, const WeightView<float>&);
+template void unpack_weight<double>(const PanelLayout&, BlockRange, const double*, const WeightView<double>&);
 template void unpack_bias<float>(const PanelLayout&, const float*, const BiasView<float>&);
 template void unpack_bias<double>(const PanelLayout&, const double*, const BiasView<double>&);
 template void transpose<float>(const PanelLayout&, const Panel&, const float*, ptrdiff_t, ptrdiff_t, float*);

@@ -77,14 +77,28 @@ FNNFAST_INLINE BiasView<T> contiguous_bias(T* data, const PanelLayout& layout) {
   return {data, layout.units, 1};
 }
 
+// Blocks [first, last) of a layout.
+struct BlockRange {
+  ptrdiff_t first, last;
+};
+inline BlockRange all_blocks(const PanelLayout& layout) { return {0, layout.blocks()}; }
+
 // Each writes its own rows of the panels, padding included.
 template <class T>
-void pack_weight(const PanelLayout& layout, const WeightView<const T>& from, T* panels);
+void pack_weight(const PanelLayout& layout, BlockRange blocks, const WeightView<const T>& from, T* panels);
+template <class T>
+void pack_weight(const PanelLayout& layout, const WeightView<const T>& from, T* panels) {
+  pack_weight(layout, all_blocks(layout), from, panels);
+}
 template <class T>
 void pack_bias(const PanelLayout& layout, const BiasView<const T>& from, T* panels);
 
 template <class T>
-void unpack_weight(const PanelLayout& layout, const T* panels, const WeightView<T>& to);
+void unpack_weight(const PanelLayout& layout, BlockRange blocks, const T* panels, const WeightView<T>& to);
+template <class T>
+void unpack_weight(const PanelLayout& layout, const T* panels, const WeightView<T>& to) {
+  unpack_weight(layout, all_blocks(layout), panels, to);
+}
 template <class T>
 void unpack_bias(const PanelLayout& layout, const T* panels, const BiasView<T>& to);
 
