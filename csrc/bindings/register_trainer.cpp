@@ -81,6 +81,33 @@ class PyTrainer {
         trainer_);
   }
 
+  // step() for the most common case, inputs and class labels that need no preparation: None, and nothing done, for any
+  // other. What Python's checks take is a third of a small network's step.
+  py::object step_if_ready(py::handle x, py::handle labels, double learning_rate) {
+    return std::visit(
+        [&]<class T>(std::unique_ptr<Both<T>>& both) -> py::object {
+          if (loss_ != LossKind::kCategoricalCrossEntropy || !is_array(x) || !is_array(labels) || !is_ready<T>(x) ||
+              !is_ready<std::int64_t>(labels) || dimensions(x) != 2 || dimensions(labels) != 1 ||
+              dimension(x, 1) != both->network.inputs() || dimension(x, 0) != dimension(labels, 0) ||
+              dimension(x, 0) == 0)
+            return py::none();
+          const Busy busy(busy_);
+          Batch<T> batch{};
+          try {
+            batch = make_batch(*both, x, labels, py::none());
+          } catch (const py::value_error&) {
+            return py::none();  // a label out of range, which Python words better
+          }
+          double loss;
+          {
+            const Unlocked unlocked;
+            loss = both->trainer.step(batch, learning_rate);
+          }
+          return py::float_(loss);
+        },
+        trainer_);
+  }
+
   py::tuple gradients(py::handle x, py::handle targets, py::handle rows) {
     return std::visit(
         [&]<class T>(std::unique_ptr<Both<T>>& both) {
@@ -181,6 +208,7 @@ void register_trainer(py::module_& m) {
                     std::uint64_t>(),
            arg("network"), arg("loss"), arg("optimizer"), arg("settings"), arg("seed") = 0, py::keep_alive<1, 2>())
       .def("step", &PyTrainer::step, arg("x"), arg("targets"), arg("learning_rate"), arg("rows") = py::none())
+      .def("step_if_ready", &PyTrainer::step_if_ready, arg("x"), arg("labels"), arg("learning_rate"))
       .def("gradients", &PyTrainer::gradients, arg("x"), arg("targets"), arg("rows") = py::none())
       .def("apply", &PyTrainer::apply, arg("gradients"), arg("learning_rate"))
       .def_property_readonly("steps", &PyTrainer::steps);

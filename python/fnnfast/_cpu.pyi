@@ -165,6 +165,9 @@ class Trainer:
         l2's term is not in the loss. Dropout draws from (seed, step, layer, element).
         """
 
+    def step_if_ready(self, x: object, labels: object, learning_rate: float) -> float | None:
+        """step, if x (B, I) and class labels (B,) int64 can be used as they are; else None, and nothing is done."""
+
     def gradients(self, x: Array, targets: Array, rows: NDArray[np.int64] | None = None) -> tuple[float, list[Array]]:
         """The loss and the gradients, in the order of the layers and of names(); nothing is updated."""
 

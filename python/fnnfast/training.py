@@ -89,7 +89,9 @@ class Trainer:
         float
             The mean loss before the update.
         """
-        return self._core.step(*prepare(self.network, self.loss, x, y), self._rate())
+        rate = self._rate()
+        loss = self._core.step_if_ready(x, y, rate)
+        return self._core.step(*prepare(self.network, self.loss, x, y), rate) if loss is None else loss
 
     def gradients(self, x: ArrayLike, y: ArrayLike) -> dict[str, Array]:
         """The gradient of the mean loss by parameter name; nothing is updated."""
