@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fnnfast._bench import answers, problems, report, timing
+from fnnfast._bench import answers, contention, problems, report, timing
 from fnnfast._bench.peer_torch import Torch
 from fnnfast._bench.peers import Fnnfast, Numpy, Peer, all_peers
 from fnnfast._bench.problems import Problem
@@ -24,14 +27,29 @@ SMALL = (
     Problem("s5", "maxout", 9, (5, 7), "maxout", 1.0, pieces=3),
     Problem("s6", "training", 8, (5, 7, 3), "relu", 1.0),
     Problem("s7", "maxout_training", 9, (5, 7), "maxout", 1.0, pieces=3),
+    Problem("s8", "network", 9, (40, 50, 30), "swish", 1.0, precision="bfloat16"),
+    Problem("s9", "network", 9, (40, 50, 30), "gelu", None, precision="int8"),
 )
 
 
 # Problems ----------------------------------------------------------------------------------------------------------
 def test_problems_have_the_ids_of_the_table() -> None:
     names = [problem.id for problem in problems.PROBLEMS]
-    assert " ".join(names) == "I1 I2 I3 I4 I5 I6 I7 I8 M1 M2 T1 T2 T3 T4"
-    assert [problem.id for problem in problems.select("t1, i2")] == ["T1", "I2"]
+    assert " ".join(names[:14]) == "I1 I2 I3 I4 I5 I6 I7 I8 M1 M2 T1 T2 T3 T4"
+    assert " ".join(names[14:]) == "I1b I1q I4b I4q I5b I5q I6b I6q I7b I7q I8b I8q"
+    assert [problem.id for problem in problems.select("t1, i2,i4B")] == ["T1", "I2", "I4b"]
+    assert [p.id for p in problems.select(contention.PROBLEMS)] == contention.PROBLEMS.split(",")
+
+
+def test_problems_in_low_precision() -> None:
+    full, bfloat16, int8 = map(problems.get, ("I4", "I4b", "I4q"))
+    for low in (bfloat16, int8):
+        assert (low.batch, low.widths, low.activation) == (full.batch, full.widths, full.activation)
+        assert low.title == f"{full.title}, {low.precision}"
+    assert (bfloat16.goal_ratio, int8.goal_ratio) == (1.5, None)
+    weights = 784 * 512 + 512 * 512 + 512 * 10
+    assert full.weight_bytes - bfloat16.weight_bytes == 2 * weights
+    assert full.weight_bytes - int8.weight_bytes == 3 * weights
 
 
 def test_cost_of_a_problem() -> None:
@@ -62,7 +80,7 @@ def faults(peer: Peer, problem: Problem) -> list[str | None]:
 @pytest.mark.parametrize(
     ("peer", "problem"),
     [
-        pytest.param(peer, problem, id=f"{peer.name}-{problem.kind}-{problem.activation}")
+        pytest.param(peer, problem, id=f"{peer.name}-{problem.kind}-{problem.activation}-{problem.precision}")
         for peer in all_peers()
         if not isinstance(peer, Torch)
         for problem in SMALL
@@ -105,7 +123,7 @@ def almost(problem: Problem) -> Iterator[list[np.ndarray]]:
     yield right[:-1]
 
 
-@pytest.mark.parametrize("problem", SMALL, ids=lambda problem: f"{problem.kind}-{problem.activation}")
+@pytest.mark.parametrize("problem", SMALL[:7], ids=lambda problem: f"{problem.kind}-{problem.activation}")
 def test_wrong_answers_are_noticed(problem: Problem) -> None:
     right = [np.nan_to_num(array) for array in answers.expected(problem)]
     assert answers.mistake(problem, answers.expected(problem), right) is None
@@ -119,6 +137,16 @@ def test_the_approximation_of_gelu_is_not_gelu() -> None:
     z = problem.x @ w1 + b1
     h = 0.5 * z * (1 + np.tanh(np.sqrt(2 / np.pi) * (z + 0.044715 * z**3)))
     assert answers.mistake(problem, answers.expected(problem), [h @ w2 + b2])
+
+
+@pytest.mark.parametrize("problem", SMALL[7:], ids=lambda problem: problem.precision)
+def test_low_precision_is_not_a_mistake_and_a_mistake_is(problem: Problem) -> None:
+    (right,) = answers.expected(problem)
+    off = answers.LOW_PRECISION[problem.precision] * np.abs(right).max()
+    assert answers.mistake(problem, [right], [right + 0.9 * off]) is None
+    assert answers.mistake(problem, [right], [right + 1.1 * off])
+    full = dataclasses.replace(problem, precision="float32")
+    assert answers.mistake(full, [right], [right + 0.9 * off])
 
 
 # The processes -----------------------------------------------------------------------------------------------------
@@ -145,6 +173,30 @@ def test_measure() -> None:
         assert 0 < outcome.best <= outcome.median < 1e-2
     assert result.limits.keys() == {"fma", "bandwidth"}
     assert result.weights_in == "L1"
+
+
+def test_contention() -> None:
+    settings = Settings(threads=1, rounds=1, turn_seconds=0.005, pause_seconds=0.0, mean_seconds=0.02)
+    result = contention.measure(problems.get("I2"), [Fnnfast(), Wrong()], settings)
+    ours, failed = result.outcomes
+    assert (len(ours.calm), len(ours.busy), failed.factor) == (1, 1, None)
+    assert ours.factor == ours.busy[0] / ours.calm[0] > 0
+    assert result.passes is (ours.factor <= contention.GOAL)
+    text = contention.table([result], settings)
+    (row,) = (line for line in text.splitlines() if line.startswith("I2  "))
+    assert f" {ours.factor:.2f}x  excluded  2.5x  " in row
+    assert "I2 abacus: " in text
+    (entry,) = contention.record([result], settings, {})["contention"]
+    assert [c["slowdown"] for c in entry["contenders"]] == [ours.factor, None]
+
+
+def test_the_busy_core_is_given_back() -> None:
+    with contextlib.suppress(KeyboardInterrupt), contention.busy_core() as process:
+        assert process.poll() is None
+        if hasattr(os, "sched_getaffinity"):
+            assert len(os.sched_getaffinity(process.pid)) == 1
+        raise KeyboardInterrupt
+    assert process.poll() is not None
 
 
 class Wrong(Numpy):
@@ -217,6 +269,26 @@ def test_table() -> None:
     assert times[-7:] == ["2.20", "ms", "4.00", "ms", "(1.00", "ms)", "excluded"]
     assert goals == ["p", "fast", "1.82x", "1.5x", "91%", "80%", "FMA", "100", "GFLOP/s", "pass"]
     assert "p liar: wrong answer (x): array 0: not finite" in text
+
+
+def test_low_precision_has_tables_of_its_own() -> None:
+    full = Problem("p", "network", 100, (1000, 1000), "relu", 1.5)
+    lows = (
+        Problem("pb", "network", 100, (1000, 1000), "relu", 1.5, precision="bfloat16"),
+        Problem("pq", "network", 100, (1000, 1000), "relu", None, limit=None, precision="int8"),
+    )
+    settings = Settings(threads=2, rounds=2)
+    alone = report.table([measured(full, fnnfast=2.2e-3, fast=4e-3)], settings)
+    results = [measured(problem, fnnfast=1e-3, other=2e-3, shown=3e-3) for problem in lows]
+    text = report.table([*results, measured(full, fnnfast=2.2e-3, fast=4e-3)], settings)
+    assert text.startswith(alone)
+    assert "low precision" not in alone
+    assert "float32" not in report.table(results, settings)
+    assert "both in the row's precision" in text
+    *_, bfloat16, int8 = text.splitlines()
+    assert bfloat16.split() == ["pb", "other", "2.00x", "1.5x", "200%", "-", "FMA", "100", "GFLOP/s", "pass"]
+    assert int8.split() == ["pq", "other", "2.00x", "-", "-", "-", "-", "shown"]
+    assert report.judge(results[1]).passes is None
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,8 @@ def test_check(tmp_path: Path) -> None:
         assert f"{isa} float64" in lines[2]
     for name in reference.ACTIVATIONS:
         assert any(line.startswith(f"dense {name} ") for line in lines)
+    for name in ("bfloat16 dense tanh", "int8 dense tanh", "bfloat16 maxout of 3", "int8 maxout of 3"):
+        assert any(line.startswith(f"{name} ") for line in lines)
 
 
 class WrongReLU(reference.Activation):
@@ -134,8 +136,8 @@ def test_demo_names_the_extra_that_is_missing(
 
 # bench -------------------------------------------------------------------------------------------------------------
 RESULT = {
-    "id": str, "work": str, "flops": int, "weight_bytes": int, "weights_in": str, "limits": dict, "contenders": list,
-    "goal_ratio": float, "goal_share": float, "limit_kind": str, "best_peer": str, "ratio": float,
+    "id": str, "work": str, "precision": str, "flops": int, "weight_bytes": int, "weights_in": str, "limits": dict,
+    "contenders": list, "goal_ratio": float, "goal_share": float, "limit_kind": str, "best_peer": str, "ratio": float,
     "limit_seconds": float, "limit": str, "share": float, "passes": bool,
 }  # fmt: skip
 CONTENDER = {
@@ -182,9 +184,20 @@ def test_bench_prints_json_alone(tmp_path: Path) -> None:
     assert "I2" in done.stderr
 
 
+def test_bench_beside_a_busy_core(tmp_path: Path) -> None:
+    options = "--busy --only I2 --peers numpy --threads 1 --json figures.json"
+    done = start("bench", *options.split(), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^I2 .* \d+\.\d\dx .* 2\.5x ", done.stdout, re.MULTILINE)
+    (entry,) = json.loads((tmp_path / "figures.json").read_text())["contention"]
+    for contender in entry["contenders"]:
+        assert contender["slowdown"] == pytest.approx(contender["busy"][0] / contender["calm"][0])
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["--busy", "--plot", "p.png"], "no --plot"),
         (["--only", "I2,X9"], "expected a problem out of I1 I2"),
         (["--peers", "numpy,abacus"], "expected a contender out of fnnfast, numpy"),
     ],

@@ -17,10 +17,11 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("check", help="the kernels against the reference implementations; status 1 if one fails")
 
     bench = commands.add_parser("bench", help="the figures beside installed peers and the machine's limits")
-    bench.add_argument("--only", metavar="IDS", help="problems to run, such as I1,T2 (default: all)")
+    bench.add_argument("--only", metavar="IDS", help="problems to run, such as I1,T2 (default: all; with --busy some)")
     bench.add_argument("--peers", metavar="NAMES", help="contenders beside fnnfast, such as numpy,torch (default: all)")
     bench.add_argument("--compile", action="store_true", help="also torch.compile, which takes long to get ready")
-    bench.add_argument("--rounds", type=_at_least_one, default=10, help="turns a contender, best counts (default: 10)")
+    bench.add_argument("--busy", action="store_true", help="instead: how much slower with one core kept busy")
+    bench.add_argument("--rounds", type=_at_least_one, help="turns a contender (default: 10; with --busy 1)")
     bench.add_argument("--threads", type=_at_least_one, help="threads of every contender (default: fnnfast's)")
     bench.add_argument("--json", metavar="FILE", help="also write all figures here; - for standard output alone")
     bench.add_argument("--plot", metavar="FILE", help="also draw the times over fnnfast's (needs matplotlib)")

@@ -2,6 +2,6 @@
 
 ``problems`` names the work and its goals, ``answers`` says what a correct answer is, ``peers`` holds one class a
 contender, ``timing`` lets the contenders take turns in processes of their own (``worker`` runs in each), ``report``
-words the result. Only ``peers.Fnnfast`` touches the rest of the package: the processes that measure a peer load this
-folder alone.
+words the result; ``contention`` does the last two beside a busy core. Only ``peers.Fnnfast`` touches the rest of the
+package: the processes that measure a peer load this folder alone.
 """

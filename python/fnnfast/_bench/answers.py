@@ -19,6 +19,10 @@ Array = NDArray[Any]
 CHECKED_STEPS = 5
 """Training problems answer with the losses of their first steps: the fifth has seen four Adam updates."""
 
+LOW_PRECISION = {"bfloat16": 1e-2, "int8": 8e-2}
+"""How far an answer in low precision may be from the float64 one, as a part of its largest entry: rounding the weights
+and the inputs of four layers makes up to half of that. Some peers give an input 7 bits."""
+
 _erf = np.frompyfunc(math.erf, 1, 1)
 
 
@@ -142,12 +146,15 @@ def _maxout_gradients(problem: Problem, x: Array, weight: Array, z: Array) -> li
 
 
 def tolerance(problem: Problem, answer: Array) -> float:
-    """How far a float32 answer may be from ``answer``.
+    """How far a contender's answer may be from ``answer``.
 
     Rounding errors of a sum of n terms add up like a random walk, so about sqrt(n) eps times the size of the partial
     sums; n counts what flows through all layers (in a gradient also the batch), the factor 8 covers the worst of
-    millions of entries. Training losses have their updates' error in them as well: 1e-4 of their size.
+    millions of entries. Training losses have their updates' error in them as well: 1e-4 of their size. In low precision
+    the rounding of weights and inputs outweighs all that: ``LOW_PRECISION``.
     """
+    if problem.low:
+        return LOW_PRECISION[problem.precision] * float(np.nanmax(np.abs(answer)))
     if problem.kind == "training":
         return 1e-4 * float(np.nanmax(np.abs(answer)))
     terms = sum(problem.widths[:-1]) + (problem.batch if problem.trains else 0)

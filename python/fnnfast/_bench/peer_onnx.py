@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,10 +22,13 @@ class OnnxRuntime(Peer):
     requires = ("onnxruntime", "onnx")
 
     def supports(self, problem: Problem) -> bool:
-        return not problem.trains
+        return not problem.trains and problem.precision != "bfloat16"  # its kernels for the CPU have no bfloat16
 
     def variants(self, problem: Problem, threads: int) -> Iterator[Variant]:
         helper: Any = import_module("onnx.helper")
+        if problem.precision == "int8":
+            yield from _quantized(helper, problem, threads)
+            return
         if problem.kind == "network":
             graphs = [("", *_network(helper, problem))]
         else:
@@ -32,7 +37,7 @@ class OnnxRuntime(Peer):
                 (" a Gemm a piece", *_gemm_per_piece(helper, problem)),
             ]
         for name, nodes, constants in graphs:
-            session = _session(helper, problem, threads, nodes, constants)
+            session = _session(_model(helper, problem, nodes, constants).SerializeToString(), threads)
             yield expression("run" + name, "run(None, feed)[0]", {"run": session.run, "feed": {"x": problem.x}})
             yield _bound(session, problem, "run_with_iobinding" + name)
 
@@ -52,8 +57,34 @@ def _bound(session: Any, problem: Problem, name: str) -> Variant:
     return Variant(name, "run(binding)", {"run": session.run_with_iobinding, "binding": binding}, answers)
 
 
-def _session(helper: Any, problem: Problem, threads: int, nodes: list[Any], constants: dict[str, Array]) -> Any:
-    ort: Any = import_module("onnxruntime")
+def _quantized(helper: Any, problem: Problem, threads: int) -> Iterator[Variant]:
+    """The inputs' scales found before (static), or anew in every call (dynamic)."""
+    quantization: Any = import_module("onnxruntime.quantization")
+    signed, unsigned = quantization.QuantType.QInt8, quantization.QuantType.QUInt8
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("static", "dynamic"):
+            file = str(Path(folder) / f"{name}.onnx")
+            model = _model(helper, problem, *_network(helper, problem))  # a new one: quantising takes it to pieces
+            if name == "static":
+                calibration = _Calibration(iter([{"x": problem.x}]))
+                options = {"per_channel": True, "activation_type": unsigned, "weight_type": signed}
+                quantization.quantize_static(model, file, calibration, **options)
+            else:
+                quantization.quantize_dynamic(model, file, per_channel=True, weight_type=signed)
+            yield _bound(_session(file, threads), problem, f"run_with_iobinding, quantize_{name}")
+
+
+class _Calibration:
+    """What quantize_static asks for batches."""
+
+    def __init__(self, batches: Iterator[dict[str, Array]]) -> None:
+        self._batches = batches
+
+    def get_next(self) -> dict[str, Array] | None:
+        return next(self._batches, None)
+
+
+def _model(helper: Any, problem: Problem, nodes: list[Any], constants: dict[str, Array]) -> Any:
     numpy_helper: Any = import_module("onnx.numpy_helper")
     element = helper.np_dtype_to_tensor_dtype(np.dtype(np.float32))
     graph = helper.make_graph(
@@ -63,12 +94,17 @@ def _session(helper: Any, problem: Problem, threads: int, nodes: list[Any], cons
         [helper.make_tensor_value_info("y", element, [problem.batch, problem.widths[-1]])],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+
+
+def _session(model: str | bytes, threads: int) -> Any:
+    """Of a file or of the model itself."""
+    ort: Any = import_module("onnxruntime")
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def _network(helper: Any, problem: Problem) -> tuple[list[Any], dict[str, Array]]:

@@ -24,6 +24,8 @@ class Torch(Peer):
         torch: Any = import_module("torch")
         torch.set_num_threads(threads)
         match problem.kind:
+            case "network" if problem.precision == "int8":
+                yield from self._quantized(torch, problem)
             case "network":
                 yield from self._networks(torch, problem)
             case "training":
@@ -37,10 +39,12 @@ class Torch(Peer):
 
     def _networks(self, torch: Any, problem: Problem) -> Iterator[Variant]:
         functional: Any = import_module("torch.nn.functional")
-        x = torch.from_numpy(problem.x)
-        biases = [torch.from_numpy(bias) for _, bias in problem.layers]
-        across = [torch.from_numpy(weight.T.copy()) for weight, _ in problem.layers]  # (O, I), as nn.Linear keeps it
-        along = [torch.from_numpy(weight) for weight, _ in problem.layers]
+        dtype = getattr(torch, problem.precision)  # of inputs and outputs too: no conversion is under the clock
+        x = torch.from_numpy(problem.x).to(dtype)
+        biases = [torch.from_numpy(bias).to(dtype) for _, bias in problem.layers]
+        # (O, I), as nn.Linear keeps it
+        across = [torch.from_numpy(weight.T.copy()).to(dtype) for weight, _ in problem.layers]
+        along = [torch.from_numpy(weight).to(dtype) for weight, _ in problem.layers]
         acts = [_activation(torch, name) for name in problem.activations]
 
         def linear(h: Any) -> Any:
@@ -55,7 +59,27 @@ class Torch(Peer):
 
         torch.inference_mode().__enter__()  # for the life of this process: nothing here needs a gradient
         for function in (linear, addmm):
-            yield expression(function.__name__, "call(x)", {"call": self.wrap(torch, function), "x": x})
+            yield _forward(function.__name__, self.wrap(torch, function), x)
+
+    def _quantized(self, torch: Any, problem: Problem) -> Iterator[Variant]:
+        """Dynamic quantisation: the scales of inputs are found anew in every call, in every layer."""
+        quantization: Any = import_module("torch.ao.quantization")
+        modules: list[Any] = []
+        for (weight, bias), name in zip(problem.layers, problem.activations, strict=True):
+            linear = torch.nn.Linear(*weight.shape)
+            linear.load_state_dict({"weight": torch.from_numpy(weight.T.copy()), "bias": torch.from_numpy(bias)})
+            modules.append(linear)
+            if name != "identity":
+                modules.append(_module(torch, name))
+        model = torch.nn.Sequential(*modules).eval()
+        x = torch.from_numpy(problem.x)
+        torch.inference_mode().__enter__()
+        for name in ("x86", "onednn"):
+            if name in torch.backends.quantized.supported_engines:
+                torch.backends.quantized.engine = name
+                configuration = {torch.nn.Linear: quantization.per_channel_dynamic_qconfig}
+                quantized = quantization.quantize_dynamic(model, configuration)
+                yield _forward(f"quantize_dynamic, {name}", self.wrap(torch, quantized), x)
 
     def _training(self, torch: Any, problem: Problem) -> Variant:
         functional: Any = import_module("torch.nn.functional")
@@ -138,6 +162,22 @@ def _maxout_training(torch: Any, name: str, space: dict[str, Any], problem: Prob
 
     code = "grad(call(x, weight, bias), (x, weight, bias), dy)"
     return Variant(name, code, {**space, "dy": dy, "grad": torch.autograd.grad}, answers)
+
+
+def _forward(name: str, call: Callable[[Any], Any], x: Any) -> Variant:
+    """NumPy has no bfloat16: outside the clock the answer goes through float32."""
+    return Variant(name, "call(x)", {"call": call, "x": x}, lambda: [call(x).float().numpy()])
+
+
+def _module(torch: Any, name: str) -> Any:
+    """The activation as a module: what quantize_dynamic walks over."""
+    table: dict[str, Callable[[], Any]] = {
+        "relu": lambda: torch.nn.ReLU(inplace=True),
+        "tanh": torch.nn.Tanh,
+        "swish": lambda: torch.nn.SiLU(inplace=True),
+        "gelu": torch.nn.GELU,
+    }
+    return table[name]()
 
 
 def _activation(torch: Any, name: str) -> Callable[[Any], Any]:

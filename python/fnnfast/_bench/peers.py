@@ -115,7 +115,7 @@ class Fnnfast(Peer):
             weight, bias = problem.layers[0]
             yield self._maxout_training(fnn, problem.x, weight, bias, problem.dy)
             return
-        net = self.network(fnn, problem)
+        net = self.converted(self.network(fnn, problem), problem)
         if problem.kind == "training":
             trainer = fnn.Trainer(net, loss=None, optimizer=fnn.Adam(LEARNING_RATE))
             yield training("Trainer.step", trainer.step, list(problem.batches))
@@ -136,6 +136,15 @@ class Fnnfast(Peer):
         for index, (weight, bias) in enumerate(problem.layers, start=1):
             net.parameters[f"{kind}_{index}.weight"] = weight
             net.parameters[f"{kind}_{index}.bias"] = bias
+        return net
+
+    def converted(self, net: Any, problem: Problem) -> Any:
+        """The network in the problem's precision; int8 is calibrated on the inputs themselves."""
+        match problem.precision:
+            case "bfloat16":
+                return net.astype("bfloat16")
+            case "int8":
+                return net.quantize(problem.x)
         return net
 
     @staticmethod
@@ -166,6 +175,21 @@ class Fnnfast(Peer):
         )
 
 
+class FnnfastFloat32(Fnnfast):
+    """The same network in float32 beside a low precision: what that gains."""
+
+    name = "fnnfast float32"
+
+    def supports(self, problem: Problem) -> bool:
+        return problem.low
+
+    def counts(self, problem: Problem) -> bool:
+        return False
+
+    def converted(self, net: Any, problem: Problem) -> Any:
+        return net
+
+
 _NUMPY_ACTIVATIONS = {
     "identity": "",
     "relu": "np.maximum({h}, 0, out={h})",
@@ -184,6 +208,8 @@ class Numpy(Peer):
     requires = ("numpy",)
 
     def supports(self, problem: Problem) -> bool:
+        if problem.low:
+            return False
         if problem.activation != "gelu":
             return problem.kind != "maxout_training"
         try:
@@ -297,7 +323,7 @@ def all_peers() -> tuple[Peer, ...]:
     from .peer_onnx import OnnxRuntime
     from .peer_torch import Torch, TorchCompiled
 
-    return Fnnfast(), Numpy(), Torch(), TorchCompiled(), OnnxRuntime(), ScikitLearn()
+    return Fnnfast(), Numpy(), Torch(), TorchCompiled(), OnnxRuntime(), ScikitLearn(), FnnfastFloat32()
 
 
 def get(name: str) -> Peer:

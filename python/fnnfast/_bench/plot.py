@@ -43,6 +43,7 @@ def save(record: dict[str, Any], path: str | PathLike[str]) -> None:
     axes.grid(axis="x", alpha=0.3)
     axes.set_xlabel("time over fnnfast's own, which stands at the left")
     machine = record["machine"]
-    axes.set_title(f"{machine['cpu']}, {machine['isa']}, {machine['threads']} threads, float32", fontsize=10)
+    precisions = ", ".join(dict.fromkeys(result["precision"] for result, _ in rows))
+    axes.set_title(f"{machine['cpu']}, {machine['isa']}, {machine['threads']} threads, {precisions}", fontsize=10)
     axes.legend(fontsize=9)
     figure.savefig(path, dpi=110)

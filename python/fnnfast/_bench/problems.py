@@ -1,7 +1,8 @@
 """The named problems: their shapes, their random data, their cost and their goals.
 
 Units: time in seconds, work in FLOP (one multiply-add is two), sizes in bytes. All data are float32 and come from a
-generator seeded by the problem's name, so that every process builds the same arrays.
+generator seeded by the problem's name, so that every process builds the same arrays; a problem in low precision says
+what a contender makes of them.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 Float32 = NDArray[np.float32]
 Kind = Literal["network", "training", "maxout", "maxout_training"]
 Limit = Literal["fma", "bandwidth", "time", "product"]
+Precision = Literal["float32", "bfloat16", "int8"]
 
 LEARNING_RATE = 1e-4
 """Adam's, in the training problems: small, so that thousands of timed steps do not saturate the network."""
@@ -37,13 +39,15 @@ class Problem:
     widths
         Inputs, then the units of each layer.
     goal_ratio
-        The best peer's time over ours.
+        The best peer's time over ours. None: the ratio is shown and has no goal.
     limit
         What the share is a share of: ``fma``, FLOP over peak FMA rate; ``bandwidth``, bytes of weights over the read
         bandwidth of the cache that holds them; ``time``, ``limit_seconds``; ``product``, the time of the same bare
-        matrix product.
+        matrix product. None: there is none, as for int8, whose multiply-adds are not those of float32.
     goal_share
         None: the share is shown and has no goal.
+    precision
+        Of the weights. All peers count in the same, and take inputs as they like them best.
     """
 
     id: str
@@ -51,11 +55,12 @@ class Problem:
     batch: int
     widths: tuple[int, ...]
     activation: str
-    goal_ratio: float
+    goal_ratio: float | None
     pieces: int = 1
-    limit: Limit = "fma"
+    limit: Limit | None = "fma"
     goal_share: float | None = None
     limit_seconds: float | None = None
+    precision: Precision = "float32"
 
     @property
     def title(self) -> str:
@@ -64,7 +69,13 @@ class Problem:
             direction = ", forward + backward" if self.kind == "maxout_training" else ""
             return f"batch {self.batch}, {shape} maxout of {self.pieces}{direction}"
         optimizer = ", Adam" if self.kind == "training" else ""
-        return f"batch {self.batch}, {shape} {self.activation}{optimizer}"
+        precision = f", {self.precision}" if self.low else ""
+        return f"batch {self.batch}, {shape} {self.activation}{optimizer}{precision}"
+
+    @property
+    def low(self) -> bool:
+        """Whether the weights have less than float32's precision."""
+        return self.precision != "float32"
 
     @property
     def trains(self) -> bool:
@@ -96,7 +107,8 @@ class Problem:
 
     @property
     def weight_bytes(self) -> int:
-        return 4 * self.pieces * sum((i + 1) * o for i, o in zip(self.widths, self.widths[1:], strict=False))
+        size = {"float32": 4, "bfloat16": 2, "int8": 1}[self.precision]  # a bias has four bytes in any
+        return self.pieces * sum((i * size + 4) * o for i, o in zip(self.widths, self.widths[1:], strict=False))
 
     @cached_property
     def layers(self) -> tuple[tuple[Float32, Float32], ...]:
@@ -157,12 +169,27 @@ PROBLEMS: tuple[Problem, ...] = (
 )
 
 
+def _lowered(name: str, goal_ratio: float | None) -> Iterator[Problem]:
+    """A forward problem in bfloat16 (I4b) and in int8 (I4q)."""
+    of = get(name)
+    yield replace(of, id=f"{of.id}b", precision="bfloat16", goal_ratio=goal_ratio, goal_share=None)
+    limit: Limit | None = "bandwidth" if of.limit == "bandwidth" else None
+    yield replace(of, id=f"{of.id}q", precision="int8", goal_ratio=None, goal_share=None, limit=limit)
+
+
 def get(name: str) -> Problem:
     """The problem of that id, in any case of letters."""
     for problem in PROBLEMS:
-        if problem.id == name.upper():
+        if problem.id.upper() == name.upper():
             return problem
     raise ValueError(f"expected a problem out of {' '.join(p.id for p in PROBLEMS)}, got {name!r}")
+
+
+PROBLEMS += tuple(
+    problem
+    for name, goal_ratio in (("I1", None), ("I4", 1.5), ("I5", 1.0), ("I6", 1.5), ("I7", 1.0), ("I8", None))
+    for problem in _lowered(name, goal_ratio)
+)
 
 
 def select(names: str | None) -> Iterator[Problem]:

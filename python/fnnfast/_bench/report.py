@@ -49,7 +49,7 @@ def judge(measurement: Measurement) -> Judgement:
     ratio = best.best / ours.best if best and ours else None
     share = limit / ours.best if limit is not None and ours else None
     passes = None
-    if ratio is not None:
+    if ratio is not None and problem.goal_ratio is not None:
         enough = problem.goal_share is None or (share is not None and share >= problem.goal_share)
         passes = ratio >= problem.goal_ratio and enough
     return Judgement(best.name if best else None, ratio, limit, words, share, passes)
@@ -59,7 +59,7 @@ def _limit(measurement: Measurement) -> tuple[float | None, str]:
     problem, limits = measurement.problem, measurement.limits
     if problem.limit_seconds is not None:
         return problem.limit_seconds, duration(problem.limit_seconds)
-    if problem.limit not in limits:
+    if problem.limit is None or problem.limit not in limits:
         return None, ""
     found = limits[problem.limit]
     if problem.limit == "fma":
@@ -80,7 +80,25 @@ def duration(seconds: float) -> str:
 
 
 def table(measurements: Sequence[Measurement], settings: Settings) -> str:
-    """Two tables: the times, and what they are beside the goals. Then whoever is excluded, and why."""
+    """Times, and what they are beside the goals; low precision in tables of its own. Then who is excluded, and why."""
+    parts: list[str] = []
+    full, low = ([m for m in measurements if m.problem.low is is_low] for is_low in (False, True))
+    if full or not low:
+        parts += _tables(full, f"float32, {_manner(settings)}", "best peer's time over ours")
+    if low:
+        same = "best peer's time over ours, both in the row's precision"
+        parts += _tables(low, f"low precision, each peer in the row's, {_manner(settings)}", same)
+    excluded = [f"{m.problem.id} {o.name}: {o.excluded}" for m in measurements for o in m.outcomes if o.excluded]
+    if excluded:
+        parts += ["Excluded:", "\n".join(excluded)]
+    return "\n\n".join(parts)
+
+
+def _manner(settings: Settings) -> str:
+    return f"{settings.threads} threads, best of {settings.rounds} rounds"
+
+
+def _tables(measurements: Sequence[Measurement], what: str, ratio: str) -> list[str]:
     names = list(dict.fromkeys(outcome.name for m in measurements for outcome in m.outcomes))
     times = [["", "work", *names]]
     goals = [["", "best peer", "ratio", "goal", "share", "goal", "of", ""]]
@@ -93,24 +111,25 @@ def table(measurements: Sequence[Measurement], settings: Settings) -> str:
                 m.problem.id,
                 j.best_peer or "-",
                 "-" if j.ratio is None else f"{j.ratio:.2f}x",
-                f"{m.problem.goal_ratio:g}x",
+                "-" if m.problem.goal_ratio is None else f"{m.problem.goal_ratio:g}x",
                 "-" if j.share is None else f"{j.share:.0%}",
                 "-" if m.problem.goal_share is None else f"{m.problem.goal_share:.0%}",
                 j.limit or "-",
-                {True: "pass", False: "falls short", None: "not comparable"}[j.passes],
+                _verdict(m.problem, j),
             ]
         )
-    parts = [
-        f"Time of a call or step, float32, {settings.threads} threads, best of {settings.rounds} rounds "
-        "(in brackets: shown, but no goal is set against it):",
-        _aligned(times, left={0, 1}),
-        "Beside the goals (ratio: best peer's time over ours; share: the limit's time over ours):",
-        _aligned(goals, left={0, 1, 7}),
+    return [
+        f"Time of a call or step, {what} (in brackets: shown, but no goal is set against it):",
+        aligned(times, left={0, 1}),
+        f"Beside the goals (ratio: {ratio}; share: the limit's time over ours):",
+        aligned(goals, left={0, 1, 7}),
     ]
-    excluded = [f"{m.problem.id} {o.name}: {o.excluded}" for m in measurements for o in m.outcomes if o.excluded]
-    if excluded:
-        parts += ["Excluded:", "\n".join(excluded)]
-    return "\n\n".join(parts)
+
+
+def _verdict(problem: Problem, judgement: Judgement) -> str:
+    if problem.goal_ratio is None:
+        return "shown"
+    return {True: "pass", False: "falls short", None: "not comparable"}[judgement.passes]
 
 
 def _cell(outcome: Outcome | None) -> str:
@@ -122,7 +141,7 @@ def _cell(outcome: Outcome | None) -> str:
     return text if outcome.counts else f"({text})"
 
 
-def _aligned(rows: Sequence[Sequence[str]], left: set[int]) -> str:
+def aligned(rows: Sequence[Sequence[str]], left: set[int]) -> str:
     """Columns of equal width, those of ``left`` flush left, the others right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
@@ -169,6 +188,7 @@ def _result(m: Measurement) -> dict[str, Any]:
     return {
         "id": p.id,
         "work": p.title,
+        "precision": p.precision,
         "flops": p.flops,
         "weight_bytes": p.weight_bytes,
         "weights_in": m.weights_in,

@@ -48,6 +48,7 @@ class Settings:
     turn_seconds: float = 0.04
     pause_seconds: float = 0.05
     limit_seconds: float = 0.03
+    mean_seconds: float = 1.0
     answer_seconds: float = 600.0
 
 
@@ -149,19 +150,12 @@ def measure(
     ``caches`` are the bytes of L1d, L2 and L3, to name the one that holds a thread's share of the weights; ``note``
     hears of each step.
     """
-    able = [peer for peer in contenders if peer.supports(problem)]
-    result = Measurement(problem, [Outcome(p.name, p.version() or "?", p.counts(problem)) for p in able])
     share = max(4096, problem.weight_bytes // settings.threads)
-    result.weights_in = _level(share, caches)
-    with contextlib.ExitStack() as stack:
-        workers = {}
-        for outcome in result.outcomes:
-            workers[outcome.name] = Worker(settings)
-            stack.callback(workers[outcome.name].stop)
-        _prepare(result, workers, settings, note)
+    with prepared(problem, contenders, settings, note) as (outcomes, workers):
+        result = Measurement(problem, outcomes, weights_in=_level(share, caches))
         for number in range(settings.rounds):
             note(f"{problem.id}: round {number + 1} of {settings.rounds}")
-            for outcome in _running(result):
+            for outcome in _running(outcomes):
                 time.sleep(settings.pause_seconds)
                 answer = workers[outcome.name].ask("turn", seconds=settings.turn_seconds)
                 outcome.excluded = answer.get("error")
@@ -172,6 +166,22 @@ def measure(
     return result
 
 
+@contextlib.contextmanager
+def prepared(
+    problem: Problem, contenders: Sequence[Peer], settings: Settings, note: Callable[[str], None]
+) -> Iterator[tuple[list[Outcome], dict[str, Worker]]]:
+    """The contenders that can do the problem, judged and calibrated, and their processes by name."""
+    able = [peer for peer in contenders if peer.supports(problem)]
+    outcomes = [Outcome(p.name, p.version() or "?", p.counts(problem)) for p in able]
+    with contextlib.ExitStack() as stack:
+        workers = {}
+        for outcome in outcomes:
+            workers[outcome.name] = Worker(settings)
+            stack.callback(workers[outcome.name].stop)
+        _prepare(problem, outcomes, workers, settings, note)
+        yield outcomes, workers
+
+
 def _level(nbytes: int, caches: tuple[int, int, int]) -> str:
     """The first cache that holds so much; empty where the caches are not known."""
     if not any(caches):
@@ -179,23 +189,28 @@ def _level(nbytes: int, caches: tuple[int, int, int]) -> str:
     return next((name for name, size in zip(("L1", "L2", "L3"), caches, strict=True) if nbytes <= size), "memory")
 
 
-def _running(result: Measurement) -> Iterator[Outcome]:
-    return (outcome for outcome in result.outcomes if outcome.excluded is None)
+def _running(outcomes: Sequence[Outcome]) -> Iterator[Outcome]:
+    return (outcome for outcome in outcomes if outcome.excluded is None)
 
 
-def _prepare(result: Measurement, workers: dict[str, Worker], settings: Settings, note: Callable[[str], None]) -> None:
-    problem = result.problem
+def _prepare(
+    problem: Problem,
+    outcomes: Sequence[Outcome],
+    workers: dict[str, Worker],
+    settings: Settings,
+    note: Callable[[str], None],
+) -> None:
     note(f"{problem.id}: the float64 answer")
     answers = expected(problem)
     with tempfile.TemporaryDirectory() as folder:
-        for outcome in result.outcomes:
+        for outcome in outcomes:
             note(f"{problem.id}: {outcome.name} prepares")
             worker = workers[outcome.name]
             reply = worker.ask(
                 "prepare", peer=outcome.name, problem=problem.id, threads=settings.threads, folder=folder
             )
             outcome.excluded = reply.get("error") or _wrong(problem, answers, reply["answers"])
-    for outcome in _running(result):
+    for outcome in _running(outcomes):
         time.sleep(settings.pause_seconds)
         reply = workers[outcome.name].ask("calibrate", seconds=settings.turn_seconds)
         outcome.excluded = reply.get("error")

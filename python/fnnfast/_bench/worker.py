@@ -3,6 +3,7 @@
 prepare    builds the problem and writes every variant's answers as .npy files
 calibrate  picks the fastest variant
 turn       times it once
+mean       times it for as long as is asked, whatever comes between
 limits     measures what the machine could do (fnnfast's process only)
 
 It is started through ``timing.BOOT``, so that neither fnnfast nor another peer is loaded beside the one that is timed.
@@ -46,6 +47,15 @@ class Timed:
         self.best = min(self.best, spent)
         return spent
 
+    def mean(self, seconds: float) -> float:
+        """Seconds a call over at least ``seconds``, in small lots: other work may make each call take far longer."""
+        number = self.number(seconds / 1000)
+        lots, spent = 0, 0.0
+        while spent < seconds:
+            spent += self._timer.timeit(number)
+            lots += 1
+        return spent / (lots * number * self._calls)
+
     def calibrate(self, seconds: float) -> None:
         """Find how long a call takes, over about ``seconds`` in growing steps."""
         self._timer.timeit(1)
@@ -87,6 +97,10 @@ class Session:
     def turn(self, seconds: float) -> dict[str, Any]:
         """Seconds a call."""
         return {"seconds": self._variants[0].turn(seconds)}
+
+    def mean(self, seconds: float) -> dict[str, Any]:
+        """Seconds a call, on average."""
+        return {"seconds": self._variants[0].mean(seconds)}
 
     def limits(self, problem: str, threads: int, nbytes: int, seconds: float) -> dict[str, Any]:
         """FLOP/s of all threads, bytes/s of all threads, and seconds of the bare product where it is the limit."""

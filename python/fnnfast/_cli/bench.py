@@ -5,25 +5,32 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from .. import _cpu
-from .._bench import peers, problems, report, timing
+from .._bench import contention, peers, problems, report, timing
 from . import machine
 
 
 def run(options: argparse.Namespace) -> int:
     try:
-        work = list(problems.select(options.only))
+        default = contention.PROBLEMS if options.busy else None
+        work = list(problems.select(default if options.only is None else options.only))
         contenders = _contenders(options.peers, options.compile)
     except ValueError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
+    if options.busy and (options.plot or options.markdown):
+        print("bench: --busy has a table and --json, no --plot and no --markdown", file=sys.stderr)
+        return 2
     if options.plot and find_spec("matplotlib") is None:  # said before the measuring, not after
         print("bench: --plot needs: pip install matplotlib", file=sys.stderr)
         return 2
-    settings = timing.Settings(threads=options.threads or _cpu.get_num_threads(), rounds=options.rounds)
+    rounds = options.rounds or (1 if options.busy else 10)
+    settings = timing.Settings(threads=options.threads or _cpu.get_num_threads(), rounds=rounds)
     facts = machine.describe()
     facts["threads"] = settings.threads
     say = sys.stderr if options.json == "-" else sys.stdout
@@ -35,17 +42,19 @@ def run(options: argparse.Namespace) -> int:
     )
     if facts["load_1min"] > 0.3 * facts["processors"]:
         print("warning: the machine is busy with other things; ratios from now are not to be kept\n", file=sys.stderr)
-    measured: list[timing.Measurement] = []
+    measured: list[Any] = []
+    measure: Any = contention.measure if options.busy else partial(timing.measure, caches=_cpu.cache_sizes())
+    words: Any = contention if options.busy else report
     interrupted = False
     try:
         for problem in work:
-            measured.append(timing.measure(problem, contenders, settings, _cpu.cache_sizes(), _note))  # noqa: PERF401
+            measured.append(measure(problem, contenders, settings, note=_note))  # noqa: PERF401
     except KeyboardInterrupt:
         interrupted = True
         print("\nstopped: what follows is what was measured until then", file=sys.stderr)
     _note("")
-    print(report.table(measured, settings), file=say)
-    record = report.record(measured, settings, facts)
+    print(words.table(measured, settings), file=say)
+    record = words.record(measured, settings, facts)
     if options.plot:
         from .._bench import plot
 

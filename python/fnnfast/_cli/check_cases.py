@@ -23,6 +23,7 @@ DType = np.dtype[Any]
 
 SHAPES = ((1, 1, 1), (7, 33, 5), (19, 64, 65), (50, 129, 40))  # B, I, O: around tiles and vectors
 PIECES = (1, 2, 5)
+LOW_INPUTS = (1, 33, 129)  # around the pairs and the quads of low precision
 SPECIAL = (0.0, -0.0, 1e-45, -1e-45, 1e-30, 1e30, -1e30, np.inf, -np.inf, np.nan)
 
 
@@ -76,6 +77,10 @@ def cases() -> Iterator[tuple[str, Callable[[Comparison], None]]]:
         (fnn.MeanSquaredError(), "tanh"),
     ):
         yield f"{type(loss).__name__} of {head}", partial(network_gradients, loss, head)
+    for layer in (fnn.Dense(5, "tanh"), fnn.Dense(40, "softmax"), fnn.Maxout(33, pieces=3)):
+        words = f"maxout of {layer.pieces}" if isinstance(layer, fnn.Maxout) else f"dense {layer.activation.kernel}"
+        yield f"bfloat16 {words}", partial(bfloat16_layer, layer)
+        yield f"int8 {words}", partial(int8_layer, layer)
     adam = {"beta1": 0.8, "beta2": 0.95, "eps": 1e-2}  # a large eps: where g is next to nothing, g/|g| is all rounding
     betas = (0.8, 0.95)
     for name, ours, oracle, l2 in (
@@ -166,6 +171,47 @@ def maxout_gradients(pieces: int, result: Comparison) -> None:
         sizes = reference.maxout_backward(np.abs(dy), np.abs(x), np.abs(weight), winner)
         for got, right, size in zip(grads[:3], wanted, sizes, strict=True):
             result.add(got, right, result.sum_tolerance(terms, size))
+
+
+# Low precision -----------------------------------------------------------------------------------------------------
+def bfloat16_layer(layer: Any, result: Comparison) -> None:
+    """A layer's network in bfloat16."""
+    for inputs in LOW_INPUTS:
+        net, x, bias = _low(layer, inputs, result)
+        low = net.astype("bfloat16")
+        weight = reference.to_bfloat16(next(iter(net.parameters.values())).astype(np.float32))
+        size = np.abs(x), np.abs(weight), np.abs(bias)
+        if layer.kind == "maxout":
+            wanted, magnitude = reference.maxout(x, weight, bias), reference.pieces(*size).max(axis=0)
+        else:
+            wanted, magnitude = reference.dense(x, weight, bias, layer.activation.kernel), reference.dense(*size)
+        result.add(low(x), wanted, result.sum_tolerance(inputs, magnitude))
+
+
+def int8_layer(layer: Any, result: Comparison) -> None:
+    """A layer's network in int8, its scales found by the oracle as well."""
+    for inputs in LOW_INPUTS:
+        net, x, bias = _low(layer, inputs, result)
+        low = net.quantize(x)
+        weight = next(iter(net.parameters.values())).astype(np.float32)
+        scales = reference.scales(min(0.0, float(x.min())), max(0.0, float(x.max())), weight)
+        z = reference.quantized_pre_activation(x, weight, bias, scales)
+        if layer.kind == "maxout":
+            wanted = reference.quantized_maxout(x, weight, bias, scales)
+        else:
+            wanted = reference.quantized_dense(x, weight, bias, scales, layer.activation.kernel)
+        result.add(low(x), wanted, result.sum_tolerance(0, np.abs(z).max()))  # the sums are exact
+
+
+def _low(layer: Any, inputs: int, result: Comparison) -> tuple[fnn.Sequential, Array, Array]:
+    """The network to convert, x and the bias as it will be, in float32: that is what any of them answers in."""
+    result.eps = float(np.finfo(np.float32).eps)
+    net = fnn.Sequential([fnn.Input(inputs), layer], dtype=result.dtype.name, seed=inputs)
+    rng = np.random.default_rng(inputs)
+    bias = f"{layer.kind}_1.bias"
+    net.parameters[bias] = rng.standard_normal(net.parameters.shapes[bias])
+    x = rng.standard_normal((BATCH, inputs)).astype(np.float32)
+    return net, x, net.parameters[bias].astype(np.float32)
 
 
 # Networks ----------------------------------------------------------------------------------------------------------
