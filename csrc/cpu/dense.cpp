@@ -105,6 +105,7 @@ void dense_forward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, const T* 
   t.inputs = inputs;
   t.units = units;
   t.pieces = 1;
+  t.chunk = chunk_inputs<T>(PanelLayout{inputs, units, 1, k.lanes, k.panel_vectors}.panel(0, 0).width, inputs);
   t.panels = panels.data();
   t.z = z;
   t.z_row = units;
@@ -136,6 +137,7 @@ void maxout_forward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, ptrdiff_
   t.inputs = inputs;
   t.units = units;
   t.pieces = pieces;
+  t.chunk = chunk_inputs<T>(layout.panel(0, 0).width, inputs);
   t.panels = panels.data();
   t.z = t.y = y;
   t.z_row = t.y_row = units;

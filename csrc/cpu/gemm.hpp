@@ -202,15 +202,17 @@ FNNFAST_INLINE void layer_panel(const LayerTask<T>& task, const Panel& panel, co
 
 // What is read after a chunk of a panel: that of the next panel of the set, the set's next chunk, or the next layer.
 template <class T, class Weights>
-FNNFAST_INLINE Ahead panel_after(const LayerTask<T>& task, const Panel& panel, const Panel& first, bool last_of_set,
-                                 const Chunk& chunk) {
+FNNFAST_INLINE Ahead panel_after(const LayerTask<T>& task, const PanelLayout& layout, const Panel& panel,
+                                 ptrdiff_t first_block, bool last_of_set, const Chunk& chunk) {
   if (panel.unit < task.unpacked_units) return ahead_of(task.panels, 0);
   if (last_of_set && chunk.last) return ahead_of(task.next, task.next_size);
   const T* const panels = task.panels - (task.inputs + 1) * task.unpacked_units;
   const ptrdiff_t rows = Weights::rows(chunk.inputs);
-  if (last_of_set)
+  if (last_of_set) {
+    const Panel first = layout.panel(first_block, 0);
     return ahead_of(panels + first.offset + (Weights::rows(chunk.first + chunk.inputs) + 1) * first.width,
                     rows * first.width);
+  }
   const ptrdiff_t skipped = Weights::rows(task.inputs) + 1 + Weights::rows(chunk.first) + 1;
   return ahead_of(panels + panel.offset + skipped * panel.width, rows * panel.width);
 }
@@ -243,8 +245,8 @@ void layer(const LayerTask<T>& task) {
         for (ptrdiff_t group = 0; group < groups; ++group, partial += task.rows * kWidth<T>) {
           const Panel panel = layout.panel(block, group);
           Tile<T> t = panel_tile<T, Weights>(task, panel, chunk, a, a_row, partial);
-          const Ahead ahead = panel_after<T, Weights>(task, panel, layout.panel(first, 0),
-                                                      block + 1 == last && group + 1 == groups, chunk);
+          const Ahead ahead =
+              panel_after<T, Weights>(task, layout, panel, first, block + 1 == last && group + 1 == groups, chunk);
           if constexpr (Weights::kPairs) {
             if (task.rows < kWidenRows) {
               layer_panel<PairTile>(task, panel, t, ahead, index, chunk.last);

@@ -15,9 +15,7 @@ int find_activation(const char* name) {
   return -1;
 }
 
-namespace {
-
-// How many inputs of a panel are taken at a time: all, if a panel then takes a quarter of L2, where the next one is
+// All, if a panel then takes a quarter of L2, where the next one is
 // fetched beside it and rows of x stay; else equal parts of half of that.
 template <class T>
 ptrdiff_t chunk_inputs(ptrdiff_t width, ptrdiff_t inputs) {
@@ -28,14 +26,10 @@ ptrdiff_t chunk_inputs(ptrdiff_t width, ptrdiff_t inputs) {
   return (divide_up(inputs, divide_up(2 * inputs, most)) + 15) / 16 * 16;
 }
 
-}  // namespace
-
 template <class T>
 void layer_forward_serial(const LayerKernel<T>& k, LayerTask<T> task, ptrdiff_t first_block, ptrdiff_t last_block) {
   task.first_block = first_block;
   task.last_block = last_block;
-  const PanelLayout layout{task.inputs, task.units, task.pieces, k.lanes, k.panel_vectors};
-  task.chunk = chunk_inputs<T>(layout.panel(0, 0).width, task.inputs);
   task.scratch = thread_scratch<T>(Scratch::kKernel, k.scratch(task));
   k.run(task);
 }
@@ -243,6 +237,7 @@ void weight_gradient(const Kernels<T>& k, const GradientParts& parts, ptrdiff_t 
 }
 
 #define FNNFAST_INSTANTIATE(T)                                                                                      \
+  template ptrdiff_t chunk_inputs<T>(ptrdiff_t, ptrdiff_t);                                                         \
   template void layer_forward<T>(const LayerKernel<T>&, const LayerTask<T>&);                                       \
   template void layer_forward_serial<T>(const LayerKernel<T>&, LayerTask<T>, ptrdiff_t, ptrdiff_t);                 \
   template void activate_rows<T>(ElementwiseFunction<T>, ptrdiff_t, ptrdiff_t, const T*, ptrdiff_t, T*, ptrdiff_t); \

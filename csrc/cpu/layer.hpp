@@ -40,6 +40,10 @@ inline ptrdiff_t leading_dimension(ptrdiff_t columns) {
   return padded % 256 == 0 ? padded + 16 : padded;
 }
 
+// How many inputs of a layer's panel, so wide, are taken at a time: LayerTask::chunk.
+template <class T>
+ptrdiff_t chunk_inputs(ptrdiff_t width, ptrdiff_t inputs);
+
 // y = f(x W + b), for rows x blocks of units, shared between threads. task.first_block, last_block and scratch are set
 // here. A rowwise activation is not applied.
 template <class T>

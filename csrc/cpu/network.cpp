@@ -64,7 +64,10 @@ Network<T>::Network(ptrdiff_t inputs, const std::vector<LayerSpec>& specs, Weigh
     if (format == WeightFormat::kInt8 && width > kInt8MostInputs)
       throw std::invalid_argument("int8 takes at most " + std::to_string(kInt8MostInputs) + " inputs a layer, got " +
                                   std::to_string(width));
-    layer.panels = Buffer<T>(stored_layout(layer.layout, format).size());
+    const PanelLayout stored = stored_layout(layer.layout, format);
+    layer.panels = Buffer<T>(stored.size());
+    layer.first_panel = (stored.inputs + 1) * stored.panel(0, 0).width;
+    layer.chunk = chunk_inputs<T>(stored.panel(0, 0).width, width);
     if (layer.info().parameter) {
       layer.alpha = Buffer<T>(layer.info().learned ? layer.layout.padded_units() : 1);
       std::fill_n(layer.alpha.data(), layer.info().learned ? layer.layout.units : 1, static_cast<T>(spec.parameter));
@@ -106,6 +109,7 @@ LayerTask<T> Network<T>::layer_task(const Layer<T>& layer, ptrdiff_t rows, const
   t.inputs = layer.layout.inputs;
   t.units = layer.layout.units;
   t.pieces = layer.layout.pieces;
+  t.chunk = layer.chunk;
   t.panels = layer.panels.data();
   t.z = z;
   t.z_row = z_row;
@@ -113,8 +117,10 @@ LayerTask<T> Network<T>::layer_task(const Layer<T>& layer, ptrdiff_t rows, const
   t.y_row = y_row;
   if (activate && layer.activation != kIdentity && !layer.info().rowwise)
     t.activation = kernels_->activation[layer.activation].forward;
-  t.inverse_scale = 1.0f / layer.input_scale.scale;
-  t.zero_point = static_cast<float>(layer.input_scale.zero_point);
+  if (format_ == WeightFormat::kInt8) {
+    t.inverse_scale = 1.0f / layer.input_scale.scale;
+    t.zero_point = static_cast<float>(layer.input_scale.zero_point);
+  }
   t.parameter = layer.alpha.data();
   t.parameter_step = layer.parameter_step();
   return t;
@@ -122,9 +128,8 @@ LayerTask<T> Network<T>::layer_task(const Layer<T>& layer, ptrdiff_t rows, const
 
 template <class T>
 void Network<T>::announce(LayerTask<T>& task, const Layer<T>& next) const {
-  const PanelLayout stored = stored_layout(next.layout, format_);
   task.next = next.panels.data();
-  task.next_size = (stored.inputs + 1) * stored.panel(0, 0).width;
+  task.next_size = next.first_panel;
 }
 
 template <class T>

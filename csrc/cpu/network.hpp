@@ -26,7 +26,9 @@ struct Layer {
   bool maxout;
   int activation;
   Buffer<T> panels;
-  Buffer<T> alpha;  // one a unit where learned, else one value; empty where the activation takes none
+  Buffer<T> alpha;            // one a unit where learned, else one value; empty where the activation takes none
+  ptrdiff_t chunk = 0;        // LayerTask::chunk
+  ptrdiff_t first_panel = 0;  // its size
   double dropout = 0.0;
   InputScale input_scale{};   // int8
   Buffer<T> weight_scale;     // int8: (pieces, units)

@@ -35,10 +35,11 @@ struct PanelLayout {
   // Pieces of a group, units of a block. Three pieces share a tile of four vectors, with one left empty: still faster
   // than two groups.
   FNNFAST_INLINE ptrdiff_t group_pieces() const {
+    if (pieces == 1) return 1;  // small networks feel every division
     const ptrdiff_t groups = (pieces + vectors - 1) / vectors;
     return (pieces + groups - 1) / groups;
   }
-  FNNFAST_INLINE ptrdiff_t groups() const { return (pieces + group_pieces() - 1) / group_pieces(); }
+  FNNFAST_INLINE ptrdiff_t groups() const { return pieces == 1 ? 1 : (pieces + group_pieces() - 1) / group_pieces(); }
   FNNFAST_INLINE ptrdiff_t block_units() const { return lanes * (vectors / group_pieces()); }
   FNNFAST_INLINE ptrdiff_t blocks() const { return (units + block_units() - 1) / block_units(); }
   FNNFAST_INLINE ptrdiff_t padded_units() const { return (units + lanes - 1) / lanes * lanes; }

@@ -242,7 +242,7 @@ FNNFAST_INLINE void panel_rows(const Tile<typename V::Scalar>& panel, ptrdiff_t 
                                Function function, Done done) {
   Tile<typename V::Scalar> t = panel;
   t.ahead = ahead.at;
-  t.ahead_step = ahead.step(rows / max_rows(vectors) * t.k);
+  t.ahead_step = rows < kFetchingRows ? 0 : ahead.step(rows / max_rows(vectors) * t.k);
   for (ptrdiff_t r = 0, n; r < rows; r += n) {
     n = next_rows(vectors, rows - r);
     t.a = panel.a + r * panel.a_row;
