@@ -83,6 +83,16 @@ def isa(request: pytest.FixtureRequest) -> Iterator[str | None]:
     cpu.use_isa(before)
 
 
+@pytest.fixture
+def machine_restored() -> Iterator[None]:
+    """Instruction set and threads, which the test may change, are afterwards as they were."""
+    cpu = importlib.import_module("fnnfast._cpu")
+    isa, threads = cpu.isa(), cpu.get_num_threads()
+    yield
+    cpu.use_isa(isa)
+    cpu.set_num_threads(threads)
+
+
 @pytest.fixture(params=["float32", "float64"])
 def dtype(request: pytest.FixtureRequest) -> np.dtype:
     """The dtype of the arrays."""

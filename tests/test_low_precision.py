@@ -25,13 +25,7 @@ LAYERS = (
 )
 HEADS = ("softmax", "sigmoid", "identity", "tanh", "elu_learned")
 
-
-@pytest.fixture(autouse=True)
-def _restore():
-    isa, threads = _cpu.isa(), fnn.get_num_threads()
-    yield
-    _cpu.use_isa(isa)
-    fnn.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("machine_restored")
 
 
 def fill(net, seed=1):

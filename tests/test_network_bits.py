@@ -19,13 +19,7 @@ LAYERS = (
 )
 HEADS = {"softmax": fnn.Dense(10, "softmax"), "sigmoid": fnn.Dense(1, "sigmoid"), "gelu": fnn.Dense(3, "gelu")}
 
-
-@pytest.fixture(autouse=True)
-def _restore():
-    isa, threads = _cpu.isa(), fnn.get_num_threads()
-    yield
-    _cpu.use_isa(isa)
-    fnn.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("machine_restored")
 
 
 def network(head, dtype):

@@ -53,6 +53,12 @@ T* data(py::handle array) {
   return reinterpret_cast<T*>(py::detail::array_proxy(array.ptr())->data);
 }
 
+// Whether a (rows, columns) array can be used as it is.
+template <class T>
+bool is_matrix(py::handle h, ptrdiff_t columns) {
+  return is_array(h) && is_ready<T>(h) && dimensions(h) == 2 && dimension(h, 1) == columns;
+}
+
 // A checked view: kAny stands for any length.
 template <class T>
 T* view(py::handle array, const char* name, const std::vector<ptrdiff_t>& shape, bool write = false) {

@@ -228,11 +228,6 @@ py::object new_matrix(ptrdiff_t rows, ptrdiff_t columns) {
 }
 
 template <class T>
-bool is_matrix(py::handle h, ptrdiff_t columns) {
-  return is_array(h) && is_ready<T>(h) && dimensions(h) == 2 && dimension(h, 1) == columns;
-}
-
-template <class T>
 py::object forward_as(const Network<T>& network, py::handle x, py::handle out, bool logits) {
   const ptrdiff_t inputs = network.inputs(), outputs = network.outputs();
   if (!is_matrix<T>(x, inputs)) return {};

@@ -18,12 +18,9 @@ struct PairTile {
     load_start(t, acc);
     const float* b = t.b;
     V bv[kVectors];
-    [[maybe_unused]] const char* ahead = t.ahead;
+    Fetch<kRows> fetch(t);
     for (ptrdiff_t k = t.k; k > 0; k -= 2) {
-      if constexpr (kRows >= kFetchingRows) {
-        __builtin_prefetch(ahead, 0, 2);
-        ahead += 2 * t.ahead_step;
-      }
+      fetch(2);
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) bv[v] = V::lower_halves(b + v * V::kLanes);
       multiply_add(row, 0, bv, acc);

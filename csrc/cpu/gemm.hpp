@@ -47,16 +47,6 @@ void product(const ProductTask<T>& task) {
   }
 }
 
-// How a layer's weights are stored: what a row of a panel holds.
-struct FullWeights {
-  static constexpr bool kPairs = false;
-  static constexpr ptrdiff_t rows(ptrdiff_t inputs) { return inputs; }
-};
-struct PairWeights {
-  static constexpr bool kPairs = true;
-  static constexpr ptrdiff_t rows(ptrdiff_t inputs) { return (inputs + 1) / 2; }
-};
-
 // A layer runs panel by panel. If it has so many inputs that a panel would not stay in L2, they are taken in chunks:
 // for each chunk, all panels of a set. The chunk of x is copied together, so that it stays in L2 whatever its stride,
 // and the partial sums of the set wait in scratch.
@@ -67,14 +57,14 @@ struct Chunk {
   bool last;
 };
 
-template <class T, class Weights>
+template <class T, WeightFormat kFormat>
 struct LayerScratch {
   ptrdiff_t copy_row, widened, copy, index, partial;  // elements
 
   FNNFAST_INLINE LayerScratch(const LayerTask<T>& task, const PanelLayout& layout) {
     const bool chunked = task.inputs > task.chunk;
     copy_row = task.chunk + 16;  // not a multiple of a page
-    widened = Weights::kPairs ? (chunked ? task.chunk : task.inputs) * kWidth<T> : 0;
+    widened = kFormat == WeightFormat::kBfloat16 ? (chunked ? task.chunk : task.inputs) * kWidth<T> : 0;
     copy = chunked ? task.rows * copy_row : 0;
     index = task.argmax ? task.rows * kWidth<T> : 0;
     partial = chunked ? set_blocks(layout) * layout.groups() * task.rows * kWidth<T> : 0;
@@ -84,20 +74,20 @@ struct LayerScratch {
   }
 };
 
-template <class T, class Weights>
+template <class T, WeightFormat kFormat>
 FNNFAST_INLINE PanelLayout layout_of(const LayerTask<T>& task) {
-  return {Weights::rows(task.inputs), task.units, task.pieces, Vec<T>::kLanes, kPanelVectors};
+  return stored_layout({task.inputs, task.units, task.pieces, Vec<T>::kLanes, kPanelVectors}, kFormat);
 }
 
-template <class T, class Weights>
+template <class T, WeightFormat kFormat>
 ptrdiff_t layer_scratch(const LayerTask<T>& task) {
-  const LayerScratch<T, Weights> scratch(task, layout_of<T, Weights>(task));
+  const LayerScratch<T, kFormat> scratch(task, layout_of<T, kFormat>(task));
   return scratch.widened + scratch.copy + scratch.index + scratch.partial;
 }
 
 // The tile of a panel: what is the same for all its rows. `partial` holds the sums of the chunks before, and receives
 // those of this chunk unless it is the last.
-template <class T, class Weights>
+template <class T, WeightFormat kFormat>
 FNNFAST_INLINE Tile<T> panel_tile(const LayerTask<T>& task, const Panel& panel, const Chunk& chunk, const T* a,
                                   ptrdiff_t a_row, T* partial) {
   alignas(64) static constexpr T kZeros[kWidth<T>] = {};
@@ -112,7 +102,7 @@ FNNFAST_INLINE Tile<T> panel_tile(const LayerTask<T>& task, const Panel& panel, 
     t.start = task.unpacked_bias ? task.unpacked_bias + panel.unit : kZeros;
   } else {
     t.start = task.panels + (panel.offset - (task.inputs + 1) * task.unpacked_units);
-    t.b = t.start + (Weights::rows(chunk.first) + 1) * panel.width;
+    t.b = t.start + (stored_rows(chunk.first, kFormat) + 1) * panel.width;
     t.b_step = panel.width;
   }
   if (chunk.first > 0) {
@@ -201,26 +191,26 @@ FNNFAST_INLINE void layer_panel(const LayerTask<T>& task, const Panel& panel, co
 }
 
 // What is read after a chunk of a panel: that of the next panel of the set, the set's next chunk, or the next layer.
-template <class T, class Weights>
+template <class T, WeightFormat kFormat>
 FNNFAST_INLINE Ahead panel_after(const LayerTask<T>& task, const PanelLayout& layout, const Panel& panel,
                                  ptrdiff_t first_block, bool last_of_set, const Chunk& chunk) {
   if (panel.unit < task.unpacked_units) return ahead_of(task.panels, 0);
   if (last_of_set && chunk.last) return ahead_of(task.next, task.next_size);
   const T* const panels = task.panels - (task.inputs + 1) * task.unpacked_units;
-  const ptrdiff_t rows = Weights::rows(chunk.inputs);
+  const ptrdiff_t rows = stored_rows(chunk.inputs, kFormat);
   if (last_of_set) {
     const Panel first = layout.panel(first_block, 0);
-    return ahead_of(panels + first.offset + (Weights::rows(chunk.first + chunk.inputs) + 1) * first.width,
+    return ahead_of(panels + first.offset + (stored_rows(chunk.first + chunk.inputs, kFormat) + 1) * first.width,
                     rows * first.width);
   }
-  const ptrdiff_t skipped = Weights::rows(task.inputs) + 1 + Weights::rows(chunk.first) + 1;
+  const ptrdiff_t skipped = stored_rows(task.inputs, kFormat) + 1 + stored_rows(chunk.first, kFormat) + 1;
   return ahead_of(panels + panel.offset + skipped * panel.width, rows * panel.width);
 }
 
-template <class T, class Weights>
+template <class T, WeightFormat kFormat>
 void layer(const LayerTask<T>& task) {
-  const PanelLayout layout = layout_of<T, Weights>(task);
-  const LayerScratch<T, Weights> scratch(task, layout);
+  const PanelLayout layout = layout_of<T, kFormat>(task);
+  const LayerScratch<T, kFormat> scratch(task, layout);
   [[maybe_unused]] T* const widened = task.scratch;
   T* const copy = task.scratch + scratch.widened;
   T* const index = copy + scratch.copy;
@@ -244,10 +234,10 @@ void layer(const LayerTask<T>& task) {
       for (ptrdiff_t block = first; block < last; ++block)
         for (ptrdiff_t group = 0; group < groups; ++group, partial += task.rows * kWidth<T>) {
           const Panel panel = layout.panel(block, group);
-          Tile<T> t = panel_tile<T, Weights>(task, panel, chunk, a, a_row, partial);
+          Tile<T> t = panel_tile<T, kFormat>(task, panel, chunk, a, a_row, partial);
           const Ahead ahead =
-              panel_after<T, Weights>(task, layout, panel, first, block + 1 == last && group + 1 == groups, chunk);
-          if constexpr (Weights::kPairs) {
+              panel_after<T, kFormat>(task, layout, panel, first, block + 1 == last && group + 1 == groups, chunk);
+          if constexpr (kFormat == WeightFormat::kBfloat16) {
             if (task.rows < kWidenRows) {
               layer_panel<PairTile>(task, panel, t, ahead, index, chunk.last);
               continue;

@@ -26,12 +26,9 @@ struct QuadTile {
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) sum[r][v] = Quads::load(t.start + v * V::kLanes);
     const float* b = t.b;
-    [[maybe_unused]] const char* ahead = t.ahead;
+    Fetch<kRows> fetch(t);
     for (ptrdiff_t k = t.k; k > 0; --k) {
-      if constexpr (kRows >= kFetchingRows) {
-        __builtin_prefetch(ahead, 0, 2);
-        ahead += t.ahead_step;
-      }
+      fetch(1);
       QuadWeights w[kVectors];
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) w[v] = QuadWeights::load(b + v * V::kLanes);
@@ -78,19 +75,21 @@ FNNFAST_INLINE bool quantise(const float* x, ptrdiff_t inputs, float inverse_sca
   return nan.any();
 }
 
-FNNFAST_INLINE ptrdiff_t quantised_row(ptrdiff_t inputs) { return (inputs + 3) / 4 + 16; }  // words
+// Words from row to row: not a multiple of a page.
+FNNFAST_INLINE ptrdiff_t quantised_row(ptrdiff_t inputs) { return stored_rows(inputs, WeightFormat::kInt8) + 16; }
 
+// The quantised rows, the index of the winning piece, and which rows hold a NaN.
 inline ptrdiff_t int8_scratch(const LayerTask<float>& task) {
-  return task.rows * (quantised_row(task.inputs) + 16 + kWidth<float>);
+  return task.rows * (quantised_row(task.inputs) + kWidth<float> + 1);
 }
 
 inline void int8_layer(const LayerTask<float>& task) {
-  const ptrdiff_t quads = (task.inputs + 3) / 4;
-  const PanelLayout layout{quads + kInt8Header - 1, task.units, task.pieces, Vec<float>::kLanes, kPanelVectors};
+  const ptrdiff_t quads = stored_rows(task.inputs, WeightFormat::kInt8);
+  const PanelLayout layout = layout_of<float, WeightFormat::kInt8>(task);
   const ptrdiff_t row_words = quantised_row(task.inputs);
   float* const words = task.scratch;
-  float* const poisoned = words + task.rows * row_words;
-  float* const index = poisoned + task.rows * 16;
+  float* const index = words + task.rows * row_words;
+  float* const poisoned = index + task.rows * kWidth<float>;
   bool any = false;
   for (ptrdiff_t r = 0; r < task.rows; ++r) {
     const bool found = quantise(task.x + r * task.x_row, task.inputs, task.inverse_scale, task.zero_point,
@@ -117,9 +116,8 @@ inline void int8_layer(const LayerTask<float>& task) {
       layer_panel<QuadTile>(task, panel, t, ahead, index, true);
     }
   if (!any) return;
-  const PanelLayout units{0, task.units, task.pieces, Vec<float>::kLanes, kPanelVectors};
-  const ptrdiff_t first = units.panel(task.first_block, 0).unit;
-  const Panel end = units.panel(task.last_block - 1, 0);
+  const ptrdiff_t first = layout.panel(task.first_block, 0).unit;
+  const Panel end = layout.panel(task.last_block - 1, 0);
   for (ptrdiff_t r = 0; r < task.rows; ++r)
     for (ptrdiff_t u = first; poisoned[r] != 0.0f && u < end.unit + end.units; ++u)
       task.y[r * task.y_row + u] = __builtin_nanf("");

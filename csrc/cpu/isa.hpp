@@ -18,10 +18,10 @@ bool isa_supported(Isa isa) noexcept;
 // Whether the build has it: FNNFAST_HAVE_AVX2, FNNFAST_HAVE_AVX512 and FNNFAST_HAVE_NEON, which CMake defines for
 // isa.cpp.
 bool isa_compiled(Isa isa) noexcept;
-// Of a processor that isa_supported() kAvx512: whether it multiplies bytes.
-bool supports_avx512_vnni() noexcept;
 // Those that are both, slowest first: scalar is always among them.
 std::vector<Isa> available_isas();
+// Whether processor and operating system can run kAvx512 with VNNI, which multiplies bytes.
+bool supports_avx512_vnni() noexcept;
 
 // The variant for calls and networks made from now on. Until use_isa is called it is that of the environment variable
 // FNNFAST_ISA, if set and not empty, else the last of available_isas(). Both throw std::invalid_argument, with the

@@ -30,7 +30,8 @@ constexpr ActivationKernels<T> activation_kernels() {
 template <class T>
 constexpr LayerKernel<T> bfloat16_layer() {
   if constexpr (sizeof(T) == sizeof(float))
-    return {Vec<T>::kLanes, kPanelVectors, layer_scratch<T, PairWeights>, layer<T, PairWeights>};
+    return {Vec<T>::kLanes, kPanelVectors, layer_scratch<T, WeightFormat::kBfloat16>,
+            layer<T, WeightFormat::kBfloat16>};
   else
     return {};
 }
@@ -39,7 +40,7 @@ template <class T, class... Act>
 constexpr Kernels<T> make_kernels(TypeList<Act...>) {
   return {Vec<T>::kLanes,
           kPanelVectors,
-          {Vec<T>::kLanes, kPanelVectors, layer_scratch<T, FullWeights>, layer<T, FullWeights>},
+          {Vec<T>::kLanes, kPanelVectors, layer_scratch<T, WeightFormat::kFull>, layer<T, WeightFormat::kFull>},
           bfloat16_layer<T>(),
           product<T>,
           column_sums<T>,

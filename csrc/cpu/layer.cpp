@@ -15,13 +15,13 @@ int find_activation(const char* name) {
   return -1;
 }
 
-// All, if a panel then takes a quarter of L2, where the next one is
-// fetched beside it and rows of x stay; else equal parts of half of that.
+// All, if a panel then takes at most a quarter of L2, where the next one is fetched beside it and rows of x stay, and
+// at most 256 KB; else equal parts of half of that.
 template <class T>
 ptrdiff_t chunk_inputs(ptrdiff_t width, ptrdiff_t inputs) {
-  static const std::size_t l2 = cache_sizes().l2;
   const ptrdiff_t row_bytes = std::max(width, ptrdiff_t{1}) * static_cast<ptrdiff_t>(sizeof(T));
-  const ptrdiff_t most = std::clamp(static_cast<ptrdiff_t>(l2 / 4) / row_bytes, ptrdiff_t{256}, 262144 / row_bytes);
+  const ptrdiff_t most =
+      std::clamp(static_cast<ptrdiff_t>(cache_sizes().l2 / 4) / row_bytes, ptrdiff_t{256}, 262144 / row_bytes);
   if (inputs <= most) return std::max(inputs, ptrdiff_t{1});
   return (divide_up(inputs, divide_up(2 * inputs, most)) + 15) / 16 * 16;
 }
@@ -124,6 +124,7 @@ void MaxoutOrder::sort(ptrdiff_t chunk, const std::uint8_t* argmax, ptrdiff_t ar
 
 namespace {
 
+// Of a slab of x that the parts of several panels share: half of a 2 MB L2.
 constexpr ptrdiff_t kSharedBytes = ptrdiff_t{1} << 20;
 
 template <class T>

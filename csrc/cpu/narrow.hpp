@@ -81,6 +81,7 @@ FNNFAST_NOINLINE ptrdiff_t narrow(const Tile<typename V::Scalar>& t, ptrdiff_t r
     if (t.columns == 1) return narrow_blocks<V, 2, 1>(t, rows);
     if (t.columns == 2) return narrow_blocks<V, 2, 2>(t, rows);
     if (t.columns <= 4) return narrow_blocks<V, 1, 4>(t, rows);
+    // Vectors of two lanes pad five units to six only.
     return t.b_step >= 8 ? narrow_blocks<V, 1, 8>(t, rows) : 0;
   }
 }

@@ -13,7 +13,7 @@ namespace {
 
 constexpr ptrdiff_t kLeastRows = 12;  // of a block: under that, its multiply-adds wait for the weights
 constexpr ptrdiff_t kMostRows = 96;
-constexpr ptrdiff_t kGoodRows = 48;
+constexpr ptrdiff_t kGoodRows = 48;  // that a block must be allowed: fewer rows read the weights too often
 
 constexpr double kMostWeights = 1e12;  // of a layer: more fits no memory, and every size below stays far from overflow
 

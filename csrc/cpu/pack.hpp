@@ -110,10 +110,14 @@ enum class WeightFormat { kFull, kBfloat16, kInt8 };
 inline constexpr ptrdiff_t kInt8Header = 3;
 inline constexpr ptrdiff_t kInt8MostInputs = 65536;  // 255 * 127 * so many stays below 2^31
 
+// Rows of words that so many inputs take.
+FNNFAST_INLINE constexpr ptrdiff_t stored_rows(ptrdiff_t inputs, WeightFormat format) {
+  const ptrdiff_t each = format == WeightFormat::kInt8 ? 4 : format == WeightFormat::kBfloat16 ? 2 : 1;
+  return (inputs + each - 1) / each;
+}
 // The layout of the words: its `inputs` are the rows after the first.
-constexpr PanelLayout stored_layout(PanelLayout layout, WeightFormat format) {
-  if (format == WeightFormat::kBfloat16) layout.inputs = (layout.inputs + 1) / 2;
-  if (format == WeightFormat::kInt8) layout.inputs = (layout.inputs + 3) / 4 + kInt8Header - 1;
+FNNFAST_INLINE constexpr PanelLayout stored_layout(PanelLayout layout, WeightFormat format) {
+  layout.inputs = stored_rows(layout.inputs, format) + (format == WeightFormat::kInt8 ? kInt8Header - 1 : 0);
   return layout;
 }
 

@@ -119,6 +119,21 @@ struct StoreMaximum {
 // have no room for that between their loads.
 constexpr int kFetchingRows = 5;
 
+template <int kRows>
+struct Fetch {
+  const char* at;
+  ptrdiff_t step;
+  template <class T>
+  explicit FNNFAST_INLINE Fetch(const Tile<T>& t) : at(t.ahead), step(t.ahead_step) {}
+  // Once in so many steps of k.
+  FNNFAST_INLINE void operator()(ptrdiff_t steps) {
+    if constexpr (kRows >= kFetchingRows) {
+      __builtin_prefetch(at, 0, 2);
+      at += steps * step;
+    }
+  }
+};
+
 // Where a tile reads its rows. Three rows share a base register: base, base + row and base + 2 row are all addressing
 // modes.
 template <class T, int kRows>
@@ -165,12 +180,9 @@ struct FullTile {
     V acc[kRows][kVectors];
     load_start(t, acc);
     const T* b = t.b;
-    [[maybe_unused]] const char* ahead = t.ahead;
+    Fetch<kRows> fetch(t);
     for (ptrdiff_t k = t.k; k > 0; --k) {
-      if constexpr (kRows >= kFetchingRows) {
-        __builtin_prefetch(ahead, 0, 2);
-        ahead += t.ahead_step;
-      }
+      fetch(1);
       V bv[kVectors];
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) bv[v] = V::load(b + v * V::kLanes);

@@ -211,9 +211,7 @@ void Trainer<T>::rows_task(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t las
     T* const z = activate && layer.info().saves == Saves::kInput ? s.z.data() + first * s.row : y;
     LayerTask<T> t = network_.layer_task(layer, rows, x, x_row, z, s.row, y, s.row, activate);
     t.padded = true;
-    if (i + 1 < layers.size()) {
-      network_.announce(t, layers[i + 1]);
-    }
+    if (i + 1 < layers.size()) network_.announce(t, layers[i + 1]);
     if (layer.layout.pieces > 1) {
       t.argmax = s.argmax.data() + first * s.row;
       t.argmax_row = s.row;

@@ -10,9 +10,9 @@
 //   store(p), store_partial(p, n)
 //   broadcast(s)
 //   + - * / and unary -               fma(a, b, c) = a * b + c, rounded once
-//   < <= > >= == !=                   a Mask; != is true for NaN, the others false. Masks take &, |, ! and any()
+//   < <= > >= == !=                   a Mask; != is true for NaN, the others false
 //   select(mask, a, b)                mask ? a : b, by lane
-//   m & n, m | n, !m                  on masks
+//   m & n, m | n, !m, m.any()         on masks
 //   min(a, b), max(a, b)              a < b ? a : b and a > b ? a : b, so b where either is NaN
 //   abs, sqrt, copysign(magnitude, sign), round(v) to the nearest integer, ties to even
 //   pow2(n)                           2^n for integral n within the exponents of normal numbers

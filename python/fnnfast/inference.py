@@ -38,8 +38,9 @@ class InferenceNetwork(Sequential):
     """A network with weights in bfloat16 or int8: answers, copies and saves as a Sequential does, but is not trained.
 
     ``Sequential.astype("bfloat16")`` and ``Sequential.quantize(calibration_x)`` make one. Activations, biases and
-    slopes, and so the outputs, are float32. Where x is an array of bfloat16 (the type of ml_dtypes), the outputs are
-    rounded to that; so are they for an ``out`` of bfloat16.
+    slopes, and so the outputs, are float32, which ``dtype`` says; ``precision`` is that of the weights. ``parameters``
+    reads them in float32, as rounded, and takes no assignment. Where x is an array of bfloat16 (the type of ml_dtypes),
+    the outputs are rounded to that; so are they for an ``out`` of bfloat16.
 
     Notes
     -----
@@ -62,21 +63,6 @@ class InferenceNetwork(Sequential):
         shapes = sequential.parameter_shapes(net._input, net._named)
         net._parameters = _FixedParameters(network, net._dtype, shapes)
         return net
-
-    @property
-    def dtype(self) -> _checks.DType:
-        """float32: what outputs are computed in."""
-        return self._dtype
-
-    @property
-    def precision(self) -> str:
-        """What the weights are: "bfloat16" or "int8"."""
-        return self._network.precision
-
-    @property
-    def parameters(self) -> Parameters:
-        """Name to read-only float32 array, in layer order: the weights as rounded. They cannot be assigned."""
-        return self._parameters
 
     @property
     def quantization(self) -> dict[str, Quantization]:

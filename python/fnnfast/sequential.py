@@ -109,7 +109,7 @@ class Sequential(_cpu.Forward):
     @property
     def precision(self) -> str:
         """What the weights are: "float32", "float64", or, of an InferenceNetwork, "bfloat16" or "int8"."""
-        return self._dtype.name
+        return self._network.precision
 
     @property
     def parameters(self) -> Parameters:
