@@ -1,9 +1,9 @@
 """Measure the float32 activations over all floats: the largest error in ulp, and where.
 
 Usage: ``python tools/accuracy.py [NAME ...] [--every N] [--derivative]``, with fnnfast installed. Every N-th float is
-tried (1: all 2^32, some ten minutes a function); the oracle is ``fnnfast.reference``, in float64. An ulp is the distance
-of the floats about the exact value, at least the smallest subnormal. A derivative that crosses zero has large relative
-errors there: its error is therefore also given as a share of eps.
+tried (1: all 2^32, some ten minutes a function); the oracle is ``fnnfast.reference``, in float64. An ulp is the
+distance of the floats about the exact value, at least the smallest subnormal. A derivative that crosses zero has large
+relative errors there: its error is therefore also given as a share of eps.
 """
 
 from __future__ import annotations

@@ -2,6 +2,10 @@
 //
 // V and M are as in activations.hpp. The settings that change from step to step are worked out once a step in double
 // precision (Step).
+//
+// States that decay without end would end among the subnormal numbers, where a multiplication takes a hundred cycles: a
+// batch learned by heart, or a unit that died, then made a step several times slower. What falls below the smallest
+// normal number therefore becomes 0, and so do gradients whose squares would.
 #pragma once
 
 #include "macros.hpp"
@@ -20,9 +24,17 @@ struct UpdateStep {
   T nesterov;       // 1 or 0
   T beta1, beta2;   // Adam
   T one_minus_beta1, one_minus_beta2;
-  T second_scale;  // Adam: 1 / sqrt(1 - beta2^t)
-  T eps;           // Adam: outside the root
+  T second_scale;    // Adam: 1 / sqrt(1 - beta2^t)
+  T eps;             // Adam: outside the root
+  T least_state;     // smaller is 0: the smallest normal number
+  T least_gradient;  // smaller is 0; Adam: the root of least_state / (1 - beta2)
 };
+
+// v, or 0 where it is smaller than least; NaN stays.
+template <class M, class V>
+FNNFAST_INLINE V flushed(V v, V least) {
+  return M::select(M::abs(v) < least, M::constant(0.0), v);
+}
 
 // v <- mu v + g;  w <- w - lr v, or with Nesterov w - lr (g + mu v)  (Sutskever et al. 2013, in the form PyTorch
 // documents)
@@ -30,17 +42,18 @@ struct Sgd {
   static constexpr int kStates = 1;
   template <class M, class V>
   struct Step {
-    V learning_rate, decay, l2, momentum, nesterov;
+    V learning_rate, decay, l2, momentum, nesterov, least_state;
     template <class T>
     explicit FNNFAST_INLINE Step(const UpdateStep<T>& s)
         : learning_rate(M::constant(s.learning_rate)),
           decay(M::constant(s.decay)),
           l2(M::constant(s.l2)),
           momentum(M::constant(s.momentum)),
-          nesterov(M::constant(s.nesterov)) {}
+          nesterov(M::constant(s.nesterov)),
+          least_state(M::constant(s.least_state)) {}
     FNNFAST_INLINE void update(V& w, V g, V& velocity, V&) const {
       g = M::fma(l2, w, g);
-      velocity = M::fma(momentum, velocity, g);
+      velocity = flushed<M>(M::fma(momentum, velocity, g), least_state);
       const V ahead = M::fma(momentum, velocity, g);
       const V direction = M::select(nesterov == M::constant(1.0), ahead, velocity);
       w = M::fma(-learning_rate, direction, decay * w);
@@ -54,7 +67,8 @@ struct Adam {
   static constexpr int kStates = 2;
   template <class M, class V>
   struct Step {
-    V learning_rate, decay, l2, beta1, beta2, one_minus_beta1, one_minus_beta2, second_scale, eps;
+    V learning_rate, decay, l2, beta1, beta2, one_minus_beta1, one_minus_beta2, second_scale, eps, least_state,
+        least_gradient;
     template <class T>
     explicit FNNFAST_INLINE Step(const UpdateStep<T>& s)
         : learning_rate(M::constant(s.learning_rate)),
@@ -65,11 +79,13 @@ struct Adam {
           one_minus_beta1(M::constant(s.one_minus_beta1)),
           one_minus_beta2(M::constant(s.one_minus_beta2)),
           second_scale(M::constant(s.second_scale)),
-          eps(M::constant(s.eps)) {}
+          eps(M::constant(s.eps)),
+          least_state(M::constant(s.least_state)),
+          least_gradient(M::constant(s.least_gradient)) {}
     FNNFAST_INLINE void update(V& w, V g, V& first, V& second) const {
-      g = M::fma(l2, w, g);
-      first = M::fma(beta1, first, one_minus_beta1 * g);
-      second = M::fma(beta2, second, (one_minus_beta2 * g) * g);
+      g = flushed<M>(M::fma(l2, w, g), least_gradient);
+      first = flushed<M>(M::fma(beta1, first, one_minus_beta1 * g), least_state);
+      second = flushed<M>(M::fma(beta2, second, (one_minus_beta2 * g) * g), least_state);
       const V direction = first / M::fma(M::sqrt(second), second_scale, eps);
       w = M::fma(-learning_rate, direction, decay * w);
     }

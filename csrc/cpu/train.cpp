@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
@@ -91,6 +92,8 @@ UpdateStep<T> Trainer<T>::update_step(double learning_rate, bool weights) const 
   u.one_minus_beta1 = static_cast<T>(1.0 - settings_.beta1);
   u.one_minus_beta2 = static_cast<T>(1.0 - settings_.beta2);
   u.eps = static_cast<T>(settings_.eps);
+  u.least_state = std::numeric_limits<T>::min();
+  u.least_gradient = static_cast<T>(std::sqrt(u.least_state / (1.0 - settings_.beta2)));
   return u;
 }
 
