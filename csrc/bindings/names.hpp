@@ -1,4 +1,4 @@
-// Names and labels from Python, checked.
+// Names, losses and labels from Python, checked.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -7,6 +7,8 @@
 #include <string>
 
 #include "../cpu/layer.hpp"
+#include "../cpu/loss.hpp"
+#include "array_view.hpp"
 
 namespace fnnfast {
 
@@ -17,10 +19,19 @@ inline int activation_number(const std::string& name) {
 }
 
 inline LossKind loss_kind(const std::string& name) {
-  if (name == "categorical_cross_entropy") return LossKind::kCategoricalCrossEntropy;
-  if (name == "binary_cross_entropy") return LossKind::kBinaryCrossEntropy;
-  if (name == "squared_error") return LossKind::kSquaredError;
+  for (int kind = 0; kind < kLosses; ++kind)
+    if (name == kLossInfo[kind].name) return static_cast<LossKind>(kind);
   throw pybind11::value_error("unknown loss '" + name + "'");
+}
+
+// precision: (O,) float64, or None.
+template <class T>
+Loss<T> make_loss(const std::string& name, pybind11::handle precision) {
+  Loss<T> loss{loss_kind(name), {}};
+  if (precision.is_none()) return loss;
+  const double* const given = view<double>(precision, "precision", {kAny});
+  loss.precision.assign(given, given + dimension(precision, 0));
+  return loss;
 }
 
 inline void check_labels(const std::int64_t* labels, ptrdiff_t count, ptrdiff_t classes) {

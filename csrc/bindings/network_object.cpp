@@ -27,9 +27,13 @@ std::vector<LayerSpec> layer_specs(const py::sequence& layers) {
       spec.kind = LayerSpec::Kind::kMaxout;
       spec.units = py::cast<ptrdiff_t>(layer[1]);
       spec.pieces = py::cast<ptrdiff_t>(layer[2]);
-    } else if (kind == "dropout") {
-      spec.kind = LayerSpec::Kind::kDropout;
+    } else if (kind == "dropout" || kind == "gaussian_noise") {
+      spec.kind = kind == "dropout" ? LayerSpec::Kind::kDropout : LayerSpec::Kind::kNoise;
       spec.rate = py::cast<double>(layer[1]);
+    } else if (kind == "residual") {
+      spec.kind = LayerSpec::Kind::kResidual;
+      spec.count = py::cast<ptrdiff_t>(layer[1]);
+      spec.units = py::cast<ptrdiff_t>(layer[2]);
     } else {
       throw py::value_error("unknown kind of layer '" + kind + "'");
     }

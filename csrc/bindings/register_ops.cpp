@@ -121,23 +121,26 @@ void bind_maxout_backward(py::handle dy, py::handle x, py::handle weight, py::ha
   });
 }
 
-double bind_loss_value(const std::string& loss, py::handle outputs, py::handle targets) {
+double bind_loss_value(const std::string& name, py::handle outputs, py::handle targets, py::handle precision,
+                       py::handle weights) {
   return by_dtype(outputs, [&](auto zero) {
     using T = decltype(zero);
-    const LossKind kind = loss_kind(loss);
+    const Loss<T> loss = make_loss<T>(name, precision);
     const T* const z = view<T>(outputs, "outputs", {kAny, kAny});
     const ptrdiff_t batch = dimension(outputs, 0), columns = dimension(outputs, 1);
     if (batch == 0 || columns == 0) throw py::value_error("the mean loss of no outputs is not defined");
+    loss.check(columns);
     const T* real = nullptr;
     const std::int64_t* labels = nullptr;
-    if (kind == LossKind::kCategoricalCrossEntropy) {
+    if (loss.info().labels) {
       labels = view<std::int64_t>(targets, "targets", {batch});
       check_labels(labels, batch, columns);
     } else {
-      real = view<T>(targets, "targets", {batch, columns});
+      real = view<T>(targets, "targets", {batch, loss.targets(columns)});
     }
+    const T* const weight = weights.is_none() ? nullptr : view<T>(weights, "weights", {batch});
     const Unlocked unlocked;
-    return loss_value(kind, batch, columns, z, real, labels);
+    return loss_value(loss, batch, columns, z, real, labels, weight);
   });
 }
 
@@ -151,6 +154,8 @@ py::list activation_list() {
     row["differentiable"] = info.differentiable;
     row["rowwise"] = info.rowwise;
     row["parameter"] = info.parameter;
+    row["watch"] = info.watch == Watch::kDead ? "dead" : info.watch == Watch::kSaturated ? "saturated" : "";
+    row["small"] = info.small;
     rows.append(row);
   }
   return rows;
@@ -182,7 +187,8 @@ void register_ops(py::module_& m) {
         arg("argmax").none(true));
   m.def("maxout_backward", &bind_maxout_backward, arg("dy"), arg("x"), arg("weight"), arg("argmax"), arg("dx"),
         arg("dweight"), arg("dbias"));
-  m.def("loss_value", &bind_loss_value, arg("loss"), arg("outputs"), arg("targets"));
+  m.def("loss_value", &bind_loss_value, arg("loss"), arg("outputs"), arg("targets"), arg("precision") = py::none(),
+        arg("weights") = py::none());
 }
 
 }  // namespace fnnfast

@@ -1,9 +1,13 @@
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <atomic>
+#include <cmath>
+#include <limits>
 #include <map>
 #include <memory>
 #include <stdexcept>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -40,6 +44,8 @@ OptimizerSettings optimizer_settings(const std::string& optimizer, const std::ma
       s.l2 = value;
     else if (name == "weight_decay")
       s.weight_decay = value;
+    else if (name == "clip_norm")
+      s.clip_norm = value;
     else
       throw py::value_error("unknown setting '" + name + "' of an optimizer");
   }
@@ -61,24 +67,164 @@ class Busy {
 };
 
 class PyTrainer {
+  template <class T>
+  struct Both {
+    Both(Network<T>& n, Loss<T> of, const OptimizerSettings& settings, std::uint64_t seed, std::vector<bool> frozen)
+        : network(n), loss(of), trainer(n, std::move(of), settings, seed, std::move(frozen)) {}
+    int states() { return trainer.optimizer_state(0).panels[1].size() > 0 ? 2 : 1; }
+    std::pair<T*, T*> state(std::size_t i, int which) {
+      return {trainer.optimizer_state(i).panels[which].data(), trainer.optimizer_state(i).alpha[which].data()};
+    }
+    Network<T>& network;
+    Loss<T> loss;
+    Trainer<T> trainer;
+    std::vector<T> weights;
+  };
+
+  // Arrays that were checked: rows of them make batches.
+  template <class T>
+  struct Data {
+    ptrdiff_t rows, inputs, targets_each;
+    const T* x;
+    const T* targets;
+    const std::int64_t* labels;
+    const T* weights;
+    const std::int64_t* indices;
+  };
+
+  // Calls f for the trainer of either type, one thread at a time: a step's buffers are the trainer's.
+  template <class F>
+  auto use(F&& f) {
+    const Busy busy(busy_);
+    return std::visit([&](auto& both) { return f(*both); }, trainer_);
+  }
+
+  template <class T>
+  static Batch<T> batch(const Data<T>& data, ptrdiff_t first, ptrdiff_t rows) {
+    Batch<T> b{};
+    b.rows = rows;
+    b.indices = data.indices ? data.indices + first : nullptr;
+    b.x = data.x + (data.indices ? 0 : first * data.inputs);
+    b.targets = data.targets ? data.targets + (data.indices ? 0 : first * data.targets_each) : nullptr;
+    b.labels = data.labels ? data.labels + first : nullptr;
+    b.weights = data.weights ? data.weights + first : nullptr;
+    return b;
+  }
+
+  // Indices, labels and weights are copied before they are checked: what is checked is what is used, whatever other
+  // threads do to the caller's arrays.
+  template <class T>
+  Data<T> check(Both<T>& both, py::handle x, py::handle targets, py::handle rows, py::handle weights) {
+    Data<T> data{};
+    data.inputs = both.network.inputs();
+    data.targets_each = both.loss.targets(both.network.outputs());
+    data.x = view<T>(x, "x", {kAny, data.inputs});
+    const ptrdiff_t available = dimension(x, 0);
+    data.rows = available;
+    if (!rows.is_none()) {
+      const std::int64_t* const given = view<std::int64_t>(rows, "rows", {kAny});
+      data.rows = dimension(rows, 0);
+      indices_.assign(given, given + data.rows);
+      for (const std::int64_t index : indices_)
+        if (index < 0 || index >= available)
+          throw py::index_error("rows must be in [0, " + std::to_string(available) + "), got " + std::to_string(index));
+      data.indices = indices_.data();
+    }
+    if (data.rows < 1) throw py::value_error("a training step needs at least one row");
+    const auto gather = [&]<class U>(std::vector<U>& to, const U* from) {
+      to.resize(static_cast<std::size_t>(data.rows));
+      for (ptrdiff_t i = 0; i < data.rows; ++i)
+        to[static_cast<std::size_t>(i)] = from[data.indices ? data.indices[i] : i];
+      return to.data();
+    };
+    if (both.loss.info().labels) {
+      data.labels = gather(labels_, view<std::int64_t>(targets, "targets", {available}));
+      check_labels(data.labels, data.rows, both.network.outputs());
+    } else {
+      data.targets = view<T>(targets, "targets", {available, data.targets_each});
+    }
+    if (!weights.is_none()) {
+      data.weights = gather(both.weights, view<T>(weights, "weights", {available}));
+      for (const T weight : both.weights)
+        if (!(weight >= T(0) && weight <= std::numeric_limits<T>::max()))
+          throw py::value_error("weights must be finite and at least 0, got " + std::to_string(weight));
+    }
+    return data;
+  }
+
+  // Layers' parameters, or what is shaped like them, in the order of the specs; of(i) gives those of layer i.
+  template <class T, class Of>
+  static py::list all_unpacked(Both<T>& both, Of of) {
+    py::list arrays;
+    for (ptrdiff_t spec = 0; spec < both.network.specs(); ++spec) {
+      const Layer<T>* const layer = both.network.find(spec);
+      if (layer == nullptr) continue;
+      const auto [panels, alpha] = of(static_cast<std::size_t>(layer - both.network.layers().data()));
+      for (const py::handle array : unpacked(*layer, panels, alpha)) arrays.append(array);
+    }
+    return arrays;
+  }
+
+  template <class T, class Of>
+  static void pack_layers(Both<T>& both, const py::sequence& arrays, Of of) {
+    std::size_t expected = 0;
+    for (const auto& layer : both.network.layers()) expected += layer.info().learned ? 3 : 2;
+    if (arrays.size() != expected)
+      throw py::value_error("expected " + std::to_string(expected) + " arrays, got " + std::to_string(arrays.size()));
+    ptrdiff_t at = 0;
+    for (ptrdiff_t spec = 0; spec < both.network.specs(); ++spec) {
+      const Layer<T>* const layer = both.network.find(spec);
+      if (layer == nullptr) continue;
+      const auto [panels, alpha] = of(static_cast<std::size_t>(layer - both.network.layers().data()));
+      at = pack_all(*layer, arrays, at, panels, alpha);
+    }
+  }
+
+  std::atomic<bool> busy_{false};
+  std::vector<std::int64_t> indices_, labels_;
+  std::variant<std::unique_ptr<Both<float>>, std::unique_ptr<Both<double>>> trainer_;
+
  public:
   PyTrainer(PyNetwork& network, const std::string& loss, const std::string& optimizer,
-            const std::map<std::string, double>& settings, std::uint64_t seed)
-      : loss_(loss_kind(loss)) {
+            const std::map<std::string, double>& settings, std::uint64_t seed, py::handle precision,
+            const std::vector<ptrdiff_t>& frozen) {
     network.visit([&]<class T>(Network<T>& n) {
-      trainer_ = std::make_unique<Both<T>>(n, loss_, optimizer_settings(optimizer, settings), seed);
+      std::vector<bool> layers(n.layers().size());
+      for (const ptrdiff_t spec : frozen)
+        if (const Layer<T>* const layer = n.find(spec))
+          layers[static_cast<std::size_t>(layer - n.layers().data())] = true;
+      trainer_ = std::make_unique<Both<T>>(n, make_loss<T>(loss, precision), optimizer_settings(optimizer, settings),
+                                           seed, std::move(layers));
     });
   }
 
-  double step(py::handle x, py::handle targets, double learning_rate, py::handle rows) {
-    return std::visit(
-        [&]<class T>(std::unique_ptr<Both<T>>& both) {
-          const Busy busy(busy_);
-          const Batch<T> batch = make_batch(*both, x, targets, rows);
-          const Unlocked unlocked;
-          return both->trainer.step(batch, learning_rate);
-        },
-        trainer_);
+  double step(py::handle x, py::handle targets, double learning_rate, py::handle rows, py::handle weights) {
+    return use([&]<class T>(Both<T>& both) {
+      const Data<T> data = check(both, x, targets, rows, weights);
+      const Unlocked unlocked;
+      return both.trainer.step(batch(data, 0, data.rows), learning_rate);
+    });
+  }
+
+  // The steps of an epoch, or a part of it; the sum over its rows of their batches' mean losses by weight, and that
+  // weight.
+  py::tuple epoch(py::handle x, py::handle targets, double learning_rate, py::handle rows, py::handle weights,
+                  ptrdiff_t batch_size) {
+    if (batch_size < 1) throw py::value_error("batch_size must be at least 1");
+    return use([&]<class T>(Both<T>& both) {
+      const Data<T> data = check(both, x, targets, rows, weights);
+      double sum = 0.0, weight = 0.0;
+      {
+        const Unlocked unlocked;
+        for (ptrdiff_t first = 0; first < data.rows; first += batch_size) {
+          const Batch<T> b = batch(data, first, std::min(batch_size, data.rows - first));
+          const double of_batch = total_weight(b.rows, b.weights);
+          sum += both.trainer.step(b, learning_rate) * of_batch;
+          weight += of_batch;
+        }
+      }
+      return py::make_tuple(sum, weight);
+    });
   }
 
   // step() for the most common case, inputs and class labels that need no preparation: None, and nothing done, for any
@@ -86,108 +232,87 @@ class PyTrainer {
   py::object step_if_ready(py::handle x, py::handle labels, double learning_rate) {
     const bool ready = std::visit(
         [&]<class T>(const std::unique_ptr<Both<T>>& both) {
-          return loss_ == LossKind::kCategoricalCrossEntropy && is_matrix<T>(x, both->network.inputs()) &&
-                 is_array(labels) && is_ready<std::int64_t>(labels) && dimensions(labels) == 1 &&
-                 dimension(labels, 0) == dimension(x, 0);
+          return both->loss.info().labels && is_matrix<T>(x, both->network.inputs()) && is_array(labels) &&
+                 is_ready<std::int64_t>(labels) && dimensions(labels) == 1 && dimension(labels, 0) == dimension(x, 0);
         },
         trainer_);
     if (!ready) return py::none();
     try {
-      return py::float_(step(x, labels, learning_rate, py::none()));
+      return py::float_(step(x, labels, learning_rate, py::none(), py::none()));
     } catch (const py::value_error&) {
       return py::none();  // no rows, or a label out of range: Python words it better
     }
   }
 
-  py::tuple gradients(py::handle x, py::handle targets, py::handle rows) {
-    return std::visit(
-        [&]<class T>(std::unique_ptr<Both<T>>& both) {
-          const Busy busy(busy_);
-          const Batch<T> batch = make_batch(*both, x, targets, rows);
-          double loss;
-          {
-            const Unlocked unlocked;
-            loss = both->trainer.gradients(batch);
-          }
-          py::list arrays;
-          for (std::size_t i = 0; i < both->network.layers().size(); ++i)
-            for (const py::handle array : unpacked(both->network.layers()[i], both->trainer.gradient(i).data(),
-                                                   both->trainer.alpha_gradient(i).data()))
-              arrays.append(array);
-          return py::make_tuple(loss, arrays);
-        },
-        trainer_);
+  py::tuple gradients(py::handle x, py::handle targets, py::handle rows, py::handle weights) {
+    return use([&]<class T>(Both<T>& both) {
+      const Data<T> data = check(both, x, targets, rows, weights);
+      double loss;
+      {
+        const Unlocked unlocked;
+        loss = both.trainer.gradients(batch(data, 0, data.rows));
+      }
+      return py::make_tuple(loss, all_unpacked(both, [&](std::size_t i) {
+                              return std::pair{both.trainer.gradient(i).data(), both.trainer.alpha_gradient(i).data()};
+                            }));
+    });
   }
 
   void apply(const py::sequence& gradients, double learning_rate) {
-    std::visit(
-        [&]<class T>(std::unique_ptr<Both<T>>& both) {
-          const Busy busy(busy_);
-          std::size_t expected = 0;
-          for (const auto& layer : both->network.layers()) expected += layer.info().learned ? 3 : 2;
-          if (gradients.size() != expected)
-            throw py::value_error("expected " + std::to_string(expected) + " gradients, got " +
-                                  std::to_string(gradients.size()));
-          both->trainer.reserve_gradients();
-          ptrdiff_t at = 0;
-          for (std::size_t i = 0; i < both->network.layers().size(); ++i)
-            at = pack_all(both->network.layers()[i], gradients, at, both->trainer.gradient(i).data(),
-                          both->trainer.alpha_gradient(i).data());
-          const Unlocked unlocked;
-          both->trainer.apply(learning_rate);
-        },
-        trainer_);
+    use([&]<class T>(Both<T>& both) {
+      both.trainer.reserve_gradients();
+      pack_layers(both, gradients, [&](std::size_t i) {
+        return std::pair{both.trainer.gradient(i).data(), both.trainer.alpha_gradient(i).data()};
+      });
+      const Unlocked unlocked;
+      both.trainer.apply(learning_rate);
+    });
   }
 
-  std::int64_t steps() const {
-    return std::visit([](const auto& both) { return both->trainer.steps(); }, trainer_);
+  // (steps, states): one or two lists of arrays, in the order of the parameters.
+  py::tuple state() {
+    return use([&]<class T>(Both<T>& both) {
+      py::list states;
+      for (int which = 0; which < both.states(); ++which)
+        states.append(all_unpacked(both, [&](std::size_t i) { return both.state(i, which); }));
+      return py::make_tuple(both.trainer.steps(), states);
+    });
   }
 
- private:
-  template <class T>
-  struct Both {
-    Both(Network<T>& n, LossKind loss, const OptimizerSettings& settings, std::uint64_t seed)
-        : network(n), trainer(n, loss, settings, seed) {}
-    Network<T>& network;
-    Trainer<T> trainer;
-  };
-
-  template <class T>
-  Batch<T> make_batch(const Both<T>& both, py::handle x, py::handle targets, py::handle rows) {
-    const ptrdiff_t inputs = both.network.inputs(), outputs = both.network.outputs();
-    Batch<T> batch{};
-    batch.x = view<T>(x, "x", {kAny, inputs});
-    const ptrdiff_t available = dimension(x, 0);
-    batch.rows = available;
-    // Indices and labels are copied before they are checked: what is checked is what is used, whatever other threads do
-    // to the caller's arrays.
-    if (!rows.is_none()) {
-      const std::int64_t* const given = view<std::int64_t>(rows, "rows", {kAny});
-      batch.rows = dimension(rows, 0);
-      indices_.assign(given, given + batch.rows);
-      for (const std::int64_t index : indices_)
-        if (index < 0 || index >= available)
-          throw py::index_error("rows must be in [0, " + std::to_string(available) + "), got " + std::to_string(index));
-      batch.indices = indices_.data();
-    }
-    if (batch.rows < 1) throw py::value_error("a training step needs at least one row");
-    if (loss_ == LossKind::kCategoricalCrossEntropy) {
-      const std::int64_t* const given = view<std::int64_t>(targets, "targets", {available});
-      labels_.resize(static_cast<std::size_t>(batch.rows));
-      for (ptrdiff_t i = 0; i < batch.rows; ++i)
-        labels_[static_cast<std::size_t>(i)] = given[batch.indices ? batch.indices[i] : i];
-      check_labels(labels_.data(), batch.rows, outputs);
-      batch.labels = labels_.data();
-    } else {
-      batch.targets = view<T>(targets, "targets", {available, outputs});
-    }
-    return batch;
+  std::int64_t steps() {
+    return use([](auto& both) { return both.trainer.steps(); });
   }
 
-  LossKind loss_;
-  std::atomic<bool> busy_{false};
-  std::vector<std::int64_t> indices_, labels_;
-  std::variant<std::unique_ptr<Both<float>>, std::unique_ptr<Both<double>>> trainer_;
+  void set_state(std::int64_t steps, const py::sequence& states) {
+    use([&]<class T>(Both<T>& both) {
+      if (steps < 0) throw py::value_error("steps must be at least 0, got " + std::to_string(steps));
+      if (static_cast<int>(states.size()) != both.states())
+        throw py::value_error("expected " + std::to_string(both.states()) + " states, got " +
+                              std::to_string(states.size()));
+      for (int which = 0; which < both.states(); ++which)
+        pack_layers(both, py::cast<py::sequence>(py::object(states[static_cast<std::size_t>(which)])),
+                    [&](std::size_t i) { return both.state(i, which); });
+      both.trainer.set_steps(steps);
+    });
+  }
+
+  // For each layer, in the order in which they run: its spec's index, the root mean squares over the steps of the norms
+  // of gradient and update, the dead and the saturated share (-1 where that is not counted).
+  py::list take_diagnosis() {
+    return use([&]<class T>(Both<T>& both) {
+      py::list rows;
+      auto& layers = both.network.layers();
+      for (ptrdiff_t spec = 0; spec < both.network.specs(); ++spec) {
+        const Layer<T>* const layer = both.network.find(spec);
+        if (layer == nullptr) continue;
+        const LayerDiagnosis d = both.trainer.take_diagnosis(static_cast<std::size_t>(layer - layers.data()));
+        const double steps = static_cast<double>(std::max(d.steps, std::int64_t{1}));
+        rows.append(py::make_tuple(spec, std::sqrt(d.gradient_squares / steps), std::sqrt(d.update_squares / steps),
+                                   d.dead, d.saturated));
+      }
+      return rows;
+    });
+  }
 };
 
 }  // namespace
@@ -196,13 +321,21 @@ void register_trainer(py::module_& m) {
   using py::arg;
   py::class_<PyTrainer>(m, "Trainer")
       .def(py::init<PyNetwork&, const std::string&, const std::string&, const std::map<std::string, double>&,
-                    std::uint64_t>(),
-           arg("network"), arg("loss"), arg("optimizer"), arg("settings"), arg("seed") = 0, py::keep_alive<1, 2>())
-      .def("step", &PyTrainer::step, arg("x"), arg("targets"), arg("learning_rate"), arg("rows") = py::none())
+                    std::uint64_t, py::handle, const std::vector<ptrdiff_t>&>(),
+           arg("network"), arg("loss"), arg("optimizer"), arg("settings"), arg("seed") = 0,
+           arg("precision") = py::none(), arg("frozen") = std::vector<ptrdiff_t>(), py::keep_alive<1, 2>())
+      .def("step", &PyTrainer::step, arg("x"), arg("targets"), arg("learning_rate"), arg("rows") = py::none(),
+           arg("weights") = py::none())
       .def("step_if_ready", &PyTrainer::step_if_ready, arg("x"), arg("labels"), arg("learning_rate"))
-      .def("gradients", &PyTrainer::gradients, arg("x"), arg("targets"), arg("rows") = py::none())
+      .def("epoch", &PyTrainer::epoch, arg("x"), arg("targets"), arg("learning_rate"), arg("rows"), arg("weights"),
+           arg("batch_size"))
+      .def("gradients", &PyTrainer::gradients, arg("x"), arg("targets"), arg("rows") = py::none(),
+           arg("weights") = py::none())
       .def("apply", &PyTrainer::apply, arg("gradients"), arg("learning_rate"))
-      .def_property_readonly("steps", &PyTrainer::steps);
+      .def("state", &PyTrainer::state)
+      .def_property_readonly("steps", &PyTrainer::steps)
+      .def("set_state", &PyTrainer::set_state, arg("steps"), arg("states"))
+      .def("take_diagnosis", &PyTrainer::take_diagnosis);
 }
 
 }  // namespace fnnfast

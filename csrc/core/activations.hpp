@@ -11,6 +11,7 @@
 //   derivative<M>(z, p)               from the input
 //   derivative_from_output<M>(y, p)   where kSaves is kOutput: what backward uses
 //   parameter_derivative<M>(z, p)     where kLearned: d forward / d p
+//   kWatch       what training counts of its derivatives (see Watch), and kSteepest, the largest of them
 //
 // All are exact at the edges: NaN gives NaN, an infinity gives the mathematical limit. To add one, write its struct
 // here, add it to Activations at the end of this file, and define its oracle in
@@ -23,8 +24,16 @@ namespace fnnfast {
 
 enum class Saves { kNothing, kInput, kOutput };
 
+// A unit is dead whose derivative stays small for all rows, so that it learns no more; a value is saturated whose
+// derivative is small. Small is under a thousandth and, for saturation, a tenth of the steepest.
+enum class Watch { kNothing, kDead, kSaturated };
+inline constexpr double kDeadDerivative = 1e-3;
+inline constexpr double kSaturatedShare = 0.1;
+
 // What an activation does not say, it inherits: differentiable, elementwise, without a parameter.
 struct Elementwise {
+  static constexpr Watch kWatch = Watch::kNothing;
+  static constexpr double kSteepest = 1.0;
   static constexpr Saves kSaves = Saves::kInput;
   static constexpr bool kParameter = false;
   static constexpr bool kLearned = false;
@@ -107,6 +116,8 @@ struct Sign : Elementwise {
 // f(z) = 1 / (1 + exp(-z));  f' = f (1 - f)
 struct Sigmoid : Elementwise {
   static constexpr const char* kName = "sigmoid";
+  static constexpr Watch kWatch = Watch::kSaturated;
+  static constexpr double kSteepest = 0.25;
   static constexpr Saves kSaves = Saves::kOutput;
   template <class M, class V>
   static FNNFAST_INLINE V forward(V z, V) {
@@ -126,6 +137,7 @@ struct Sigmoid : Elementwise {
 // f(z) = tanh z;  f' = 1 - f^2 = 4 s(2z) (1 - s(2z)), s the sigmoid
 struct Tanh : Elementwise {
   static constexpr const char* kName = "tanh";
+  static constexpr Watch kWatch = Watch::kSaturated;
   static constexpr Saves kSaves = Saves::kOutput;
   template <class M, class V>
   static FNNFAST_INLINE V forward(V z, V) {
@@ -145,6 +157,7 @@ struct Tanh : Elementwise {
 // f(z) = max(0, z);  f'(0) = 0
 struct Relu : Elementwise {
   static constexpr const char* kName = "relu";
+  static constexpr Watch kWatch = Watch::kDead;
   static constexpr Saves kSaves = Saves::kOutput;
   template <class M, class V>
   static FNNFAST_INLINE V forward(V z, V) {
@@ -164,6 +177,7 @@ struct Relu : Elementwise {
 // f(z) = z if z > 0 else alpha z, alpha >= 0 (so that the output tells on which side the input was)
 struct LeakyRelu : Elementwise {
   static constexpr const char* kName = "leaky_relu";
+  static constexpr Watch kWatch = Watch::kDead;
   static constexpr Saves kSaves = Saves::kOutput;
   static constexpr bool kParameter = true;
   template <class M, class V>
@@ -183,6 +197,7 @@ struct LeakyRelu : Elementwise {
 // f(z) = z if z > 0 else a_j z, a_j learned, of either sign (He et al. 2015)
 struct Prelu : Elementwise {
   static constexpr const char* kName = "prelu";
+  static constexpr Watch kWatch = Watch::kDead;
   static constexpr bool kParameter = true;
   static constexpr bool kLearned = true;
   template <class M, class V>
@@ -202,6 +217,7 @@ struct Prelu : Elementwise {
 // f(z) = z if z > 0 else alpha (exp z - 1), alpha > 0 (Clevert et al. 2016)
 struct Elu : Elementwise {
   static constexpr const char* kName = "elu";
+  static constexpr Watch kWatch = Watch::kDead;
   static constexpr Saves kSaves = Saves::kOutput;
   static constexpr bool kParameter = true;
   template <class M, class V>
@@ -221,6 +237,7 @@ struct Elu : Elementwise {
 // ELU with an alpha a neuron that is learned, of either sign
 struct EluLearned : Elementwise {
   static constexpr const char* kName = "elu_learned";
+  static constexpr Watch kWatch = Watch::kDead;
   static constexpr bool kParameter = true;
   static constexpr bool kLearned = true;
   template <class M, class V>
@@ -240,6 +257,7 @@ struct EluLearned : Elementwise {
 // f(z) = lambda elu(z, alpha) with the constants of Klambauer et al. 2017
 struct Selu : Elementwise {
   static constexpr const char* kName = "selu";
+  static constexpr Watch kWatch = Watch::kDead;
   static constexpr Saves kSaves = Saves::kOutput;
   static constexpr double kLambda = 1.0507009873554804934193349852946;
   static constexpr double kLambdaAlpha = kLambda * 1.6732632423543772848170429916717;
@@ -260,6 +278,7 @@ struct Selu : Elementwise {
 // f(z) = z Phi(z), Phi the normal distribution function (Hendrycks & Gimpel 2016);  f' = Phi + z phi
 struct Gelu : Elementwise {
   static constexpr const char* kName = "gelu";
+  static constexpr Watch kWatch = Watch::kDead;
   template <class M, class V>
   static FNNFAST_INLINE V forward(V z, V) {
     return M::times_normal_cdf(z);
@@ -274,6 +293,7 @@ struct Gelu : Elementwise {
 // f(z) = z/2 (1 + tanh u) = z s(2u), u = sqrt(2/pi) (z + 0.044715 z^3), s the sigmoid
 struct GeluTanh : Elementwise {
   static constexpr const char* kName = "gelu_tanh";
+  static constexpr Watch kWatch = Watch::kDead;
   static constexpr double kScale = 1.5957691216057307117597842397375;  // 2 sqrt(2/pi)
   static constexpr double kCubic = kScale * 0.044715;
   template <class M, class V>
@@ -294,6 +314,7 @@ struct GeluTanh : Elementwise {
 // f(z) = log(1 + exp z) = -log s(-z);  f' = s(z) = 1 - exp(-f), s the sigmoid
 struct Softplus : Elementwise {
   static constexpr const char* kName = "softplus";
+  static constexpr Watch kWatch = Watch::kDead;
   static constexpr Saves kSaves = Saves::kOutput;
   template <class M, class V>
   static FNNFAST_INLINE V forward(V z, V) {
@@ -312,6 +333,7 @@ struct Softplus : Elementwise {
 // f(z) = z s(beta z), s the sigmoid (Ramachandran et al. 2017);  f' = s + beta z s (1 - s)
 struct Swish : Elementwise {
   static constexpr const char* kName = "swish";
+  static constexpr Watch kWatch = Watch::kDead;
   static constexpr bool kParameter = true;
   template <class M, class V>
   static FNNFAST_INLINE V argument(V z, V beta) {
@@ -349,14 +371,21 @@ struct ActivationInfo {
   const char* name;
   Saves saves;
   bool parameter, learned, differentiable, rowwise;
+  Watch watch;
+  double small;  // the derivative under which Watch counts
 };
+
+template <class Act>
+FNNFAST_INLINE constexpr double small_derivative() {
+  return Act::kWatch == Watch::kSaturated ? kSaturatedShare * Act::kSteepest : kDeadDerivative;
+}
 
 template <class... A>
 struct ActivationRegistry;
 template <class... A>
 struct ActivationRegistry<TypeList<A...>> {
   static constexpr ActivationInfo kRows[] = {
-      {A::kName, A::kSaves, A::kParameter, A::kLearned, A::kDifferentiable, A::kRowwise}...};
+      {A::kName, A::kSaves, A::kParameter, A::kLearned, A::kDifferentiable, A::kRowwise, A::kWatch, small_derivative<A>()}...};
 };
 
 inline constexpr int kActivations = Activations::kSize;

@@ -1,12 +1,39 @@
-// The losses that work element by element: value and derivative of one output (or one vector of them). V and M are as
-// in activations.hpp. Categorical cross-entropy needs whole rows and shares its sums with softmax: csrc/cpu/rows.hpp.
+// The losses: what each is called and reads, and those that work element by element: value and derivative of one output
+// (or one vector of them). V and M are as in activations.hpp. The losses that need whole rows are in
+// csrc/cpu/loss_rows.hpp.
 #pragma once
 
 #include "macros.hpp"
 
 namespace fnnfast {
 
-enum class LossKind { kCategoricalCrossEntropy, kBinaryCrossEntropy, kSquaredError };
+enum class LossKind {
+  kCategoricalCrossEntropy,
+  kBinaryCrossEntropy,
+  kSquaredError,
+  kGaussian,
+  kGaussianLearned,
+  kHinge,
+  kMulticlassHinge
+};
+
+struct LossInfo {
+  const char* name;
+  bool from_logits;      // reads the last layer before its activation
+  bool labels;           // targets are class indices
+  bool over_outputs;     // the mean is over outputs too, not only over the batch
+  int outputs_each;      // outputs for one target: mean and log precision
+  bool takes_precision;  // one a target, fixed
+};
+
+inline constexpr LossInfo kLossInfo[] = {{"categorical_cross_entropy", true, true, false, 1, false},
+                                         {"binary_cross_entropy", true, false, false, 1, false},
+                                         {"squared_error", false, false, true, 1, false},
+                                         {"gaussian", false, false, false, 1, true},
+                                         {"gaussian_learned", false, false, false, 2, false},
+                                         {"hinge", true, false, false, 1, false},
+                                         {"multiclass_hinge", true, true, false, 1, false}};
+inline constexpr int kLosses = sizeof(kLossInfo) / sizeof(kLossInfo[0]);
 
 // From the logit z and the target t in [0, 1]: -t log s(z) - (1 - t) log(1 - s(z)) = softplus(z) - t z, where the log
 // cancels the exp of the sigmoid s; as max(z, 0) - t z + log(1 + exp(-|z|)) nothing is lost where the answer is certain
@@ -17,7 +44,7 @@ struct BinaryCrossEntropy {
     return M::select(z < M::constant(0.0), M::constant(0.0), z);
   }
   template <class M, class V>
-  static FNNFAST_INLINE V value(V z, V t) {
+  static FNNFAST_INLINE V value(V z, V t, V) {
     const V zero = M::constant(0.0), one = M::constant(1.0);
     // For the labels 0 and 1 max(+-z, 0), without the product, which an infinite logit would turn into inf - inf.
     const V wrong = M::select(t == one, -z, z);
@@ -25,7 +52,7 @@ struct BinaryCrossEntropy {
     return linear + M::log1p_unit(M::exp(-M::abs(z)));
   }
   template <class M, class V>
-  static FNNFAST_INLINE V derivative(V z, V t) {
+  static FNNFAST_INLINE V derivative(V z, V t, V) {
     return M::sigmoid(z) - t;
   }
 };
@@ -33,14 +60,45 @@ struct BinaryCrossEntropy {
 // (y - t)^2
 struct SquaredError {
   template <class M, class V>
-  static FNNFAST_INLINE V value(V y, V t) {
+  static FNNFAST_INLINE V value(V y, V t, V) {
     const V difference = y - t;
     return difference * difference;
   }
   template <class M, class V>
-  static FNNFAST_INLINE V derivative(V y, V t) {
+  static FNNFAST_INLINE V derivative(V y, V t, V) {
     const V difference = y - t;
     return difference + difference;
+  }
+};
+
+// Of -log N(t; y, 1 / beta) = beta (y - t)^2 / 2 - log(beta) / 2 + log(2 pi) / 2 what depends on y
+struct Gaussian {
+  template <class M, class V>
+  static FNNFAST_INLINE V value(V y, V t, V beta) {
+    const V difference = y - t;
+    return (M::constant(0.5) * beta) * (difference * difference);
+  }
+  template <class M, class V>
+  static FNNFAST_INLINE V derivative(V y, V t, V beta) {
+    return beta * (y - t);
+  }
+};
+
+// max(0, 1 - z) for the label 1 and max(0, 1 + z) for 0: the margin of a binary support vector machine. At the kink the
+// derivative is 0.
+struct Hinge {
+  template <class M, class V>
+  static FNNFAST_INLINE V value(V z, V t, V) {
+    const V zero = M::constant(0.0), one = M::constant(1.0);
+    const V margin = M::select(t == zero, one + z, one - z);
+    return M::select(margin <= zero, zero, margin);
+  }
+  template <class M, class V>
+  static FNNFAST_INLINE V derivative(V z, V t, V) {
+    const V zero = M::constant(0.0), one = M::constant(1.0);
+    const V slope = M::select(t == zero, one, -one);
+    const V margin = M::fma(slope, z, one);
+    return M::select(margin > zero, slope, M::select(margin <= zero, zero, margin));
   }
 };
 

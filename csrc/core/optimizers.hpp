@@ -19,6 +19,7 @@ template <class T>
 struct UpdateStep {
   T learning_rate;  // Adam: divided by 1 - beta1^t
   T decay;          // 1 - learning_rate * weight_decay: decoupled (Loshchilov & Hutter 2019); 1 for biases and slopes
+  T scale;          // of the gradient, before all else: clipping
   T l2;             // added to the gradient as l2 * w; 0 for biases and slopes
   T momentum;       // SGD: mu
   T nesterov;       // 1 or 0
@@ -42,17 +43,18 @@ struct Sgd {
   static constexpr int kStates = 1;
   template <class M, class V>
   struct Step {
-    V learning_rate, decay, l2, momentum, nesterov, least_state;
+    V learning_rate, decay, scale, l2, momentum, nesterov, least_state;
     template <class T>
     explicit FNNFAST_INLINE Step(const UpdateStep<T>& s)
         : learning_rate(M::constant(s.learning_rate)),
           decay(M::constant(s.decay)),
+          scale(M::constant(s.scale)),
           l2(M::constant(s.l2)),
           momentum(M::constant(s.momentum)),
           nesterov(M::constant(s.nesterov)),
           least_state(M::constant(s.least_state)) {}
     FNNFAST_INLINE void update(V& w, V g, V& velocity, V&) const {
-      g = M::fma(l2, w, g);
+      g = M::fma(l2, w, scale * g);
       velocity = flushed<M>(M::fma(momentum, velocity, g), least_state);
       const V ahead = M::fma(momentum, velocity, g);
       const V direction = M::select(nesterov == M::constant(1.0), ahead, velocity);
@@ -67,12 +69,13 @@ struct Adam {
   static constexpr int kStates = 2;
   template <class M, class V>
   struct Step {
-    V learning_rate, decay, l2, beta1, beta2, one_minus_beta1, one_minus_beta2, second_scale, eps, least_state,
+    V learning_rate, decay, scale, l2, beta1, beta2, one_minus_beta1, one_minus_beta2, second_scale, eps, least_state,
         least_gradient;
     template <class T>
     explicit FNNFAST_INLINE Step(const UpdateStep<T>& s)
         : learning_rate(M::constant(s.learning_rate)),
           decay(M::constant(s.decay)),
+          scale(M::constant(s.scale)),
           l2(M::constant(s.l2)),
           beta1(M::constant(s.beta1)),
           beta2(M::constant(s.beta2)),
@@ -83,7 +86,7 @@ struct Adam {
           least_state(M::constant(s.least_state)),
           least_gradient(M::constant(s.least_gradient)) {}
     FNNFAST_INLINE void update(V& w, V g, V& first, V& second) const {
-      g = flushed<M>(M::fma(l2, w, g), least_gradient);
+      g = flushed<M>(M::fma(l2, w, scale * g), least_gradient);
       first = flushed<M>(M::fma(beta1, first, one_minus_beta1 * g), least_state);
       second = flushed<M>(M::fma(beta2, second, (one_minus_beta2 * g) * g), least_state);
       const V direction = first / M::fma(M::sqrt(second), second_scale, eps);

@@ -34,7 +34,7 @@ class Buffer {
 };
 
 // What a thread's scratch is used for at one time; each use has its own buffer.
-enum class Scratch { kKernel, kPing, kPong, kTile, kRows, kCount };
+enum class Scratch { kKernel, kTile, kRows, kOutputs, kCount = kOutputs + 4 };  // from kOutputs on: layers in turn
 
 // At least n elements that this thread keeps from call to call: nothing is allocated once the sizes have been seen. The
 // contents are unspecified.

@@ -9,15 +9,6 @@ namespace fnnfast {
 
 namespace {
 
-// Rows of one task of an elementwise pass: about 16K elements.
-constexpr ptrdiff_t kElements = 16384;
-
-template <class F>
-void for_row_blocks(ptrdiff_t rows, ptrdiff_t columns, F&& f) {
-  const ptrdiff_t each = std::max(ptrdiff_t{1}, kElements / std::max(columns, ptrdiff_t{1}));
-  parallel_for(divide_up(rows, each), [&](ptrdiff_t block) { f(block * each, std::min(each, rows - block * each)); });
-}
-
 template <class T>
 ElementwiseTask<T> elementwise(const ActivationUse& use, ptrdiff_t rows, ptrdiff_t columns, const T* in, T* out) {
   ElementwiseTask<T> t{};
@@ -253,27 +244,6 @@ void maxout_backward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, ptrdiff
   gradients(k, layout, batch, x, weight, dz.data(), row, argmax, dx, dweight, dbias);
 }
 
-template <class T>
-double loss_value(LossKind loss, ptrdiff_t batch, ptrdiff_t columns, const T* outputs, const T* targets,
-                  const std::int64_t* labels) {
-  Buffer<double> row_loss(batch);
-  const auto function = kernels<T>().loss[static_cast<int>(loss)];
-  for_row_blocks(batch, columns, [&](ptrdiff_t first, ptrdiff_t count) {
-    LossTask<T> t{};
-    t.rows = count;
-    t.columns = columns;
-    t.z = outputs + first * columns;
-    t.z_row = t.targets_row = columns;
-    if (targets) t.targets = targets + first * columns;
-    if (labels) t.labels = labels + first;
-    t.row_loss = row_loss.data() + first;
-    function(t);
-  });
-  double sum = 0.0;
-  for (ptrdiff_t r = 0; r < batch; ++r) sum += row_loss[r];
-  return sum / static_cast<double>(loss == LossKind::kSquaredError ? batch * columns : batch);
-}
-
 #define FNNFAST_INSTANTIATE(T)                                                                                        \
   template void apply_activation<T>(const ActivationUse&, bool, ptrdiff_t, ptrdiff_t, const T*, T*);                  \
   template void dense_forward<T>(ptrdiff_t, ptrdiff_t, ptrdiff_t, const T*, const T*, const T*, const ActivationUse&, \
@@ -283,8 +253,7 @@ double loss_value(LossKind loss, ptrdiff_t batch, ptrdiff_t columns, const T* ou
   template void maxout_forward<T>(ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, const T*, const T*, const T*, T*,       \
                                   std::uint8_t*);                                                                     \
   template void maxout_backward<T>(ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, const T*, const T*, const T*,          \
-                                   const std::uint8_t*, T*, T*, T*);                                                  \
-  template double loss_value<T>(LossKind, ptrdiff_t, ptrdiff_t, const T*, const T*, const std::int64_t*);
+                                   const std::uint8_t*, T*, T*, T*);
 FNNFAST_INSTANTIATE(float)
 FNNFAST_INSTANTIATE(double)
 #undef FNNFAST_INSTANTIATE

@@ -38,9 +38,4 @@ template <class T>
 void maxout_backward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, ptrdiff_t pieces, const T* dy, const T* x,
                      const T* weight, const std::uint8_t* argmax, T* dx, T* dweight, T* dbias);
 
-// The mean loss of outputs (batch, columns); targets (batch, columns), or labels (batch) for the categorical one.
-template <class T>
-double loss_value(LossKind loss, ptrdiff_t batch, ptrdiff_t columns, const T* outputs, const T* targets,
-                  const std::int64_t* labels);
-
 }  // namespace fnnfast

@@ -3,6 +3,7 @@
 
 #include "bfloat16.hpp"
 #include "narrow.hpp"
+#include "rows.hpp"
 #include "tile.hpp"
 
 namespace fnnfast::FNNFAST_ISA {
@@ -115,6 +116,18 @@ FNNFAST_INLINE Tile<T> panel_tile(const LayerTask<T>& task, const Panel& panel, 
   return t;
 }
 
+// The skip connection of rows that are finished, while they are in L1.
+template <class T>
+FNNFAST_INLINE void add_skip(const LayerTask<T>& task, const Panel& panel, ptrdiff_t row, ptrdiff_t rows) {
+  using V = Vec<T>;
+  if (task.add == nullptr) return;
+  for_block<V>(rows, panel.units, [&](ptrdiff_t r, ptrdiff_t c, ptrdiff_t n) {
+    const V y = load_lanes<V>(task.y + (row + r) * task.y_row + panel.unit + c, n);
+    const V skip = load_lanes<V>(task.add + (row + r) * task.add_row + panel.unit + c, n);
+    store_lanes(y + skip, task.sum + (row + r) * task.sum_row + panel.unit + c, n);
+  });
+}
+
 template <class Family, class T>
 FNNFAST_INLINE void dense_panel(const LayerTask<T>& task, const Panel& panel, Tile<T> t, Ahead ahead) {
   using V = Vec<T>;
@@ -125,7 +138,7 @@ FNNFAST_INLINE void dense_panel(const LayerTask<T>& task, const Panel& panel, Ti
   t.columns = task.padded && !narrow_layer ? panel.width : panel.units;
   // The tile is still in L1: read it once more there, with all registers free for the activation.
   const auto activate = [&](ptrdiff_t row, ptrdiff_t rows) {
-    if (task.activation == nullptr) return;
+    if (task.activation == nullptr) return add_skip(task, panel, row, rows);
     ElementwiseTask<T> e{};
     e.rows = rows;
     e.columns = t.columns;
@@ -141,6 +154,7 @@ FNNFAST_INLINE void dense_panel(const LayerTask<T>& task, const Panel& panel, Ti
       e.rows = 1;
     }
     task.activation(e);
+    add_skip(task, panel, row, rows);
   };
   Tile<T> rest = t;
   ptrdiff_t in_lanes = 0;
@@ -163,12 +177,14 @@ FNNFAST_INLINE void maxout_panel(const LayerTask<T>& task, const Panel& panel, T
   t.piece = panel.piece;
   t.index = task.argmax ? index : nullptr;
   t.index_row = kWidth<T>;
-  const bool winners = task.argmax && panel.piece + panel.pieces == task.pieces;
+  const bool finished = panel.piece + panel.pieces == task.pieces;
   panel_rows<V>(
       t, task.rows, static_cast<int>(panel.width / V::kLanes), ahead,
       [&](int n, ptrdiff_t rows) { return maximum_function<Family, V>(n, panel.pieces, rows); },
       [&](ptrdiff_t row, ptrdiff_t rows) {
-        if (!winners) return;
+        if (!finished) return;
+        add_skip(task, panel, row, rows);
+        if (task.argmax == nullptr) return;
         for (ptrdiff_t r = row; r < row + rows; ++r)
           for (ptrdiff_t u = 0; u < panel.units; u += V::kLanes) {
             const ptrdiff_t rest = panel.units - u;

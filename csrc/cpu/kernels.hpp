@@ -31,6 +31,7 @@ struct ElementwiseTask {
   const T* parameter;  // null, one value (step 0) or one a column (step 1)
   ptrdiff_t parameter_step;
   T* dparameter;  // backward, may be null: one a column, added to
+  T* watch;       // backward, may be null: one a column, what the activation's kWatch says
 };
 
 template <class T>
@@ -65,6 +66,10 @@ struct LayerTask {
   ElementwiseFunction<T> activation;  // null: identity, or rowwise (the caller applies it when the row is whole)
   const T* parameter;
   ptrdiff_t parameter_step;
+  const T* add;  // a skip connection, or null: sum = y + add; y and sum may be the same
+  ptrdiff_t add_row;
+  T* sum;
+  ptrdiff_t sum_row;
   std::uint8_t* argmax;  // maxout, may be null
   ptrdiff_t argmax_row;
   float inverse_scale, zero_point;  // int8: x to 8 bits
@@ -134,17 +139,19 @@ struct MaxoutWeightTask {
   ptrdiff_t dw_row;
 };
 
-// A loss and its derivative on a block of rows. row_loss receives the sum over a row's outputs.
+// A loss and its derivative on a block of rows. row_loss receives the sum over a row's outputs, times its weight.
 template <class T>
 struct LossTask {
   ptrdiff_t rows, columns;
-  const T* z;  // logits, for the squared error outputs
+  const T* z;  // logits or outputs, as LossInfo says
   ptrdiff_t z_row;
   const T* targets;
   ptrdiff_t targets_row;
-  const std::int64_t* labels;  // categorical
-  T scale;                     // of the derivative
-  T* dz;                       // may be null
+  const std::int64_t* labels;
+  const T* precision;  // one a column, where LossInfo says so
+  const T* weights;    // one a row, or null
+  T scale;             // of the derivative
+  T* dz;               // may be null
   ptrdiff_t dz_row;
   double* row_loss;
 };
@@ -158,10 +165,11 @@ struct UpdateTask {
   T* state1;
   T* state2;
   const UpdateStep<T>* step;
+  double* squares;  // may be null: the sums of squares of gradients and of changes are added to its two
 };
 
 // Inverted dropout on a block of rows: out = in * mask / (1 - rate). The mask of element (row, column) depends on key,
-// step, layer, row and column alone.
+// step, stream, row and column alone.
 template <class T>
 struct DropoutTask {
   ptrdiff_t rows, columns, first_row;
@@ -171,7 +179,21 @@ struct DropoutTask {
   ptrdiff_t out_row;
   double rate;
   std::uint64_t key, step;
-  std::uint32_t layer;
+  std::uint32_t stream;
+};
+
+// Adds draws from the normal distribution of that deviation to a block of rows; out may be in. A draw depends on the
+// same things as a mask of dropout.
+template <class T>
+struct NoiseTask {
+  ptrdiff_t rows, columns, first_row;
+  const T* in;
+  ptrdiff_t in_row;
+  T* out;
+  ptrdiff_t out_row;
+  double deviation;
+  std::uint64_t key, step;
+  std::uint32_t stream;
 };
 
 template <class T>
@@ -182,11 +204,13 @@ struct Kernels {
   LayerKernel<T> bfloat16_layer;  // float only
   void (*product)(const ProductTask<T>&);
   void (*column_sums)(ptrdiff_t rows, ptrdiff_t columns, const T* in, ptrdiff_t in_row, T* out);
+  void (*column_squares)(ptrdiff_t rows, ptrdiff_t columns, const T* in, ptrdiff_t in_row, T* out);
   void (*maxout_data)(const MaxoutDataTask<T>&);
   void (*maxout_weight)(const MaxoutWeightTask<T>&);
-  void (*loss[3])(const LossTask<T>&);      // by LossKind
-  void (*update[2])(const UpdateTask<T>&);  // by OptimizerKind
+  void (*loss[kLosses])(const LossTask<T>&);  // by LossKind
+  void (*update[2])(const UpdateTask<T>&);    // by OptimizerKind
   void (*dropout)(const DropoutTask<T>&);
+  void (*noise)(const NoiseTask<T>&);
   T (*fma_peak)(ptrdiff_t iterations);      // 2 * 12 * lanes * iterations operations
   T (*read)(const T* buffer, ptrdiff_t n);  // reads n elements, a multiple of 8 vectors
   ActivationKernels<T> activation[kActivations];

@@ -7,9 +7,10 @@
 #if defined(FNNFAST_ISA_SCALAR) || defined(FNNFAST_ISA_AVX2)
 #include "int8.hpp"
 #endif
+#include "loss_rows.hpp"
 #include "maxout_backward.hpp"
 #include "probe.hpp"
-#include "rows.hpp"
+#include "random.hpp"
 
 namespace fnnfast::FNNFAST_ISA {
 
@@ -44,11 +45,14 @@ constexpr Kernels<T> make_kernels(TypeList<Act...>) {
           bfloat16_layer<T>(),
           product<T>,
           column_sums<T>,
+          column_squares<T>,
           maxout_data<T>,
           maxout_weight<T>,
-          {categorical_cross_entropy<T>, elementwise_loss<T, BinaryCrossEntropy>, elementwise_loss<T, SquaredError>},
+          {categorical_cross_entropy<T>, elementwise_loss<T, BinaryCrossEntropy>, elementwise_loss<T, SquaredError>,
+           elementwise_loss<T, Gaussian>, gaussian_learned<T>, elementwise_loss<T, Hinge>, multiclass_hinge<T>},
           {update<T, Sgd>, update<T, Adam>},
           dropout<T>,
+          noise<T>,
           fma_peak<T>,
           read_buffer<T>,
           {activation_kernels<T, Act>()...}};

@@ -61,6 +61,8 @@ void layer_forward(const LayerKernel<T>& k, const LayerTask<T>& task) {
     part.x += row * task.x_row;
     part.z += row * task.z_row;
     part.y += row * task.y_row;
+    if (part.add) part.add += row * task.add_row;
+    if (part.add) part.sum += row * task.sum_row;
     if (part.argmax) part.argmax += row * task.argmax_row;
     layer_forward_serial(k, part, block, std::min(block + blocks_each, blocks));
   };

@@ -2,10 +2,12 @@
 // operations of dense.hpp, the networks and the trainer are made of these three.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "kernels.hpp"
 #include "pack.hpp"
+#include "threads.hpp"
 
 namespace fnnfast {
 
@@ -32,6 +34,14 @@ inline bool worth_threads(ptrdiff_t rows, double work) {
 inline constexpr ptrdiff_t kAlphaRows = 32;
 
 constexpr ptrdiff_t divide_up(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
+
+// Calls f(first row, rows) for blocks of some ten thousand elements, shared between threads.
+template <class F>
+void for_row_blocks(ptrdiff_t rows, ptrdiff_t columns, F&& f) {
+  constexpr ptrdiff_t kElements = 16384;
+  const ptrdiff_t each = std::max(ptrdiff_t{1}, kElements / std::max(columns, ptrdiff_t{1}));
+  parallel_for(divide_up(rows, each), [&](ptrdiff_t block) { f(block * each, std::min(each, rows - block * each)); });
+}
 
 // The leading dimension of a buffer of that many columns: whole cache lines, and not a multiple of a page, where rows
 // would share a few cache sets.

@@ -15,6 +15,9 @@ constexpr ptrdiff_t kLeastRows = 12;  // of a block: under that, its multiply-ad
 constexpr ptrdiff_t kMostRows = 96;
 constexpr ptrdiff_t kGoodRows = 48;  // that a block must be allowed: fewer rows read the weights too often
 
+// A chain uses two, a residual block keeps its input and that through the projection as well.
+constexpr ptrdiff_t kMostSlots = static_cast<ptrdiff_t>(Scratch::kCount) - static_cast<ptrdiff_t>(Scratch::kOutputs);
+
 constexpr double kMostWeights = 1e12;  // of a layer: more fits no memory, and every size below stays far from overflow
 
 ptrdiff_t positive(ptrdiff_t n, const char* what) {
@@ -40,54 +43,121 @@ Network<T>::Network(ptrdiff_t inputs, const std::vector<LayerSpec>& specs, Weigh
       layer_kernel_(layer_kernel(*kernels_, format)),
       inputs_(positive(inputs, "inputs")),
       specs_(specs) {
-  ptrdiff_t width = inputs;
-  for (const LayerSpec& spec : specs) {
-    if (spec.kind == LayerSpec::Kind::kDropout) {
-      if (!(spec.rate >= 0.0 && spec.rate < 1.0))
-        throw std::invalid_argument("a dropout rate lies in [0, 1), got " + std::to_string(spec.rate));
-      // Two rates in a row keep an element with the product of their probabilities.
-      double& rate = layers_.empty() ? input_dropout_ : layers_.back().dropout;
-      rate = 1.0 - (1.0 - rate) * (1.0 - spec.rate);
-      layer_of_spec_.push_back(-1);
-      continue;
-    }
-    layer_of_spec_.push_back(static_cast<ptrdiff_t>(layers_.size()));
-    Layer<T> layer;
-    layer.layout = {width, positive(spec.units, "units"), positive(spec.pieces, "pieces"), layer_kernel_.lanes,
-                    layer_kernel_.panel_vectors};
-    if (static_cast<double>(width + 1) * static_cast<double>(spec.units) * static_cast<double>(spec.pieces) >
-        kMostWeights)
-      throw std::invalid_argument("a layer of " + std::to_string(width) + " x " + std::to_string(spec.units) + " x " +
-                                  std::to_string(spec.pieces) + " weights is too large");
-    layer.maxout = spec.kind == LayerSpec::Kind::kMaxout;
-    layer.activation = spec.activation;
-    if (format == WeightFormat::kInt8 && width > kInt8MostInputs)
-      throw std::invalid_argument("int8 takes at most " + std::to_string(kInt8MostInputs) + " inputs a layer, got " +
-                                  std::to_string(width));
-    const PanelLayout stored = stored_layout(layer.layout, format);
-    layer.panels = Buffer<T>(stored.size());
-    layer.first_panel = (stored.inputs + 1) * stored.panel(0, 0).width;
-    layer.chunk = chunk_inputs<T>(stored.panel(0, 0).width, width);
-    if (layer.info().parameter) {
-      layer.alpha = Buffer<T>(layer.info().learned ? layer.layout.padded_units() : 1);
-      std::fill_n(layer.alpha.data(), layer.info().learned ? layer.layout.units : 1, static_cast<T>(spec.parameter));
-    }
-    width = spec.units;
-    widest_ = std::max(widest_, leading_dimension(width));
-    weight_bytes_ += layer.panels.size() * static_cast<ptrdiff_t>(sizeof(T));
-    work_ += layer.work();
-    layers_.push_back(std::move(layer));
-  }
+  for (std::size_t i = 0; i < specs.size(); ++i)
+    if (specs[i].kind == LayerSpec::Kind::kResidual)
+      i = add_residual(i);
+    else
+      add(i, latest());
   if (layers_.empty()) throw std::invalid_argument("a network needs a dense or maxout layer");
+  assign_slots();
   const CacheSizes& caches = cache_sizes();
-  // A block's activations, two layers of them, in half of L2.
+  // A block's activations, of as many layers as are kept at a time, in half of L2.
   const ptrdiff_t row_bytes = widest_ * static_cast<ptrdiff_t>(sizeof(T));
-  block_rows_ = std::clamp(static_cast<ptrdiff_t>(caches.l2 / 4) / row_bytes, kLeastRows, kMostRows);
+  block_rows_ = std::clamp(static_cast<ptrdiff_t>(caches.l2 / 2) / (std::max(slots_, ptrdiff_t{2}) * row_bytes),
+                           kLeastRows, kMostRows);
   // Layer by layer, so many rows at a time that the activations between two layers stay bounded, and enough of them to
   // repay reading all weights.
   constexpr ptrdiff_t kSlabBytes = ptrdiff_t{1} << 25;
   slab_rows_ = std::max(ptrdiff_t{1024}, kSlabBytes / row_bytes);
   streams_ = weight_bytes_ > static_cast<ptrdiff_t>(std::max(caches.l3 / 2, caches.l2));
+}
+
+// The spec of that index, a layer upon the outputs of `from` or a perturbation of the latest outputs.
+template <class T>
+void Network<T>::add(std::size_t index, ptrdiff_t from) {
+  const LayerSpec& spec = specs_[index];
+  if (spec.kind == LayerSpec::Kind::kDense || spec.kind == LayerSpec::Kind::kMaxout) {
+    add_layer(spec, from);
+    layer_of_spec_.push_back(latest());
+    return;
+  }
+  const bool noise = spec.kind == LayerSpec::Kind::kNoise;
+  if (!(spec.rate >= 0.0 && (noise || spec.rate < 1.0)))
+    throw std::invalid_argument(
+        (noise ? "a standard deviation is at least 0, got " : "a dropout rate lies in [0, 1), got ") +
+        std::to_string(spec.rate));
+  layer_of_spec_.push_back(kNoLayer);
+  if (spec.rate > 0.0)
+    (layers_.empty() ? input_perturbations_ : layers_.back().perturbations)
+        .push_back({noise, spec.rate, static_cast<std::uint32_t>(index)});
+}
+
+// The residual block that begins with the spec of that index; the index of its last spec. Its input, by way of a
+// projection where there is one, is added by its last layer.
+template <class T>
+std::size_t Network<T>::add_residual(std::size_t index) {
+  const LayerSpec& block = specs_[index];
+  const ptrdiff_t input = latest();
+  const std::size_t end = index + static_cast<std::size_t>(block.count) + 1;
+  layer_of_spec_.push_back(block.units > 0 ? input + 1 : kNoLayer);
+  if (block.units > 0) add_layer(block, input);
+  const ptrdiff_t skip = latest();
+  if (block.units > 0) layers_.back().projection = true;
+  for (std::size_t i = index + 1; i < end && i < specs_.size(); ++i) {
+    const LayerSpec::Kind kind = specs_[i].kind;
+    const bool layer = kind == LayerSpec::Kind::kDense || kind == LayerSpec::Kind::kMaxout;
+    if (kind == LayerSpec::Kind::kResidual) throw std::invalid_argument("a residual block does not hold another one");
+    if (!layer && latest() == skip) throw std::invalid_argument("a residual block begins with a dense or maxout layer");
+    add(i, latest() == skip ? input : latest());
+  }
+  if (end > specs_.size() || latest() == skip || !layers_.back().perturbations.empty() || layers_.back().info().rowwise)
+    throw std::invalid_argument("a residual block ends with a dense or maxout layer that works element by element");
+  Layer<T>& last = layers_.back();
+  const ptrdiff_t width = width_of(skip);
+  if (width != last.layout.units)
+    throw std::invalid_argument("a residual block from " + std::to_string(width) + " to " +
+                                std::to_string(last.layout.units) + " units needs a projection");
+  last.add = skip;
+  return end - 1;
+}
+
+template <class T>
+void Network<T>::add_layer(const LayerSpec& spec, ptrdiff_t from) {
+  const ptrdiff_t width = width_of(from);
+  Layer<T> layer;
+  layer.from = from;
+  layer.layout = {width, positive(spec.units, "units"), positive(spec.pieces, "pieces"), layer_kernel_.lanes,
+                  layer_kernel_.panel_vectors};
+  if (static_cast<double>(width + 1) * static_cast<double>(spec.units) * static_cast<double>(spec.pieces) >
+      kMostWeights)
+    throw std::invalid_argument("a layer of " + std::to_string(width) + " x " + std::to_string(spec.units) + " x " +
+                                std::to_string(spec.pieces) + " weights is too large");
+  layer.maxout = spec.kind == LayerSpec::Kind::kMaxout;
+  layer.activation = spec.activation;
+  if (format_ == WeightFormat::kInt8 && width > kInt8MostInputs)
+    throw std::invalid_argument("int8 takes at most " + std::to_string(kInt8MostInputs) + " inputs a layer, got " +
+                                std::to_string(width));
+  const PanelLayout stored = stored_layout(layer.layout, format_);
+  layer.panels = Buffer<T>(stored.size());
+  layer.first_panel = (stored.inputs + 1) * stored.panel(0, 0).width;
+  layer.chunk = chunk_inputs<T>(stored.panel(0, 0).width, width);
+  if (layer.info().parameter) {
+    layer.alpha = Buffer<T>(layer.info().learned ? layer.layout.padded_units() : 1);
+    std::fill_n(layer.alpha.data(), layer.info().learned ? layer.layout.units : 1, static_cast<T>(spec.parameter));
+  }
+  widest_ = std::max(widest_, leading_dimension(spec.units));
+  weight_bytes_ += layer.panels.size() * static_cast<ptrdiff_t>(sizeof(T));
+  work_ += layer.work();
+  layers_.push_back(std::move(layer));
+}
+
+// Outputs live until the last layer that reads them has run: a chain needs two slots in turn, a residual block up to
+// two more.
+template <class T>
+void Network<T>::assign_slots() {
+  std::vector<ptrdiff_t> last_reader(layers_.size(), kNoLayer), occupant;
+  for (std::size_t i = 0; i < layers_.size(); ++i)
+    for (const ptrdiff_t read : {layers_[i].from, layers_[i].add})
+      if (read >= 0) last_reader[static_cast<std::size_t>(read)] = static_cast<ptrdiff_t>(i);
+  for (std::size_t i = 0; i + 1 < layers_.size(); ++i) {
+    std::size_t slot = 0;
+    while (slot < occupant.size() && last_reader[static_cast<std::size_t>(occupant[slot])] >= static_cast<ptrdiff_t>(i))
+      ++slot;
+    if (slot == occupant.size()) occupant.push_back(0);
+    occupant[slot] = static_cast<ptrdiff_t>(i);
+    layers_[i].slot = static_cast<ptrdiff_t>(slot);
+  }
+  slots_ = static_cast<ptrdiff_t>(occupant.size());
 }
 
 template <class T>
@@ -218,53 +288,48 @@ typename Network<T>::Plan Network<T>::plan(ptrdiff_t batch) const {
 }
 
 template <class T>
-void Network<T>::forward_rows(const T* x, ptrdiff_t rows, T* y, bool logits) const {
+void Network<T>::forward_rows(const T* x, ptrdiff_t rows, T* y, bool logits, bool shared) const {
   const std::size_t last = layers_.size() - 1;
-  T* const ping[2] = {thread_scratch<T>(Scratch::kPing, rows * widest_),
-                      thread_scratch<T>(Scratch::kPong, rows * widest_)};
-  ptrdiff_t x_row = inputs_;
+  T* slots[kMostSlots];
+  for (ptrdiff_t slot = 0; slot < slots_; ++slot)
+    slots[slot] =
+        thread_scratch<T>(static_cast<Scratch>(static_cast<ptrdiff_t>(Scratch::kOutputs) + slot), rows * widest_);
+  const auto outputs_of = [&](ptrdiff_t layer) -> const T* {
+    return layer == kNetworkInput ? x : slots[layers_[static_cast<std::size_t>(layer)].slot];
+  };
+  const auto row_of = [&](ptrdiff_t layer) {
+    return layer == kNetworkInput ? inputs_ : leading_dimension(width_of(layer));
+  };
   for (std::size_t i = 0; i <= last; ++i) {
     const Layer<T>& layer = layers_[i];
-    T* const out = i == last ? y : ping[i % 2];
+    T* const out = i == last ? y : slots[layer.slot];
     const ptrdiff_t out_row = i == last ? layer.layout.units : leading_dimension(layer.layout.units);
     const bool activate = !(logits && i == last);
-    LayerTask<T> task = layer_task(layer, rows, x, x_row, out, out_row, out, out_row, activate);
+    LayerTask<T> task =
+        layer_task(layer, rows, outputs_of(layer.from), row_of(layer.from), out, out_row, out, out_row, activate);
     task.padded = i < last;
-    announce(task, layers_[i == last ? 0 : i + 1]);  // the first again, for the next block of rows
-    layer_forward_serial(layer_kernel_, task, 0, layer.layout.blocks());
-    if (activate && layer.info().rowwise)
-      activate_rows(kernels_->activation[layer.activation].forward, rows, layer.layout.units, out, out_row, out,
-                    out_row);
-    x = out;
-    x_row = out_row;
-  }
-}
-
-template <class T>
-void Network<T>::forward_layers(const T* x, ptrdiff_t batch, T* y, bool logits) const {
-  const std::size_t last = layers_.size() - 1;
-  T* ping[2] = {nullptr, nullptr};
-  if (last > 0) ping[0] = thread_scratch<T>(Scratch::kPing, batch * widest_);
-  if (last > 1) ping[1] = thread_scratch<T>(Scratch::kPong, batch * widest_);
-  ptrdiff_t x_row = inputs_;
-  for (std::size_t i = 0; i <= last; ++i) {
-    const Layer<T>& layer = layers_[i];
-    T* const out = i == last ? y : ping[i % 2];
-    const ptrdiff_t out_row = i == last ? layer.layout.units : leading_dimension(layer.layout.units);
-    const bool activate = !(logits && i == last);
-    LayerTask<T> task = layer_task(layer, batch, x, x_row, out, out_row, out, out_row, activate);
-    task.padded = i < last;
-    layer_forward(layer_kernel_, task);
-    if (activate && layer.info().rowwise) {
-      constexpr ptrdiff_t kRows = 64;
-      parallel_for(divide_up(batch, kRows), [&](ptrdiff_t block) {
-        T* const from = out + block * kRows * out_row;
-        activate_rows(kernels_->activation[layer.activation].forward, std::min(kRows, batch - block * kRows),
-                      layer.layout.units, from, out_row, from, out_row);
-      });
+    if (layer.add != kNoLayer) {
+      task.add = outputs_of(layer.add);
+      task.add_row = row_of(layer.add);
+      task.sum = out;
+      task.sum_row = out_row;
     }
-    x = out;
-    x_row = out_row;
+    if (shared) {
+      layer_forward(layer_kernel_, task);
+    } else {
+      announce(task, layers_[i == last ? 0 : i + 1]);  // the first again, for the next block of rows
+      layer_forward_serial(layer_kernel_, task, 0, layer.layout.blocks());
+    }
+    if (!activate || !layer.info().rowwise) continue;
+    const auto rowwise = [&](ptrdiff_t first, ptrdiff_t count) {
+      T* const from = out + first * out_row;
+      activate_rows(kernels_->activation[layer.activation].forward, count, layer.layout.units, from, out_row, from,
+                    out_row);
+    };
+    if (shared)
+      for_row_blocks(rows, layer.layout.units, rowwise);
+    else
+      rowwise(0, rows);
   }
 }
 
@@ -274,13 +339,13 @@ void Network<T>::forward(const T* x, ptrdiff_t batch, T* y, bool logits) const {
   const Plan p = plan(batch);
   if (p.mode == Mode::kLayers) {
     for (ptrdiff_t first = 0; first < batch; first += p.rows_each)
-      forward_layers(x + first * inputs_, std::min(p.rows_each, batch - first), y + first * outputs(), logits);
+      forward_rows(x + first * inputs_, std::min(p.rows_each, batch - first), y + first * outputs(), logits, true);
     return;
   }
   const ptrdiff_t outputs = this->outputs();
   const auto run = [&](ptrdiff_t block) {
     const ptrdiff_t first = block * p.rows_each;
-    forward_rows(x + first * inputs_, std::min(p.rows_each, batch - first), y + first * outputs, logits);
+    forward_rows(x + first * inputs_, std::min(p.rows_each, batch - first), y + first * outputs, logits, false);
   };
   const ptrdiff_t blocks = divide_up(batch, p.rows_each);
   if (p.mode == Mode::kSerial)

@@ -1,4 +1,4 @@
-// Kernels that walk the rows of a block: activations over a tile, softmax, losses, sums of columns, dropout.
+// Kernels that walk the rows of a block: activations over a tile, softmax, sums of columns, updates.
 #pragma once
 
 #include "kernels.hpp"
@@ -78,6 +78,17 @@ void activation_derivative(const ElementwiseTask<T>& t) {
   });
 }
 
+// What is kept of the derivatives of one unit over the rows: the largest, or how many are small.
+template <class Act, class V>
+FNNFAST_INLINE V watched(V derivative, V before) {
+  if constexpr (Act::kWatch == Watch::kSaturated) {
+    const V limit = V::broadcast(static_cast<typename V::Scalar>(small_derivative<Act>()));
+    return before + select(derivative < limit, V::broadcast(1), V::broadcast(0));
+  } else {
+    return max(abs(derivative), before);
+  }
+}
+
 template <class T, class Act>
 void activation_backward(const ElementwiseTask<T>& t) {
   using V = Vec<T>;
@@ -91,16 +102,20 @@ void activation_backward(const ElementwiseTask<T>& t) {
     } else {
       const V saved = load_lanes<V>(t.in + r * t.in_row + c, n);
       const V p = parameter.at(c, n);
+      V derivative;
+      if constexpr (Act::kSaves == Saves::kOutput)
+        derivative = Act::template derivative_from_output<M>(saved, p);
+      else
+        derivative = Act::template derivative<M>(saved, p);
+      if (Act::kWatch != Watch::kNothing && t.watch)
+        store_lanes(watched<Act>(derivative, load_lanes<V>(t.watch + c, n)), t.watch + c, n);
       if constexpr (Act::kLearned) {
         if (t.dparameter) {
           const V sum = load_lanes<V>(t.dparameter + c, n);
           store_lanes(fma(gradient, Act::template parameter_derivative<M>(saved, p), sum), t.dparameter + c, n);
         }
       }
-      if constexpr (Act::kSaves == Saves::kOutput)
-        store_lanes(gradient * Act::template derivative_from_output<M>(saved, p), out, n);
-      else
-        store_lanes(gradient * Act::template derivative<M>(saved, p), out, n);
+      store_lanes(gradient * derivative, out, n);
     }
   });
 }
@@ -201,69 +216,6 @@ void softmax_backward(const ElementwiseTask<T>& t) {
   }
 }
 
-// -log softmax(z)_label = log(sum_j exp(z_j - m)) - (z_label - m);  d/dz = softmax(z) - onehot(label)
-template <class T>
-void categorical_cross_entropy(const LossTask<T>& t) {
-  using V = Vec<T>;
-  for (ptrdiff_t r = 0; r < t.rows; ++r) {
-    const T* z = t.z + r * t.z_row;
-    const ptrdiff_t label = static_cast<ptrdiff_t>(t.labels[r]);
-    const T maximum = row_maximum(z, t.columns);
-    const T logit = z[label];
-    T sum;
-    if (t.dz) {
-      T* dz = t.dz + r * t.dz_row;
-      sum = exponentials(z, dz, t.columns, maximum);
-      const V total = V::broadcast(sum);
-      const V scale = V::broadcast(t.scale);
-      const T own = dz[label];
-      for_vectors<V>(t.columns, [&](ptrdiff_t c, ptrdiff_t n) {
-        store_lanes(load_lanes<V>(dz + c, n) / total * scale, dz + c, n);
-      });
-      dz[label] = (own - sum) / sum * t.scale;
-    } else {
-      RowSum<V> plain;
-      const V top = V::broadcast(maximum);
-      plain.add(t.columns, [&](ptrdiff_t c, ptrdiff_t n) {
-        const V v = load_lanes<V>(z + c, n);
-        const V value = select(v == top, V::broadcast(1), Math<T>::exp(v - top));
-        if (n == V::kLanes) return value;
-        T lane[V::kLanes];
-        value.store(lane);
-        return V::load_partial(lane, n);
-      });
-      sum = plain.total();
-    }
-    T log_sum[V::kLanes];
-    Math<T>::log(V::broadcast(sum)).store(log_sum);
-    t.row_loss[r] = static_cast<double>(logit == maximum ? log_sum[0] : log_sum[0] - (logit - maximum));
-  }
-}
-
-template <class T, class Loss>
-void elementwise_loss(const LossTask<T>& t) {
-  using V = Vec<T>;
-  using M = Math<T>;
-  const V scale = V::broadcast(t.scale);
-  for (ptrdiff_t r = 0; r < t.rows; ++r) {
-    const T* z = t.z + r * t.z_row;
-    const T* target = t.targets + r * t.targets_row;
-    T* dz = t.dz ? t.dz + r * t.dz_row : nullptr;
-    RowSum<V> sum;
-    sum.add(t.columns, [&](ptrdiff_t c, ptrdiff_t n) {
-      const V v = load_lanes<V>(z + c, n);
-      const V goal = load_lanes<V>(target + c, n);
-      if (dz) store_lanes(Loss::template derivative<M>(v, goal) * scale, dz + c, n);
-      const V value = Loss::template value<M>(v, goal);
-      if (n == V::kLanes) return value;
-      T lane[V::kLanes];
-      value.store(lane);
-      return V::load_partial(lane, n);
-    });
-    t.row_loss[r] = static_cast<double>(sum.total());
-  }
-}
-
 // out[column] = the sum over the rows, in ascending order.
 template <class T>
 void column_sums(ptrdiff_t rows, ptrdiff_t columns, const T* in, ptrdiff_t in_row, T* out) {
@@ -275,57 +227,50 @@ void column_sums(ptrdiff_t rows, ptrdiff_t columns, const T* in, ptrdiff_t in_ro
   });
 }
 
+// out[column] = the sum of squares over the rows, in ascending order.
+template <class T>
+void column_squares(ptrdiff_t rows, ptrdiff_t columns, const T* in, ptrdiff_t in_row, T* out) {
+  using V = Vec<T>;
+  for_vectors<V>(columns, [&](ptrdiff_t c, ptrdiff_t n) {
+    V sum = V::broadcast(0);
+    for (ptrdiff_t r = 0; r < rows; ++r) {
+      const V v = load_lanes<V>(in + r * in_row + c, n);
+      sum = fma(v, v, sum);
+    }
+    store_lanes(sum, out + c, n);
+  });
+}
+
+template <class V>
+FNNFAST_INLINE double lane_sum(V v) {
+  typename V::Scalar lane[V::kLanes];
+  v.store(lane);
+  double sum = 0.0;
+  for (int i = 0; i < V::kLanes; ++i) sum += static_cast<double>(lane[i]);
+  return sum;
+}
+
 template <class T, class Optimizer>
 void update(const UpdateTask<T>& t) {
   using V = Vec<T>;
   const typename Optimizer::template Step<Math<T>, V> step(*t.step);
+  V gradients = V::broadcast(0), changes = V::broadcast(0);
   for (ptrdiff_t i = 0; i < t.n; i += V::kLanes) {
-    V w = V::load(t.weight + i);
+    const V before = V::load(t.weight + i);
+    const V gradient = V::load(t.gradient + i);
+    V w = before;
     V s1 = V::load(t.state1 + i);
     V s2 = Optimizer::kStates > 1 ? V::load(t.state2 + i) : s1;
-    step.update(w, V::load(t.gradient + i), s1, s2);
+    step.update(w, gradient, s1, s2);
+    gradients = fma(gradient, gradient, gradients);
+    changes = fma(w - before, w - before, changes);
     w.store(t.weight + i);
     s1.store(t.state1 + i);
     if constexpr (Optimizer::kStates > 1) s2.store(t.state2 + i);
   }
-}
-
-// Philox4x32-10, a counter-based generator (Salmon et al. 2011): four random words for each counter and key.
-struct Philox {
-  std::uint32_t x[4];
-  FNNFAST_INLINE Philox(std::uint32_t c0, std::uint32_t c1, std::uint32_t c2, std::uint32_t c3, std::uint64_t key)
-      : x{c0, c1, c2, c3} {
-    std::uint32_t k0 = static_cast<std::uint32_t>(key), k1 = static_cast<std::uint32_t>(key >> 32);
-    for (int round = 0; round < 10; ++round) {
-      const std::uint64_t p0 = std::uint64_t{0xD2511F53u} * x[0];
-      const std::uint64_t p1 = std::uint64_t{0xCD9E8D57u} * x[2];
-      const std::uint32_t y0 = static_cast<std::uint32_t>(p1 >> 32) ^ x[1] ^ k0;
-      const std::uint32_t y2 = static_cast<std::uint32_t>(p0 >> 32) ^ x[3] ^ k1;
-      x[1] = static_cast<std::uint32_t>(p1);
-      x[3] = static_cast<std::uint32_t>(p0);
-      x[0] = y0;
-      x[2] = y2;
-      k0 += 0x9E3779B9u;
-      k1 += 0xBB67AE85u;
-    }
-  }
-};
-
-// Counter: (column / 4, row, layer, step); key: the seed. An element is kept when its word is at least rate * 2^32.
-template <class T>
-void dropout(const DropoutTask<T>& t) {
-  const std::uint64_t threshold = static_cast<std::uint64_t>(t.rate * 4294967296.0);
-  const T scale = static_cast<T>(1.0 / (1.0 - t.rate));
-  for (ptrdiff_t r = 0; r < t.rows; ++r) {
-    const T* in = t.in + r * t.in_row;
-    T* out = t.out + r * t.out_row;
-    for (ptrdiff_t c = 0; c < t.columns; c += 4) {
-      const Philox random(static_cast<std::uint32_t>(c / 4), static_cast<std::uint32_t>(t.first_row + r), t.layer,
-                          static_cast<std::uint32_t>(t.step), t.key);
-      for (int i = 0; i < 4; ++i)
-        if (c + i < t.columns) out[c + i] = random.x[i] >= threshold ? in[c + i] * scale : T(0);
-    }
-  }
+  if (t.squares == nullptr) return;
+  t.squares[0] += lane_sum(gradients);
+  t.squares[1] += lane_sum(changes);
 }
 
 }  // namespace fnnfast::FNNFAST_ISA

@@ -17,15 +17,18 @@ from .activations import (
     Swish,
     Tanh,
 )
+from .callbacks import EarlyStopping
+from .checkpoint import Checkpoint
+from .history import History
 from .inference import InferenceNetwork
 from .io import load
-from .layers import Dense, Dropout, Input, Maxout
-from .losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
+from .layers import Dense, Dropout, Gaussian, GaussianNoise, Input, Maxout, Residual
+from .losses import BinaryCrossEntropy, CrossEntropy, GaussianNLL, Hinge, MeanSquaredError, MulticlassHinge
 from .ops import Grads, dense, dense_backward, dense_forward, maxout, maxout_backward, maxout_forward
-from .optimizers import SGD, Adam, AdamW, CosineDecay, ExponentialDecay, StepDecay
+from .optimizers import SGD, Adam, AdamW, CosineDecay, ExponentialDecay, StepDecay, Warmup
 from .sequential import Sequential
 from .threads import get_num_threads, num_threads, set_num_threads
-from .training import EarlyStopping, History, Trainer
+from .training import DeadUnitsWarning, Trainer
 
 __all__ = [
     "ELU",
@@ -35,13 +38,19 @@ __all__ = [
     "Adam",
     "AdamW",
     "BinaryCrossEntropy",
+    "Checkpoint",
     "CosineDecay",
     "CrossEntropy",
+    "DeadUnitsWarning",
     "Dense",
     "Dropout",
     "EarlyStopping",
     "ExponentialDecay",
+    "Gaussian",
+    "GaussianNLL",
+    "GaussianNoise",
     "Grads",
+    "Hinge",
     "History",
     "Identity",
     "InferenceNetwork",
@@ -49,8 +58,10 @@ __all__ = [
     "LeakyReLU",
     "Maxout",
     "MeanSquaredError",
+    "MulticlassHinge",
     "PReLU",
     "ReLU",
+    "Residual",
     "Sequential",
     "Sigmoid",
     "Sign",
@@ -61,6 +72,7 @@ __all__ = [
     "Swish",
     "Tanh",
     "Trainer",
+    "Warmup",
     "activations",
     "dense",
     "dense_backward",

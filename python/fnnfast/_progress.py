@@ -10,8 +10,11 @@ from typing import Any
 class Silent:
     """Shows nothing."""
 
-    def step(self) -> None:
-        """After each step."""
+    def steps(self, count: int) -> None:
+        """After so many steps."""
+
+    def skip(self, epochs: int) -> None:
+        """Before the first epoch: so many were done by an earlier run."""
 
     def epoch(self, values: dict[str, float]) -> None:
         """After each epoch, with what was measured."""
@@ -28,6 +31,9 @@ class Lines(Silent):
         self._done = 0
         self._since = time.perf_counter()
 
+    def skip(self, epochs: int) -> None:
+        self._done += epochs
+
     def epoch(self, values: dict[str, float]) -> None:
         now = time.perf_counter()
         self._done += 1
@@ -43,7 +49,13 @@ class Bar(Silent):
         self._bar = bar
         self._epochs = epochs
         self._done = 0
-        self.step = bar.update  # type: ignore[method-assign]  # no call between the loop and tqdm
+
+    def steps(self, count: int) -> None:
+        self._bar.update(count)
+
+    def skip(self, epochs: int) -> None:
+        self._done += epochs
+        self._bar.update(epochs * (self._bar.total // max(1, self._epochs)))
 
     def epoch(self, values: dict[str, float]) -> None:
         self._done += 1

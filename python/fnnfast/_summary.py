@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .inference import stored
+from .layers import Residual
 from .sequential import parameter_shapes
 
 if TYPE_CHECKING:
@@ -28,9 +29,11 @@ def table(first: Input, named: dict[str, Layer], dtype: str, precision: str) -> 
     for name, layer in named.items():
         outputs = layer.outputs(inputs)
         own = sum(math.prod(shape) for shape in layer.shapes(inputs).values())
-        units = outputs if own else 0
-        rows.append((name, repr(layer), f"(B, {outputs})", f"{units:,}" if own else "", f"{own:,}" if own else ""))
-        inputs, depth, neurons, parameters = outputs, depth + bool(own), neurons + units, parameters + own
+        block = isinstance(layer, Residual)  # its parameters are those of a projection, beside its layers
+        units = outputs if own and not block else 0
+        kind = "Residual" if block else repr(layer)
+        rows.append((name, kind, f"(B, {outputs})", f"{units:,}" if units else "", f"{own:,}" if own else ""))
+        inputs, depth, neurons, parameters = outputs, depth + bool(units), neurons + units, parameters + own
     title = f"{depth}-layer network, {first.size} inputs, {inputs} outputs, {precision}"
     tensors = stored(parameter_shapes(first, named), dtype, precision).values()
     nbytes = sum(np.dtype(kind).itemsize * math.prod(shape) for kind, shape in tensors)

@@ -60,6 +60,16 @@ class Activation(Frozen):
         """What backward reads: "input" (z), "output" (y) or "nothing"."""
         return _REGISTRY[self.kernel]["saves"]
 
+    @property
+    def watch(self) -> str:
+        """What small derivatives are counted as: "dead" units, "saturated" values, or "" for not at all."""
+        return _REGISTRY[self.kernel]["watch"]
+
+    @property
+    def small(self) -> float:
+        """The derivative under which ``watch`` counts."""
+        return _REGISTRY[self.kernel]["small"]
+
     def parameter_array(self, units: int, dtype: _checks.DType) -> Array | None:
         """The parameter as the kernels take it, (1,), (units,) or None; ValueError where it fits not units or dtype."""
         if self.parameter is None:

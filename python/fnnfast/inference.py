@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import _backends, _checks, _cpu, sequential
+from . import _backends, _checks, _cpu, _layerwise, sequential
 from ._checks import FLOAT32, Array, message
 from .layers import Input, Layer
 from .sequential import Parameters, Sequential, Shapes
@@ -17,9 +17,6 @@ PRECISIONS = ("bfloat16", "int8")
 
 # What holds a weight: of a bfloat16, which NumPy does not have, the bits.
 _WEIGHTS = {"bfloat16": "uint16", "int8": "int8"}
-
-# Values of the widest layer that calibration keeps at a time.
-_CALIBRATION_BLOCK = 2**20
 
 
 class Quantization(NamedTuple):
@@ -57,7 +54,8 @@ class InferenceNetwork(Sequential):
     def _of(cls, source: Sequential, network: _cpu.Network) -> InferenceNetwork:
         """The layers of a float32 network, answered by a compiled one of lower precision."""
         net = cls.__new__(cls)
-        net._input, net._named, net._dtype = source._input, source._named, source._dtype
+        net._input, net._named, net._layers = source._input, source._named, source._layers
+        net._dtype, net._frozen = source._dtype, frozenset()
         net._network = network
         net._attach(network)
         shapes = sequential.parameter_shapes(net._input, net._named)
@@ -69,8 +67,8 @@ class InferenceNetwork(Sequential):
         """By name, how each layer with weights is quantised; empty for bfloat16."""
         if self.precision != "int8":
             return {}
-        layers = enumerate(self._named.items())
-        return {name: Quantization(*self._network.quantization(i)) for i, (name, layer) in layers if layer.shapes(1)}
+        shapes = enumerate(sequential.parameter_shapes(self._input, self._named).items())
+        return {name: Quantization(*self._network.quantization(i)) for i, (name, of_layer) in shapes if of_layer}
 
     # Answers ---------------------------------------------------------------------------------------------------------
     def _prepare_and_forward(self, x: ArrayLike, out: Array | None, logits: bool) -> Array:
@@ -169,31 +167,17 @@ def _in_float32(net: Sequential) -> Sequential:
 
 def _calibrate(net: Sequential, x: Array) -> list[Quantization]:
     """How to quantise each layer, from its weights and the range of its inputs over the rows of x."""
-    layers = list(_layer_networks(net))
-    ranges = np.zeros((len(layers), 2), np.float32)  # zero is always a part of it: padding, relu
-    rows = max(1, _CALIBRATION_BLOCK // max(max(layer.input.size, layer.outputs) for _, layer in layers))
-    for first in range(0, len(x), rows):
-        h = x[first : first + rows]
-        for (_, layer), seen in zip(layers, ranges, strict=True):
-            seen[:] = np.minimum(seen[0], h.min()), np.maximum(seen[1], h.max())
-            h = layer(h)
-    return [_quantization(name, layer, *seen) for (name, layer), seen in zip(layers, ranges, strict=True)]
+    ranges: dict[str, tuple[np.float32, np.float32]] = {}
+    zero = (np.float32(0), np.float32(0))  # always a part of it: padding, relu
+    for name, _, _, h in _layerwise.walk(net, x):
+        low, high = ranges.get(name, zero)
+        ranges[name] = np.minimum(low, h.min()), np.maximum(high, h.max())
+    return [_quantization(name, net.parameters[f"{name}.weight"], *seen) for name, seen in ranges.items()]
 
 
-def _layer_networks(net: Sequential) -> Iterator[tuple[str, Sequential]]:
-    """Every layer with weights, by name, as a network of its own."""
-    inputs = net.input.size
-    for name, layer in net.named_layers.items():
-        if shapes := layer.shapes(inputs):
-            values = {f"{layer.kind}_1.{key}": net.parameters[f"{name}.{key}"] for key in shapes}
-            yield name, sequential.restore(Sequential, (Input(inputs), layer), FLOAT32.name, values)
-        inputs = layer.outputs(inputs)
-
-
-def _quantization(name: str, layer: Sequential, low: float, high: float) -> Quantization:
+def _quantization(name: str, weight: Array, low: float, high: float) -> Quantization:
     if not np.isfinite((low, high)).all():
         raise ValueError(message("calibration_x", f"finite inputs of {name}", f"{low} to {high}"))
-    weight = next(iter(layer.parameters.values()))
     if not np.isfinite(weight).all():
         raise ValueError(message(f"{name}.weight", "finite values to quantize", "NaN or infinity"))
     input_scale = np.float32((float(high) - float(low)) / 255)

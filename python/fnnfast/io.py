@@ -42,14 +42,14 @@ def save(net: Sequential, path: str | os.PathLike[str]) -> None:
     import safetensors.numpy
 
     tensors = net._tensors()
-    architecture = _encode(net)
+    architecture = encode(net)
     metadata = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "architecture": architecture,
-        "sha256": _digest(architecture, tensors),
+        "sha256": digest(architecture, tensors),
     }
-    _replace(os.fsdecode(os.path.realpath(path)), safetensors.numpy.save(tensors, metadata))
+    replace(os.fsdecode(os.path.realpath(path)), safetensors.numpy.save(tensors, metadata))
 
 
 def load(path: str | os.PathLike[str]) -> Sequential:
@@ -107,7 +107,7 @@ def _read(path: str) -> Sequential:
         if found != expected:
             raise _UnfitError(_difference(expected, found))
         tensors = {name: file.get_tensor(name) for name in expected}
-    if metadata.get("sha256") != _digest(architecture, tensors):
+    if metadata.get("sha256") != digest(architecture, tensors):
         raise _UnfitError("its sha256 does not match: the file was damaged or changed")
     if precision != dtype:
         return inference.restore(inference.InferenceNetwork, specs, precision, tensors)
@@ -136,7 +136,8 @@ def _difference(expected: Mapping[str, Any], found: Mapping[str, Any]) -> str:
 
 
 # The architecture as JSON --------------------------------------------------------------------------------------------
-def _encode(net: Sequential) -> str:
+def encode(net: Sequential) -> str:
+    """Dtype and layers as JSON."""
     import json
 
     fields = {"dtype": net.dtype.name, "layers": [_encode_layer(layer) for layer in net.layers]}
@@ -145,6 +146,8 @@ def _encode(net: Sequential) -> str:
 
 def _encode_layer(layer: layers.Input | layers.Layer) -> dict[str, Any]:
     fields = {"kind": layer.kind, **vars(layer)}
+    if isinstance(layer, layers.Residual):
+        fields["layers"] = [_encode_layer(inner) for inner in layer.layers]
     if isinstance(layer, layers.Dense):
         fields["activation"] = {"name": layer.activation.name, **vars(layer.activation)}
     return fields
@@ -171,16 +174,19 @@ def _decode_layer(kind: str, **fields: Any) -> layers.Input | layers.Layer:
         return layers.Input(*fields.pop("shape"), **fields)
     if kind not in layers.BY_KIND:
         raise _checks.unknown("layer", kind, layers.BY_KIND)
+    if kind == layers.Residual.kind:
+        fields["layers"] = [_decode_layer(**inner) for inner in fields["layers"]]
     if "activation" in fields:
         fields["activation"] = activations.get(**fields["activation"])
     return layers.BY_KIND[kind](**fields)
 
 
 # Bytes ---------------------------------------------------------------------------------------------------------------
-def _digest(architecture: str, tensors: Mapping[str, Array]) -> str:
+def digest(text: str, tensors: Mapping[str, Array]) -> str:
+    """sha256 over a text and all tensors, with their names, dtypes and shapes."""
     import hashlib
 
-    digest = hashlib.sha256(architecture.encode())
+    digest = hashlib.sha256(text.encode())
     for name in sorted(tensors):
         values = tensors[name]
         little_endian = values.astype(values.dtype.newbyteorder("<"), copy=False)
@@ -189,11 +195,15 @@ def _digest(architecture: str, tensors: Mapping[str, Array]) -> str:
     return digest.hexdigest()
 
 
-def _replace(path: str, content: bytes) -> None:
-    """Write beside ``path`` and rename, so that a reader finds the old file or the new one, whole."""
-    temporary = f"{path}.{os.urandom(4).hex()}.tmp"
+def replace(path: str, content: bytes, temporary: str | None = None) -> None:
+    """Write beside ``path`` and rename, so that a reader finds the old file or the new one, whole.
+
+    A name for the temporary file, if given, is the caller's own: what an earlier, killed process left there goes.
+    """
+    mode = "xb" if temporary is None else "wb"
+    temporary = temporary or f"{path}.{os.urandom(4).hex()}.tmp"
     try:
-        with open(temporary, "xb") as file:
+        with open(temporary, mode) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -202,3 +212,8 @@ def _replace(path: str, content: bytes) -> None:
         if os.path.exists(temporary):
             os.unlink(temporary)
         raise
+    folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
+    try:
+        os.fsync(folder)  # so that the new name outlives a loss of power
+    finally:
+        os.close(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -65,11 +66,11 @@ class Layer(Frozen, ABC):
     activation: Activation = activations.Identity()
 
     @abstractmethod
-    def plan(self) -> tuple[Any, ...]:
+    def plan(self, inputs: int) -> tuple[Any, ...]:
         """The layer as the compiled network takes it."""
 
     def outputs(self, inputs: int) -> int:
-        """O, the width of the layer's output."""
+        """The width of what the next of a network's named layers reads."""
         return inputs
 
     def shapes(self, inputs: int) -> dict[str, tuple[int, ...]]:
@@ -85,26 +86,36 @@ class Dense(Layer):
     """``activation(x @ weight + bias)``.
 
     Weights start as fits the activation: He normal for the ReLU family (relu, leaky_relu, prelu, elu, gelu, softplus,
-    swish), LeCun normal for selu, else Glorot uniform. Biases start at zero, learned slopes at the activation's alpha.
-
-    He et al., "Delving deep into rectifiers", 2015; Glorot and Bengio, "Understanding the difficulty of training deep
-    feedforward neural networks", 2010; Klambauer et al., "Self-normalizing neural networks", 2017.
+    swish), LeCun normal for selu, else Xavier (Glorot) uniform. Biases start at zero, learned slopes at the
+    activation's alpha.
 
     Parameters
     ----------
     units : int >= 1
         O, the number of neurons.
     activation : str or Activation
+    init : str or float >= 0, optional
+        How the weights start instead: "he", "lecun" (both normal) or "xavier" (uniform), or one of them with "_normal"
+        or "_uniform"; a number is the standard deviation of a normal distribution.
+
+    Notes
+    -----
+    With I inputs and O units the variances are 2/I (He et al., "Delving deep into rectifiers", 2015), 1/I (LeCun et
+    al., "Efficient backprop", 1998) and 2/(I + O) (Glorot and Bengio, "Understanding the difficulty of training deep
+    feedforward neural networks", 2010).
     """
 
     kind = "dense"
     units: int
+    init: str | float | None = None
 
-    def __init__(self, units: int, activation: str | Activation = "identity") -> None:
+    def __init__(self, units: int, activation: str | Activation = "identity", init: str | float | None = None) -> None:
         self._store(units=_checks.integer("units", units, 1), activation=activations.get(activation))
+        if init is not None:
+            self._store(init=_initialisation(init))
         self.activation.parameter_array(self.units, _checks.FLOAT64)  # refuses a number of slopes that does not fit
 
-    def plan(self) -> tuple[Any, ...]:
+    def plan(self, inputs: int) -> tuple[Any, ...]:
         fixed = None if self.activation.learned else self.activation.parameter
         return ("dense", self.units, self.activation.kernel, fixed)
 
@@ -116,14 +127,10 @@ class Dense(Layer):
         return {**shapes, "alpha": (self.units,)} if self.activation.learned else shapes
 
     def initial(self, inputs: int, rng: Generator) -> dict[str, Array]:
-        shape = (inputs, self.units)
-        if self.activation.name in _HE_NORMAL:
-            weight = rng.standard_normal(shape) * math.sqrt(2 / inputs)
-        elif self.activation.name == "selu":
-            weight = rng.standard_normal(shape) * math.sqrt(1 / inputs)
-        else:
-            weight = rng.uniform(-1, 1, shape) * math.sqrt(6 / (inputs + self.units))
-        values = {"weight": weight, "bias": np.zeros(self.units)}
+        init = self.init
+        if init is None:
+            init = "he" if self.activation.name in _HE else "lecun" if self.activation.name == "selu" else "xavier"
+        values = {"weight": initial_weight(init, inputs, self.units, rng), "bias": np.zeros(self.units)}
         if self.activation.learned:
             values["alpha"] = np.full(self.units, self.activation.parameter)
         return values
@@ -150,7 +157,7 @@ class Maxout(Layer):
     def __init__(self, units: int, pieces: int = 2) -> None:
         self._store(units=_checks.integer("units", units, 1), pieces=_checks.integer("pieces", pieces, 1))
 
-    def plan(self) -> tuple[Any, ...]:
+    def plan(self, inputs: int) -> tuple[Any, ...]:
         return ("maxout", self.units, self.pieces)
 
     def outputs(self, inputs: int) -> int:
@@ -181,10 +188,143 @@ class Dropout(Layer):
     def __init__(self, rate: float) -> None:
         self._store(rate=_checks.share("rate", rate))
 
-    def plan(self) -> tuple[Any, ...]:
+    def plan(self, inputs: int) -> tuple[Any, ...]:
         return ("dropout", self.rate)
 
 
-BY_KIND: dict[str, type[Layer]] = {cls.kind: cls for cls in (Dense, Maxout, Dropout)}
+class GaussianNoise(Layer):
+    """In training, add to every value a draw from the normal distribution with mean 0; else nothing.
 
-_HE_NORMAL = frozenset(("relu", "leaky_relu", "prelu", "elu", "gelu", "softplus", "swish"))
+    Sietsma and Dow, "Creating artificial neural networks that generalize", 1991. It may follow the input and any layer
+    but the last.
+
+    Parameters
+    ----------
+    stddev : float >= 0
+    """
+
+    kind = "gaussian_noise"
+    stddev: float
+
+    def __init__(self, stddev: float) -> None:
+        self._store(stddev=_checks.not_negative("stddev", stddev))
+
+    def plan(self, inputs: int) -> tuple[Any, ...]:
+        return ("gaussian_noise", self.stddev)
+
+
+class Gaussian(Layer):
+    """An output head with a normal distribution for each target: its mean and the logarithm of its precision.
+
+    The network's outputs (B, 2 O) are the means and then the logarithms of beta = 1 / sigma^2, so that any output is a
+    valid one. Weights of the means start Xavier uniform, those of the precisions at zero: with variance 1.
+
+    Nix and Weigend, "Estimating the mean and variance of the target probability distribution", 1994; Goodfellow et al.,
+    "Deep learning", 2016, section 6.2.2.
+
+    Parameters
+    ----------
+    units : int >= 1
+        O, the number of targets.
+    """
+
+    kind = "gaussian"
+    units: int
+
+    def __init__(self, units: int) -> None:
+        self._store(units=_checks.integer("units", units, 1, _checks.MAX_SIZE // 2))
+
+    def plan(self, inputs: int) -> tuple[Any, ...]:
+        return ("dense", 2 * self.units, "identity", None)
+
+    def outputs(self, inputs: int) -> int:
+        return 2 * self.units
+
+    def shapes(self, inputs: int) -> dict[str, tuple[int, ...]]:
+        return {"weight": (inputs, 2 * self.units), "bias": (2 * self.units,)}
+
+    def initial(self, inputs: int, rng: Generator) -> dict[str, Array]:
+        means = initial_weight("xavier", inputs, self.units, rng)
+        return {"weight": np.concatenate([means, np.zeros_like(means)], axis=1), "bias": np.zeros(2 * self.units)}
+
+
+class Residual(Layer):
+    """``F(x) + x``: layers in a row, and their input added to what the last of them gives.
+
+    Where the widths of x and F(x) differ, x goes through a projection: a dense layer of its own, whose parameters are
+    the block's ``weight`` and ``bias``. The layers inside are called ``residual_1.dense_1`` and so on.
+
+    He et al., "Deep residual learning for image recognition", 2016.
+
+    Parameters
+    ----------
+    layers : sequence
+        Dense, Maxout, Dropout and GaussianNoise; the first and the last are Dense or Maxout.
+    """
+
+    kind = "residual"
+    layers: tuple[Layer, ...]
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        inner = tuple(layers) if isinstance(layers, Sequence) else (layers,)
+        expected = "Dense, Maxout, Dropout and GaussianNoise layers"
+        for layer in inner:
+            if not isinstance(layer, (Dense, Maxout, Dropout, GaussianNoise)):
+                raise TypeError(_checks.message("Residual", expected, repr(layer)))
+            if layer.activation.rowwise:
+                raise ValueError(f"Residual: {layer.activation.name} is an output head, for the last layer only")
+        if not inner or not all(isinstance(layer, (Dense, Maxout)) for layer in (inner[0], inner[-1])):
+            raise ValueError(_checks.message("Residual", "a Dense or Maxout first and last", list(inner)))
+        self._store(layers=inner)
+
+    def plan(self, inputs: int) -> tuple[Any, ...]:
+        width = self._width(inputs)
+        return ("residual", len(self.layers), 0 if width == inputs else width)
+
+    def shapes(self, inputs: int) -> dict[str, tuple[int, ...]]:
+        width = self._width(inputs)
+        return {} if width == inputs else {"weight": (inputs, width), "bias": (width,)}
+
+    def initial(self, inputs: int, rng: Generator) -> dict[str, Array]:
+        width = self._width(inputs)
+        if width == inputs:
+            return {}
+        return {"weight": initial_weight("lecun", inputs, width, rng), "bias": np.zeros(width)}
+
+    def _width(self, inputs: int) -> int:
+        for layer in self.layers:
+            inputs = layer.outputs(inputs)
+        return inputs
+
+
+BY_KIND: dict[str, type[Layer]] = {cls.kind: cls for cls in (Dense, Maxout, Dropout, GaussianNoise, Gaussian, Residual)}
+
+_HE = frozenset(("relu", "leaky_relu", "prelu", "elu", "gelu", "softplus", "swish"))
+
+_VARIANCES = {
+    "he": lambda inputs, units: 2 / inputs,
+    "lecun": lambda inputs, units: 1 / inputs,
+    "xavier": lambda inputs, units: 2 / (inputs + units),
+}
+_DEFAULT_FORMS = {"he": "normal", "lecun": "normal", "xavier": "uniform"}
+
+
+def initial_weight(init: str | float, inputs: int, units: int, rng: Generator) -> Array:
+    """Weights (I, O) as ``Dense`` describes them, in float64."""
+    shape = (inputs, units)
+    if not isinstance(init, str):
+        return rng.standard_normal(shape) * init
+    name, _, form = init.partition("_")
+    variance = _VARIANCES[name](inputs, units)
+    if (form or _DEFAULT_FORMS[name]) == "normal":
+        return rng.standard_normal(shape) * math.sqrt(variance)
+    return rng.uniform(-1, 1, shape) * math.sqrt(3 * variance)
+
+
+def _initialisation(init: str | float) -> str | float:
+    if not isinstance(init, str):
+        return _checks.not_negative("init", init)
+    known = [name + form for name in _VARIANCES for form in ("", "_normal", "_uniform")]
+    if init not in known:
+        raise _checks.unknown("init", init, known)
+    return init

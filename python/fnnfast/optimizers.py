@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from . import _checks
@@ -142,6 +143,9 @@ def get(optimizer: str | Optimizer) -> Optimizer:
 
 
 # Schedules: epoch (from 0) -> what the learning rate is multiplied by ------------------------------------------------
+Schedule = Callable[[int], float]
+
+
 class StepDecay(Frozen):
     """factor ** (epoch // every): a drop every few epochs.
 
@@ -198,3 +202,29 @@ class CosineDecay(Frozen):
     def __call__(self, epoch: int) -> float:
         progress = min(epoch, self.epochs) / self.epochs
         return self.final + (1 - self.final) * (1 + math.cos(math.pi * progress)) / 2
+
+
+class Warmup(Frozen):
+    """A straight rise to 1 over the first epochs, then another schedule, or 1.
+
+    Epoch e of the rise has (e + 1) / (epochs + 1). Goyal et al., "Accurate, large minibatch SGD", 2017.
+
+    Parameters
+    ----------
+    epochs : int >= 1
+    schedule : callable, optional
+        What follows; its epochs are counted from the end of the rise.
+    """
+
+    epochs: int
+    schedule: Schedule | None
+
+    def __init__(self, epochs: int, schedule: Schedule | None = None) -> None:
+        if not (schedule is None or callable(schedule)):
+            raise TypeError(_checks.message("schedule", "None or a callable", repr(schedule)))
+        self._store(epochs=_checks.integer("epochs", epochs, 1), schedule=schedule)
+
+    def __call__(self, epoch: int) -> float:
+        if epoch < self.epochs:
+            return (epoch + 1) / (self.epochs + 1)
+        return 1.0 if self.schedule is None else self.schedule(epoch - self.epochs)

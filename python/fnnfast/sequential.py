@@ -12,12 +12,13 @@ from numpy.typing import ArrayLike
 from . import _backends, _checks, _cpu
 from ._checks import Array, message
 from .activations import Activation
-from .layers import Dropout, Input, Layer
+from .layers import Dense, Gaussian, Input, Layer, Maxout, Residual
 
 if TYPE_CHECKING:
     from inspect import Signature
     from os import PathLike
 
+    from .checkpoint import Checkpoint
     from .inference import InferenceNetwork
     from .losses import Loss
     from .optimizers import Optimizer
@@ -36,7 +37,8 @@ class Sequential(_cpu.Forward):
     Parameters
     ----------
     layers : sequence
-        An Input, then Dense, Maxout and Dropout layers. Softmax is for the last layer only.
+        An Input, then layers of ``fnnfast.layers``: Dense, Maxout, Residual, Dropout, GaussianNoise. The last is a
+        Dense, Maxout or Gaussian; softmax is for the last only.
     dtype : {"float32", "float64"}
         What the network computes in; inputs are converted to it.
     seed : int >= 0, optional
@@ -65,10 +67,16 @@ class Sequential(_cpu.Forward):
     def _build(self, layers: Sequence[Input | Layer], dtype: _checks.DType) -> None:
         """All but the values of the parameters."""
         self._input, self._named = name_layers(layers)
+        self._layers = tuple(layers)
         self._dtype = dtype
+        self._frozen: frozenset[str] = frozenset()
         for layer in self._named.values():
             layer.activation.parameter_array(layer.outputs(1), dtype)  # refuses what is infinite in this dtype
-        self._network = _cpu.Network(dtype.name, self._input.size, [layer.plan() for layer in self._named.values()])
+        plans, inputs = [], self._input.size
+        for layer in self._named.values():
+            plans.append(layer.plan(inputs))
+            inputs = layer.outputs(inputs)
+        self._network = _cpu.Network(dtype.name, self._input.size, plans)
         self._attach(self._network)
         self._parameters = Parameters(self._network, dtype, parameter_shapes(self._input, self._named))
 
@@ -81,11 +89,14 @@ class Sequential(_cpu.Forward):
     @property
     def layers(self) -> tuple[Input | Layer, ...]:
         """The layers, the input first."""
-        return (self._input, *self._named.values())
+        return self._layers
 
     @property
     def named_layers(self) -> Mapping[str, Layer]:
-        """The layers after the input by name: dense_1, maxout_1, dense_2, ..."""
+        """The layers after the input by name: dense_1, maxout_1, dense_2, ...
+
+        The layers in a residual block follow it: residual_1, residual_1.dense_1, ...
+        """
         return MappingProxyType(self._named)
 
     @property
@@ -99,7 +110,11 @@ class Sequential(_cpu.Forward):
     @property
     def head(self) -> Activation:
         """The activation of the last layer, which says what the outputs mean."""
-        return next(reversed(self._named.values())).activation
+        return self._last.activation
+
+    @property
+    def _last(self) -> Layer:
+        return next(reversed(self._named.values()))
 
     @property
     def dtype(self) -> _checks.DType:
@@ -152,9 +167,12 @@ class Sequential(_cpu.Forward):
         -------
         ndarray
             Softmax head: the most probable class, int64 (B,). Sigmoid head: 1 where the probability is at least 0.5,
-            else 0, int64 (B,) for one output, else (B, O). Any other: the output itself (B, O).
+            else 0, int64 (B,) for one output, else (B, O). Gaussian head: the means (B, O). Any other: the output
+            itself (B, O).
         """
         y = self(x)
+        if isinstance(self._last, Gaussian):
+            return y[:, : self._last.units].copy()
         if self.head.name == "softmax":
             return _checks.fit(y.argmax(axis=1), np.dtype(np.int64))
         if self.head.name == "sigmoid":
@@ -221,6 +239,11 @@ class Sequential(_cpu.Forward):
         callbacks: Sequence[Callback] = (),
         seed: int | None = None,
         progress: bool | None = None,
+        *,
+        sample_weight: ArrayLike | None = None,
+        class_weight: Mapping[int, float] | str | None = None,
+        clip_norm: float | None = None,
+        checkpoint: str | PathLike[str] | Checkpoint | None = None,
     ) -> History:
         """Train by minibatch gradient descent; see ``fnnfast.training.fit`` for all there is to say.
 
@@ -231,10 +254,10 @@ class Sequential(_cpu.Forward):
             Class indices (N,) or one-hot (N, K) for cross-entropy; 0 or 1 for binary cross-entropy; else reals (N, O).
         loss : Loss, optional
             By default the one that belongs to the head: cross-entropy for softmax, binary cross-entropy for sigmoid,
-            else squared error.
+            the likelihood for a Gaussian head, else squared error.
         optimizer : Optimizer or {"adam", "adamw", "sgd"}
         epochs, batch_size : int
-        validation : (x, y) or float in (0, 1), optional
+        validation : (x, y), (x, y, sample_weight) or float in (0, 1), optional
             Data to measure on after each epoch, or the share of rows to hold out for that, drawn at random.
         schedule : callable, optional
             Epoch, from 0, to what the learning rate is multiplied by: StepDecay, ExponentialDecay, CosineDecay or any.
@@ -246,6 +269,16 @@ class Sequential(_cpu.Forward):
             Fixes the order of the rows, what is held out, and dropout.
         progress : bool, optional
             A progress bar on stderr (with tqdm; else a line an epoch). By default if stderr is a terminal.
+        sample_weight : array_like (N,) of floats >= 0, optional
+            How much each row counts: a batch's loss is the weighted mean.
+        class_weight : mapping of class to float >= 0, or "balanced", optional
+            How much the rows of each class count, 1 where it is not said; multiplies sample_weight. "balanced":
+            N / (K times the rows of the class).
+        clip_norm : float > 0, optional
+            Scale the gradient of all parameters together down to this Euclidean norm where it is longer.
+        checkpoint : path-like or Checkpoint, optional
+            Where to save the run after each epoch. If there is a checkpoint of the same run, training goes on from it
+            and ends with the same bits as if it had not been interrupted.
 
         Returns
         -------
@@ -254,20 +287,107 @@ class Sequential(_cpu.Forward):
         from . import training
 
         return training.fit(
-            self, x, y, loss, optimizer, epochs, batch_size, validation, schedule, l2, callbacks, seed, progress
+            self,
+            x,
+            y,
+            loss,
+            optimizer,
+            epochs,
+            batch_size,
+            validation,
+            schedule,
+            l2,
+            callbacks,
+            seed,
+            progress,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+            clip_norm=clip_norm,
+            checkpoint=checkpoint,
         )
 
-    def evaluate(self, x: ArrayLike, y: ArrayLike, *, loss: Loss | None = None) -> dict[str, float]:
-        """Mean loss and score on data.
+    def evaluate(
+        self, x: ArrayLike, y: ArrayLike, *, loss: Loss | None = None, sample_weight: ArrayLike | None = None
+    ) -> dict[str, float]:
+        """Mean loss and score on data, weighted if there are weights.
 
         Returns
         -------
         dict
-            "loss", and "accuracy" for the cross-entropies or "r2" for squared error.
+            "loss", and "accuracy" for classes or "r2" for reals.
         """
         from . import training
 
-        return training.evaluate(self, x, y, loss)
+        return training.evaluate(self, x, y, loss, sample_weight)
+
+    def diagnose(self, x: ArrayLike) -> dict[str, dict[str, float]]:
+        """The share of dead units and of saturated values in each hidden layer and the head, on data.
+
+        Parameters
+        ----------
+        x : array_like (B, *shape) or (B, I)
+
+        Returns
+        -------
+        dict
+            "dead": by layer, the share of units whose derivative is below a thousandth in all rows, so that they learn
+            from none of them, for the ReLU family (relu, leaky_relu, prelu, elu, selu, gelu, softplus, swish).
+            "saturated": by layer, the share of values whose derivative is below a tenth of the steepest, for sigmoid
+            and tanh.
+        """
+        from . import _layerwise
+
+        return _layerwise.diagnose(self, x)
+
+    # Transfer --------------------------------------------------------------------------------------------------------
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """The names of the layers that training leaves as they are."""
+        return tuple(name for name in self._named if name in self._frozen)
+
+    def freeze(self, *names: str) -> None:
+        """Let training leave these layers as they are, from the next ``fit`` or ``Trainer`` on.
+
+        Parameters
+        ----------
+        *names : str
+            Of ``named_layers``; that of a residual block stands for all in it.
+        """
+        self._frozen |= self._expand(names)
+
+    def unfreeze(self, *names: str) -> None:
+        """Let training change these layers again; without names, all."""
+        self._frozen -= self._expand(names or tuple(self._named))
+
+    def _expand(self, names: tuple[str, ...]) -> frozenset[str]:
+        for name in names:
+            if name not in self._named:
+                raise _checks.unknown("layer", name, self._named)
+        return frozenset(known for known in self._named for name in names if f"{known}.".startswith(f"{name}."))
+
+    def replace_head(self, head: Layer, *, seed: int | None = None) -> Sequential:
+        """A network with the same layers and parameters but for the last layer, which is a new one.
+
+        Parameters
+        ----------
+        head : Dense, Maxout or Gaussian
+        seed : int >= 0, optional
+            Fixes its initial parameters.
+
+        Returns
+        -------
+        Sequential
+            A copy; nothing in it is frozen.
+        """
+        if self.precision != self._dtype.name:
+            from .inference import refusal
+
+            raise refusal("replace_head", self.precision)
+        net = Sequential([*self._layers[:-1], head], dtype=self._dtype.name, seed=seed)
+        kept = [name for name in self.parameters if not name.startswith(f"{next(reversed(self._named))}.")]
+        for name in kept:
+            net.parameters[name] = self.parameters[name]
+        return net
 
     # In another precision --------------------------------------------------------------------------------------------
     # inference builds on this module as well.
@@ -413,19 +533,29 @@ def name_layers(layers: Sequence[Input | Layer]) -> tuple[Input, dict[str, Layer
     first = layers[0] if layers else None
     if not isinstance(first, Input):
         raise ValueError(message("layers", "an Input first", "no layers" if first is None else repr(first)))
+    named = _numbered(layers[1:], "")
+    if not named or not isinstance(layers[-1], (Dense, Maxout, Gaussian)):
+        raise ValueError(message("layers", "a Dense, Maxout or Gaussian last", repr(layers[-1])))
+    for name, layer in list(named.items())[:-1]:
+        if layer.activation.rowwise or isinstance(layer, Gaussian):
+            head = "Gaussian" if isinstance(layer, Gaussian) else layer.activation.name
+            raise ValueError(f"{name}: {head} is an output head, for the last layer only")
+    return first, named
+
+
+def _numbered(layers: Sequence[Layer], prefix: str) -> dict[str, Layer]:
+    """The layers by kind and number; those of a residual block after it, under its name."""
     named: dict[str, Layer] = {}
     counts: dict[str, int] = {}
-    for layer in layers[1:]:
+    for layer in layers:
         if not isinstance(layer, Layer):
-            raise TypeError(message("layers", "Dense, Maxout and Dropout after the Input", repr(layer)))
+            raise TypeError(message("layers", "Dense, Maxout and other layers after the Input", repr(layer)))
         counts[layer.kind] = counts.get(layer.kind, 0) + 1
-        named[f"{layer.kind}_{counts[layer.kind]}"] = layer
-    if not named or isinstance(layers[-1], Dropout):
-        raise ValueError(message("layers", "a Dense or Maxout last", repr(layers[-1])))
-    for name, layer in list(named.items())[:-1]:
-        if layer.activation.rowwise:
-            raise ValueError(f"{name}: {layer.activation.name} is an output head, for the last layer only")
-    return first, named
+        name = f"{prefix}{layer.kind}_{counts[layer.kind]}"
+        named[name] = layer
+        if isinstance(layer, Residual):
+            named |= _numbered(layer.layers, f"{name}.")
+    return named
 
 
 def parameter_shapes(first: Input, named: dict[str, Layer]) -> dict[str, Shapes]:

@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import math
+import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any
+from os import PathLike
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _backends, _checks, _cpu, _progress, losses, optimizers
+from . import callbacks as callbacks_
 from ._checks import Array, message
+from .callbacks import Callback
+from .checkpoint import Checkpoint, Run
+from .history import History
 from .inference import InferenceNetwork, refusal
 from .layers import Maxout
 from .losses import Loss
 from .ops import MAX_SAVED_PIECES
-from .optimizers import Optimizer
+from .optimizers import Optimizer, Schedule
 from .sequential import Sequential
 
-Schedule = Callable[[int], float]
+# The share of dead units in a layer that fit warns of: the notes call 10 to 20 % a problem.
+_DEAD_SHARE = 0.1
+
+# Steps are taken so many at a time that a call takes about as long, in seconds: short for Ctrl-C, long beside a call.
+_CALL = 0.05
+
+
+class DeadUnitsWarning(UserWarning):
+    """More than a tenth of a layer's units are dead: their derivative is near zero for every row of an epoch."""
 
 
 class Trainer:
@@ -35,7 +50,9 @@ class Trainer:
     l2 : float >= 0
         Adds l2/2 times the sum of squared weights (not biases) to what is minimised; it is not in the loss returned.
     seed : int >= 0, optional
-        Fixes dropout.
+        Fixes dropout and noise.
+    clip_norm : float > 0, optional
+        Scale the gradient of all parameters together down to this Euclidean norm where it is longer.
 
     Attributes
     ----------
@@ -49,6 +66,11 @@ class Trainer:
         infinite, or an eps that is 0, in the network's dtype.
     TypeError
         An InferenceNetwork.
+
+    Notes
+    -----
+    Layers that are frozen when the trainer is made stay as they are. Sample weights, where they are given, make a
+    batch's loss the weighted mean of its rows' losses; a row of weight 0 counts for nothing, whatever it holds.
     """
 
     def __init__(
@@ -59,23 +81,29 @@ class Trainer:
         *,
         l2: float = 0.0,
         seed: int | None = None,
+        clip_norm: float | None = None,
     ) -> None:
         if not isinstance(network, Sequential):
             raise TypeError(message("network", "a Sequential", repr(network)))
         _require_trainable(network)
         seed = _checks.seed(seed)
         self.network = network
-        self.loss = losses.get(loss, network.head)
+        self.loss = losses.get(loss, network._last)
         self.optimizer = optimizers.get(optimizer)
         self.learning_rate = self.optimizer.lr
         settings = {**self.optimizer.settings(), "l2": _checks.not_negative("l2", l2)}
+        if clip_norm is not None:
+            settings["clip_norm"] = _checks.positive("clip_norm", clip_norm)
         _require_in_range({"lr": self.learning_rate, **settings}, network.dtype)
-        rng = np.random.default_rng(seed)
+        precision = self.loss.precision_array(network.outputs)
+        frozen = [i for i, name in enumerate(network.named_layers) if name in network.frozen]
+        dropout_seed = int(np.random.default_rng(seed).integers(2**63))
         self._core = _cpu.Trainer(
-            network._network, self.loss.kernel, self.optimizer.kernel, settings, int(rng.integers(2**63))
+            network._network, self.loss.kernel, self.optimizer.kernel, settings, dropout_seed, precision, frozen
         )
+        self._steps_a_call = 1
 
-    def step(self, x: ArrayLike, y: ArrayLike) -> float:
+    def step(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Update the network on one batch.
 
         Parameters
@@ -83,6 +111,7 @@ class Trainer:
         x : array_like (B, *shape) or (B, I)
         y : array_like
             Targets as the loss takes them.
+        sample_weight : array_like (B,) of floats >= 0, optional
 
         Returns
         -------
@@ -90,132 +119,125 @@ class Trainer:
             The mean loss before the update.
         """
         rate = self._rate()
-        loss = self._core.step_if_ready(x, y, rate)
-        return self._core.step(*prepare(self.network, self.loss, x, y), rate) if loss is None else loss
+        loss = self._core.step_if_ready(x, y, rate) if sample_weight is None else None
+        if loss is not None:
+            return loss
+        data = prepare(self.network, self.loss, x, y, sample_weight)
+        return self._core.step(data.x, data.targets, rate, None, data.weights)
 
-    def gradients(self, x: ArrayLike, y: ArrayLike) -> dict[str, Array]:
+    def epoch(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        order: ArrayLike | None = None,
+        batch_size: int = 32,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
+        """Step through data in batches.
+
+        Parameters
+        ----------
+        x : array_like (N, *shape) or (N, I)
+        y : array_like
+            Targets as the loss takes them.
+        order : array_like of ints, optional
+            The rows to take, in this order; by default all, as they come.
+        batch_size : int >= 1
+            The last batch may be smaller.
+        sample_weight : array_like (N,) of floats >= 0, optional
+
+        Returns
+        -------
+        float
+            The mean over the rows taken of their batches' losses, each before its update.
+        """
+        batch_size = _checks.integer("batch_size", batch_size, 1)
+        data = prepare(self.network, self.loss, x, y, sample_weight)
+        return self._epoch(data, _row_numbers(order, len(data.x)), batch_size, lambda steps: None)
+
+    def gradients(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> dict[str, Array]:
         """The gradient of the mean loss by parameter name; nothing is updated."""
-        _, arrays = self._core.gradients(*prepare(self.network, self.loss, x, y))
-        return dict(zip(self.network.parameters, arrays, strict=True))
+        return self.loss_and_gradients(x, y, sample_weight)[1]
+
+    def loss_and_gradients(
+        self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> tuple[float, dict[str, Array]]:
+        """The mean loss and its gradient by parameter name; nothing is updated. Frozen parameters have zeros."""
+        data = prepare(self.network, self.loss, x, y, sample_weight)
+        loss, arrays = self._core.gradients(data.x, data.targets, None, data.weights)
+        return loss, dict(zip(self.network.parameters, arrays, strict=True))
 
     def apply(self, grads: Mapping[str, ArrayLike]) -> None:
         """Update the network with gradients for all its parameters: ``step`` is ``gradients``, then ``apply``."""
+        self._core.apply(self._like_parameters("grads", grads), self._rate())
+
+    def state(self) -> dict[str, Array]:
+        """The optimizer's state: "steps", and by "first." and "second." with a parameter's name its moments."""
+        steps, states = self._core.state()
+        named = {"steps": np.array(steps)}
+        for prefix, arrays in zip(("first", "second"), states, strict=False):
+            named |= {f"{prefix}.{name}": array for name, array in zip(self.network.parameters, arrays, strict=True)}
+        return named
+
+    def set_state(self, state: Mapping[str, ArrayLike]) -> None:
+        """Go on with the state that ``state()`` of a trainer of the same kind gave."""
+        known = self.state().keys()
+        if state.keys() != known:
+            raise ValueError(message("state", f"entries for {', '.join(known)}", ", ".join(map(str, state))))
+        states = []
+        for prefix in ("first", "second"):
+            part = {n.partition(".")[2]: value for n, value in state.items() if n.startswith(f"{prefix}.")}
+            if part:
+                states.append(self._like_parameters(prefix, part))
+        self._core.set_state(int(np.asarray(state["steps"])), states)
+
+    def _like_parameters(self, what: str, values: Mapping[str, ArrayLike]) -> list[Array]:
+        """Arrays for all parameters, in their order, checked and of the network's dtype."""
         shapes = self.network.parameters.shapes
-        if grads.keys() != shapes.keys():
-            raise ValueError(message("grads", f"entries for {', '.join(shapes)}", ", ".join(map(str, grads))))
-        arrays = [_checks.same_shape(name, _checks.real_array(name, grads[name]), shapes[name]) for name in shapes]
-        self._core.apply([_checks.fit(array, self.network.dtype) for array in arrays], self._rate())
+        if values.keys() != shapes.keys():
+            raise ValueError(message(what, f"entries for {', '.join(shapes)}", ", ".join(map(str, values))))
+        arrays = [_checks.same_shape(name, _checks.real_array(name, values[name]), shapes[name]) for name in shapes]
+        return [_checks.fit(array, self.network.dtype) for array in arrays]
 
     def _epoch(
-        self, x: Array, targets: Array, order: NDArray[np.int64], batch_size: int, after_step: Callable[[], None]
+        self, data: Data, order: NDArray[np.int64], batch_size: int, after_steps: Callable[[int], object]
     ) -> float:
-        """Step through prepared data in that order; the mean loss over its rows."""
-        step, rate, total = self._core.step, self._rate(), 0.0
-        for first in range(0, len(order), batch_size):
-            rows = order[first : first + batch_size]
-            total += len(rows) * step(x, targets, rate, rows)
-            after_step()
-        return total / len(order)
+        """``epoch`` on prepared data, some steps a call, so that Ctrl-C and the progress bar get their turn."""
+        rate, total, weight, first = self._rate(), 0.0, 0.0, 0
+        while first < len(order):
+            begun = time.perf_counter()
+            rows = order[first : first + self._steps_a_call * batch_size]
+            of_rows, their_weight = self._core.epoch(data.x, data.targets, rate, rows, data.weights, batch_size)
+            total, weight, first = total + of_rows, weight + their_weight, first + len(rows)
+            after_steps(-(-len(rows) // batch_size))
+            if time.perf_counter() - begun < _CALL / 2:
+                self._steps_a_call *= 2
+        return total / weight if weight else 0.0
+
+    def _diagnosis(self) -> dict[str, dict[str, float]]:
+        """What was counted since it was last asked: by name of ``History``, then by layer."""
+        found: dict[str, dict[str, float]] = {"gradient_norm": {}, "update_norm": {}, "dead": {}, "saturated": {}}
+        names = list(self.network.named_layers)
+        for layer, *values in self._core.take_diagnosis():
+            for of_layers, value in zip(found.values(), values, strict=True):
+                if value >= 0 or value != value:
+                    of_layers[names[layer]] = value
+        return found
 
     def _rate(self) -> float:
         return _checks.not_negative("learning_rate", self.learning_rate)
 
 
-class History:
-    """What training recorded: lists with one entry for each finished epoch.
+class Data(NamedTuple):
+    """Inputs (N, I), targets of N rows and their weights (N,) or None, as the kernels take them."""
 
-    Attributes
-    ----------
-    loss : list of float
-        Mean over the epoch's rows, each measured before the update it took part in; without l2's term.
-    validation_loss : list of float
-        After the epoch; empty without validation data.
-    validation_accuracy, validation_r2 : list of float
-        After the epoch, whichever goes with the loss; else empty.
-    learning_rate : list of float
-    stopped : str
-        Why training ended: "completed", "early" (a callback asked for it) or "interrupted" (Ctrl-C).
-    """
+    x: Array
+    targets: Array
+    weights: Array | None
 
-    def __init__(self) -> None:
-        self.loss: list[float] = []
-        self.validation_loss: list[float] = []
-        self.validation_accuracy: list[float] = []
-        self.validation_r2: list[float] = []
-        self.learning_rate: list[float] = []
-        self.stopped = "completed"
-
-    def record(self, **values: float) -> None:
-        """Append the values of one epoch."""
-        lists = [getattr(self, name) for name in values]
-        list(map(list.append, lists, values.values()))  # all in C, so that Ctrl-C cannot come in between
-
-    def __repr__(self) -> str:
-        epochs = len(self.loss)
-        last = {name: values[-1] for name, values in vars(self).items() if isinstance(values, list) and values}
-        text = "".join(f", {name.replace('_', ' ')} {value:.4g}" for name, value in last.items())
-        return f"<History: {epochs} epoch{'' if epochs == 1 else 's'}, {self.stopped}{text}>"
-
-
-Callback = Callable[[int, History], Any]
-
-
-class EarlyStopping:
-    """A callback that stops training when the validation loss (without validation data: the loss) gets no better.
-
-    Parameters
-    ----------
-    patience : int >= 1
-        Epochs to go on without a new best.
-    min_delta : float >= 0
-        How much better counts as better.
-    restore_best : bool
-        Give the network the parameters of its best epoch when training ends, for whatever reason.
-
-    Attributes
-    ----------
-    best_epoch : int or None
-        Counted from 0.
-    """
-
-    def __init__(self, patience: int = 5, min_delta: float = 0.0, restore_best: bool = True) -> None:
-        self.patience = _checks.integer("patience", patience, 1)
-        self.min_delta = _checks.not_negative("min_delta", min_delta)
-        self.restore_best = _checks.flag("restore_best", restore_best)
-        self.best_epoch: int | None = None
-        self._best_loss = math.inf
-        self._best_parameters: dict[str, Array] = {}
-        self._network: Sequential | None = None
-
-    def start(self, network: Sequential) -> None:
-        """Called by ``fit`` before the first epoch."""
-        self._best_parameters, self._best_loss, self.best_epoch = {}, math.inf, None
-        self._network = network
-
-    def __call__(self, epoch: int, history: History) -> bool:
-        """Take note of an epoch; True if training should stop."""
-        loss = (history.validation_loss or history.loss)[-1]
-        if loss < self._best_loss - self.min_delta:
-            if self.restore_best and self._network is not None:
-                self._best_parameters = dict(self._network.parameters)
-            self._best_loss, self.best_epoch = loss, epoch  # after the copy, which Ctrl-C may prevent
-        waited = epoch - (-1 if self.best_epoch is None else self.best_epoch)
-        return waited >= self.patience
-
-    def finish(self, network: Sequential) -> None:
-        """Called by ``fit`` after the last epoch."""
-        try:
-            self._restore(network)
-        except KeyboardInterrupt:
-            self._restore(network)  # again: a part of it would be the parameters of no epoch
-            raise
-
-    def _restore(self, network: Sequential) -> None:
-        for name, values in self._best_parameters.items():
-            network.parameters[name] = values
-
-    def __repr__(self) -> str:
-        return f"EarlyStopping(patience={self.patience}, min_delta={self.min_delta}, restore_best={self.restore_best})"
+    def rows(self, which: NDArray[np.int64]) -> Data:
+        """Some of the rows."""
+        return Data(self.x[which], self.targets[which], None if self.weights is None else self.weights[which])
 
 
 def fit(
@@ -226,20 +248,27 @@ def fit(
     optimizer: str | Optimizer = "adam",
     epochs: int = 10,
     batch_size: int = 32,
-    validation: tuple[ArrayLike, ArrayLike] | float | None = None,
+    validation: Validation = None,
     schedule: Schedule | None = None,
     l2: float = 0.0,
     callbacks: Sequence[Callback] = (),
     seed: int | None = None,
     progress: bool | None = None,
+    *,
+    sample_weight: ArrayLike | None = None,
+    class_weight: Mapping[int, float] | str | None = None,
+    clip_norm: float | None = None,
+    checkpoint: str | PathLike[str] | Checkpoint | None = None,
 ) -> History:
     """Train a network by minibatch gradient descent.
 
     The rows are shuffled for every epoch; the last batch of an epoch may be smaller and counts by its rows. Ctrl-C ends
-    training after the current step, with the history so far. See ``Sequential.fit`` for the parameters.
+    training within a fraction of a second, between two steps, with the history so far. See ``Sequential.fit`` for the
+    parameters.
 
     A callback may also have methods ``start(network)`` and ``finish(network)``, called before the first and after the
-    last epoch, even one that was interrupted; ``finish`` only if ``start`` was called, and in the reverse order.
+    last epoch, even one that was interrupted; ``finish`` only if ``start`` was called, and in the reverse order. With
+    methods ``state()`` and ``set_state(values, arrays)`` as EarlyStopping has them it is part of a checkpoint.
 
     Returns
     -------
@@ -249,92 +278,142 @@ def fit(
     ------
     ValueError, TypeError
         Data, targets or settings that cannot be meant; the network is unchanged then.
+
+    Warns
+    -----
+    DeadUnitsWarning
+        When more than a tenth of a layer's units are dead; once for each layer.
     """
     epochs, batch_size = _checks.integer("epochs", epochs, 0), _checks.integer("batch_size", batch_size, 1)
     if not (schedule is None or callable(schedule)):
         raise TypeError(message("schedule", "None or a callable", repr(schedule)))
     if not (isinstance(callbacks, Sequence) and all(map(callable, callbacks))):
         raise TypeError(message("callbacks", "a sequence of callables", repr(callbacks)))
-    seed = _checks.seed(seed)
-    rng = np.random.default_rng(seed)
-    trainer = Trainer(network, loss, optimizer, l2=l2, seed=int(rng.integers(2**63)))
+    run = Run(checkpoint, _checks.seed(seed))
+    rng = np.random.default_rng(run.seed)
+    trainer = Trainer(network, loss, optimizer, l2=l2, seed=int(rng.integers(2**63)), clip_norm=clip_norm)
 
     history = History()
     try:
         with ExitStack() as ending:  # what has begun is ended, whatever happens
-            x, targets = prepare(network, trainer.loss, x, y)
-            rows, held_out = _hold_out(network, trainer.loss, x, targets, validation, rng)
+            data = prepare(network, trainer.loss, x, y, sample_weight, class_weight)
+            rows, held_out = _hold_out(network, trainer.loss, data, validation, rng)
+            run.identify(trainer, l2, clip_norm, batch_size, schedule, data, rows, held_out)
             display = _progress.choose(progress, epochs, -(-len(rows) // batch_size))
             ending.callback(display.close)
             for callback in callbacks:
-                _begin(callback, network, ending)
-            for epoch in range(epochs):
+                callbacks_.begin(callback, network, ending)
+            first = run.resume(trainer, rng, history, callbacks)
+            display.skip(first)
+            warned: set[str] = set()
+            for epoch in range(first, epochs if history.stopped != "early" else 0):
                 if schedule is not None:
                     trainer.learning_rate = trainer.optimizer.lr * _checks.not_negative("schedule", schedule(epoch))
-                values = {"loss": trainer._epoch(x, targets, rng.permutation(rows), batch_size, display.step)}
+                values = {"loss": trainer._epoch(data, rng.permutation(rows), batch_size, display.steps)}
                 if held_out is not None:
-                    measured = measure(network, trainer.loss, *held_out)
+                    measured = measure(network, trainer.loss, held_out)
                     values |= {f"validation_{name}": value for name, value in measured.items()}
-                history.record(**values, learning_rate=trainer.learning_rate)
-                display.epoch(values)
+                diagnosis = trainer._diagnosis()
+                history.record(diagnosis, **values, learning_rate=trainer.learning_rate)
+                display.epoch(values | _worst("dead", diagnosis) | _worst("saturated", diagnosis))
+                _warn_of_dead(diagnosis["dead"], warned)
                 wishes = [callback(epoch, history) for callback in callbacks]  # all hear of every epoch
+                history.stopped = "early" if any(wishes) else "completed"
+                run.save(epoch + 1, trainer, rng, history, callbacks, last=epoch + 1 == epochs or any(wishes))
                 if any(wishes):
-                    history.stopped = "early"
                     break
     except KeyboardInterrupt:
         history.stopped = "interrupted"
     return history
 
 
-def evaluate(network: Sequential, x: ArrayLike, y: ArrayLike, loss: Loss | None = None) -> dict[str, float]:
+def evaluate(
+    network: Sequential,
+    x: ArrayLike,
+    y: ArrayLike,
+    loss: Loss | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> dict[str, float]:
     """Mean loss ("loss") and score ("accuracy" or "r2") of a network on data."""
-    loss = losses.get(loss, network.head)
-    return measure(network, loss, *prepare(network, loss, x, y))
+    loss = losses.get(loss, network._last)
+    return measure(network, loss, prepare(network, loss, x, y, sample_weight))
 
 
-def measure(network: Sequential, loss: Loss, x: Array, targets: Array) -> dict[str, float]:
+def measure(network: Sequential, loss: Loss, data: Data) -> dict[str, float]:
     """``evaluate`` on data that is prepared."""
-    outputs = network.logits(x) if loss.from_logits else network(x)
-    value = _cpu.loss_value(loss.kernel, outputs, targets)
+    outputs = network.logits(data.x) if loss.from_logits else network(data.x)
+    precision = loss.precision_array(network.outputs)
+    value = _cpu.loss_value(loss.kernel, outputs, data.targets, precision, data.weights)
     if loss.from_logits:
         outputs = network.head(outputs)  # cheaper than a second pass, with the same bits
-    return {"loss": value, loss.metric: loss.score(outputs, targets, network.head)}
+    return {"loss": value, loss.metric: loss.score(outputs, data.targets, network.head, data.weights)}
 
 
-def prepare(network: Sequential, loss: Loss, x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
-    """Inputs and targets, checked and converted once, as the compiled trainer takes them."""
-    _backends.of(x=x, y=y)
+def prepare(
+    network: Sequential,
+    loss: Loss,
+    x: ArrayLike,
+    y: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+    class_weight: Mapping[int, float] | str | None = None,
+) -> Data:
+    """Inputs, targets and weights, checked and converted once, as the compiled trainer takes them."""
+    _backends.of(x=x, y=y, sample_weight=sample_weight)
     rows = _checks.network_input(x, network.input.shape, network.dtype)
     targets = loss.targets(y, network.outputs, network.dtype)
     if len(targets) != len(rows):
         raise ValueError(message("y", f"{len(rows)} targets, one for each row of x", len(targets)))
     if not len(rows):
         raise ValueError(message("x", "at least one row", "none"))
-    return rows, targets
+    weights = losses.row_weights(loss, targets, network.outputs, network.dtype, sample_weight, class_weight)
+    return Data(rows, targets, weights)
+
+
+Validation = tuple[ArrayLike, ArrayLike] | tuple[ArrayLike, ArrayLike, ArrayLike] | float | None
 
 
 def _hold_out(
-    network: Sequential,
-    loss: Loss,
-    x: Array,
-    targets: Array,
-    validation: tuple[ArrayLike, ArrayLike] | float | None,
-    rng: np.random.Generator,
-) -> tuple[NDArray[np.int64], tuple[Array, Array] | None]:
+    network: Sequential, loss: Loss, data: Data, validation: Validation, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], Data | None]:
     """The rows to train on, and the data to validate on."""
-    rows = np.arange(len(x), dtype=np.int64)
+    rows = np.arange(len(data.x), dtype=np.int64)
     if validation is None:
         return rows, None
     if isinstance(validation, (tuple, list)):
-        if len(validation) != 2:
-            raise ValueError(message("validation", "(x, y) or a share in (0, 1)", f"{len(validation)} things"))
+        if len(validation) not in (2, 3):
+            expected = "(x, y), (x, y, sample_weight) or a share in (0, 1)"
+            raise ValueError(message("validation", expected, f"{len(validation)} things"))
         return rows, prepare(network, loss, *validation)
-    count = round(_checks.share("validation", validation) * len(x))
-    if not 0 < count < len(x):
-        raise ValueError(message("validation", f"a share that splits {len(x)} rows", validation))
+    count = round(_checks.share("validation", validation) * len(rows))
+    if not 0 < count < len(rows):
+        raise ValueError(message("validation", f"a share that splits {len(rows)} rows", validation))
     rows = rng.permutation(rows)
-    held_out = rows[:count]
-    return rows[count:], (x[held_out], targets[held_out])
+    return rows[count:], data.rows(rows[:count])
+
+
+def _row_numbers(order: ArrayLike | None, rows: int) -> NDArray[np.int64]:
+    if order is None:
+        return np.arange(rows, dtype=np.int64)
+    array = np.asarray(order)
+    if array.ndim != 1 or array.dtype.kind not in "iu" or not len(array):
+        raise ValueError(message("order", "a sequence of row numbers", f"shape {array.shape} of {array.dtype}"))
+    if array.min() < 0 or array.max() >= rows:
+        raise ValueError(message("order", f"row numbers 0 to {rows - 1}", f"{array.min()} to {array.max()}"))
+    return _checks.fit(array, np.dtype(np.int64))
+
+
+def _worst(name: str, diagnosis: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """The largest share of any layer, for the progress bar; none if it is 0 everywhere."""
+    share = max(diagnosis[name].values(), default=0.0)
+    return {name: share} if share else {}
+
+
+def _warn_of_dead(dead: Mapping[str, float], warned: set[str]) -> None:
+    for layer, share in dead.items():
+        if share > _DEAD_SHARE and layer not in warned:
+            warned.add(layer)
+            advice = "a lower learning rate, leaky_relu, prelu, elu or maxout may help"
+            warnings.warn(f"{layer}: {share:.0%} of its units are dead; {advice}", DeadUnitsWarning, stacklevel=4)
 
 
 def _require_trainable(network: Sequential) -> None:
@@ -353,11 +432,3 @@ def _require_in_range(settings: Mapping[str, float], dtype: _checks.DType) -> No
         number = float(_checks.fit(np.array(value), dtype))
         if not math.isfinite(number) or (name == "eps" and number == 0):
             raise ValueError(message(name, f"a number in {dtype}'s range", value))
-
-
-def _begin(callback: Any, network: Sequential, ending: ExitStack) -> None:
-    """``start`` a callback that can be, and put its ``finish`` where it will be called."""
-    if hasattr(callback, "start"):
-        callback.start(network)
-    if hasattr(callback, "finish"):
-        ending.callback(callback.finish, network)
