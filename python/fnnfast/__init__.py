@@ -1,6 +1,6 @@
 """Feedforward networks from NumPy: every dense layer and its activation is one fused kernel."""
 
-from . import activations, layers, losses, optimizers, training
+from . import activations, distributions, layers, losses, optimizers, training
 from .activations import (
     ELU,
     GELU,
@@ -17,6 +17,8 @@ from .activations import (
     Swish,
     Tanh,
 )
+from .distributions import logistic, logit
+from .ensemble import Ensemble
 from .inference import InferenceNetwork
 from .io import load
 from .layers import Dense, Dropout, Input, Maxout
@@ -40,6 +42,7 @@ __all__ = [
     "Dense",
     "Dropout",
     "EarlyStopping",
+    "Ensemble",
     "ExponentialDecay",
     "Grads",
     "History",
@@ -65,9 +68,12 @@ __all__ = [
     "dense",
     "dense_backward",
     "dense_forward",
+    "distributions",
     "get_num_threads",
     "layers",
     "load",
+    "logistic",
+    "logit",
     "losses",
     "maxout",
     "maxout_backward",

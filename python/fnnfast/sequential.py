@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from . import _backends, _checks, _cpu
 from ._checks import Array, message
 from .activations import Activation
+from .distributions import Bernoulli, Categorical, Distribution, Gaussian, discriminant
 from .layers import Dropout, Input, Layer
 
 if TYPE_CHECKING:
@@ -154,12 +155,41 @@ class Sequential(_cpu.Forward):
             Softmax head: the most probable class, int64 (B,). Sigmoid head: 1 where the probability is at least 0.5,
             else 0, int64 (B,) for one output, else (B, O). Any other: the output itself (B, O).
         """
-        y = self(x)
-        if self.head.name == "softmax":
-            return _checks.fit(y.argmax(axis=1), np.dtype(np.int64))
-        if self.head.name == "sigmoid":
-            return self._binary(y >= 0.5)
-        return y
+        return discriminant(self.head, self(x))
+
+    def distribution(self, x: ArrayLike, *, precision: ArrayLike | None = None) -> Distribution:
+        """The distributions that the network predicts, one for each row; see ``fnnfast.distributions``.
+
+        Parameters
+        ----------
+        x : array_like (B, *shape) or (B, I)
+        precision : float or array_like (O,), optional
+            For a Gaussian: beta, 1 / variance, of each output; 1 by default.
+
+        Returns
+        -------
+        Distribution
+            Softmax head: Categorical. Sigmoid head: Bernoulli. Any other differentiable head: Gaussian with the output
+            as its mean. The mean has the bits of the network's output.
+
+        Raises
+        ------
+        ValueError
+            A step or sign head, which predicts no distribution; a precision that is not > 0, or for another head.
+        """
+        head = self.head
+        if not head.differentiable:
+            raise ValueError(f"a {head.name} head predicts no distribution")
+        _backends.of(x=x)
+        x = _checks.real_array("x", x)  # no array of bfloat16, which would have the outputs rounded to it
+        discrete = {"softmax": Categorical, "sigmoid": Bernoulli}.get(head.name)
+        if discrete is None:
+            return Gaussian(self(x), 1.0 if precision is None else precision)
+        if precision is not None:
+            raise ValueError(
+                message("precision", f"None for a {head.name} head, which is no Gaussian", repr(precision))
+            )
+        return discrete(self.logits(x))
 
     def sample(self, x: ArrayLike, n: int = 1, rng: np.random.Generator | int | None = None) -> Array:
         """Draw from the distribution that the network predicts for each row.
@@ -184,26 +214,7 @@ class Sequential(_cpu.Forward):
         ValueError
             A step or sign head, which predicts no distribution; probabilities that are NaN.
         """
-        n = _checks.integer("n", n, 1)
-        head = self.head
-        if not head.differentiable:
-            raise ValueError(f"a {head.name} head predicts no distribution to sample from")
-        y = self(x)
-        rng = np.random.default_rng(rng)
-        if head.name not in ("softmax", "sigmoid"):
-            return y + rng.standard_normal((n, *y.shape), self._dtype)
-        if np.isnan(y).any():
-            raise ValueError("the network's probabilities contain NaN: there is nothing to sample from")
-        if head.name == "sigmoid":
-            return self._binary(rng.random((n, *y.shape)) < y)
-        cumulative = np.cumsum(y, axis=1, dtype=np.float64)
-        cumulative /= cumulative[:, -1:]  # so that a draw below 1 always meets a class
-        draws = rng.random((n, len(y), 1))
-        return np.array([(draw < cumulative).argmax(axis=1) for draw in draws], np.int64)
-
-    def _binary(self, truth: Array) -> Array:
-        labels = truth.astype(np.int64)
-        return labels[..., 0] if self.outputs == 1 else labels
+        return self.distribution(x).sample(n, rng)
 
     # Training --------------------------------------------------------------------------------------------------------
     # training builds on this module, so it is imported where it is used.
