@@ -1,5 +1,6 @@
 """Ctrl-C in training, wherever it comes: the history so far, lists of equal length, and everything begun is ended."""
 
+import inspect
 import sys
 
 import numpy as np
@@ -61,7 +62,7 @@ def interrupting(function, after):
         (_progress, "choose", 0, 0, []),
         (Witness, "start", 0, 0, []),
         (Witness, "start", 1, 0, ["start", "finish"]),
-        (Display, "step", 2, 0, ["start", "start", "finish", "finish"]),
+        (Display, "steps", 0, 0, ["start", "start", "finish", "finish"]),
         (training, "measure", 1, 1, ["start", "start", 0, 0, "finish", "finish"]),
         (Display, "epoch", 1, 2, ["start", "start", 0, 0, "finish", "finish"]),
         (Witness, "__call__", 3, 2, ["start", "start", 0, 0, 1, "finish", "finish"]),
@@ -95,7 +96,8 @@ def test_finish_is_for_those_that_were_started():
 def test_an_epoch_is_recorded_as_a_whole():
     """Ctrl-C before the first bytecode of record, before the second, and so on to the end."""
     values = {"loss": 1.0, "validation_loss": 2.0, "learning_rate": 3.0}
-    source, lengths = training.__file__, []
+    layers = {"dead": {"dense_1": 0.1, "dense_2": 0.2}}
+    source, lengths = inspect.getsourcefile(fnn.History), []
     for place in range(1000):
         history, seen = fnn.History(), 0
 
@@ -113,12 +115,13 @@ def test_an_epoch_is_recorded_as_a_whole():
         before = sys.gettrace()
         sys.settrace(trace)
         try:
-            history.record(**values)
+            history.record(layers, **values)
         except KeyboardInterrupt:
             pass
         finally:
             sys.settrace(before)
-        lengths.append({len(getattr(history, name)) for name in values})
+        of_layers = [history.dead.get(layer, []) for layer in layers["dead"]]
+        lengths.append({len(found) for found in (*(getattr(history, name) for name in values), *of_layers)})
         if seen <= place:
             break
     assert all(length in ({0}, {1}) for length in lengths)

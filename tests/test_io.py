@@ -206,7 +206,7 @@ def layer(index, **fields):
 @pytest.mark.parametrize(
     ("edit", "reason"),
     [
-        (layer(1, kind="convolution"), "layer: expected one of dense, maxout, dropout, got 'convolution'"),
+        (layer(1, kind="convolution"), "layer: expected one of dense, maxout, dropout, .*, got 'convolution'"),
         (layer(1, kind=["dense"]), "makes no sense"),
         (layer(1, units=3), r"dense_1.weight: expected float32 \(2, 3\), got float32 \(2, 2\)"),
         (layer(1, units=2**31 - 1), "dense_1.weight: expected"),  # and nothing of that size is allocated
@@ -245,7 +245,7 @@ def test_a_forged_parameter_out_of_range(tmp_path):
     architecture = json.loads(found["architecture"])
     architecture["layers"][1]["activation"]["alpha"] = 1e39
     text = json.dumps(architecture)
-    forge(tmp_path / "net", architecture=text, sha256=fnn.io._digest(text, tensors))
+    forge(tmp_path / "net", architecture=text, sha256=fnn.io.digest(text, tensors))
     refused(tmp_path / "net", "prelu: expected a parameter in float32's range")
 
 

@@ -114,7 +114,7 @@ def test_an_activation_that_only_the_kernels_know(monkeypatch):
     cube = fnn.activations.get("cube")
     assert (cube.name, cube.kernel, cube.parameter) == ("cube", "cube", None)
     assert cube == pickle.loads(pickle.dumps(cube)) == fnn.activations.get("cube")
-    assert fnn.Dense(3, "cube").plan() == ("dense", 3, "cube", None)
+    assert fnn.Dense(3, "cube").plan(4) == ("dense", 3, "cube", None)
     with pytest.raises(ValueError, match="got 'root'"):
         fnn.activations.get("root")
 

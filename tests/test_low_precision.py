@@ -263,7 +263,7 @@ def test_ranges(values, input_scale, zero_point):
 def test_calibration_goes_in_blocks(monkeypatch):
     x = data(301, seed=3)
     expected = network().quantize(x).quantization
-    monkeypatch.setattr(fnn.inference, "_CALIBRATION_BLOCK", 700)
+    monkeypatch.setattr(fnn._layerwise, "_BLOCK", 700)
     for name, scales in network().quantize(x).quantization.items():
         assert scales[:2] == expected[name][:2]
 
@@ -468,7 +468,7 @@ def forge(path, precision, /, edit_tensors=lambda tensors: None, **fields):
         metadata = file.metadata()
     edit_tensors(tensors)
     architecture = json.dumps({**json.loads(metadata["architecture"]), **fields})
-    digest = fnn.io._digest(architecture, tensors)
+    digest = fnn.io.digest(architecture, tensors)
     safetensors.numpy.save_file(tensors, path, {**metadata, "architecture": architecture, "sha256": digest})
 
 

@@ -11,9 +11,12 @@ from fnnfast import _cpu
 THREADS = (1, 2, 3, 8)
 LAYERS = (
     fnn.Input(37),
+    fnn.GaussianNoise(0.1),
     fnn.Dense(70, "swish"),
     fnn.Maxout(33, pieces=3),
     fnn.Dropout(0.25),
+    fnn.Residual([fnn.Dense(20, "gelu"), fnn.Dropout(0.1), fnn.Dense(33, "sigmoid")]),
+    fnn.Residual([fnn.Maxout(40, pieces=2)]),
     fnn.Dense(65, "prelu"),
     fnn.Dense(20, "tanh"),
 )
@@ -60,7 +63,7 @@ def test_a_row_answers_the_same_in_any_batch(head, dtype):
             assert_same_bits(net(x[300 - rows :]), expected[300 - rows :], (variant, rows, "from the end"))
 
 
-def train(head, dtype, steps, optimizer, rows=160):
+def train(head, dtype, steps, optimizer, rows=160, clip_norm=None, weighted=False):
     net = network(head, dtype)
     x = data(rows, dtype)
     rng = np.random.default_rng(5)
@@ -69,13 +72,15 @@ def train(head, dtype, steps, optimizer, rows=160):
         "sigmoid": rng.integers(0, 2, rows),
         "gelu": rng.standard_normal((rows, 3)),
     }[head]
-    trainer = fnn.Trainer(net, optimizer=optimizer, l2=1e-4, seed=3)
-    losses = [trainer.step(x[: rows - i % 3], y[: rows - i % 3]) for i in range(steps)]
+    weights = rng.random(rows) if weighted else None
+    trainer = fnn.Trainer(net, optimizer=optimizer, l2=1e-4, seed=3, clip_norm=clip_norm)
+    batches = [slice(0, rows - i % 3) for i in range(steps)]
+    losses = [trainer.step(x[rows], y[rows], None if weights is None else weights[rows]) for rows in batches]
     return np.array(losses), {name: values.copy() for name, values in net.parameters.items()}
 
 
-def assert_trains_to_the_same_bits(head, dtype, steps, optimizer, threads):
-    runs = {variant: train(head, dtype, steps, optimizer) for variant in variants(threads)}
+def assert_trains_to_the_same_bits(head, dtype, steps, optimizer, threads, **options):
+    runs = {variant: train(head, dtype, steps, optimizer, **options) for variant in variants(threads)}
     (first, (losses, parameters)), *others = runs.items()
     assert np.isfinite(losses).all()
     for variant, (other_losses, other_parameters) in others:
@@ -91,6 +96,11 @@ def assert_trains_to_the_same_bits(head, dtype, steps, optimizer, threads):
 )
 def test_training_gives_the_same_bits(head, optimizer, dtype):
     assert_trains_to_the_same_bits(head, dtype, 5, optimizer, (1, 3))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_clipping_and_weights_give_the_same_bits(dtype):
+    assert_trains_to_the_same_bits("softmax", dtype, 5, fnn.Adam(1e-3), (1, 3), clip_norm=0.1, weighted=True)
 
 
 @pytest.mark.slow

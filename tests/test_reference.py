@@ -45,7 +45,10 @@ TRUTH = {
 def test_the_registry_has_the_names_of_the_kernels():
     assert list(ACTIVATIONS) == REGISTRY
     assert all(ACTIVATIONS[name].name == name for name in ACTIVATIONS)
-    assert list(reference.LOSSES) == ["categorical_cross_entropy", "binary_cross_entropy", "squared_error"]
+    assert list(reference.LOSSES) == [
+        *("categorical_cross_entropy", "binary_cross_entropy", "squared_error"),
+        *("gaussian", "gaussian_learned", "hinge", "multiclass_hinge"),
+    ]
 
 
 def test_an_activation_cannot_be_changed():

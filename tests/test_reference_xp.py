@@ -131,6 +131,8 @@ def test_low_precision():
 def test_losses(name):
     rng = np.random.default_rng(2)
     loss, targets = reference.LOSSES[name], np.eye(4)[rng.integers(0, 4, 6)]
+    if name == "gaussian_learned":
+        targets = targets[:, :2]
     both(loss.value, rng.normal(size=(6, 4)), targets)
     both(loss.gradient, rng.normal(size=(6, 4)), targets)
     if name.startswith("categorical"):

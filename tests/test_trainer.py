@@ -5,6 +5,7 @@ import itertools
 
 import numpy as np
 import pytest
+import scipy.stats
 
 import fnnfast as fnn
 from oracles import assert_same_bits, normal
@@ -22,9 +23,15 @@ def problem(kind, rng, rows=40):
         "squares of sigmoid": ("sigmoid", fnn.MeanSquaredError(), rng.random((rows, 3))),
         "squares of softmax": ("softmax", fnn.MeanSquaredError(), rng.random((rows, 3))),
         "squares of prelu": ("prelu", fnn.MeanSquaredError(), rng.standard_normal((rows, 3))),
+        "gaussian": ("identity", fnn.GaussianNLL((0.5, 1.0, 4.0)), rng.standard_normal((rows, 3))),
+        "gaussian of softplus": ("softplus", fnn.GaussianNLL(2.0), rng.random((rows, 3))),
+        "gaussian learned": (None, fnn.GaussianNLL("learned"), rng.standard_normal((rows, 2))),
+        "hinge": ("identity", fnn.Hinge(), rng.integers(0, 2, (rows, 3))),
+        "multiclass hinge": ("identity", fnn.MulticlassHinge(), rng.integers(0, 3, rows)),
     }[kind]
     layers = [fnn.Input(5), fnn.Dense(6, "swish"), fnn.Maxout(4, pieces=3), fnn.Dense(5, fnn.ELU(learn=True))]
-    net = fnn.Sequential([*layers, fnn.Dense(3, head)], dtype="float64", seed=1)
+    last = fnn.Gaussian(2) if head is None else fnn.Dense(3, head)
+    net = fnn.Sequential([*layers, last], dtype="float64", seed=1)
     for name, values in net.parameters.items():
         net.parameters[name] = values + rng.normal(0, 0.1, values.shape)
     return net, loss, rng.standard_normal((rows, 5)), y
@@ -33,6 +40,7 @@ def problem(kind, rng, rows=40):
 KINDS = [
     *("categorical", "categorical from logits", "binary", "binary from logits"),
     *("squares", "squares of tanh", "squares of sigmoid", "squares of softmax", "squares of prelu"),
+    *("gaussian", "gaussian of softplus", "gaussian learned", "hinge", "multiclass hinge"),
 ]
 
 
@@ -47,6 +55,15 @@ def mean_loss(kind, net, x, y):
         return -np.log(outputs[np.arange(len(y)), y]).mean()
     if kind.startswith("binary"):
         return -np.where(y == 1, np.log(outputs), np.log(1 - outputs)).sum(axis=1).mean()
+    if kind.startswith("gaussian"):
+        beta = {"gaussian": np.array([0.5, 1.0, 4.0]), "gaussian of softplus": np.full(3, 2.0)}.get(kind)
+        mean, beta = (outputs, beta) if beta is not None else (outputs[:, :2], np.exp(outputs[:, 2:]))
+        return -scipy.stats.norm.logpdf(y, mean, beta**-0.5).sum(axis=1).mean()
+    if kind == "hinge":
+        return np.maximum(0, 1 - np.where(y == 1, outputs, -outputs)).sum(axis=1).mean()
+    if kind == "multiclass hinge":
+        margins = np.maximum(0, outputs - outputs[np.arange(len(y)), y, None] + 1)
+        return (margins.sum(axis=1) - 1).mean()
     return ((outputs - y) ** 2).mean()
 
 

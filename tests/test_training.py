@@ -130,9 +130,9 @@ def test_every_row_once_an_epoch_in_a_new_order(monkeypatch):
     batches = []
 
     class Spy(_cpu.Trainer):
-        def step(self, x, targets, learning_rate, rows=None):
-            batches.append(rows.tolist())
-            return super().step(x, targets, learning_rate, rows)
+        def epoch(self, x, targets, learning_rate, rows, weights, batch_size):
+            batches.extend(rows[first : first + batch_size].tolist() for first in range(0, len(rows), batch_size))
+            return super().epoch(x, targets, learning_rate, rows, weights, batch_size)
 
     monkeypatch.setattr(_cpu, "Trainer", Spy)
     small().fit(*blobs(12), epochs=3, batch_size=5, seed=0)

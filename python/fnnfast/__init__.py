@@ -1,6 +1,6 @@
 """Feedforward networks from NumPy: every dense layer and its activation is one fused kernel."""
 
-from . import activations, layers, losses, optimizers, training
+from . import activations, distributions, layers, losses, optimizers, training
 from .activations import (
     ELU,
     GELU,
@@ -19,6 +19,8 @@ from .activations import (
 )
 from .callbacks import EarlyStopping
 from .checkpoint import Checkpoint
+from .distributions import logistic, logit
+from .ensemble import Ensemble
 from .history import History
 from .inference import InferenceNetwork
 from .io import load
@@ -45,6 +47,7 @@ __all__ = [
     "Dense",
     "Dropout",
     "EarlyStopping",
+    "Ensemble",
     "ExponentialDecay",
     "Gaussian",
     "GaussianNLL",
@@ -77,9 +80,12 @@ __all__ = [
     "dense",
     "dense_backward",
     "dense_forward",
+    "distributions",
     "get_num_threads",
     "layers",
     "load",
+    "logistic",
+    "logit",
     "losses",
     "maxout",
     "maxout_backward",

@@ -4,7 +4,7 @@ Every array is C-contiguous, aligned, of native byte order; ``T`` is float32 or 
 one call. ``fnnfast._checks`` makes arrays fit and words the errors a user reads.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
@@ -19,6 +19,8 @@ class ActivationInfo(TypedDict):
     differentiable: bool
     rowwise: bool  # softmax: needs whole rows
     parameter: bool  # takes alpha or beta
+    watch: str  # "dead", "saturated" or "": what training counts of small derivatives
+    small: float  # what small is
 
 # The machine -----------------------------------------------------------------------------------------------------
 def isa() -> str: ...
@@ -79,8 +81,10 @@ def maxout_forward(x: Array, weight: Array, bias: Array | None, out: Array, argm
 def maxout_backward(
     dy: Array, x: Array, weight: Array, argmax: NDArray[np.uint8], dx: Array, dweight: Array, dbias: Array
 ) -> None: ...
-def loss_value(loss: str, outputs: Array, targets: Array) -> float:
-    """Mean loss. loss and targets as in Trainer; outputs (B, O) are logits, for squared_error the network's outputs."""
+def loss_value(
+    loss: str, outputs: Array, targets: Array, precision: Array | None = None, weights: Array | None = None
+) -> float:
+    """Mean loss. loss, targets, precision and weights as in Trainer; outputs (B, O) are logits where it takes those."""
 
 # Networks --------------------------------------------------------------------------------------------------------
 class Network:
@@ -90,12 +94,14 @@ class Network:
         ("dense", units, activation, parameter)   parameter: float (fixed alpha or beta) or None
         ("maxout", units, pieces)
         ("dropout", rate)
+        ("gaussian_noise", stddev)
+        ("residual", count, units)   the next count layers; units > 0: with a projection, a dense layer, to so many
     Weights, biases and slopes are zero until set. A prelu or elu_learned layer has a parameter array "alpha" (O,).
     """
 
     def __init__(self, dtype: str, inputs: int, layers: Sequence[tuple[Any, ...]]) -> None: ...
     def names(self, layer: int) -> list[str]:
-        """dense: weight, bias(, alpha); maxout: weight, bias; dropout: none."""
+        """dense: weight, bias(, alpha); maxout, residual with projection: weight, bias; others: none."""
 
     def get(self, layer: int, name: str) -> Array:
         """A fresh copy: weight (I, O) or (P, I, O); bias (O,) or (P, O); alpha (O,)."""
@@ -150,28 +156,67 @@ class Forward:
 class Trainer:
     """A network's training step: forward, loss, backward and update in one call, and the optimizer's state.
 
-    loss: "categorical_cross_entropy" (targets int64 (B,), from logits), "binary_cross_entropy" (targets T (B, O), from
-    logits) or "squared_error" (targets T (B, O), on the outputs).
+    loss: from logits "categorical_cross_entropy", "multiclass_hinge" (targets int64 (B,)), "binary_cross_entropy",
+    "hinge" (targets T (B, O)); on the outputs "squared_error", "gaussian" (targets T (B, O)) and "gaussian_learned"
+    (targets T (B, O / 2)). precision: float64 (O,), for "gaussian" alone.
     optimizer: "sgd" with momentum, nesterov; "adam" with beta1, beta2, eps; both take l2 (added to the gradient of
-    weights) and weight_decay (decoupled, weights only).
+    weights), weight_decay (decoupled, weights only) and clip_norm (0: none).
+    frozen: indices of layers that are left as they are.
     """
 
     def __init__(
-        self, network: Network, loss: str, optimizer: str, settings: dict[str, float], seed: int = 0
+        self,
+        network: Network,
+        loss: str,
+        optimizer: str,
+        settings: Mapping[str, float],
+        seed: int = 0,
+        precision: Array | None = None,
+        frozen: Sequence[int] = ...,
     ) -> None: ...
-    def step(self, x: Array, targets: Array, learning_rate: float, rows: NDArray[np.int64] | None = None) -> float:
+    def step(
+        self,
+        x: Array,
+        targets: Array,
+        learning_rate: float,
+        rows: NDArray[np.int64] | None = None,
+        weights: Array | None = None,
+    ) -> float:
         """x (N, I), targets of N rows; rows picks the batch from them (None: all). The mean loss before the update.
 
-        l2's term is not in the loss. Dropout draws from (seed, step, layer, element).
+        weights: T (N,), how much a row counts. l2's term is not in the loss. Dropout and noise draw from (seed, step,
+        layer, element).
         """
+
+    def epoch(
+        self,
+        x: Array,
+        targets: Array,
+        learning_rate: float,
+        rows: NDArray[np.int64] | None,
+        weights: Array | None,
+        batch_size: int,
+    ) -> tuple[float, float]:
+        """A step for every batch_size rows; the sums over batches of loss times weight, and of weight."""
 
     def step_if_ready(self, x: object, labels: object, learning_rate: float) -> float | None:
         """step, if x (B, I) and class labels (B,) int64 can be used as they are; else None, and nothing is done."""
 
-    def gradients(self, x: Array, targets: Array, rows: NDArray[np.int64] | None = None) -> tuple[float, list[Array]]:
+    def gradients(
+        self, x: Array, targets: Array, rows: NDArray[np.int64] | None = None, weights: Array | None = None
+    ) -> tuple[float, list[Array]]:
         """The loss and the gradients, in the order of the layers and of names(); nothing is updated."""
 
     def apply(self, gradients: Sequence[Array], learning_rate: float) -> None:
         """One optimizer update with those gradients; step(x, t) is gradients and then apply, to the bit."""
+
+    def state(self) -> tuple[int, list[list[Array]]]:
+        """The number of steps, and the optimizer's one or two states, each in the order of gradients()."""
+
+    def set_state(self, steps: int, states: Sequence[Sequence[Array]]) -> None: ...
+    def take_diagnosis(self) -> list[tuple[int, float, float, float, float]]:
+        """Of every layer with weights, since the last call: its index, the root mean squares over the steps of the
+        norms of gradient and update, the shares of dead units and of saturated values (-1 where not counted)."""
+
     @property
     def steps(self) -> int: ...

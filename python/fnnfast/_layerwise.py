@@ -44,7 +44,8 @@ def walk(net: Sequential, x: Array) -> Iterator[Seen]:
     steps = list(_steps(net))
     rows = max(1, _BLOCK // max(max(step.network.input.size, step.network.outputs) for step in steps))
     for first in range(0, len(x), rows):
-        h, skips = x[first : first + rows], {}
+        h = x[first : first + rows]
+        skips: dict[str, Array] = {}
         for step in steps:
             if step.starts is not None:
                 skips.setdefault(step.starts, h)
@@ -58,7 +59,7 @@ def walk(net: Sequential, x: Array) -> Iterator[Seen]:
 
 def _steps(net: Sequential) -> Iterator[_Step]:
     inputs = net.input.size
-    ends = {}
+    ends: dict[str, str] = {}
     starts: str | None = None
     for name, layer in net.named_layers.items():
         if isinstance(layer, Residual):

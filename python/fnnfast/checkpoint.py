@@ -172,7 +172,7 @@ def _read(path: str) -> tuple[dict[str, Any], dict[str, Array]]:
     with open(path, "rb"):  # so that what the system has against the path is said in its own words
         pass
     try:
-        with safetensors.safe_open(path, framework="numpy") as file:  # type: ignore[no-untyped-call]
+        with safetensors.safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the file is no mapping
         if (metadata.get("format"), metadata.get("format_version")) != (FORMAT, FORMAT_VERSION):

@@ -167,11 +167,11 @@ def _in_float32(net: Sequential) -> Sequential:
 
 def _calibrate(net: Sequential, x: Array) -> list[Quantization]:
     """How to quantise each layer, from its weights and the range of its inputs over the rows of x."""
-    ranges: dict[str, tuple[np.float32, np.float32]] = {}
-    zero = (np.float32(0), np.float32(0))  # always a part of it: padding, relu
+    ranges: dict[str, tuple[float, float]] = {}
+    zero = (0.0, 0.0)  # always a part of it: padding, relu
     for name, _, _, h in _layerwise.walk(net, x):
         low, high = ranges.get(name, zero)
-        ranges[name] = np.minimum(low, h.min()), np.maximum(high, h.max())
+        ranges[name] = float(np.minimum(low, h.min())), float(np.maximum(high, h.max()))
     return [_quantization(name, net.parameters[f"{name}.weight"], *seen) for name, seen in ranges.items()]
 
 

@@ -281,7 +281,8 @@ def _class_weights(class_weight: Mapping[int, float] | str, labels: NDArray[np.i
         if class_weight != "balanced":
             raise ValueError(_checks.message("class_weight", "a mapping or 'balanced'", repr(class_weight)))
         counts = np.bincount(labels, minlength=classes)
-        return len(labels) / (max(1, np.count_nonzero(counts)) * np.maximum(counts, 1))
+        balanced: Array = len(labels) / (max(1, np.count_nonzero(counts)) * np.maximum(counts, 1))
+        return balanced
     if not isinstance(class_weight, Mapping):
         raise TypeError(_checks.message("class_weight", "a mapping or 'balanced'", repr(class_weight)))
     weights = np.ones(classes)

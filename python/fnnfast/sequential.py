@@ -10,19 +10,23 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _backends, _checks, _cpu
+from . import layers as layers_
 from ._checks import Array, message
 from .activations import Activation
-from .layers import Dense, Gaussian, Input, Layer, Maxout, Residual
+from .distributions import Bernoulli, Categorical, Distribution, Gaussian, discriminant
+from .layers import Dense, Input, Layer, Maxout, Residual
 
 if TYPE_CHECKING:
     from inspect import Signature
     from os import PathLike
 
+    from .callbacks import Callback
     from .checkpoint import Checkpoint
+    from .history import History
     from .inference import InferenceNetwork
     from .losses import Loss
-    from .optimizers import Optimizer
-    from .training import Callback, History, Schedule
+    from .optimizers import Optimizer, Schedule
+    from .training import Validation
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -171,13 +175,47 @@ class Sequential(_cpu.Forward):
             itself (B, O).
         """
         y = self(x)
-        if isinstance(self._last, Gaussian):
+        if isinstance(self._last, layers_.Gaussian):
             return y[:, : self._last.units].copy()
-        if self.head.name == "softmax":
-            return _checks.fit(y.argmax(axis=1), np.dtype(np.int64))
-        if self.head.name == "sigmoid":
-            return self._binary(y >= 0.5)
-        return y
+        return discriminant(self.head, y)
+
+    def distribution(self, x: ArrayLike, *, precision: ArrayLike | None = None) -> Distribution:
+        """The distributions that the network predicts, one for each row; see ``fnnfast.distributions``.
+
+        Parameters
+        ----------
+        x : array_like (B, *shape) or (B, I)
+        precision : float or array_like (O,), optional
+            For a Gaussian: beta, 1 / variance, of each output; 1 by default.
+
+        Returns
+        -------
+        Distribution
+            Softmax head: Categorical. Sigmoid head: Bernoulli. Gaussian head: Gaussian. Any other differentiable head:
+            Gaussian with the output as its mean. The mean has the bits of the network's output.
+
+        Raises
+        ------
+        ValueError
+            A step or sign head, which predicts no distribution; a precision that is not > 0, or for another head.
+        """
+        head = self.head
+        if not head.differentiable:
+            raise ValueError(f"a {head.name} head predicts no distribution")
+        _backends.of(x=x)
+        x = _checks.real_array("x", x)  # no array of bfloat16, which would have the outputs rounded to it
+        if isinstance(self._last, layers_.Gaussian):
+            if precision is not None:
+                raise ValueError(message("precision", "None for a Gaussian head, which predicts it", repr(precision)))
+            return Gaussian.of_log_precision(*np.split(self(x), 2, axis=1))
+        discrete = {"softmax": Categorical, "sigmoid": Bernoulli}.get(head.name)
+        if discrete is None:
+            return Gaussian(self(x), 1.0 if precision is None else precision)
+        if precision is not None:
+            raise ValueError(
+                message("precision", f"None for a {head.name} head, which is no Gaussian", repr(precision))
+            )
+        return discrete(self.logits(x))
 
     def sample(self, x: ArrayLike, n: int = 1, rng: np.random.Generator | int | None = None) -> Array:
         """Draw from the distribution that the network predicts for each row.
@@ -202,26 +240,7 @@ class Sequential(_cpu.Forward):
         ValueError
             A step or sign head, which predicts no distribution; probabilities that are NaN.
         """
-        n = _checks.integer("n", n, 1)
-        head = self.head
-        if not head.differentiable:
-            raise ValueError(f"a {head.name} head predicts no distribution to sample from")
-        y = self(x)
-        rng = np.random.default_rng(rng)
-        if head.name not in ("softmax", "sigmoid"):
-            return y + rng.standard_normal((n, *y.shape), self._dtype)
-        if np.isnan(y).any():
-            raise ValueError("the network's probabilities contain NaN: there is nothing to sample from")
-        if head.name == "sigmoid":
-            return self._binary(rng.random((n, *y.shape)) < y)
-        cumulative = np.cumsum(y, axis=1, dtype=np.float64)
-        cumulative /= cumulative[:, -1:]  # so that a draw below 1 always meets a class
-        draws = rng.random((n, len(y), 1))
-        return np.array([(draw < cumulative).argmax(axis=1) for draw in draws], np.int64)
-
-    def _binary(self, truth: Array) -> Array:
-        labels = truth.astype(np.int64)
-        return labels[..., 0] if self.outputs == 1 else labels
+        return self.distribution(x).sample(n, rng)
 
     # Training --------------------------------------------------------------------------------------------------------
     # training builds on this module, so it is imported where it is used.
@@ -233,7 +252,7 @@ class Sequential(_cpu.Forward):
         optimizer: str | Optimizer = "adam",
         epochs: int = 10,
         batch_size: int = 32,
-        validation: tuple[ArrayLike, ArrayLike] | float | None = None,
+        validation: Validation = None,
         schedule: Schedule | None = None,
         l2: float = 0.0,
         callbacks: Sequence[Callback] = (),
@@ -534,16 +553,16 @@ def name_layers(layers: Sequence[Input | Layer]) -> tuple[Input, dict[str, Layer
     if not isinstance(first, Input):
         raise ValueError(message("layers", "an Input first", "no layers" if first is None else repr(first)))
     named = _numbered(layers[1:], "")
-    if not named or not isinstance(layers[-1], (Dense, Maxout, Gaussian)):
+    if not named or not isinstance(layers[-1], (Dense, Maxout, layers_.Gaussian)):
         raise ValueError(message("layers", "a Dense, Maxout or Gaussian last", repr(layers[-1])))
     for name, layer in list(named.items())[:-1]:
-        if layer.activation.rowwise or isinstance(layer, Gaussian):
-            head = "Gaussian" if isinstance(layer, Gaussian) else layer.activation.name
+        if layer.activation.rowwise or isinstance(layer, layers_.Gaussian):
+            head = "Gaussian" if isinstance(layer, layers_.Gaussian) else layer.activation.name
             raise ValueError(f"{name}: {head} is an output head, for the last layer only")
     return first, named
 
 
-def _numbered(layers: Sequence[Layer], prefix: str) -> dict[str, Layer]:
+def _numbered(layers: Sequence[Input | Layer], prefix: str) -> dict[str, Layer]:
     """The layers by kind and number; those of a residual block after it, under its name."""
     named: dict[str, Layer] = {}
     counts: dict[str, int] = {}

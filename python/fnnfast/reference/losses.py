@@ -115,6 +115,121 @@ class SquaredError(Loss):
         return 2.0 * (y - as_float64(xp, targets).reshape(y.shape)) / y.size
 
 
+class Gaussian(Loss):
+    """Mean over the batch of sum_j beta_j (y_j - t_j)^2 / 2 - log(beta_j) / 2 + log(2 pi) / 2; gradient beta (y - t)/B.
+
+    -log N(t; y, 1 / beta), with one precision beta for each output. Outputs (B, O), targets (B, O), or (B,) where
+    O = 1. Goodfellow et al. 2016, "Deep Learning", section 6.2.2.
+    """
+
+    __slots__ = ("precision",)
+    name = "gaussian"
+
+    def __init__(self, precision: Array | float = 1.0) -> None:
+        self.precision = precision
+
+    def value(self, outputs: Array, targets: Array) -> float:
+        xp = namespace(outputs)
+        y = as_float64(xp, outputs)
+        beta = as_float64(xp, xp.broadcast_to(xp.asarray(self.precision), y.shape[1:]))
+        squares = beta * (y - as_float64(xp, targets).reshape(y.shape)) ** 2
+        return float(xp.sum(squares - xp.log(beta) + xp.log(2 * xp.pi)) / (2 * y.shape[0]))
+
+    def gradient(self, outputs: Array, targets: Array) -> Array:
+        xp = namespace(outputs)
+        y = as_float64(xp, outputs)
+        return xp.asarray(self.precision) * (y - as_float64(xp, targets).reshape(y.shape)) / y.shape[0]
+
+
+class GaussianLearned(Loss):
+    """The same where the outputs (B, 2 O) are the means y and then the logarithms s of the precisions.
+
+    Mean over the batch of sum_j exp(s_j) (y_j - t_j)^2 / 2 - s_j / 2 + log(2 pi) / 2; gradients exp(s) (y - t)/B and
+    (exp(s) (y - t)^2 - 1)/(2 B). Nix and Weigend 1994.
+    """
+
+    __slots__ = ()
+    name = "gaussian_learned"
+
+    def value(self, outputs: Array, targets: Array) -> float:
+        xp = namespace(outputs)
+        y, s = xp.split(as_float64(xp, outputs), 2, axis=1)
+        squares = xp.exp(s) * (y - as_float64(xp, targets).reshape(y.shape)) ** 2
+        return float(xp.sum(squares - s + xp.log(2 * xp.pi)) / (2 * y.shape[0]))
+
+    def gradient(self, outputs: Array, targets: Array) -> Array:
+        xp = namespace(outputs)
+        y, s = xp.split(as_float64(xp, outputs), 2, axis=1)
+        difference = y - as_float64(xp, targets).reshape(y.shape)
+        weighted = xp.exp(s) * difference
+        return xp.concatenate([weighted, (weighted * difference - 1) / 2], axis=1) / y.shape[0]
+
+
+class Hinge(Loss):
+    """Mean over the batch of sum_j max(0, 1 - s_j z_j), s = 1 for the label 1 and -1 for 0; gradient -s/B inside.
+
+    Outputs are scores (B, O), targets (B, O), or (B,) where O = 1. At the kink the gradient is 0. Cortes and Vapnik
+    1995.
+    """
+
+    __slots__ = ()
+    name = "hinge"
+
+    def value(self, outputs: Array, targets: Array) -> float:
+        xp = namespace(outputs)
+        margin, _ = self._margin(xp, outputs, targets)
+        return float(xp.sum(xp.maximum(margin, 0.0)) / margin.shape[0])
+
+    def gradient(self, outputs: Array, targets: Array) -> Array:
+        xp = namespace(outputs)
+        margin, sign = self._margin(xp, outputs, targets)
+        return xp.where(margin > 0, -sign, 0.0) / margin.shape[0]
+
+    @staticmethod
+    def _margin(xp: ModuleType, outputs: Array, targets: Array) -> tuple[Array, Array]:
+        z = as_float64(xp, outputs)
+        sign = 2 * as_float64(xp, targets).reshape(z.shape) - 1
+        return 1 - sign * z, sign
+
+
+class MulticlassHinge(Loss):
+    """Mean over the batch of the sum over the wrong classes j of max(0, z_j - z_y + 1).
+
+    Outputs are scores (B, K), targets classes (B,) or one-hot (B, K). At the kinks the gradient is 0. Weston and
+    Watkins 1999, as in CS231n's notes on linear classification.
+    """
+
+    __slots__ = ()
+    name = "multiclass_hinge"
+
+    def value(self, outputs: Array, targets: Array) -> float:
+        xp = namespace(outputs)
+        margin, _ = self._margin(xp, outputs, targets)
+        return float(xp.sum(xp.maximum(margin, 0.0)) / margin.shape[0])
+
+    def gradient(self, outputs: Array, targets: Array) -> Array:
+        xp = namespace(outputs)
+        margin, label = self._margin(xp, outputs, targets)
+        inside = as_float64(xp, margin > 0)
+        return (inside - label * xp.sum(inside, axis=1, keepdims=True)) / margin.shape[0]
+
+    @staticmethod
+    def _margin(xp: ModuleType, outputs: Array, targets: Array) -> tuple[Array, Array]:
+        """The margins (B, K), zero for the labels, and the labels one-hot."""
+        z = as_float64(xp, outputs)
+        label = _one_hot(xp, targets, z.shape[1])
+        return (1 - label) * (z - xp.sum(xp.where(label == 1, z, 0.0), axis=1, keepdims=True) + 1), label
+
+
 LOSSES: dict[str, Loss] = {
-    loss.name: loss for loss in (CategoricalCrossEntropy(), BinaryCrossEntropy(), SquaredError())
+    loss.name: loss
+    for loss in (
+        CategoricalCrossEntropy(),
+        BinaryCrossEntropy(),
+        SquaredError(),
+        Gaussian(),
+        GaussianLearned(),
+        Hinge(),
+        MulticlassHinge(),
+    )
 }

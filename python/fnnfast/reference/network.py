@@ -7,7 +7,9 @@ A layer is a dict, as simple as a test can write it:
 ``{"kind": "maxout", "weight": (P, I, O), "bias": (P, O)}``;
 ``{"kind": "dropout", "mask": (B, I)}``
     with the mask already scaled: 0 where a unit is dropped, 1/(1 - rate) where it is kept (inverted dropout, Srivastava
-    et al. 2014, section 10). The mask acts in training only and may be missing elsewhere.
+    et al. 2014, section 10). The mask acts in training only and may be missing elsewhere;
+``{"kind": "residual", "layers": [...]}``
+    F(x) + x, with ``"weight"`` (I, O) and ``"bias"`` (O,) F(x) + x weight + bias (He et al. 2016, equations 1 and 2).
 """
 
 from collections.abc import Sequence
@@ -16,7 +18,7 @@ from typing import Any
 from ._xp import Array, as_float64, namespace
 from .activations import ACTIVATIONS
 from .dense import dense_backward, dense_forward
-from .losses import LOSSES
+from .losses import LOSSES, Loss
 from .maxout import maxout_backward, maxout_forward
 from .optimizers import Optimizer, State, start
 
@@ -30,24 +32,12 @@ def _parameter(layer: Layer) -> Array:
 
 def forward(layers: Sequence[Layer], x: Array, *, logits: bool = False) -> Array:
     """The outputs (B, O) for x (B, I), without dropout; with logits=True before the last layer's activation."""
-    y = as_float64(namespace(x), x)
-    z = y
-    for layer in layers:
-        if layer["kind"] == "dense":
-            y, z = dense_forward(y, layer["weight"], layer["bias"], layer["activation"], _parameter(layer))
-        elif layer["kind"] == "maxout":
-            y = z = maxout_forward(y, layer["weight"], layer["bias"])[0]
-    return z if logits else y
+    y, tape = _forward(layers, as_float64(namespace(x), x), training=False)
+    return tape[-1][1] if logits and layers[-1]["kind"] == "dense" else y
 
 
-def gradients(layers: Sequence[Layer], x: Array, targets: Array, loss: str) -> tuple[float, list[dict[str, Array]]]:
-    """The batch's mean loss and, layer by layer, its gradients by name (weight, bias, alpha), by backpropagation.
-
-    A cross-entropy is taken from the logits of the softmax or sigmoid it belongs to, so the gradient enters below the
-    last activation; any other last layer is passed through.
-    """
-    criterion = LOSSES[loss]
-    y = as_float64(namespace(x), x)
+def _forward(layers: Sequence[Layer], y: Array, training: bool) -> tuple[Array, list[tuple[Array, Any]]]:
+    """The outputs, and for each layer its inputs and what its backward needs."""
     tape = []
     for layer in layers:
         inputs, saved = y, None
@@ -55,20 +45,42 @@ def gradients(layers: Sequence[Layer], x: Array, targets: Array, loss: str) -> t
             y, saved = dense_forward(y, layer["weight"], layer["bias"], layer["activation"], _parameter(layer))
         elif layer["kind"] == "maxout":
             y, saved = maxout_forward(y, layer["weight"], layer["bias"])
-        else:
+        elif layer["kind"] == "residual":
+            y, saved = _forward(layer["layers"], y, training)
+            y = y + (inputs @ layer["weight"] + layer["bias"] if "weight" in layer else inputs)
+        elif training:
             y = y * layer["mask"]
         tape.append((inputs, saved))
+    return y, tape
 
+
+def gradients(
+    layers: Sequence[Layer], x: Array, targets: Array, loss: str | Loss
+) -> tuple[float, list[dict[str, Array]]]:
+    """The batch's mean loss and, layer by layer, its gradients by name (weight, bias, alpha), by backpropagation.
+
+    A cross-entropy is taken from the logits of the softmax or sigmoid it belongs to, so the gradient enters below the
+    last activation; any other last layer is passed through. A residual block has the gradients of its projection, and
+    those of its layers as a list, "layers".
+    """
+    criterion = LOSSES[loss] if isinstance(loss, str) else loss
+    y, tape = _forward(layers, as_float64(namespace(x), x), training=True)
     below = layers[-1].get("activation") in criterion.from_logits
     outputs = tape[-1][1] if below else y
     value, dy = criterion.value(outputs, targets), criterion.gradient(outputs, targets)
+    last = {**layers[-1], "activation": "identity"} if below else layers[-1]
+    return value, _backward([*layers[:-1], last], tape, dy)[1]
 
-    result: list[dict[str, Array]] = []
-    for index in reversed(range(len(layers))):
-        layer, (inputs, saved) = layers[index], tape[index]
-        found: dict[str, Array] = {}
+
+def _backward(
+    layers: Sequence[Layer], tape: Sequence[tuple[Array, Any]], dy: Array
+) -> tuple[Array, list[dict[str, Array]]]:
+    """The gradient of the inputs, and those of the layers."""
+    result: list[dict[str, Any]] = []
+    for layer, (inputs, saved) in zip(reversed(layers), reversed(tape), strict=True):
+        found: dict[str, Any] = {}
         if layer["kind"] == "dense":
-            activation = ACTIVATIONS["identity" if below and index == len(layers) - 1 else layer["activation"]]
+            activation = ACTIVATIONS[layer["activation"]]
             dense = dense_backward(dy, inputs, layer["weight"], saved, activation, _parameter(layer))
             dy, found = dense.x, {"weight": dense.weight, "bias": dense.bias}
             if "alpha" in layer:
@@ -76,10 +88,18 @@ def gradients(layers: Sequence[Layer], x: Array, targets: Array, loss: str) -> t
         elif layer["kind"] == "maxout":
             maxout = maxout_backward(dy, inputs, layer["weight"], saved)
             dy, found = maxout.x, {"weight": maxout.weight, "bias": maxout.bias}
+        elif layer["kind"] == "residual":
+            inner, of_layers = _backward(layer["layers"], saved, dy)
+            if "weight" in layer:
+                found = {"weight": inputs.T @ dy, "bias": dy.sum(axis=0)}
+                dy = inner + dy @ layer["weight"].T
+            else:
+                dy = inner + dy
+            found["layers"] = of_layers
         else:
             dy = dy * layer["mask"]
         result.insert(0, found)
-    return value, result
+    return dy, result
 
 
 def training_step(
