@@ -93,11 +93,12 @@ void Trainer<T>::reserve(const Batch<T>& batch, ptrdiff_t row_blocks) {
   }
 }
 
-// Whether the batch is copied into input_: gathered, perturbed, or laid out as maxout's weight gradient wants it.
+// Whether the batch is copied into input_: gathered, perturbed, without the rows of weight 0, or laid out as maxout's
+// weight gradient wants it.
 template <class T>
 bool Trainer<T>::copies_input(const Batch<T>& batch) const {
   const auto& layers = network_.layers();
-  return batch.indices != nullptr || !network_.input_perturbations().empty() ||
+  return batch.indices != nullptr || batch.weights != nullptr || !network_.input_perturbations().empty() ||
          std::any_of(layers.begin(), layers.end(),
                      [](const Layer<T>& layer) { return layer.from == kNetworkInput && layer.layout.pieces > 1; });
 }

@@ -42,9 +42,13 @@ template <class T>
 void Trainer<T>::forward_rows(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t rows) {
   const auto& layers = network_.layers();
   const ptrdiff_t inputs = network_.inputs();
-  if (copies_input(batch))
-    for (ptrdiff_t r = first; r < first + rows; ++r)
-      std::copy_n(batch.x + (batch.indices ? batch.indices[r] : r) * inputs, inputs, input_.data() + r * input_row_);
+  for (ptrdiff_t r = first; copies_input(batch) && r < first + rows; ++r) {
+    T* const row = input_.data() + r * input_row_;
+    if (batch.weights != nullptr && batch.weights[r] == T(0))
+      std::fill_n(row, inputs, T(0));  // a NaN in it would reach the gradient of the weights, as 0 * NaN
+    else
+      std::copy_n(batch.x + (batch.indices ? batch.indices[r] : r) * inputs, inputs, row);
+  }
   perturb(network_.input_perturbations(), first, rows, inputs, input_.data(), input_.data(), input_row_);
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const Layer<T>& layer = layers[i];

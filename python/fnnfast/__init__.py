@@ -26,8 +26,10 @@ from .inference import InferenceNetwork
 from .io import load
 from .layers import Dense, Dropout, Gaussian, GaussianNoise, Input, Maxout, Residual
 from .losses import BinaryCrossEntropy, CrossEntropy, GaussianNLL, Hinge, MeanSquaredError, MulticlassHinge
+from .many import fit_many
 from .ops import Grads, dense, dense_backward, dense_forward, maxout, maxout_backward, maxout_forward
 from .optimizers import SGD, Adam, AdamW, CosineDecay, ExponentialDecay, StepDecay, Warmup
+from .scaling import compound_scale
 from .sequential import Sequential
 from .threads import get_num_threads, num_threads, set_num_threads
 from .training import DeadUnitsWarning, Trainer
@@ -77,10 +79,12 @@ __all__ = [
     "Trainer",
     "Warmup",
     "activations",
+    "compound_scale",
     "dense",
     "dense_backward",
     "dense_forward",
     "distributions",
+    "fit_many",
     "get_num_threads",
     "layers",
     "load",

@@ -66,8 +66,10 @@ class Bar(Silent):
         self._bar.close()
 
 
-def choose(progress: bool | None, epochs: int, steps: int) -> Silent:
+def choose(progress: bool | Silent | None, epochs: int, steps: int) -> Silent:
     """What to show training of so many epochs of so many steps with; None shows it where stderr is a terminal."""
+    if isinstance(progress, Silent):
+        return progress
     if progress is None:
         progress = sys.stderr is not None and sys.stderr.isatty()
     if not progress:
