@@ -75,8 +75,15 @@ def cases() -> Iterator[tuple[str, Callable[[Comparison], None]]]:
         (fnn.BinaryCrossEntropy(), "identity"),
         (fnn.MeanSquaredError(), "identity"),
         (fnn.MeanSquaredError(), "tanh"),
+        (fnn.GaussianNLL(2.0), "identity"),
+        (fnn.GaussianNLL("learned"), "gaussian"),
+        (fnn.Hinge(), "identity"),
+        (fnn.MulticlassHinge(), "identity"),
     ):
         yield f"{type(loss).__name__} of {head}", partial(network_gradients, loss, head)
+    for block in ((fnn.Dense(20, "tanh"), fnn.Dense(13, "gelu")), (fnn.Maxout(9, pieces=2),)):
+        kinds = ", ".join(f"{layer.kind} {layer.units}" for layer in block)
+        yield f"residual block of {kinds}", partial(residual, block)
     for layer in (fnn.Dense(5, "tanh"), fnn.Dense(40, "softmax"), fnn.Maxout(33, pieces=3)):
         words = f"maxout of {layer.pieces}" if isinstance(layer, fnn.Maxout) else f"dense {layer.activation.kernel}"
         yield f"bfloat16 {words}", partial(bfloat16_layer, layer)
@@ -223,11 +230,37 @@ def network_gradients(loss: Any, head: str, result: Comparison) -> None:
     """A network's loss and its gradients."""
     net, layers = _network(head, result.dtype)
     x, y = _data(loss, result.dtype)
-    value, wanted = reference.gradients(layers, x, y, loss.kernel)
+    oracle = reference.Gaussian(2.0) if loss.kernel == "gaussian" else loss.kernel
+    value, wanted = reference.gradients(layers, x, y, oracle)
     grads = fnn.Trainer(net, loss, "sgd").gradients(x, y)
     _add_network(result, np.array(net.evaluate(x, y, loss=loss)["loss"]), np.array(value))
     for name, got in grads.items():
         _add_network(result, got, _parameter_of(wanted, name))
+
+
+def residual(block: Any, result: Comparison) -> None:
+    """The gradients of a residual block between the input and a head; one of other width has a projection."""
+    layers: list[Any] = [fnn.Input(WIDTHS[0]), fnn.Residual(block), fnn.Dense(WIDTHS[-1])]
+    net = fnn.Sequential(layers, dtype=result.dtype.name, seed=1)
+    p, loss = net.parameters, fnn.MeanSquaredError()
+    described: dict[str, list[dict[str, Any]]] = {"": [], "residual_1": []}
+    for name, layer in net.named_layers.items():
+        own: dict[str, Any] = {key.rpartition(".")[2]: p[key] for key in p if key.rpartition(".")[0] == name}
+        own["kind"] = layer.kind
+        if layer.kind == "dense":
+            own["activation"] = layer.activation.kernel
+        described[name.rpartition(".")[0]].append(own)
+    described[""][0]["layers"] = described["residual_1"]
+    x, y = _data(loss, result.dtype)
+    value, wanted = reference.gradients(described[""], x, y, loss.kernel)
+    got_value, grads = fnn.Trainer(net, loss, "sgd").loss_and_gradients(x, y)
+    _add_network(result, np.array(got_value), np.array(value))
+    oracles = dict(zip(("residual_1", "dense_1"), wanted, strict=True))
+    inner = [name for name in net.named_layers if "." in name]
+    oracles |= zip(inner, wanted[0]["layers"], strict=True)
+    for name, got in grads.items():
+        layer_name, _, key = name.rpartition(".")
+        _add_network(result, got, oracles[layer_name][key])
 
 
 def optimizer_steps(ours: Any, oracle: Any, l2: float, result: Comparison) -> None:
@@ -247,22 +280,25 @@ def optimizer_steps(ours: Any, oracle: Any, l2: float, result: Comparison) -> No
 def _network(head: str, dtype: DType) -> tuple[fnn.Sequential, list[dict[str, Any]]]:
     """dense, maxout, dense; and the same for the oracle."""
     inputs, hidden, pieces_units, outputs = WIDTHS
-    net = fnn.Sequential(
-        [fnn.Input(inputs), fnn.Dense(hidden, "swish"), fnn.Maxout(pieces_units, pieces=3), fnn.Dense(outputs, head)],
-        dtype=dtype.name,
-        seed=1,
-    )
+    last = fnn.Gaussian(outputs // 2) if head == "gaussian" else fnn.Dense(outputs, head)
+    layers: list[Any] = [fnn.Input(inputs), fnn.Dense(hidden, "swish"), fnn.Maxout(pieces_units, pieces=3), last]
+    net = fnn.Sequential(layers, dtype=dtype.name, seed=1)
     p = net.parameters
+    if head == "gaussian":
+        weight, bias, activation = p["gaussian_1.weight"], p["gaussian_1.bias"], "identity"
+    else:
+        weight, bias, activation = p["dense_2.weight"], p["dense_2.bias"], head
     return net, [
         {"kind": "dense", "weight": p["dense_1.weight"], "bias": p["dense_1.bias"], "activation": "swish"},
         {"kind": "maxout", "weight": p["maxout_1.weight"], "bias": p["maxout_1.bias"]},
-        {"kind": "dense", "weight": p["dense_2.weight"], "bias": p["dense_2.bias"], "activation": head},
+        {"kind": "dense", "weight": weight, "bias": bias, "activation": activation},
     ]
 
 
 def _parameter_of(layers: list[dict[str, Any]], name: str) -> Array:
     layer, _, key = name.partition(".")
-    array: Array = layers[("dense_1", "maxout_1", "dense_2").index(layer)][key]
+    place = {"dense_1": 0, "maxout_1": 1}.get(layer, 2)
+    array: Array = layers[place][key]
     return array
 
 
@@ -270,9 +306,11 @@ def _data(loss: Any, dtype: DType) -> tuple[Array, Array]:
     rng = np.random.default_rng(2)
     x = rng.standard_normal((BATCH, WIDTHS[0])).astype(dtype)
     match loss.kernel:
-        case "categorical_cross_entropy":
+        case "categorical_cross_entropy" | "multiclass_hinge":
             return x, rng.integers(0, WIDTHS[-1], BATCH)
-        case "binary_cross_entropy":
+        case "gaussian_learned":
+            return x, rng.standard_normal((BATCH, WIDTHS[-1] // 2)).astype(dtype)
+        case "binary_cross_entropy" | "hinge":
             return x, rng.integers(0, 2, (BATCH, WIDTHS[-1])).astype(dtype)
     return x, rng.standard_normal((BATCH, WIDTHS[-1])).astype(dtype)
 

@@ -5,7 +5,7 @@ Written against ``xp``, which is numpy or cupy after the arrays given, and impor
 
 from .activations import ACTIVATIONS, SELU_ALPHA, SELU_LAMBDA, Activation
 from .dense import DenseGradients, dense, dense_backward, dense_forward, pre_activation
-from .losses import LOSSES, Loss
+from .losses import LOSSES, Gaussian, Loss
 from .low_precision import (
     Scales,
     input_codes,
@@ -29,6 +29,7 @@ __all__ = [
     "Activation",
     "Adam",
     "DenseGradients",
+    "Gaussian",
     "Loss",
     "MaxoutGradients",
     "Optimizer",
