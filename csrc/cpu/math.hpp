@@ -70,6 +70,8 @@ struct Math {
   using Mask = typename Vector::Mask;
 
   static FNNFAST_INLINE Vector constant(double c) { return Vector::broadcast(static_cast<T>(c)); }
+  // What constant(c) lacks of c.
+  static FNNFAST_INLINE Vector rest(double c) { return constant(c - static_cast<double>(static_cast<T>(c))); }
   static FNNFAST_INLINE Vector select(Mask m, Vector a, Vector b) { return vec_select(m, a, b); }
   static FNNFAST_INLINE Vector fma(Vector a, Vector b, Vector c) { return vec_fma(a, b, c); }
   static FNNFAST_INLINE Vector abs(Vector a) { return vec_abs(a); }
@@ -141,16 +143,14 @@ struct Math {
   // times it is not: there y p is rounded first and scaled last. Only for |y| >= 1, so that scale rounds once. Far
   // below, the product has underflowed, and for infinite y its limit is zero.
   static FNNFAST_INLINE Vector times_sigmoid(Vector y, Vector z) {
-    const Reduced x = reduce(at_least(-abs(z), Limits::kTailLow));
-    const Vector p = exp_reduced(x.r);
-    const Vector e = scale(p, x.n);
-    const Vector base = select(z < constant(0), e, constant(1));
-    const Vector s = fma(-base, e / (e + constant(1)), base);
-    const Mask tail = (z < constant(Limits::kTailHigh)) & (abs(y) >= constant(1));
-    const Vector product = select(tail, scale(y * p, x.n), y * s);
-    return select(z < constant(Limits::kTailLow), copysign(constant(0), y), product);
+    return times_sigmoid(y, z, reduce(at_least(-abs(z), Limits::kTailLow)));
   }
-
+  // y sigmoid(z + rest), where rest is what rounding z has lost.
+  static FNNFAST_INLINE Vector times_sigmoid(Vector y, Vector z, Vector rest) {
+    Reduced x = reduce(at_least(-abs(z), Limits::kTailLow));
+    x.r = x.r + select(z < constant(0), rest, -rest);
+    return times_sigmoid(y, z, x);
+  }
   // log(1 + exp z) = max(z, 0) + log(1 + exp(-|z|))
   static FNNFAST_INLINE Vector softplus(Vector z) {
     return select(z < constant(0), constant(0), z) + log1p_unit(exp_nonpositive(-abs(z)));
@@ -207,6 +207,17 @@ struct Math {
   static FNNFAST_INLINE Reduced reduce(Vector z) {
     const Vector n = round(z * constant(Table::kLog2e));
     return {n, fma(n, constant(-Table::kLn2Low), fma(n, constant(-Table::kLn2High), z))};
+  }
+
+  // times_sigmoid with exp(-|z|) = 2^n exp(r).
+  static FNNFAST_INLINE Vector times_sigmoid(Vector y, Vector z, Reduced x) {
+    const Vector p = exp_reduced(x.r);
+    const Vector e = scale(p, x.n);
+    const Vector base = select(z < constant(0), e, constant(1));
+    const Vector s = fma(-base, e / (e + constant(1)), base);
+    const Mask tail = (z < constant(Limits::kTailHigh)) & (abs(y) >= constant(1));
+    const Vector product = select(tail, scale(y * p, x.n), y * s);
+    return select(z < constant(Limits::kTailLow), copysign(constant(0), y), product);
   }
 
   // value 2^n
