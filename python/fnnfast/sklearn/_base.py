@@ -1,0 +1,319 @@
+"""What the two estimators share: parameters, the way from arrays to a trained network, and back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from numbers import Real
+from typing import Any, Self
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.base import BaseEstimator
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_array, check_random_state, column_or_1d
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .. import _checks
+from .._checks import FLOAT32, FLOAT64, Array, message
+from ..interop import threadpoolctl
+from ..losses import Loss
+from ..sequential import Sequential
+from ..training import Trainer
+from . import _network, _solvers
+from ._solvers import Data
+
+# So that joblib and threadpool_limits reach our threads where they limit everybody else's; scikit-learn brings it.
+threadpoolctl.register()
+
+# How many sparse rows are made dense at a time.
+SPARSE_ROWS = 1024
+
+_POSITIVE_INTEGER = partial(_checks.integer, minimum=1)
+_CHOICES = {"solver": ("adam", "sgd", "lbfgs"), "learning_rate": ("constant", "invscaling", "adaptive")}
+_CHECKS: dict[str, Callable[[str, Any], object]] = {
+    **dict.fromkeys(("alpha", "power_t", "tol"), _checks.not_negative),
+    **dict.fromkeys(("learning_rate_init", "epsilon"), _checks.positive),
+    **dict.fromkeys(("momentum", "validation_fraction", "beta_1", "beta_2"), _checks.share),
+    **dict.fromkeys(("shuffle", "warm_start", "nesterovs_momentum", "early_stopping"), _checks.flag),
+    **dict.fromkeys(("max_iter", "max_fun"), _POSITIVE_INTEGER),
+}
+
+
+class Perceptron(BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
+    """Base of FNNClassifier and FNNRegressor."""
+
+    network_: Sequential
+    n_outputs_: int
+    _loss: Loss
+    _trainer: Trainer | None = None  # that of the last epoch, for partial_fit to go on with
+
+    def _keep(self, arguments: Mapping[str, Any]) -> None:
+        """Store a constructor's arguments as they are: scikit-learn looks at them before ``fit`` does."""
+        for name, value in arguments.items():
+            if name != "self":
+                setattr(self, name, value)
+
+    # What a subclass says --------------------------------------------------------------------------------------------
+    _numeric_targets: bool
+
+    def _encode(self, y: Any, fresh: bool, incremental: bool) -> Array:
+        """Labels or values as numbers; sets ``n_outputs_`` and whatever else a fresh start learns from y."""
+        raise NotImplementedError
+
+    def _choose_loss(self) -> tuple[Loss, str]:
+        """The loss and the activation of the last layer."""
+        raise NotImplementedError
+
+    def _targets(self, encoded: Array) -> Array:
+        """As the loss takes them."""
+        return encoded
+
+    def _weigh(self, data: Data, incremental: bool) -> Data:
+        """What counts besides ``sample_weight``."""
+        return data
+
+    # Training --------------------------------------------------------------------------------------------------------
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix (N, I)
+        y : array_like (N,) or (N, O)
+        sample_weight : array_like (N,), optional
+            How much each row counts, >= 0; a row of weight 0 might as well not be there.
+        X_val, y_val, sample_weight_val : optional
+            Data to measure ``validation_scores_`` and ``validation_loss_curve_`` on after each iteration, and, with
+            ``early_stopping``, to stop by, instead of a share of X. ``Pipeline(..., transform_input=["X_val"])``
+            sends X_val through a pipeline's transformers.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            Data or parameters that cannot be meant; weights that did not stay finite.
+
+        Warns
+        -----
+        ConvergenceWarning
+            ``max_iter`` was reached first.
+        """
+        if (X_val is None) != (y_val is None):
+            raise ValueError(message("X_val, y_val", "both or neither", "one"))
+        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, validation: Sequence[Any], incremental: bool = False) -> Self:
+        self._check_parameters(incremental)
+        fresh = not (hasattr(self, "network_") and (self.warm_start or incremental))
+        data = self._read(X, y, sample_weight, fresh, incremental)
+        dtype = data.x.dtype
+        random = check_random_state(self.random_state)
+        self._loss, head = self._choose_loss()
+        layers = _network.make_layers(self, data.x.shape[1], self.n_outputs_, head)
+        working = FLOAT64 if self.solver == "lbfgs" else dtype  # a line search ends early on float32's noise
+        if fresh:
+            self._start(_network.build(layers, working, random), head)
+        elif tuple(layers) != self.network_.layers:
+            raise ValueError(message("layers", "those of the network to go on with", layers))
+        elif working != dtype:
+            self.network_ = self.network_.astype(working)
+        data = self._ready(self._weigh(data, incremental))
+        held_out = None
+        if validation[0] is not None:
+            x, targets, weights = validation
+            held_out = self._ready(self._read(x, targets, weights, False, True, "_val")).dense()
+        elif self.early_stopping and self.solver != "lbfgs":
+            data, held_out = self._split(data, random)
+        if self.solver == "lbfgs":
+            self._trainer = None
+            _solvers.lbfgs(self, data, held_out)
+        else:
+            _solvers.descend(self, data, held_out, random, incremental=incremental)
+        if working != dtype:
+            self.network_ = self.network_.astype(dtype)
+        if not all(np.isfinite(values).all() for values in self.network_.parameters.values()):
+            raise ValueError("training made weights that are not finite: scale the inputs, or lower learning_rate_init")
+        return self
+
+    def _start(self, network: Sequential, head: str) -> None:
+        """Forget what an earlier training left."""
+        self.network_ = network
+        self.n_layers_ = 1 + len(self.coefs_)
+        self.out_activation_ = {"sigmoid": "logistic", "gaussian": "identity"}.get(head, head)
+        self.t_ = 0
+        self.loss_curve_: list[float] = []
+        self.validation_scores_: list[float] | None = None
+        self.validation_loss_curve_: list[float] | None = None
+        self.best_loss_: float | None = None
+        self.best_validation_score_: float | None = None
+        self._no_improvement_count = 0
+        self._trainer = None
+
+    def _check_parameters(self, incremental: bool) -> None:
+        """Raise ValueError or TypeError for what no data could make sense of; ``make_layers`` checks the rest."""
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known:
+                raise _checks.unknown(name, getattr(self, name), known)
+        for name, check in _CHECKS.items():
+            check(name, getattr(self, name))
+        if self.batch_size != "auto":
+            _POSITIVE_INTEGER("batch_size", self.batch_size)
+        if self.n_iter_no_change != math.inf:
+            _POSITIVE_INTEGER("n_iter_no_change", self.n_iter_no_change)
+        if self.progress is not None:
+            _checks.flag("progress", self.progress)
+        if incremental and self.early_stopping:
+            raise ValueError(message("early_stopping", "False for partial_fit, a single epoch", True))
+
+    # Data in ---------------------------------------------------------------------------------------------------------
+    def _read(self, X: Any, y: Any, sample_weight: Any, fresh: bool, incremental: bool, names: str = "") -> Data:
+        """Validated arrays, y encoded; whether rows are sparse stays as it was."""
+        if not fresh:
+            dtype: Any = self.network_.dtype
+        else:
+            dtype = (FLOAT64, FLOAT32) if self.dtype is None else _checks.dtype(self.dtype)
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            reset=fresh,
+            accept_sparse="csr",
+            dtype=dtype,
+            order="C",
+            multi_output=True,
+            y_numeric=self._numeric_targets,
+        )
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        encoded = self._encode(y, fresh, incremental)
+        return Data(X, encoded, _weights(f"sample_weight{names}", sample_weight, len(encoded)))
+
+    def _ready(self, data: Data) -> Data:
+        """As the network takes it, without the rows that count nothing."""
+        if data.weights is not None and not data.weights.all():
+            data = data.take(np.flatnonzero(data.weights))
+        dtype = self.network_.dtype
+        x = data.x.astype(dtype, copy=False) if issparse(data.x) else _checks.fit(data.x, dtype)
+        targets = self._loss.targets(self._targets(data.targets), self.network_.outputs, dtype)
+        return Data(x, targets, None if data.weights is None else data.weights.astype(dtype))
+
+    def _split(self, data: Data, random: np.random.RandomState) -> tuple[Data, Data]:
+        """Training and validation data, the rows that scikit-learn would take: by class only where there are two."""
+        by = data.targets if self.n_outputs_ == 1 and not self._numeric_targets else None
+        rows = np.arange(len(data.targets))
+        kept, held_out = train_test_split(rows, test_size=self.validation_fraction, random_state=random, stratify=by)
+        if len(held_out) < 2:
+            raise ValueError(message("validation_fraction", "two rows to validate on at least", len(held_out)))
+        return data.take(kept), data.take(held_out).dense()
+
+    # Answers ---------------------------------------------------------------------------------------------------------
+    def _outputs(self, X: Any, logits: bool = False) -> Array:
+        """(N, O) for rows that are validated here."""
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, accept_sparse="csr", dtype=self.network_.dtype)
+        answer = self.network_.logits if logits else self.network_
+        if not issparse(X):
+            return answer(X)
+        starts = range(0, X.shape[0], SPARSE_ROWS)
+        return np.concatenate([answer(X[first : first + SPARSE_ROWS].toarray()) for first in starts])
+
+    def _measure(self, data: Data) -> tuple[float, float]:
+        """Loss and score."""
+        x, targets, weights = data
+        measured = self.network_.evaluate(x, targets, loss=self._loss, sample_weight=weights)
+        return measured["loss"], measured[self._loss.metric]
+
+    @property
+    def coefs_(self) -> list[Array]:
+        """The weights (I, O) of each layer, (P, I, O) for maxout, read-only; a list of arrays may be assigned."""
+        return self._parameters_called("weight")
+
+    @coefs_.setter
+    def coefs_(self, values: Sequence[Array]) -> None:
+        self._assign("weight", values)
+
+    @property
+    def intercepts_(self) -> list[Array]:
+        """The biases (O,) of each layer, (P, O) for maxout, read-only; a list of arrays may be assigned."""
+        return self._parameters_called("bias")
+
+    @intercepts_.setter
+    def intercepts_(self, values: Sequence[Array]) -> None:
+        self._assign("bias", values)
+
+    def _parameters_called(self, key: str) -> list[Array]:
+        return [values for name, values in self.network_.parameters.items() if name.endswith(f".{key}")]
+
+    def _assign(self, key: str, values: Sequence[Array]) -> None:
+        names = [name for name in self.network_.parameters if name.endswith(f".{key}")]
+        for name, array in zip(names, values, strict=True):
+            self.network_.parameters[name] = array
+
+    # As scikit-learn sees it -----------------------------------------------------------------------------------------
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        trainer = state.pop("_trainer", None)
+        if trainer is not None:  # it lives in compiled code
+            state["_paused"] = trainer.learning_rate, trainer.state()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        paused = state.pop("_paused", None)
+        super().__setstate__(state)
+        if paused is not None:
+            self._trainer = Trainer(self.network_, **self._fixed)
+            self._trainer.learning_rate, moments = paused
+            self._trainer.set_state(moments)
+
+
+def choose_loss(loss: Any, known: Mapping[str, Loss], default: str, head: str) -> tuple[Loss, str]:
+    """The loss of that name, or the object itself if it is of such a kind; and the head that goes with it."""
+    name = default if loss is None else loss
+    kinds = {type(value).__name__: type(value) for value in known.values()}
+    if isinstance(name, str):
+        if name not in known:
+            raise _checks.unknown("loss", name, known)
+        loss = known[name]
+    elif not isinstance(loss, tuple(kinds.values())):
+        options = ", ".join([*map(repr, known), *(f"{kind}()" for kind in kinds)])
+        raise ValueError(message("loss", f"for these targets one of {options}", repr(loss)))
+    return loss, head if not loss.heads or head in loss.heads else loss.heads[0]
+
+
+def can_go_on(estimator: Any) -> bool:
+    """Whether there is a partial_fit."""
+    if estimator.solver == "lbfgs":
+        raise AttributeError("partial_fit: expected solver 'sgd' or 'adam', got 'lbfgs', which has no single steps")
+    return True
+
+
+def _weights(name: str, weights: Any, rows: int) -> Array | None:
+    """float64 (N,), from one number for all or an array; ValueError unless all are >= 0, and some > 0."""
+    if weights is None:
+        return None
+    if isinstance(weights, Real):
+        weights = np.full(rows, _checks.not_negative(name, weights))
+    array: Array = check_array(weights, ensure_2d=False, dtype=FLOAT64, input_name=name)
+    _checks.same_shape(name, array, (rows,))
+    if (array < 0).any() or not array.any():
+        raise ValueError(message(name, "weights >= 0 that are not all zero", f"{array.min():g} to {array.max():g}"))
+    return array

@@ -1,0 +1,84 @@
+"""From an estimator's parameters to a network with its initial values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import _checks, activations
+from .._checks import Array, message
+from ..activations import Activation
+from ..layers import Dense, Dropout, Gaussian, Input, Layer, Maxout
+from ..sequential import Sequential, name_layers, restore
+
+# scikit-learn's names for what is called otherwise here.
+ALIASES = {"logistic": "sigmoid"}
+
+# The functions of MLP*'s layers.
+_GLOROT = frozenset(("identity", "sigmoid", "tanh", "relu", "softmax"))
+
+
+def make_layers(estimator: Any, inputs: int, outputs: int, head: str) -> list[Input | Layer]:
+    """The layers that an estimator's parameters describe.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Parameters that cannot be meant, by their names.
+    """
+    sizes = estimator.hidden_layer_sizes
+    sizes = list(sizes) if np.iterable(sizes) else [sizes]
+    units = [_checks.integer("hidden_layer_sizes", size, 1) for size in sizes]
+    functions = _per_layer("activation", estimator.activation, len(units))
+    rates = [_checks.share("dropout", rate) for rate in _per_layer("dropout", estimator.dropout, len(units))]
+    pieces = estimator.maxout_pieces
+    if pieces is not None:
+        pieces = _checks.integer("maxout_pieces", pieces, 1)
+
+    layers: list[Input | Layer] = [Input(inputs)]
+    for size, function, rate in zip(units, functions, rates, strict=True):
+        layers.append(Dense(size, _activation(function)) if pieces is None else Maxout(size, pieces))
+        if rate:
+            layers.append(Dropout(rate))
+    return [*layers, Gaussian(outputs) if head == "gaussian" else Dense(outputs, head)]
+
+
+def build(layers: Sequence[Input | Layer], dtype: _checks.DType, random: np.random.RandomState) -> Sequential:
+    """The network, with the numbers that ``MLPClassifier`` would draw wherever that could hold such a network.
+
+    Those are uniform within sqrt(6 / (fan_in + fan_out)), or sqrt(2 / ...) for the logistic function, biases as well
+    (Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks", 2010). So the same
+    ``random_state`` starts both from the same network. Other networks start as fits their activations, see ``Dense``.
+    """
+    first, named = name_layers(layers)
+    trained = {name: layer for name, layer in named.items() if not isinstance(layer, Dropout)}
+    if not all(isinstance(layer, Dense) and layer.activation.name in _GLOROT for layer in trained.values()):
+        return Sequential(layers, dtype=dtype, seed=int(random.randint(2**31 - 1)))
+    parameters: dict[str, Array] = {}
+    inputs, numerator = first.size, 6.0
+    *_, last = trained
+    for name, layer in trained.items():
+        if name != last:  # the head goes by the function before it
+            numerator = 2.0 if layer.activation.name == "sigmoid" else 6.0
+        bound = math.sqrt(numerator / (inputs + layer.outputs(inputs)))
+        for key, shape in layer.shapes(inputs).items():
+            parameters[f"{name}.{key}"] = random.uniform(-bound, bound, shape)
+        inputs = layer.outputs(inputs)
+    return restore(Sequential, layers, dtype.name, parameters)
+
+
+def _per_layer(name: str, value: Any, layers: int) -> list[Any]:
+    """One value for each hidden layer, from one for all or a list."""
+    if isinstance(value, (str, Activation)) or not np.iterable(value):
+        return [value] * layers
+    values = list(value)
+    if len(values) != layers:
+        raise ValueError(message(name, f"one value, or one for each of {layers} hidden layers", repr(value)))
+    return values
+
+
+def _activation(function: Any) -> Activation:
+    return activations.get(ALIASES.get(function, function) if isinstance(function, str) else function)

@@ -1,0 +1,285 @@
+"""The two ways to train: epochs of steps, and L-BFGS. What they find goes into the estimator's attributes."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from contextlib import closing
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.sparse import issparse
+from sklearn.exceptions import ConvergenceWarning
+
+from .. import _progress
+from .._checks import Array, message
+from ..losses import Loss, MeanSquaredError
+from ..optimizers import SGD, Adam
+from ..training import Trainer
+
+# The learning rate that "adaptive" does not divide any further.
+SLOWEST_RATE = 1e-6
+
+
+class Data(NamedTuple):
+    """Rows, dense or CSR, what they should give, and how much each counts."""
+
+    x: Any
+    targets: Array
+    weights: Array | None = None
+
+    def take(self, rows: Array) -> Data:
+        """Some of the rows."""
+        return Data(self.x[rows], self.targets[rows], None if self.weights is None else self.weights[rows])
+
+    def dense(self) -> Data:
+        """The same with a dense x."""
+        return self._replace(x=self.x.toarray()) if issparse(self.x) else self
+
+    def total(self, rows: Array | None = None) -> float:
+        """The sum of the weights, which are 1 if not given."""
+        if self.weights is None:
+            return float(len(self.targets if rows is None else rows))
+        return float(np.sum(self.weights if rows is None else self.weights[rows], dtype=np.float64))
+
+
+class Units(NamedTuple):
+    """What scikit-learn's gradient and its loss are, counted in ours.
+
+    Its squared error follows the gradient of half the sum over outputs, and shows half the mean.
+    """
+
+    gradient: float
+    loss: float
+
+    @classmethod
+    def of(cls, loss: Loss, outputs: int) -> Units:
+        return cls(outputs / 2, 0.5) if isinstance(loss, MeanSquaredError) else cls(1.0, 1.0)
+
+
+# Steps ---------------------------------------------------------------------------------------------------------------
+def descend(
+    estimator: Any, data: Data, held_out: Data | None, random: np.random.RandomState, *, incremental: bool
+) -> None:
+    """Train by SGD or Adam: one epoch if ``incremental``, else until it gets no better."""
+    rows, network = len(data.targets), estimator.network_
+    batch = _batch_rows(estimator.batch_size, rows)
+    trainer = estimator._trainer
+    if not (incremental and trainer and trainer.loss == estimator._loss):
+        trainer = estimator._trainer = _trainer(estimator, _l2(estimator, data, batch), random)
+    shown = Units.of(estimator._loss, estimator.n_outputs_).loss
+    batches, order = -(-rows // batch), np.arange(rows, dtype=np.int64)
+    best, total, penalty = dict(network.parameters), data.total(), _penalty(estimator)
+    estimator.n_iter_ = 0
+    try:
+        with closing(_progress.choose(bool(estimator.progress), estimator.max_iter, 1)) as display:
+            for _ in range(1 if incremental else estimator.max_iter):
+                if estimator.shuffle:  # as sklearn.utils.shuffle does, with its numbers
+                    shuffled = np.arange(rows)
+                    random.shuffle(shuffled)
+                    order = order[shuffled]
+                mean = _epoch(estimator, data, order, batch)
+                # The penalty of each batch is not known, only that before and after all of them.
+                before, penalty = penalty, _penalty(estimator)
+                estimator.t_ += rows
+                _record(estimator, shown * mean + batches * (before + penalty) / 2 / total, held_out)
+                display.steps(1)
+                display.epoch(_latest(estimator))
+                if _improved(estimator) and estimator.early_stopping:
+                    best = dict(network.parameters)
+                if _exhausted(estimator, trainer):
+                    break
+            else:
+                if not incremental:
+                    text = f"{estimator.max_iter} iterations (max_iter) were not enough to converge"
+                    warnings.warn(text, ConvergenceWarning, stacklevel=4)
+    except KeyboardInterrupt:
+        warnings.warn("training was interrupted; the network is as the last step left it", stacklevel=4)
+    if estimator.early_stopping:
+        for name, values in best.items():
+            network.parameters[name] = values
+
+
+def _trainer(estimator: Any, l2: float, random: np.random.RandomState) -> Trainer:
+    """scikit-learn's optimizer in our units: it sees ``Units.gradient`` times our gradient."""
+    factor = Units.of(estimator._loss, estimator.n_outputs_).gradient
+    rate, momentum = estimator.learning_rate_init, estimator.momentum
+    optimizer: SGD | Adam
+    if estimator.solver == "sgd":
+        optimizer = SGD(rate * factor, momentum, nesterov=bool(estimator.nesterovs_momentum and momentum))
+    else:  # Adam's steps are the same for a multiple of the gradient, but for eps
+        optimizer = Adam(rate, (estimator.beta_1, estimator.beta_2), estimator.epsilon / factor)
+    # Only dropout draws; without it, the order of the rows is that of scikit-learn.
+    seed = int(random.randint(2**31 - 1)) if np.any(estimator.dropout) else 0
+    estimator._fixed = {"loss": estimator._loss, "optimizer": optimizer, "l2": l2, "seed": seed}
+    return Trainer(estimator.network_, **estimator._fixed)
+
+
+def _l2(estimator: Any, data: Data, batch: int) -> float:
+    """alpha over the weight of so many rows, in our units."""
+    weight = data.total() * batch / len(data.targets)
+    return float(estimator.alpha / weight / Units.of(estimator._loss, estimator.n_outputs_).gradient)
+
+
+def _batch_rows(batch_size: Any, rows: int) -> int:
+    if batch_size == "auto":
+        return min(200, rows)
+    if batch_size > rows:
+        warnings.warn(message("batch_size", f"at most {rows}, the number of rows", batch_size), stacklevel=5)
+    return min(int(batch_size), rows)
+
+
+def _epoch(estimator: Any, data: Data, order: Array, batch: int) -> float:
+    """One step for each batch of rows in that order; the mean loss."""
+    whole = len(order) - len(order) % batch
+    parts = [(order[:whole], batch), (order[whole:], len(order) - whole)]  # the last, smaller batch has its own l2
+    losses = sum(data.total(rows) * _steps(estimator, data, rows, size) for rows, size in parts if size)
+    return float(losses / data.total())
+
+
+def _steps(estimator: Any, data: Data, order: Array, batch: int) -> float:
+    trainer: Trainer = estimator._trainer
+    excess = _l2(estimator, data, batch) - estimator._fixed["l2"]
+    if not excess and not issparse(data.x):
+        return trainer.epoch(data.x, data.targets, order, batch, data.weights)
+    losses = 0.0
+    for first in range(0, len(order), batch):
+        part = data.take(order[first : first + batch]).dense()  # sparse rows are made dense a batch at a time
+        losses += part.total() * (_step_with(trainer, part, excess) if excess else trainer.step(*part))
+    return losses / data.total(order)
+
+
+def _step_with(trainer: Trainer, part: Data, excess: float) -> float:
+    """A step with so much more l2 than the trainer's own."""
+    parameters = trainer.network.parameters
+    loss, gradients = trainer.loss_and_gradients(*part)
+    for name, gradient in gradients.items():
+        if name.endswith(".weight"):
+            gradient += gradient.dtype.type(excess) * parameters[name]
+    trainer.apply(gradients)
+    return loss
+
+
+def _penalty(estimator: Any) -> float:
+    """alpha/2 times the sum of squared weights."""
+    if not estimator.alpha:
+        return 0.0
+    return float(estimator.alpha) / 2 * sum(float(np.vdot(weight, weight)) for weight in estimator.coefs_)
+
+
+def _improved(estimator: Any) -> bool:
+    """Whether the last iteration was the best so far, by score or by loss; counts those that were not, by ``tol``."""
+    if estimator.early_stopping:
+        name, latest, sign = "best_validation_score_", estimator.validation_scores_[-1], 1
+    else:
+        name, latest, sign = "best_loss_", estimator.loss_, -1
+    before = getattr(estimator, name)
+    best = -math.inf if before is None else sign * before
+    count = estimator._no_improvement_count
+    estimator._no_improvement_count = count + 1 if sign * latest < best + estimator.tol else 0
+    improved = bool(sign * latest > best)
+    if improved:
+        setattr(estimator, name, latest)
+    return improved
+
+
+def _exhausted(estimator: Any, trainer: Trainer) -> bool:
+    """Whether to stop; sets the learning rate of the next epoch."""
+    start = trainer.optimizer.lr
+    schedule = estimator.learning_rate if estimator.solver == "sgd" else "constant"
+    if schedule == "invscaling":
+        _change_rate(trainer, start / (estimator.t_ + 1) ** estimator.power_t)
+    if estimator._no_improvement_count <= estimator.n_iter_no_change:
+        return False
+    text = f"no better by tol={estimator.tol:g} for {estimator.n_iter_no_change} iterations"
+    slowest = trainer.learning_rate / start * estimator.learning_rate_init <= SLOWEST_RATE
+    if schedule != "adaptive" or slowest:
+        _say(estimator, f"{text}: stopping")
+        return True
+    _say(estimator, f"{text}: a fifth of the learning rate")
+    _change_rate(trainer, trainer.learning_rate / 5)
+    estimator._no_improvement_count = 0
+    return False
+
+
+def _change_rate(trainer: Trainer, rate: float) -> None:
+    """Set the learning rate, and keep the speed: scikit-learn's momentum is a sum of steps, ours of gradients."""
+    if trainer.optimizer.settings()["momentum"]:
+        factor = trainer.learning_rate / rate
+        state = trainer.state()
+        trainer.set_state({name: a * factor if name.startswith("first.") else a for name, a in state.items()})
+    trainer.learning_rate = rate
+
+
+# L-BFGS --------------------------------------------------------------------------------------------------------------
+def lbfgs(estimator: Any, data: Data, held_out: Data | None) -> None:
+    """Train on all rows at once by SciPy's L-BFGS-B, in float64."""
+    if np.any(estimator.dropout):
+        raise ValueError(message("dropout", "0 for solver 'lbfgs', which needs one fixed function", estimator.dropout))
+    data, network = data.dense(), estimator.network_
+    trainer = Trainer(network, estimator._loss, "sgd")
+    factor = Units.of(estimator._loss, estimator.n_outputs_).gradient
+    shapes = network.parameters.shapes
+    ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
+    decay = np.zeros(ends[-1])  # alpha where there is a weight
+    for name, part in zip(shapes, np.split(decay, ends[:-1]), strict=True):
+        part[:] = estimator.alpha / data.total() if name.endswith(".weight") else 0.0
+
+    def place(flat: Array) -> None:
+        for (name, shape), part in zip(shapes.items(), np.split(flat, ends[:-1]), strict=True):
+            network.parameters[name] = part.reshape(shape)
+
+    def objective(flat: Array) -> tuple[float, Array]:
+        place(flat)
+        loss, gradients = trainer.loss_and_gradients(*data)
+        flow = np.concatenate([gradient.ravel() for gradient in gradients.values()])
+        shrink = decay * flat
+        return factor * loss + float(shrink @ flat) / 2, factor * flow + shrink
+
+    def after_iteration(intermediate_result: Any) -> None:
+        if held_out is not None:
+            place(intermediate_result.x)
+        _record(estimator, float(intermediate_result.fun), held_out)
+        display.steps(1)
+        display.epoch(_latest(estimator))
+
+    start = np.concatenate([values.ravel() for values in network.parameters.values()])
+    options = {"maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol}
+    estimator.n_iter_ = 0
+    with closing(_progress.choose(bool(estimator.progress), estimator.max_iter, 1)) as display:
+        result = minimize(objective, start, method="L-BFGS-B", jac=True, callback=after_iteration, options=options)
+    place(result.x)
+    estimator.loss_ = float(result.fun)
+    if result.status:
+        text = f"L-BFGS did not converge in {result.nit} iterations: {result.message}"
+        warnings.warn(text, ConvergenceWarning, stacklevel=4)
+
+
+# What both record ----------------------------------------------------------------------------------------------------
+def _record(estimator: Any, loss: float, held_out: Data | None) -> None:
+    estimator.n_iter_ += 1
+    estimator.loss_ = loss
+    estimator.loss_curve_.append(loss)
+    _say(estimator, f"Iteration {estimator.n_iter_}, loss = {loss:.8f}")
+    if held_out is None:
+        return
+    if estimator.validation_scores_ is None:
+        estimator.validation_scores_, estimator.validation_loss_curve_ = [], []
+    value, score = estimator._measure(held_out)
+    estimator.validation_loss_curve_.append(value * Units.of(estimator._loss, estimator.n_outputs_).loss)
+    estimator.validation_scores_.append(score)
+    _say(estimator, f"Validation score: {score:f}")
+
+
+def _latest(estimator: Any) -> dict[str, float]:
+    """What a progress bar shows."""
+    values = {"loss": estimator.loss_}
+    if estimator.validation_scores_:
+        values["validation_score"] = estimator.validation_scores_[-1]
+    return values
+
+
+def _say(estimator: Any, text: str) -> None:
+    if estimator.verbose:
+        print(text)
