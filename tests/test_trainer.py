@@ -110,9 +110,10 @@ def sgd(w, g, state, lr, t, momentum=0.0, nesterov=False):
     return w - lr * (g + momentum * state["v"] if nesterov else state["v"])
 
 
-def adam(w, g, state, lr, t, beta1=0.9, beta2=0.999, eps=1e-8, decay=0.0):
+def adam(w, g, state, lr, t, beta1=0.9, beta2=0.999, eps=1e-8, decay=0.0, hat=False):
     state["m"] = beta1 * state.get("m", 0) + (1 - beta1) * g
     state["v"] = beta2 * state.get("v", 0) + (1 - beta2) * g**2
+    eps /= np.sqrt(1 - beta2**t) if hat else 1
     corrected = state["m"] / (1 - beta1**t) / (np.sqrt(state["v"] / (1 - beta2**t)) + eps)
     return w - lr * (corrected + decay * w)
 
@@ -123,6 +124,7 @@ OPTIMIZERS = [
     (fnn.SGD(0.1, momentum=0.9, nesterov=True), sgd, {"momentum": 0.9, "nesterov": True}),
     (fnn.Adam(0.01), adam, {}),
     (fnn.Adam(0.01, betas=(0.8, 0.95), eps=1e-3), adam, {"beta1": 0.8, "beta2": 0.95, "eps": 1e-3}),
+    (fnn.Adam(0.01, eps=1e-3, eps_hat=True), adam, {"eps": 1e-3, "hat": True}),
     (fnn.AdamW(0.01, weight_decay=0.5), adam, {"decay": 0.5}),
 ]
 

@@ -40,6 +40,8 @@ OptimizerSettings optimizer_settings(const std::string& optimizer, const std::ma
       s.beta2 = value;
     else if (name == "eps")
       s.eps = value;
+    else if (name == "eps_hat")
+      s.eps_hat = value != 0.0;
     else if (name == "l2")
       s.l2 = value;
     else if (name == "weight_decay")
@@ -279,6 +281,10 @@ class PyTrainer {
     });
   }
 
+  void set_l2(double l2) {
+    use([&](auto& both) { both.trainer.set_l2(l2); });
+  }
+
   std::int64_t steps() {
     return use([](auto& both) { return both.trainer.steps(); });
   }
@@ -332,6 +338,7 @@ void register_trainer(py::module_& m) {
       .def("gradients", &PyTrainer::gradients, arg("x"), arg("targets"), arg("rows") = py::none(),
            arg("weights") = py::none())
       .def("apply", &PyTrainer::apply, arg("gradients"), arg("learning_rate"))
+      .def("set_l2", &PyTrainer::set_l2, arg("l2"))
       .def("state", &PyTrainer::state)
       .def_property_readonly("steps", &PyTrainer::steps)
       .def("set_state", &PyTrainer::set_state, arg("steps"), arg("states"))

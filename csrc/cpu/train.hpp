@@ -20,7 +20,8 @@ struct OptimizerSettings {
   double momentum = 0.0;
   bool nesterov = false;
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
-  double l2 = 0.0;            // coupled, weights only
+  bool eps_hat = false;  // eps stands beside the root of the moment as it is, not corrected (Kingma & Ba, section 2)
+  double l2 = 0.0;       // coupled, weights only
   double weight_decay = 0.0;  // decoupled, weights only
   double clip_norm = 0.0;     // the gradient is scaled down to this norm; 0: never
 };
@@ -73,6 +74,7 @@ class Trainer {
   };
   OptimizerState& optimizer_state(std::size_t layer) { return state_[layer].optimizer; }
   std::int64_t steps() const { return steps_; }
+  void set_l2(double l2) { settings_.l2 = l2; }
   void set_steps(std::int64_t steps) { steps_ = steps; }
 
   // What was counted since the last call, of a layer; counting begins anew.

@@ -28,7 +28,7 @@ UpdateStep<T> Trainer<T>::update_step(double learning_rate, bool weights, double
   u.beta2 = static_cast<T>(settings_.beta2);
   u.one_minus_beta1 = static_cast<T>(1.0 - settings_.beta1);
   u.one_minus_beta2 = static_cast<T>(1.0 - settings_.beta2);
-  u.eps = static_cast<T>(settings_.eps);
+  u.eps = static_cast<T>(settings_.eps_hat ? settings_.eps * static_cast<double>(u.second_scale) : settings_.eps);
   u.least_state = std::numeric_limits<T>::min();
   u.least_gradient = static_cast<T>(std::sqrt(u.least_state / (1.0 - settings_.beta2)));
   return u;

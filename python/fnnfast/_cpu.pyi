@@ -159,8 +159,8 @@ class Trainer:
     loss: from logits "categorical_cross_entropy", "multiclass_hinge" (targets int64 (B,)), "binary_cross_entropy",
     "hinge" (targets T (B, O)); on the outputs "squared_error", "gaussian" (targets T (B, O)) and "gaussian_learned"
     (targets T (B, O / 2)). precision: float64 (O,), for "gaussian" alone.
-    optimizer: "sgd" with momentum, nesterov; "adam" with beta1, beta2, eps; both take l2 (added to the gradient of
-    weights), weight_decay (decoupled, weights only) and clip_norm (0: none).
+    optimizer: "sgd" with momentum, nesterov; "adam" with beta1, beta2, eps, eps_hat; both take l2 (added to the
+    gradient of weights), weight_decay (decoupled, weights only) and clip_norm (0: none).
     frozen: indices of layers that are left as they are.
     """
 
@@ -209,6 +209,9 @@ class Trainer:
 
     def apply(self, gradients: Sequence[Array], learning_rate: float) -> None:
         """One optimizer update with those gradients; step(x, t) is gradients and then apply, to the bit."""
+
+    def set_l2(self, l2: float) -> None:
+        """For the steps to come."""
 
     def state(self) -> tuple[int, list[list[Array]]]:
         """The number of steps, and the optimizer's one or two states, each in the order of gradients()."""

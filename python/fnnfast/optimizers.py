@@ -70,17 +70,29 @@ class Adam(Optimizer):
     betas : pair of floats in [0, 1)
         Decay of the first and second moment.
     eps : float > 0
+    eps_hat : bool
+        eps stands beside the root of the second moment as it is, before its bias is corrected: the "epsilon hat" of the
+        paper's section 2, which TensorFlow and scikit-learn have.
     """
 
     kernel = "adam"
     betas: tuple[float, float]
     eps: float
+    eps_hat: bool = False
 
-    def __init__(self, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8) -> None:
+    def __init__(
+        self,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        eps_hat: bool = False,
+    ) -> None:
         self._store(**_adam_fields(lr, betas, eps))
+        if _checks.flag("eps_hat", eps_hat):
+            self._store(eps_hat=True)
 
     def settings(self) -> dict[str, float]:
-        return {"beta1": self.betas[0], "beta2": self.betas[1], "eps": self.eps}
+        return {"beta1": self.betas[0], "beta2": self.betas[1], "eps": self.eps, "eps_hat": float(self.eps_hat)}
 
 
 class AdamW(Optimizer):

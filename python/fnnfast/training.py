@@ -58,6 +58,7 @@ class Trainer:
     ----------
     learning_rate : float
         May be changed between steps; the optimizer's at first.
+    l2 : float
 
     Raises
     ------
@@ -101,7 +102,19 @@ class Trainer:
         self._core = _cpu.Trainer(
             network._network, self.loss.kernel, self.optimizer.kernel, settings, dropout_seed, precision, frozen
         )
+        self._l2 = settings["l2"]
         self._steps_a_call = 1
+
+    @property
+    def l2(self) -> float:
+        """May be changed between steps, as the learning rate may."""
+        return self._l2
+
+    @l2.setter
+    def l2(self, value: float) -> None:
+        self._l2 = _checks.not_negative("l2", value)
+        _require_in_range({"l2": self._l2}, self.network.dtype)
+        self._core.set_l2(self._l2)
 
     def step(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Update the network on one batch.
