@@ -177,7 +177,7 @@ def test_weights_refused(weights):
 # Validation ----------------------------------------------------------------------------------------------------------
 def test_validation_set():
     train, valid = slice(0, 400), slice(400, 600)
-    model = FNNClassifier(16, max_iter=30, learning_rate_init=0.02, random_state=0, epsilon=1e-30)
+    model = FNNClassifier(16, max_iter=30, learning_rate_init=0.02, random_state=0)
     model.fit(X[train], Y[train], X_val=X[valid], y_val=Y[valid])
     assert len(model.validation_loss_curve_) == len(model.validation_scores_) == model.n_iter_ == 30
     assert model.validation_scores_[-1] == accuracy_score(Y[valid], model.predict(X[valid]))

@@ -117,9 +117,9 @@ class FNNClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]  # sciki
 
     Notes
     -----
-    It differs from MLPClassifier in this: Adam's epsilon is added after the correction of the moments, not before; rows
-    of weight 0 are left out beforehand; with weights, ``loss_curve_`` counts batches by their weight; the logarithms of
-    probabilities are finite.
+    The same settings give the numbers of MLPClassifier, but for rounding. It differs in this: rows of weight 0 are left
+    out beforehand; with weights, ``loss_curve_`` counts batches by their weight; the logarithms of probabilities are
+    finite.
     """
 
     _numeric_targets = False

@@ -109,7 +109,7 @@ def _trainer(estimator: Any, l2: float, random: np.random.RandomState) -> Traine
     if estimator.solver == "sgd":
         optimizer = SGD(rate * factor, momentum, nesterov=bool(estimator.nesterovs_momentum and momentum))
     else:  # Adam's steps are the same for a multiple of the gradient, but for eps
-        optimizer = Adam(rate, (estimator.beta_1, estimator.beta_2), estimator.epsilon / factor)
+        optimizer = Adam(rate, (estimator.beta_1, estimator.beta_2), estimator.epsilon / factor, eps_hat=True)
     # Only dropout draws; without it, the order of the rows is that of scikit-learn.
     seed = int(random.randint(2**31 - 1)) if np.any(estimator.dropout) else 0
     estimator._fixed = {"loss": estimator._loss, "optimizer": optimizer, "l2": l2, "seed": seed}
@@ -140,25 +140,14 @@ def _epoch(estimator: Any, data: Data, order: Array, batch: int) -> float:
 
 def _steps(estimator: Any, data: Data, order: Array, batch: int) -> float:
     trainer: Trainer = estimator._trainer
-    excess = _l2(estimator, data, batch) - estimator._fixed["l2"]
-    if not excess and not issparse(data.x):
+    trainer.l2 = _l2(estimator, data, batch)
+    if not issparse(data.x):
         return trainer.epoch(data.x, data.targets, order, batch, data.weights)
     losses = 0.0
     for first in range(0, len(order), batch):
         part = data.take(order[first : first + batch]).dense()  # sparse rows are made dense a batch at a time
-        losses += part.total() * (_step_with(trainer, part, excess) if excess else trainer.step(*part))
+        losses += part.total() * trainer.step(*part)
     return losses / data.total(order)
-
-
-def _step_with(trainer: Trainer, part: Data, excess: float) -> float:
-    """A step with so much more l2 than the trainer's own."""
-    parameters = trainer.network.parameters
-    loss, gradients = trainer.loss_and_gradients(*part)
-    for name, gradient in gradients.items():
-        if name.endswith(".weight"):
-            gradient += gradient.dtype.type(excess) * parameters[name]
-    trainer.apply(gradients)
-    return loss
 
 
 def _penalty(estimator: Any) -> float:
