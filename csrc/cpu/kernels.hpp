@@ -31,7 +31,7 @@ struct ElementwiseTask {
   const T* parameter;  // null, one value (step 0) or one a column (step 1)
   ptrdiff_t parameter_step;
   T* dparameter;  // backward, may be null: one a column, added to
-  T* watch;       // backward, may be null: one a column, what the activation's kWatch says
+  T* watch;       // backward, may be null: one a column, in whole vectors, what the activation's kWatch says
 };
 
 template <class T>
@@ -165,7 +165,7 @@ struct UpdateTask {
   T* state1;
   T* state2;
   const UpdateStep<T>* step;
-  double* squares;  // may be null: the sums of squares of gradients and of changes are added to its two
+  T* squares;  // may be null: two vectors, to whose lanes the squares of gradients and of changes are added
 };
 
 // Inverted dropout on a block of rows: out = in * mask / (1 - rate). The mask of element (row, column) depends on key,

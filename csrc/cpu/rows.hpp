@@ -107,8 +107,7 @@ void activation_backward(const ElementwiseTask<T>& t) {
         derivative = Act::template derivative_from_output<M>(saved, p);
       else
         derivative = Act::template derivative<M>(saved, p);
-      if (Act::kWatch != Watch::kNothing && t.watch)
-        store_lanes(watched<Act>(derivative, load_lanes<V>(t.watch + c, n)), t.watch + c, n);
+      if (Act::kWatch != Watch::kNothing && t.watch) watched<Act>(derivative, V::load(t.watch + c)).store(t.watch + c);
       if constexpr (Act::kLearned) {
         if (t.dparameter) {
           const V sum = load_lanes<V>(t.dparameter + c, n);
@@ -241,15 +240,6 @@ void column_squares(ptrdiff_t rows, ptrdiff_t columns, const T* in, ptrdiff_t in
   });
 }
 
-template <class V>
-FNNFAST_INLINE double lane_sum(V v) {
-  typename V::Scalar lane[V::kLanes];
-  v.store(lane);
-  double sum = 0.0;
-  for (int i = 0; i < V::kLanes; ++i) sum += static_cast<double>(lane[i]);
-  return sum;
-}
-
 template <class T, class Optimizer>
 void update(const UpdateTask<T>& t) {
   using V = Vec<T>;
@@ -269,8 +259,8 @@ void update(const UpdateTask<T>& t) {
     if constexpr (Optimizer::kStates > 1) s2.store(t.state2 + i);
   }
   if (t.squares == nullptr) return;
-  t.squares[0] += lane_sum(gradients);
-  t.squares[1] += lane_sum(changes);
+  (V::load(t.squares) + gradients).store(t.squares);
+  (V::load(t.squares + V::kLanes) + changes).store(t.squares + V::kLanes);
 }
 
 }  // namespace fnnfast::FNNFAST_ISA

@@ -23,7 +23,7 @@ Trainer<T>::Trainer(Network<T>& network, Loss<T> loss, const OptimizerSettings& 
     State& s = state_[i];
     s.row = leading_dimension(layer.layout.padded_units());
     s.frozen = i < frozen.size() && frozen[i];
-    s.squares = Buffer<double>(2 * GradientParts(layer.layout).count());
+    s.squares = Buffer<T>(2 * kernels_.lanes * GradientParts(layer.layout).count());
     for (int which = 0; which < states; ++which) {
       s.optimizer.panels[which] = Buffer<T>(layer.layout.size());
       if (layer.info().learned) s.optimizer.alpha[which] = Buffer<T>(layer.layout.padded_units());
@@ -192,7 +192,7 @@ double Trainer<T>::step(const Batch<T>& batch, double learning_rate) {
     // The transposed weights were kept in step by the update itself.
     for (std::size_t i = 0; i < state_.size(); ++i)
       if (!state_[i].frozen) state_[i].version = ++network_.layers()[i].version;
-    count_squares();
+    count_update();
   }
   watching_ = false;
   constexpr std::int64_t kFoldRows = std::int64_t{1} << 22;  // a float counts to 2^24

@@ -93,7 +93,7 @@ class Trainer {
     OptimizerState optimizer;
     Buffer<T> watch;         // one row for each block of rows, since the last fold_watch()
     Buffer<double> watched;  // since the last take_diagnosis()
-    Buffer<double> squares;  // two for each part of the gradient, of the latest step
+    Buffer<T> squares;       // UpdateTask::squares for each part of the gradient, since the last fold_squares()
     LayerDiagnosis diagnosis;
     ptrdiff_t row = 0;              // leading dimension
     std::uint64_t version = ~0ull;  // of the weights that transposed was made from
@@ -121,12 +121,14 @@ class Trainer {
                     const UpdateStep<T>* weights, const UpdateStep<T>* others);
   void alpha_task(std::size_t layer, ptrdiff_t rows, const UpdateStep<T>* others);
   void update_rows(std::size_t layer, ptrdiff_t offset, ptrdiff_t n, const T* gradient, const UpdateStep<T>& step,
-                   double* squares);
+                   T* squares);
   void update_alpha(std::size_t layer, const UpdateStep<T>& step);
   void refresh_transposed(std::size_t layer);
   UpdateStep<T> update_step(double learning_rate, bool weights, double scale) const;
   double gradient_norm();
-  void count_squares();
+  T* squares_of(std::size_t layer, ptrdiff_t part);
+  void count_update();
+  void fold_squares(std::size_t layer);
   void fold_watch(std::size_t layer);
 
   Network<T>& network_;

@@ -36,7 +36,7 @@ UpdateStep<T> Trainer<T>::update_step(double learning_rate, bool weights, double
 
 template <class T>
 void Trainer<T>::update_rows(std::size_t layer, ptrdiff_t offset, ptrdiff_t n, const T* gradient,
-                             const UpdateStep<T>& step, double* squares) {
+                             const UpdateStep<T>& step, T* squares) {
   OptimizerState& o = state_[layer].optimizer;
   T* const second = o.panels[1].size() ? o.panels[1].data() + offset : nullptr;
   kernels_.update[static_cast<int>(settings_.kind)]({n, network_.layers()[layer].panels.data() + offset, gradient,
@@ -90,8 +90,7 @@ void Trainer<T>::weights_task(std::size_t i, ptrdiff_t first_part, ptrdiff_t las
     from.sorted = &order;
     from.order = s.order.data();
   }
-  double* const squares = s.squares.data() + 2 * first_part;  // one pair for all parts of this task
-  std::fill_n(squares, 2 * (last_part - first_part), 0.0);
+  T* const squares = squares_of(i, first_part);  // for all parts of this task
   Destination to{weights ? nullptr : s.gradient.data(),
                  [&](const Panel& panel, ptrdiff_t first, ptrdiff_t count, ptrdiff_t offset, const T* values) {
                    update_rows(i, offset, count * panel.width, values, first < 0 ? *others : *weights, squares);
@@ -165,10 +164,9 @@ void Trainer<T>::apply(double learning_rate) {
     State& s = state_[i];
     if (s.frozen) continue;
     const PanelLayout& layout = layer.layout;
-    std::fill_n(s.squares.data(), s.squares.size(), 0.0);
-    // There are at least as many parts, and so pairs of sums, as blocks.
+    // There are at least as many parts as blocks.
     parallel_for(layout.blocks(), [&](ptrdiff_t block) {
-      double* const squares = s.squares.data() + 2 * block;
+      T* const squares = squares_of(i, block);
       for (ptrdiff_t group = 0; group < layout.groups(); ++group) {
         const Panel panel = layout.panel(block, group);
         const ptrdiff_t offset = panel.offset + panel.width;
@@ -182,18 +180,30 @@ void Trainer<T>::apply(double learning_rate) {
     s.version = ++layer.version;
   }
   ++steps_;
-  count_squares();
+  count_update();
 }
 
-// Takes the sums of squares of one update into what was counted.
 template <class T>
-void Trainer<T>::count_squares() {
-  for (State& s : state_) {
-    for (ptrdiff_t part = 0; part < s.squares.size(); part += 2) {
-      s.diagnosis.gradient_squares += s.squares[part];
-      s.diagnosis.update_squares += s.squares[part + 1];
-    }
-    ++s.diagnosis.steps;
+T* Trainer<T>::squares_of(std::size_t layer, ptrdiff_t part) {
+  return state_[layer].squares.data() + 2 * kernels_.lanes * part;
+}
+
+// After an update. The sums of squares are taken out before they grow too large for the next to show in them.
+template <class T>
+void Trainer<T>::count_update() {
+  constexpr std::int64_t kFoldSteps = 64;
+  for (std::size_t i = 0; i < state_.size(); ++i)
+    if (++state_[i].diagnosis.steps % kFoldSteps == 0) fold_squares(i);
+}
+
+template <class T>
+void Trainer<T>::fold_squares(std::size_t i) {
+  State& s = state_[i];
+  const ptrdiff_t lanes = kernels_.lanes;
+  for (ptrdiff_t at = 0; at < s.squares.size(); ++at) {
+    (at / lanes % 2 == 0 ? s.diagnosis.gradient_squares : s.diagnosis.update_squares) +=
+        static_cast<double>(s.squares[at]);
+    s.squares[at] = T(0);
   }
 }
 
@@ -215,6 +225,7 @@ template <class T>
 LayerDiagnosis Trainer<T>::take_diagnosis(std::size_t i) {
   const Layer<T>& layer = network_.layers()[i];
   State& s = state_[i];
+  fold_squares(i);
   LayerDiagnosis result = s.diagnosis;
   s.diagnosis = {};
   // Nothing is counted where no gradient passes the activation: below the first layer that is trained, and in a head
