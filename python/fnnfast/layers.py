@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -323,6 +324,8 @@ def initial_weight(init: str | float, inputs: int, units: int, rng: Generator) -
 
 def _initialisation(init: str | float) -> str | float:
     if not isinstance(init, str):
+        if isinstance(init, bool) or not isinstance(init, numbers.Real):
+            raise TypeError(_checks.message("init", "a name or a number >= 0", repr(init)))
         return _checks.not_negative("init", init)
     known = [name + form for name in _VARIANCES for form in ("", "_normal", "_uniform")]
     if init not in known:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -20,7 +19,7 @@ from .callbacks import Callback
 from .checkpoint import Checkpoint, Run
 from .history import History
 from .inference import InferenceNetwork, refusal
-from .layers import Maxout
+from .layers import GaussianNoise, Maxout
 from .losses import Loss
 from .ops import MAX_SAVED_PIECES
 from .optimizers import Optimizer, Schedule
@@ -29,8 +28,11 @@ from .sequential import Sequential
 # The share of dead units in a layer that fit warns of: the notes call 10 to 20 % a problem.
 _DEAD_SHARE = 0.1
 
-# Steps are taken so many at a time that a call takes about as long, in seconds: short for Ctrl-C, long beside a call.
-_CALL = 0.05
+# Steps are taken so many at a time that a call has about so much to do, in multiply-adds: some hundredths of a second,
+# short for Ctrl-C and long beside a call. They are counted and not timed, since how an epoch's losses are grouped shows
+# in the last bits of their sum, which are to be the same in every run. A row and a step cost more than what they
+# multiply.
+_CALL, _ROW, _STEP = 100_000_000, 200, 20_000
 
 
 class DeadUnitsWarning(UserWarning):
@@ -62,15 +64,15 @@ class Trainer:
     Raises
     ------
     ValueError
-        A layer that gradients do not pass, a loss that does not go with the network's head, or a setting that is
-        infinite, or an eps that is 0, in the network's dtype.
+        A layer that gradients do not pass, no layer that is not frozen, a loss that does not go with the network's
+        head, or a setting that is infinite, or an eps that is 0, in the network's dtype.
     TypeError
         An InferenceNetwork.
 
     Notes
     -----
     Layers that are frozen when the trainer is made stay as they are. Sample weights, where they are given, make a
-    batch's loss the weighted mean of its rows' losses; a row of weight 0 counts for nothing, whatever it holds.
+    batch's loss the weighted mean of its rows' losses; a row of weight 0 counts for nothing, whatever its x holds.
     """
 
     def __init__(
@@ -94,14 +96,20 @@ class Trainer:
         settings = {**self.optimizer.settings(), "l2": _checks.not_negative("l2", l2)}
         if clip_norm is not None:
             settings["clip_norm"] = _checks.positive("clip_norm", clip_norm)
-        _require_in_range({"lr": self.learning_rate, **settings}, network.dtype)
-        precision = self.loss.precision_array(network.outputs)
+        noise = {
+            f"{name}.stddev": layer.stddev
+            for name, layer in network.named_layers.items()
+            if isinstance(layer, GaussianNoise)
+        }
+        _require_in_range({"lr": self.learning_rate, **settings, **noise}, network.dtype)
+        precision = self.loss.precision_array(network.outputs, network.dtype)
         frozen = [i for i, name in enumerate(network.named_layers) if name in network.frozen]
         dropout_seed = int(np.random.default_rng(seed).integers(2**63))
         self._core = _cpu.Trainer(
             network._network, self.loss.kernel, self.optimizer.kernel, settings, dropout_seed, precision, frozen
         )
-        self._steps_a_call = 1
+        self._settings = settings
+        self._work_a_row = _ROW + 3 * sum(math.prod(shape) for shape in network.parameters.shapes.values())
 
     def step(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Update the network on one batch.
@@ -184,12 +192,13 @@ class Trainer:
         known = self.state().keys()
         if state.keys() != known:
             raise ValueError(message("state", f"entries for {', '.join(known)}", ", ".join(map(str, state))))
+        steps = _checks.integer("steps", np.asarray(state["steps"]).tolist(), 0, 2**63 - 1)
         states = []
         for prefix in ("first", "second"):
             part = {n.partition(".")[2]: value for n, value in state.items() if n.startswith(f"{prefix}.")}
             if part:
                 states.append(self._like_parameters(prefix, part))
-        self._core.set_state(int(np.asarray(state["steps"])), states)
+        self._core.set_state(steps, states)
 
     def _like_parameters(self, what: str, values: Mapping[str, ArrayLike]) -> list[Array]:
         """Arrays for all parameters, in their order, checked and of the network's dtype."""
@@ -203,15 +212,13 @@ class Trainer:
         self, data: Data, order: NDArray[np.int64], batch_size: int, after_steps: Callable[[int], object]
     ) -> float:
         """``epoch`` on prepared data, some steps a call, so that Ctrl-C and the progress bar get their turn."""
-        rate, total, weight, first = self._rate(), 0.0, 0.0, 0
-        while first < len(order):
-            begun = time.perf_counter()
-            rows = order[first : first + self._steps_a_call * batch_size]
+        rate, total, weight = self._rate(), 0.0, 0.0
+        rows_a_call = batch_size * max(1, _CALL // (batch_size * self._work_a_row + _STEP))
+        for first in range(0, len(order), rows_a_call):
+            rows = order[first : first + rows_a_call]
             of_rows, their_weight = self._core.epoch(data.x, data.targets, rate, rows, data.weights, batch_size)
-            total, weight, first = total + of_rows, weight + their_weight, first + len(rows)
+            total, weight = total + of_rows, weight + their_weight
             after_steps(-(-len(rows) // batch_size))
-            if time.perf_counter() - begun < _CALL / 2:
-                self._steps_a_call *= 2
         return total / weight if weight else 0.0
 
     def _diagnosis(self) -> dict[str, dict[str, float]]:
@@ -239,6 +246,19 @@ class Data(NamedTuple):
         """Some of the rows."""
         return Data(self.x[which], self.targets[which], None if self.weights is None else self.weights[which])
 
+    def without_zeros(self) -> Data:
+        """Without the rows of weight 0."""
+        return self if self.weights is None or self.weights.all() else self.rows(self.that_count())
+
+    def that_count(self) -> NDArray[np.int64]:
+        """The numbers of the rows of a weight above 0; ValueError if there are none."""
+        if self.weights is None:
+            return np.arange(len(self.x), dtype=np.int64)
+        numbers = np.flatnonzero(self.weights)
+        if not len(numbers):
+            raise ValueError(message("weights", "one above 0", "zeros for all rows"))
+        return numbers
+
 
 def fit(
     network: Sequential,
@@ -262,9 +282,10 @@ def fit(
 ) -> History:
     """Train a network by minibatch gradient descent.
 
-    The rows are shuffled for every epoch; the last batch of an epoch may be smaller and counts by its rows. Ctrl-C ends
-    training within a fraction of a second, between two steps, with the history so far. See ``Sequential.fit`` for the
-    parameters.
+    The rows are shuffled for every epoch; the last batch of an epoch may be smaller and counts by its rows. Rows of
+    weight 0 are left out from the start: batches, validation and diagnosis are those of the other rows alone. Ctrl-C
+    ends training within a fraction of a second, between two steps, with the history so far. See ``Sequential.fit`` for
+    the parameters.
 
     A callback may also have methods ``start(network)`` and ``finish(network)``, called before the first and after the
     last epoch, even one that was interrupted; ``finish`` only if ``start`` was called, and in the reverse order. With
@@ -298,7 +319,7 @@ def fit(
         with ExitStack() as ending:  # what has begun is ended, whatever happens
             data = prepare(network, trainer.loss, x, y, sample_weight, class_weight)
             rows, held_out = _hold_out(network, trainer.loss, data, validation, rng)
-            run.identify(trainer, l2, clip_norm, batch_size, schedule, data, rows, held_out)
+            run.identify(trainer, batch_size, schedule, data, rows, held_out)
             display = _progress.choose(progress, epochs, -(-len(rows) // batch_size))
             ending.callback(display.close)
             for callback in callbacks:
@@ -341,8 +362,9 @@ def evaluate(
 
 def measure(network: Sequential, loss: Loss, data: Data) -> dict[str, float]:
     """``evaluate`` on data that is prepared."""
+    data = data.without_zeros()
     outputs = network.logits(data.x) if loss.from_logits else network(data.x)
-    precision = loss.precision_array(network.outputs)
+    precision = loss.precision_array(network.outputs, network.dtype)
     value = _cpu.loss_value(loss.kernel, outputs, data.targets, precision, data.weights)
     if loss.from_logits:
         outputs = network.head(outputs)  # cheaper than a second pass, with the same bits
@@ -376,14 +398,14 @@ def _hold_out(
     network: Sequential, loss: Loss, data: Data, validation: Validation, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], Data | None]:
     """The rows to train on, and the data to validate on."""
-    rows = np.arange(len(data.x), dtype=np.int64)
+    rows = data.that_count()
     if validation is None:
         return rows, None
     if isinstance(validation, (tuple, list)):
         if len(validation) not in (2, 3):
             expected = "(x, y), (x, y, sample_weight) or a share in (0, 1)"
             raise ValueError(message("validation", expected, f"{len(validation)} things"))
-        return rows, prepare(network, loss, *validation)
+        return rows, prepare(network, loss, *validation).without_zeros()
     count = round(_checks.share("validation", validation) * len(rows))
     if not 0 < count < len(rows):
         raise ValueError(message("validation", f"a share that splits {len(rows)} rows", validation))
@@ -424,6 +446,8 @@ def _require_trainable(network: Sequential) -> None:
             raise ValueError(f"{name}: {layer.activation.name} is not differentiable, so the network cannot be trained")
         if isinstance(layer, Maxout) and layer.pieces > MAX_SAVED_PIECES:
             raise ValueError(message(name, f"at most {MAX_SAVED_PIECES} pieces for training", layer.pieces))
+    if all(name.rpartition(".")[0] in network.frozen for name in network.parameters):
+        raise ValueError(message("network", "a layer to train", "only frozen ones; unfreeze() some"))
 
 
 def _require_in_range(settings: Mapping[str, float], dtype: _checks.DType) -> None:
