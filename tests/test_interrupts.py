@@ -58,7 +58,7 @@ def interrupting(function, after):
     ("owner", "name", "after", "epochs", "told"),
     [
         (training, "prepare", 0, 0, []),
-        (training, "_hold_out", 0, 0, []),
+        (training, "hold_out", 0, 0, []),
         (_progress, "choose", 0, 0, []),
         (Witness, "start", 0, 0, []),
         (Witness, "start", 1, 0, ["start", "finish"]),

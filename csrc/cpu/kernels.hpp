@@ -204,7 +204,7 @@ struct Kernels {
   LayerKernel<T> bfloat16_layer;  // float only
   void (*product)(const ProductTask<T>&);
   void (*column_sums)(ptrdiff_t rows, ptrdiff_t columns, const T* in, ptrdiff_t in_row, T* out);
-  void (*column_squares)(ptrdiff_t rows, ptrdiff_t columns, const T* in, ptrdiff_t in_row, T* out);
+  void (*column_squares)(ptrdiff_t rows, ptrdiff_t columns, const T* in, ptrdiff_t in_row, T factor, T* out);
   void (*maxout_data)(const MaxoutDataTask<T>&);
   void (*maxout_weight)(const MaxoutWeightTask<T>&);
   void (*loss[kLosses])(const LossTask<T>&);  // by LossKind

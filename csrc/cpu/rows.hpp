@@ -85,7 +85,8 @@ FNNFAST_INLINE V watched(V derivative, V before) {
     const V limit = V::broadcast(static_cast<typename V::Scalar>(small_derivative<Act>()));
     return before + select(derivative < limit, V::broadcast(1), V::broadcast(0));
   } else {
-    return max(abs(derivative), before);
+    const V size = abs(derivative);
+    return select((before == before) & !(size <= before), size, before);  // a NaN stays: nothing is known of that unit
   }
 }
 
@@ -226,14 +227,14 @@ void column_sums(ptrdiff_t rows, ptrdiff_t columns, const T* in, ptrdiff_t in_ro
   });
 }
 
-// out[column] = the sum of squares over the rows, in ascending order.
+// out[column] = the sum of squares over the rows, in ascending order, each element multiplied by factor first.
 template <class T>
-void column_squares(ptrdiff_t rows, ptrdiff_t columns, const T* in, ptrdiff_t in_row, T* out) {
+void column_squares(ptrdiff_t rows, ptrdiff_t columns, const T* in, ptrdiff_t in_row, T factor, T* out) {
   using V = Vec<T>;
   for_vectors<V>(columns, [&](ptrdiff_t c, ptrdiff_t n) {
     V sum = V::broadcast(0);
     for (ptrdiff_t r = 0; r < rows; ++r) {
-      const V v = load_lanes<V>(in + r * in_row + c, n);
+      const V v = load_lanes<V>(in + r * in_row + c, n) * V::broadcast(factor);
       sum = fma(v, v, sum);
     }
     store_lanes(sum, out + c, n);

@@ -168,7 +168,7 @@ double Trainer<T>::run(const Batch<T>& batch, const UpdateStep<T>* weights, cons
   // Few enough groups of neighbouring parts that each goes to the same thread in every step (threads.hpp): weights and
   // states then stay in that core's cache instead of moving between cores, which costs as much as the arithmetic.
   constexpr ptrdiff_t kGroups = 48;
-  const ptrdiff_t group = divide_up(tasks, kGroups);
+  const ptrdiff_t group = std::max(ptrdiff_t{1}, divide_up(tasks, kGroups));
   if (threads == 1)
     weight_tasks(0, tasks);
   else

@@ -126,6 +126,7 @@ class Trainer {
   void refresh_transposed(std::size_t layer);
   UpdateStep<T> update_step(double learning_rate, bool weights, double scale) const;
   double gradient_norm();
+  double gradient_norm(T factor);
   T* squares_of(std::size_t layer, ptrdiff_t part);
   void count_update();
   void fold_squares(std::size_t layer);

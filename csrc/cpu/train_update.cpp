@@ -125,9 +125,17 @@ void Trainer<T>::refresh_transposed(std::size_t i) {
 }
 
 // Of all gradients together. The sums are the same on every instruction set: one for each piece and unit, over the bias
-// and the inputs in order, then those in order.
+// and the inputs in order, then those in order. Where the squares overflow, everything is taken smaller.
 template <class T>
 double Trainer<T>::gradient_norm() {
+  const double norm = gradient_norm(T(1));
+  if (!std::isinf(norm)) return norm;
+  const T factor = std::sqrt(std::numeric_limits<T>::min());
+  return gradient_norm(factor) / static_cast<double>(factor);
+}
+
+template <class T>
+double Trainer<T>::gradient_norm(T factor) {
   double sum = 0.0;
   for (std::size_t i = 0; i < state_.size(); ++i) {
     const PanelLayout& layout = network_.layers()[i].layout;
@@ -137,15 +145,18 @@ double Trainer<T>::gradient_norm() {
       for (ptrdiff_t group = 0; group < layout.groups(); ++group) {
         const Panel panel = layout.panel(block, group);
         T* const squares = thread_scratch<T>(Scratch::kTile, panel.width);
-        kernels_.column_squares(layout.inputs + 1, panel.width, s.gradient.data() + panel.offset, panel.width, squares);
+        kernels_.column_squares(layout.inputs + 1, panel.width, s.gradient.data() + panel.offset, panel.width, factor,
+                                squares);
         for (ptrdiff_t p = 0; p < panel.pieces; ++p)
           std::copy_n(squares + p * panel.stride, panel.units,
                       columns.data() + (panel.piece + p) * layout.units + panel.unit);
       }
     });
     for (ptrdiff_t c = 0; c < columns.size(); ++c) sum += static_cast<double>(columns[c]);
-    for (ptrdiff_t u = 0; u < s.alpha_gradient.size(); ++u)
-      sum += static_cast<double>(s.alpha_gradient[u]) * static_cast<double>(s.alpha_gradient[u]);
+    for (ptrdiff_t u = 0; u < s.alpha_gradient.size(); ++u) {
+      const double alpha = static_cast<double>(s.alpha_gradient[u]) * static_cast<double>(factor);
+      sum += alpha * alpha;
+    }
   }
   return std::sqrt(sum);
 }
@@ -216,7 +227,10 @@ void Trainer<T>::fold_watch(std::size_t i) {
   for (ptrdiff_t at = 0; at < s.watch.size(); ++at) {
     double& unit = s.watched[at % row];
     const double seen = static_cast<double>(s.watch[at]);
-    unit = layer.info().watch == Watch::kDead ? std::max(unit, seen) : unit + seen;
+    if (layer.info().watch == Watch::kSaturated)
+      unit += seen;
+    else if (unit == unit && !(seen <= unit))
+      unit = seen;  // a NaN stays
     s.watch[at] = T(0);
   }
 }

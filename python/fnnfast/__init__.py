@@ -32,7 +32,7 @@ from .optimizers import SGD, Adam, AdamW, CosineDecay, ExponentialDecay, StepDec
 from .scaling import compound_scale
 from .sequential import Sequential
 from .threads import get_num_threads, num_threads, set_num_threads
-from .training import DeadUnitsWarning, Trainer
+from .training import DeadUnitsWarning, DivergenceWarning, Trainer
 
 __all__ = [
     "ELU",
@@ -47,6 +47,7 @@ __all__ = [
     "CrossEntropy",
     "DeadUnitsWarning",
     "Dense",
+    "DivergenceWarning",
     "Dropout",
     "EarlyStopping",
     "Ensemble",

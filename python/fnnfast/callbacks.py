@@ -67,13 +67,12 @@ class EarlyStopping:
 
     def state(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """What a checkpoint keeps of it: values for JSON, and arrays by name."""
-        best = None if math.isinf(self._best_loss) else self._best_loss
-        return {"best_epoch": self.best_epoch, "best_loss": best}, self._best_parameters
+        return {"best_epoch": self.best_epoch, "best_loss": self._best_loss}, self._best_parameters
 
     def set_state(self, values: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
         """Go on from a state of ``state()``, after ``start``."""
         self.best_epoch = values["best_epoch"]
-        self._best_loss = math.inf if values["best_loss"] is None else values["best_loss"]
+        self._best_loss = values["best_loss"]
         self._best_parameters = dict(arrays)
 
     def _restore(self, network: Sequential) -> None:

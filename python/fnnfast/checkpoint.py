@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from numpy.random import Generator
     from numpy.typing import NDArray
 
+    from .data import Data
     from .history import History
     from .optimizers import Schedule
-    from .training import Data, Trainer
+    from .training import Trainer
 
 FORMAT = "fnnfast checkpoint"
 FORMAT_VERSION = "1"
@@ -28,7 +29,11 @@ class Checkpoint(Frozen):
     """Where and how often ``fit`` saves a run.
 
     A file holds the parameters, the optimizer's state, the random state, the history and the state of callbacks. It is
-    written under the name with ".tmp" and renamed, so that a process killed at any moment leaves a whole file.
+    written under the name with ".tmp" and renamed, so that a process killed at any moment leaves a whole file. An epoch
+    that Ctrl-C or an error ends is not in it: the next run begins that epoch again.
+
+    Going on takes the same network layers, data and settings; a schedule or callback that is a function of your own is
+    taken to be the same. There may be more epochs, other callbacks, threads or another machine.
 
     Parameters
     ----------
@@ -64,37 +69,36 @@ class Run:
     def identify(
         self,
         trainer: Trainer,
-        l2: float,
-        clip_norm: float | None,
         batch_size: int,
         schedule: Schedule | None,
         data: Data,
         rows: NDArray[np.int64],
         held_out: Data | None,
     ) -> None:
-        """Say what the run is made of; ValueError if the file is of another one."""
+        """Say what the run is made of; ValueError if the file is of another one, OSError if there can be no file."""
         if self._at is None:
             return
+        folder = os.path.dirname(os.path.realpath(self._at.path))
+        if not os.path.isdir(folder):  # said now, not after the first epoch
+            raise FileNotFoundError(message("checkpoint", "a folder that exists", repr(folder)))
+        import json
+
         from . import io
 
-        arrays = {f"data.{name}": value for name, value in data._asdict().items() if value is not None}
-        arrays["rows"] = rows
-        if held_out is not None:
-            arrays |= {f"held_out.{name}": value for name, value in held_out._asdict().items() if value is not None}
+        shared = held_out is not None and len(rows) < len(data.that_count())  # a share of the rows, drawn with the seed
         parts = {
             "network": io.encode(trainer.network),
             "frozen": trainer.network.frozen,
             "loss": repr(trainer.loss),
             "optimizer": repr(trainer.optimizer),
-            "schedule": repr(schedule) if isinstance(schedule, Frozen) else "",
-            "l2": l2,
-            "clip_norm": clip_norm,
+            "schedule": _described(schedule),
+            "l2": trainer._settings["l2"],
+            "clip_norm": trainer._settings.get("clip_norm"),
             "batch_size": batch_size,
             "seed": self.seed,
-            "data": io.digest("", arrays),
+            "data": _digest(data),
+            "validation": len(data.that_count()) - len(rows) if shared else _digest(held_out),
         }
-        import json
-
         self._identity = json.dumps(parts)
         if self._found is None or self._found[0]["identity"] == self._identity:
             return
@@ -114,9 +118,9 @@ class Run:
         trainer.learning_rate = values["learning_rate"]
         rng.bit_generator.state = values["random"]
         vars(history).update(values["history"])
-        for i, callback in enumerate(callbacks):
-            if hasattr(callback, "set_state") and str(i) in values["callbacks"]:
-                callback.set_state(values["callbacks"][str(i)], _part(tensors, f"callback.{i}."))
+        for name, callback in _with_state(callbacks).items():
+            if name in values["callbacks"]:
+                callback.set_state(values["callbacks"][name], _part(tensors, f"callback.{name}."))
         return int(values["epochs"])
 
     def save(
@@ -134,10 +138,9 @@ class Run:
         tensors = {f"network.{name}": value for name, value in trainer.network.parameters.items()}
         tensors |= {f"optimizer.{name}": value for name, value in trainer.state().items()}
         states = {}
-        for i, callback in enumerate(callbacks):
-            if hasattr(callback, "state") and hasattr(callback, "set_state"):
-                states[str(i)], arrays = callback.state()
-                tensors |= {f"callback.{i}.{name}": value for name, value in arrays.items()}
+        for name, callback in _with_state(callbacks).items():
+            states[name], arrays = callback.state()
+            tensors |= {f"callback.{name}.{key}": value for key, value in arrays.items()}
         values = {
             "epochs": epochs,
             "seed": self.seed,
@@ -158,6 +161,35 @@ class Run:
         io.replace(path, safetensors.numpy.save(tensors, metadata), f"{path}.tmp")
 
 
+def _digest(data: Data | None) -> str:
+    from . import io
+
+    arrays = {} if data is None else data._asdict()
+    return io.digest("", {name: array for name, array in arrays.items() if array is not None})
+
+
+def _described(schedule: Schedule | None) -> str:
+    """A schedule in words that are the same in every process: what is no object of ours is just called a callable."""
+    if schedule is None:
+        return "None"
+    if not isinstance(schedule, Frozen):
+        return "a callable"
+    fields = {name: _described(value) if callable(value) else repr(value) for name, value in vars(schedule).items()}
+    return f"{type(schedule).__name__}({', '.join(f'{name}={text}' for name, text in fields.items())})"
+
+
+def _with_state(callbacks: Sequence[Any]) -> dict[str, Any]:
+    """Those that are part of a checkpoint, by kind and number: EarlyStopping_1, wherever it stands among others."""
+    named: dict[str, Any] = {}
+    counts: dict[str, int] = {}
+    for callback in callbacks:
+        if hasattr(callback, "state") and hasattr(callback, "set_state"):
+            kind = type(callback).__name__
+            counts[kind] = counts.get(kind, 0) + 1
+            named[f"{kind}_{counts[kind]}"] = callback
+    return named
+
+
 def _part(tensors: dict[str, Array], prefix: str) -> dict[str, Array]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
@@ -175,8 +207,9 @@ def _read(path: str) -> tuple[dict[str, Any], dict[str, Array]]:
         with safetensors.safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the file is no mapping
-        if (metadata.get("format"), metadata.get("format_version")) != (FORMAT, FORMAT_VERSION):
-            raise ValueError(message("format", f"{FORMAT!r} {FORMAT_VERSION}", repr(metadata.get("format"))))
+        for name, expected in (("format", FORMAT), ("format_version", FORMAT_VERSION)):
+            if metadata.get(name) != expected:
+                raise ValueError(message(name, repr(expected), repr(metadata.get(name))))
         if metadata.get("sha256") != io.digest(metadata.get("run", ""), tensors):
             raise ValueError("its sha256 does not match: the file was damaged or changed")
         return json.loads(metadata["run"]), tensors

@@ -11,7 +11,8 @@ class History:
     Attributes
     ----------
     loss : list of float
-        Mean over the epoch's rows, each measured before the update it took part in; without l2's term.
+        Mean over the epoch's rows, by their weights, each measured before the update it took part in; without l2's
+        term.
     validation_loss : list of float
         After the epoch; empty without validation data.
     validation_accuracy, validation_r2 : list of float
@@ -19,10 +20,11 @@ class History:
     learning_rate : list of float
     dead, saturated : dict of layer name to list of float
         Of the epoch's rows in training: the share of dead units in layers of the ReLU family, of saturated values in
-        layers of sigmoid and tanh, as ``Sequential.diagnose`` defines them.
+        layers of sigmoid and tanh, as ``Sequential.diagnose`` defines them. Counted where gradients pass: not in a head
+        whose loss is computed from the logits, and not below the first layer that is not frozen.
     gradient_norm, update_norm : dict of layer name to list of float
         Root mean square over the epoch's steps of the Euclidean norm of the gradient of a layer's weights and biases
-        (before l2 and clipping), and of what the step changed in them.
+        (before l2 and clipping; learned slopes are not in it), and of what the step changed in them.
     stopped : str
         Why training ended: "completed", "early" (a callback asked for it) or "interrupted" (Ctrl-C).
     """

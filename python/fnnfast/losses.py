@@ -6,7 +6,6 @@ exponential.
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
@@ -45,11 +44,11 @@ class Loss(Frozen, ABC):
         """Raise ValueError unless the loss goes with that last layer."""
         name = "Gaussian" if isinstance(last, Gaussian) else last.activation.name
         if isinstance(last, Gaussian) or (self.heads and name not in self.heads):
-            expected = f"a {' or '.join(self.heads) or 'differentiable'} head"
-            raise ValueError(_checks.message(f"{type(self).__name__}", expected, name))
+            expected = f"a {' or '.join(self.heads) or 'Dense or Maxout'} head"
+            raise ValueError(_checks.message(type(self).__name__, expected, name))
 
-    def precision_array(self, outputs: int) -> Array | None:
-        """Precisions as the kernels take them, float64 (O,), where the loss has some."""
+    def precision_array(self, outputs: int, dtype: _checks.DType) -> Array | None:
+        """Precisions as the kernels take them, float64 (O,), where the loss has some; ValueError if they do not fit."""
         return None
 
     @abstractmethod
@@ -62,7 +61,7 @@ class Loss(Frozen, ABC):
 
     @abstractmethod
     def score(self, outputs: Array, targets: Array, head: Activation, weights: Array | None = None) -> float:
-        """How good outputs (B, O) are, as ``metric`` says: 1 is perfect. Rows count by their weights (B,)."""
+        """How good outputs (B, O) are, as ``metric`` says: 1 is perfect. Rows count by their weights (B,), all > 0."""
 
 
 class _OfLabels(Loss):
@@ -107,8 +106,6 @@ class _OfReals(Loss):
     def score(self, outputs: Array, targets: Array, head: Activation, weights: Array | None = None) -> float:
         """The coefficient of determination, averaged over the outputs; a constant target counts 1 if met, else 0."""
         w = np.ones((len(targets), 1)) if weights is None else weights.astype(np.float64)[:, np.newaxis]
-        if not w.sum():
-            return math.nan
         targets = targets.astype(np.float64)
         residual = (w * (outputs - targets) ** 2).sum(axis=0)
         total = (w * (targets - (w * targets).sum(axis=0) / w.sum()) ** 2).sum(axis=0)
@@ -198,7 +195,7 @@ class GaussianNLL(_OfReals):
             if precision != "learned":
                 raise ValueError(_checks.message("precision", "numbers > 0 or 'learned'", repr(precision)))
             self._store(precision=precision)
-        elif isinstance(precision, (Sequence, np.ndarray)):
+        elif isinstance(precision, Sequence) or (isinstance(precision, np.ndarray) and precision.ndim):
             self._store(precision=tuple(_checks.positive("precision", value) for value in precision))
         else:
             self._store(precision=_checks.positive("precision", precision))
@@ -219,12 +216,15 @@ class GaussianNLL(_OfReals):
             )
             raise ValueError(_checks.message("precision", expected, repr(self.precision)))
 
-    def precision_array(self, outputs: int) -> Array | None:
+    def precision_array(self, outputs: int, dtype: _checks.DType) -> Array | None:
         if self.learned:
             return None
         values = np.array(self.precision, dtype=np.float64, ndmin=1)
         if len(values) not in (1, outputs):
             raise ValueError(_checks.message("precision", f"1 or {outputs} values, one an output", len(values)))
+        rounded = _checks.fit(values, dtype)
+        if not (np.isfinite(rounded).all() and (rounded > 0).all()):
+            raise ValueError(_checks.message("precision", f"numbers > 0 in {dtype}'s range", self.precision))
         return np.array(np.broadcast_to(values, (outputs,)))
 
     def targets(self, y: ArrayLike, outputs: int, dtype: _checks.DType) -> Array:
@@ -258,9 +258,8 @@ def row_weights(
     """How much each row of prepared targets counts, (B,) of the dtype; None if all count alike."""
     weights: Array | None = None
     if sample_weight is not None:
-        weights = _checks.same_shape(
-            "sample_weight", _checks.real_array("sample_weight", sample_weight), (len(targets),)
-        ).astype(np.float64)
+        given = _checks.real_array("sample_weight", sample_weight)
+        weights = _checks.same_shape("sample_weight", given, (len(targets),)).astype(np.float64)
         if not (np.isfinite(weights).all() and (weights >= 0).all()):
             raise ValueError(_checks.message("sample_weight", "finite numbers >= 0", "others"))
     if class_weight is not None:
@@ -271,9 +270,16 @@ def row_weights(
                     "class_weight", "targets of one class a row", f"{type(loss).__name__} of {outputs} outputs"
                 )
             )
-        of_class = _class_weights(class_weight, *of_rows)[of_rows[0]]
+        labels, classes = of_rows
+        counted = labels if weights is None else labels[weights > 0]
+        of_class = _class_weights(class_weight, counted, classes)[labels]
         weights = of_class if weights is None else weights * of_class
-    return None if weights is None else _checks.fit(weights, dtype)
+    if weights is None:
+        return None
+    weights = _checks.fit(weights, dtype)
+    if not np.isfinite(weights).all():
+        raise ValueError(_checks.message("weights", f"products of weights in {dtype}'s range", "one that is infinite"))
+    return weights
 
 
 def _class_weights(class_weight: Mapping[int, float] | str, labels: NDArray[np.int64], classes: int) -> Array:
@@ -294,5 +300,4 @@ def _class_weights(class_weight: Mapping[int, float] | str, labels: NDArray[np.i
 def _mean(values: Array, weights: Array | None) -> float:
     if weights is None:
         return float(values.mean())
-    total = float(weights.sum())
-    return float((values * weights).sum()) / total if total else math.nan
+    return float((values * weights).sum()) / float(weights.sum())

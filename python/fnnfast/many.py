@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     import threading
 
     from .callbacks import Callback
+    from .data import Validation
     from .history import History
     from .losses import Loss
     from .optimizers import Optimizer, Schedule
-    from .training import Validation
 
 
 def fit_many(

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
     from .callbacks import Callback
     from .checkpoint import Checkpoint
+    from .data import Validation
     from .history import History
     from .inference import InferenceNetwork
     from .losses import Loss
     from .optimizers import Optimizer, Schedule
-    from .training import Validation
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -289,10 +289,11 @@ class Sequential(_cpu.Forward):
         progress : bool, optional
             A progress bar on stderr (with tqdm; else a line an epoch). By default if stderr is a terminal.
         sample_weight : array_like (N,) of floats >= 0, optional
-            How much each row counts: a batch's loss is the weighted mean.
+            How much each row counts: a batch's loss is the weighted mean. Rows of weight 0 are left out.
         class_weight : mapping of class to float >= 0, or "balanced", optional
             How much the rows of each class count, 1 where it is not said; multiplies sample_weight. "balanced":
-            N / (K times the rows of the class).
+            N / (K times the rows of the class), for the K classes that there are. Rows that are held out of x keep
+            their weights; validation data of its own has those that come with it.
         clip_norm : float > 0, optional
             Scale the gradient of all parameters together down to this Euclidean norm where it is longer.
         checkpoint : path-like or Checkpoint, optional
@@ -372,6 +373,8 @@ class Sequential(_cpu.Forward):
         *names : str
             Of ``named_layers``; that of a residual block stands for all in it.
         """
+        if not names:
+            raise ValueError(message("layer", "names of layers", "none"))
         self._frozen |= self._expand(names)
 
     def unfreeze(self, *names: str) -> None:
@@ -495,7 +498,8 @@ class Sequential(_cpu.Forward):
         return "\n".join(("Sequential([", *lines, f"], dtype={self._dtype.name!r})"))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return restore, (type(self), self.layers, self._dtype.name, dict(self.parameters))
+        made_of = (type(self), self.layers, self._dtype.name, dict(self.parameters))
+        return restore, made_of, {"_frozen": self._frozen}
 
 
 class Parameters(Mapping[str, Array]):

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import math
-import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from os import PathLike
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _backends, _checks, _cpu, _progress, losses, optimizers
+from . import _checks, _cpu, _progress, losses, optimizers
 from . import callbacks as callbacks_
 from ._checks import Array, message
 from .callbacks import Callback
 from .checkpoint import Checkpoint, Run
+from .data import Data, Validation, hold_out, prepare, row_numbers
 from .history import History
 from .inference import InferenceNetwork, refusal
-from .layers import Maxout
+from .layers import GaussianNoise, Maxout
 from .losses import Loss
 from .ops import MAX_SAVED_PIECES
 from .optimizers import Optimizer, Schedule
@@ -28,13 +27,21 @@ from .sequential import Sequential
 
 # The share of dead units in a layer that fit warns of: the notes call 10 to 20 % a problem.
 _DEAD_SHARE = 0.1
+_MANY_ROWS = 100  # fewer in an epoch show it by chance
 
-# Steps are taken so many at a time that a call takes about as long, in seconds: short for Ctrl-C, long beside a call.
-_CALL = 0.05
+# Steps are taken so many at a time that a call has about so much to do, in multiply-adds: some hundredths of a second,
+# short for Ctrl-C and long beside a call. They are counted and not timed, since how an epoch's losses are grouped shows
+# in the last bits of their sum, which are to be the same in every run. A row and a step cost more than what they
+# multiply.
+_CALL, _ROW, _STEP = 100_000_000, 200, 20_000
 
 
 class DeadUnitsWarning(UserWarning):
     """More than a tenth of a layer's units are dead: their derivative is near zero for every row of an epoch."""
+
+
+class DivergenceWarning(UserWarning):
+    """The loss of an epoch is infinite or NaN."""
 
 
 class Trainer:
@@ -63,15 +70,15 @@ class Trainer:
     Raises
     ------
     ValueError
-        A layer that gradients do not pass, a loss that does not go with the network's head, or a setting that is
-        infinite, or an eps that is 0, in the network's dtype.
+        A layer that gradients do not pass, no layer that is not frozen, a loss that does not go with the network's
+        head, or a setting that is infinite, or an eps that is 0, in the network's dtype.
     TypeError
         An InferenceNetwork.
 
     Notes
     -----
     Layers that are frozen when the trainer is made stay as they are. Sample weights, where they are given, make a
-    batch's loss the weighted mean of its rows' losses; a row of weight 0 counts for nothing, whatever it holds.
+    batch's loss the weighted mean of its rows' losses; a row of weight 0 counts for nothing, whatever its x holds.
     """
 
     def __init__(
@@ -95,26 +102,32 @@ class Trainer:
         settings = {**self.optimizer.settings(), "l2": _checks.not_negative("l2", l2)}
         if clip_norm is not None:
             settings["clip_norm"] = _checks.positive("clip_norm", clip_norm)
-        _require_in_range({"lr": self.learning_rate, **settings}, network.dtype)
-        precision = self.loss.precision_array(network.outputs)
+        noise = {
+            f"{name}.stddev": layer.stddev
+            for name, layer in network.named_layers.items()
+            if isinstance(layer, GaussianNoise)
+        }
+        _require_in_range({"lr": self.learning_rate, **settings, **noise}, network.dtype)
+        precision = self.loss.precision_array(network.outputs, network.dtype)
         frozen = [i for i, name in enumerate(network.named_layers) if name in network.frozen]
         dropout_seed = int(np.random.default_rng(seed).integers(2**63))
         self._core = _cpu.Trainer(
             network._network, self.loss.kernel, self.optimizer.kernel, settings, dropout_seed, precision, frozen
         )
-        self._l2 = settings["l2"]
-        self._steps_a_call = 1
+        self._settings = settings
+        self._work_a_row = _ROW + 3 * sum(math.prod(shape) for shape in network.parameters.shapes.values())
 
     @property
     def l2(self) -> float:
         """May be changed between steps, as the learning rate may."""
-        return self._l2
+        return self._settings["l2"]
 
     @l2.setter
     def l2(self, value: float) -> None:
-        self._l2 = _checks.not_negative("l2", value)
-        _require_in_range({"l2": self._l2}, self.network.dtype)
-        self._core.set_l2(self._l2)
+        l2 = _checks.not_negative("l2", value)
+        _require_in_range({"l2": l2}, self.network.dtype)
+        self._core.set_l2(l2)
+        self._settings["l2"] = l2
 
     def step(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Update the network on one batch.
@@ -166,7 +179,7 @@ class Trainer:
         """
         batch_size = _checks.integer("batch_size", batch_size, 1)
         data = prepare(self.network, self.loss, x, y, sample_weight)
-        return self._epoch(data, _row_numbers(order, len(data.x)), batch_size, lambda steps: None)
+        return self._epoch(data, row_numbers(order, len(data.x)), batch_size, lambda steps: None)
 
     def gradients(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> dict[str, Array]:
         """The gradient of the mean loss by parameter name; nothing is updated."""
@@ -197,12 +210,13 @@ class Trainer:
         known = self.state().keys()
         if state.keys() != known:
             raise ValueError(message("state", f"entries for {', '.join(known)}", ", ".join(map(str, state))))
+        steps = _checks.integer("steps", np.asarray(state["steps"]).tolist(), 0, 2**63 - 1)
         states = []
         for prefix in ("first", "second"):
             part = {n.partition(".")[2]: value for n, value in state.items() if n.startswith(f"{prefix}.")}
             if part:
                 states.append(self._like_parameters(prefix, part))
-        self._core.set_state(int(np.asarray(state["steps"])), states)
+        self._core.set_state(steps, states)
 
     def _like_parameters(self, what: str, values: Mapping[str, ArrayLike]) -> list[Array]:
         """Arrays for all parameters, in their order, checked and of the network's dtype."""
@@ -216,15 +230,13 @@ class Trainer:
         self, data: Data, order: NDArray[np.int64], batch_size: int, after_steps: Callable[[int], object]
     ) -> float:
         """``epoch`` on prepared data, some steps a call, so that Ctrl-C and the progress bar get their turn."""
-        rate, total, weight, first = self._rate(), 0.0, 0.0, 0
-        while first < len(order):
-            begun = time.perf_counter()
-            rows = order[first : first + self._steps_a_call * batch_size]
+        rate, total, weight = self._rate(), 0.0, 0.0
+        rows_a_call = batch_size * max(1, _CALL // (batch_size * self._work_a_row + _STEP))
+        for first in range(0, len(order), rows_a_call):
+            rows = order[first : first + rows_a_call]
             of_rows, their_weight = self._core.epoch(data.x, data.targets, rate, rows, data.weights, batch_size)
-            total, weight, first = total + of_rows, weight + their_weight, first + len(rows)
+            total, weight = total + of_rows, weight + their_weight
             after_steps(-(-len(rows) // batch_size))
-            if time.perf_counter() - begun < _CALL / 2:
-                self._steps_a_call *= 2
         return total / weight if weight else 0.0
 
     def _diagnosis(self) -> dict[str, dict[str, float]]:
@@ -239,18 +251,6 @@ class Trainer:
 
     def _rate(self) -> float:
         return _checks.not_negative("learning_rate", self.learning_rate)
-
-
-class Data(NamedTuple):
-    """Inputs (N, I), targets of N rows and their weights (N,) or None, as the kernels take them."""
-
-    x: Array
-    targets: Array
-    weights: Array | None
-
-    def rows(self, which: NDArray[np.int64]) -> Data:
-        """Some of the rows."""
-        return Data(self.x[which], self.targets[which], None if self.weights is None else self.weights[which])
 
 
 def fit(
@@ -275,9 +275,10 @@ def fit(
 ) -> History:
     """Train a network by minibatch gradient descent.
 
-    The rows are shuffled for every epoch; the last batch of an epoch may be smaller and counts by its rows. Ctrl-C ends
-    training within a fraction of a second, between two steps, with the history so far. See ``Sequential.fit`` for the
-    parameters.
+    The rows are shuffled for every epoch; the last batch of an epoch may be smaller and counts by its rows. Rows of
+    weight 0 are left out from the start: batches, validation and diagnosis are those of the other rows alone. Ctrl-C
+    ends training within a fraction of a second, between two steps, with the history so far. See ``Sequential.fit`` for
+    the parameters.
 
     A callback may also have methods ``start(network)`` and ``finish(network)``, called before the first and after the
     last epoch, even one that was interrupted; ``finish`` only if ``start`` was called, and in the reverse order. With
@@ -295,7 +296,9 @@ def fit(
     Warns
     -----
     DeadUnitsWarning
-        When more than a tenth of a layer's units are dead; once for each layer.
+        When more than a tenth of a layer's units are dead in an epoch of a hundred rows or more; once for each layer.
+    DivergenceWarning
+        When the loss of an epoch is not finite; once.
     """
     epochs, batch_size = _checks.integer("epochs", epochs, 0), _checks.integer("batch_size", batch_size, 1)
     if not (schedule is None or callable(schedule)):
@@ -310,8 +313,8 @@ def fit(
     try:
         with ExitStack() as ending:  # what has begun is ended, whatever happens
             data = prepare(network, trainer.loss, x, y, sample_weight, class_weight)
-            rows, held_out = _hold_out(network, trainer.loss, data, validation, rng)
-            run.identify(trainer, l2, clip_norm, batch_size, schedule, data, rows, held_out)
+            rows, held_out = hold_out(network, trainer.loss, data, validation, rng)
+            run.identify(trainer, batch_size, schedule, data, rows, held_out)
             display = _progress.choose(progress, epochs, -(-len(rows) // batch_size))
             ending.callback(display.close)
             for callback in callbacks:
@@ -329,7 +332,7 @@ def fit(
                 diagnosis = trainer._diagnosis()
                 history.record(diagnosis, **values, learning_rate=trainer.learning_rate)
                 display.epoch(values | _worst("dead", diagnosis) | _worst("saturated", diagnosis))
-                _warn_of_dead(diagnosis["dead"], warned)
+                _warn(values["loss"], diagnosis["dead"], len(rows), warned)
                 wishes = [callback(epoch, history) for callback in callbacks]  # all hear of every epoch
                 history.stopped = "early" if any(wishes) else "completed"
                 run.save(epoch + 1, trainer, rng, history, callbacks, last=epoch + 1 == epochs or any(wishes))
@@ -354,65 +357,13 @@ def evaluate(
 
 def measure(network: Sequential, loss: Loss, data: Data) -> dict[str, float]:
     """``evaluate`` on data that is prepared."""
+    data = data.without_zeros()
     outputs = network.logits(data.x) if loss.from_logits else network(data.x)
-    precision = loss.precision_array(network.outputs)
+    precision = loss.precision_array(network.outputs, network.dtype)
     value = _cpu.loss_value(loss.kernel, outputs, data.targets, precision, data.weights)
     if loss.from_logits:
         outputs = network.head(outputs)  # cheaper than a second pass, with the same bits
     return {"loss": value, loss.metric: loss.score(outputs, data.targets, network.head, data.weights)}
-
-
-def prepare(
-    network: Sequential,
-    loss: Loss,
-    x: ArrayLike,
-    y: ArrayLike,
-    sample_weight: ArrayLike | None = None,
-    class_weight: Mapping[int, float] | str | None = None,
-) -> Data:
-    """Inputs, targets and weights, checked and converted once, as the compiled trainer takes them."""
-    _backends.of(x=x, y=y, sample_weight=sample_weight)
-    rows = _checks.network_input(x, network.input.shape, network.dtype)
-    targets = loss.targets(y, network.outputs, network.dtype)
-    if len(targets) != len(rows):
-        raise ValueError(message("y", f"{len(rows)} targets, one for each row of x", len(targets)))
-    if not len(rows):
-        raise ValueError(message("x", "at least one row", "none"))
-    weights = losses.row_weights(loss, targets, network.outputs, network.dtype, sample_weight, class_weight)
-    return Data(rows, targets, weights)
-
-
-Validation = tuple[ArrayLike, ArrayLike] | tuple[ArrayLike, ArrayLike, ArrayLike] | float | None
-
-
-def _hold_out(
-    network: Sequential, loss: Loss, data: Data, validation: Validation, rng: np.random.Generator
-) -> tuple[NDArray[np.int64], Data | None]:
-    """The rows to train on, and the data to validate on."""
-    rows = np.arange(len(data.x), dtype=np.int64)
-    if validation is None:
-        return rows, None
-    if isinstance(validation, (tuple, list)):
-        if len(validation) not in (2, 3):
-            expected = "(x, y), (x, y, sample_weight) or a share in (0, 1)"
-            raise ValueError(message("validation", expected, f"{len(validation)} things"))
-        return rows, prepare(network, loss, *validation)
-    count = round(_checks.share("validation", validation) * len(rows))
-    if not 0 < count < len(rows):
-        raise ValueError(message("validation", f"a share that splits {len(rows)} rows", validation))
-    rows = rng.permutation(rows)
-    return rows[count:], data.rows(rows[:count])
-
-
-def _row_numbers(order: ArrayLike | None, rows: int) -> NDArray[np.int64]:
-    if order is None:
-        return np.arange(rows, dtype=np.int64)
-    array = np.asarray(order)
-    if array.ndim != 1 or array.dtype.kind not in "iu" or not len(array):
-        raise ValueError(message("order", "a sequence of row numbers", f"shape {array.shape} of {array.dtype}"))
-    if array.min() < 0 or array.max() >= rows:
-        raise ValueError(message("order", f"row numbers 0 to {rows - 1}", f"{array.min()} to {array.max()}"))
-    return _checks.fit(array, np.dtype(np.int64))
 
 
 def _worst(name: str, diagnosis: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
@@ -421,9 +372,16 @@ def _worst(name: str, diagnosis: Mapping[str, Mapping[str, float]]) -> dict[str,
     return {name: share} if share else {}
 
 
-def _warn_of_dead(dead: Mapping[str, float], warned: set[str]) -> None:
+def _warn(loss: float, dead: Mapping[str, float], rows: int, warned: set[str]) -> None:
+    """Of what went wrong in an epoch, once for each thing in ``warned``."""
+    if not math.isfinite(loss):  # nor does anything else mean much then
+        if not warned:
+            warned.add("")
+            advice = "a lower learning rate, clip_norm or a smaller init may help"
+            warnings.warn(f"the loss is {loss}: {advice}", DivergenceWarning, stacklevel=4)
+        return
     for layer, share in dead.items():
-        if share > _DEAD_SHARE and layer not in warned:
+        if share > _DEAD_SHARE and rows >= _MANY_ROWS and layer not in warned:
             warned.add(layer)
             advice = "a lower learning rate, leaky_relu, prelu, elu or maxout may help"
             warnings.warn(f"{layer}: {share:.0%} of its units are dead; {advice}", DeadUnitsWarning, stacklevel=4)
@@ -437,6 +395,8 @@ def _require_trainable(network: Sequential) -> None:
             raise ValueError(f"{name}: {layer.activation.name} is not differentiable, so the network cannot be trained")
         if isinstance(layer, Maxout) and layer.pieces > MAX_SAVED_PIECES:
             raise ValueError(message(name, f"at most {MAX_SAVED_PIECES} pieces for training", layer.pieces))
+    if all(name.rpartition(".")[0] in network.frozen for name in network.parameters):
+        raise ValueError(message("network", "a layer to train", "only frozen ones; unfreeze() some"))
 
 
 def _require_in_range(settings: Mapping[str, float], dtype: _checks.DType) -> None:

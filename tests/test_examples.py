@@ -1,0 +1,57 @@
+"""The examples: each runs to its end, where it asserts its number, and leaves a figure; the gallery shows them all."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = sorted((ROOT / "examples").glob("[0-9]*.py"))
+
+# What an example may import that fnnfast does not need. Any other module that is missing is a mistake.
+EXTRAS = {"matplotlib", "ml_dtypes", "mlxtend", "optuna", "scipy", "sklearn", "threadpoolctl", "torch", "tqdm"}
+
+MAX_BYTES = 100_000  # the figures are part of the repository
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", EXAMPLES, ids=lambda script: script.stem)
+def test_example(script: Path, tmp_path: Path) -> None:
+    image = pytest.importorskip("matplotlib.image")
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        env=os.environ | {"FNNFAST_FIGURES": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    missing = re.search(r"^ModuleNotFoundError: No module named '(\w+)", done.stderr, re.MULTILINE)
+    if missing and missing[1] in EXTRAS:
+        pytest.skip(f"{missing[1]} is not installed")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"\d", done.stdout.replace(str(tmp_path), "")), "it prints no number"
+
+    figure = tmp_path / f"{script.stem}.png"
+    assert figure.stat().st_size <= MAX_BYTES
+    pixels = image.imread(figure)
+    drawn = (pixels != pixels[0, 0]).any(axis=-1)
+    assert drawn.mean() > 0.01, "the figure is blank"
+
+
+def test_the_gallery_shows_every_example() -> None:
+    gallery = (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8")
+    shown = re.findall(r"\]\(\.\./examples/figures/(\w+)\.png\)", gallery)
+    linked = re.findall(r"\]\(\.\./examples/(\w+)\.py\)", gallery)
+    assert EXAMPLES
+    assert shown == linked == [script.stem for script in EXAMPLES]  # in their order
+
+
+@pytest.mark.parametrize("script", EXAMPLES, ids=lambda script: script.stem)
+def test_figure_is_there(script: Path) -> None:
+    assert (script.parent / "figures" / f"{script.stem}.png").is_file()
