@@ -90,34 +90,42 @@ FNNFAST_INLINE V watched(V derivative, V before) {
   }
 }
 
+// Some rows at a time, column by column: what is summed or watched over the rows then stays in registers for so long.
 template <class T, class Act>
 void activation_backward(const ElementwiseTask<T>& t) {
   using V = Vec<T>;
   using M = Math<T>;
+  constexpr ptrdiff_t kRows = 16;
   const Parameter<Act, V> parameter(t);
-  for_block<V>(t.rows, t.columns, [&](ptrdiff_t r, ptrdiff_t c, ptrdiff_t n) {
-    const V gradient = load_lanes<V>(t.dy + r * t.dy_row + c, n);
-    T* const out = t.out + r * t.out_row + c;
-    if constexpr (Act::kSaves == Saves::kNothing) {
-      store_lanes(gradient, out, n);
-    } else {
-      const V saved = load_lanes<V>(t.in + r * t.in_row + c, n);
+  const bool watches = Act::kWatch != Watch::kNothing && t.watch != nullptr;
+  const bool learns = Act::kLearned && t.dparameter != nullptr;
+  for (ptrdiff_t first = 0; first < t.rows; first += kRows) {
+    const ptrdiff_t last = first + kRows < t.rows ? first + kRows : t.rows;
+    for_vectors<V>(t.columns, [&](ptrdiff_t c, ptrdiff_t n) {
+      V watch = watches ? V::load(t.watch + c) : V::broadcast(0);
+      V sum = learns ? load_lanes<V>(t.dparameter + c, n) : V::broadcast(0);
       const V p = parameter.at(c, n);
-      V derivative;
-      if constexpr (Act::kSaves == Saves::kOutput)
-        derivative = Act::template derivative_from_output<M>(saved, p);
-      else
-        derivative = Act::template derivative<M>(saved, p);
-      if (Act::kWatch != Watch::kNothing && t.watch) watched<Act>(derivative, V::load(t.watch + c)).store(t.watch + c);
-      if constexpr (Act::kLearned) {
-        if (t.dparameter) {
-          const V sum = load_lanes<V>(t.dparameter + c, n);
-          store_lanes(fma(gradient, Act::template parameter_derivative<M>(saved, p), sum), t.dparameter + c, n);
+      for (ptrdiff_t r = first; r < last; ++r) {
+        const V gradient = load_lanes<V>(t.dy + r * t.dy_row + c, n);
+        T* const out = t.out + r * t.out_row + c;
+        if constexpr (Act::kSaves == Saves::kNothing) {
+          store_lanes(gradient, out, n);
+        } else {
+          const V saved = load_lanes<V>(t.in + r * t.in_row + c, n);
+          V derivative;
+          if constexpr (Act::kSaves == Saves::kOutput)
+            derivative = Act::template derivative_from_output<M>(saved, p);
+          else
+            derivative = Act::template derivative<M>(saved, p);
+          if constexpr (Act::kWatch != Watch::kNothing) watch = watched<Act>(derivative, watch);
+          if constexpr (Act::kLearned) sum = fma(gradient, Act::template parameter_derivative<M>(saved, p), sum);
+          store_lanes(gradient * derivative, out, n);
         }
       }
-      store_lanes(gradient * derivative, out, n);
-    }
-  });
+      if (watches) watch.store(t.watch + c);
+      if (learns) store_lanes(sum, t.dparameter + c, n);
+    });
+  }
 }
 
 // A sum over a row in one fixed tree: element j belongs to lane j mod 16, each lane adds in ascending order, and the
