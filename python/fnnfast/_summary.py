@@ -9,7 +9,7 @@ import numpy as np
 
 from .inference import stored
 from .layers import Residual
-from .sequential import parameter_shapes
+from .parameters import parameter_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike
 from . import _backends, _checks, _cpu, _layerwise, sequential
 from ._checks import FLOAT32, Array, message
 from .layers import Input, Layer
-from .sequential import Parameters, Sequential, Shapes
+from .parameters import Parameters, Shapes, name_layers, parameter_shapes
+from .sequential import Sequential
 
 PRECISIONS = ("bfloat16", "int8")
 
@@ -58,7 +59,7 @@ class InferenceNetwork(Sequential):
         net._dtype, net._frozen = source._dtype, frozenset()
         net._network = network
         net._attach(network)
-        shapes = sequential.parameter_shapes(net._input, net._named)
+        shapes = parameter_shapes(net._input, net._named)
         net._parameters = _FixedParameters(network, net._dtype, shapes)
         return net
 
@@ -67,7 +68,7 @@ class InferenceNetwork(Sequential):
         """By name, how each layer with weights is quantised; empty for bfloat16."""
         if self.precision != "int8":
             return {}
-        shapes = enumerate(sequential.parameter_shapes(self._input, self._named).items())
+        shapes = enumerate(parameter_shapes(self._input, self._named).items())
         return {name: Quantization(*self._network.quantization(i)) for i, (name, of_layer) in shapes if of_layer}
 
     # Answers ---------------------------------------------------------------------------------------------------------
@@ -207,7 +208,7 @@ def restore(
     cls: type[InferenceNetwork], layers: Sequence[Input | Layer], precision: str, tensors: Mapping[str, Array]
 ) -> InferenceNetwork:
     """A network from its layers and what ``stored`` lists (unpickling, copying, loading)."""
-    shapes = sequential.parameter_shapes(*sequential.name_layers(layers))
+    shapes = parameter_shapes(*name_layers(layers))
     parameters = {f"{layer}.{key}": tensors[f"{layer}.{key}"] for layer, keys in shapes.items() for key in keys}
     if precision == "bfloat16":
         for name in filter(_is_weight, parameters):

@@ -18,6 +18,7 @@ import numpy as np
 
 from . import _checks, activations, inference, layers, sequential
 from ._checks import Array, message
+from .parameters import name_layers, parameter_shapes
 from .sequential import Sequential
 
 FORMAT = "fnnfast"
@@ -103,7 +104,7 @@ def _read(path: str) -> Sequential:
         for name in file.keys():  # noqa: SIM118 - the file is no mapping
             tensor = file.get_slice(name)
             found[name] = (_SAFETENSORS_DTYPES.get(tensor.get_dtype(), tensor.get_dtype()), tuple(tensor.get_shape()))
-        expected = inference.stored(sequential.parameter_shapes(*_named(specs)), dtype, precision)
+        expected = inference.stored(parameter_shapes(*_named(specs)), dtype, precision)
         if found != expected:
             raise _UnfitError(_difference(expected, found))
         tensors = {name: file.get_tensor(name) for name in expected}
@@ -116,7 +117,7 @@ def _read(path: str) -> Sequential:
 
 def _named(specs: list[Any]) -> tuple[layers.Input, dict[str, layers.Layer]]:
     try:
-        return sequential.name_layers(specs)
+        return name_layers(specs)
     except (TypeError, ValueError) as error:
         raise _UnfitError(str(error)) from error
 

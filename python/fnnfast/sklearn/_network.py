@@ -12,7 +12,8 @@ from .. import _checks, activations
 from .._checks import Array, message
 from ..activations import Activation
 from ..layers import Dense, Dropout, Gaussian, Input, Layer, Maxout
-from ..sequential import Sequential, name_layers, restore
+from ..parameters import name_layers
+from ..sequential import Sequential, restore
 
 # scikit-learn's names for what is called otherwise here.
 ALIASES = {"logistic": "sigmoid"}
