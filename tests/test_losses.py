@@ -5,7 +5,9 @@ import pickle
 
 import numpy as np
 import pytest
+import scipy.special
 import scipy.stats
+from sklearn.metrics import r2_score
 
 import fnnfast as fnn
 from fnnfast import reference
@@ -46,13 +48,15 @@ def problem(kind, rng, rows, columns, dtype):
         return fnn.Hinge(), reference.LOSSES["hinge"], z, bits
     if kind == "multiclass hinge":
         return fnn.MulticlassHinge(), reference.LOSSES["multiclass_hinge"], z, labels
+    if kind == "poisson":
+        return fnn.Poisson(), reference.LOSSES["poisson"], z, np.maximum(reals, 0)  # about half of them 0
     if kind == "gaussian learned":
         return fnn.GaussianNLL("learned"), reference.LOSSES["gaussian_learned"], np.hstack([z, z[::-1] / 3]), reals
     precision = tuple(rng.uniform(0.1, 5, columns).astype(dtype).tolist())
     return fnn.GaussianNLL(precision), type(reference.LOSSES["gaussian"])(precision), z, reals
 
 
-KINDS = ["categorical", "binary", "squares", "gaussian", "gaussian learned", "hinge", "multiclass hinge"]
+KINDS = ["categorical", "binary", "squares", "gaussian", "gaussian learned", "hinge", "multiclass hinge", "poisson"]
 
 
 @pytest.mark.parametrize(("rows", "columns"), SIZES)
@@ -64,8 +68,10 @@ def test_against_the_oracle(isa, dtype, kind, rows, columns):
     largest = 1 + float(np.abs(z).max()) + float(np.abs(targets).max())
     if "gaussian" in kind:
         largest = largest**2 * (float(np.exp(np.abs(z[:, columns:])).max()) if "learned" in kind else 5)
-    if kind == "squares":
+    if kind in ("squares", "poisson"):
         largest = largest**2
+    if kind == "poisson":
+        largest += float(np.exp(z.max()))
     tolerance = 16 * eps(dtype) * columns * largest
     assert value == pytest.approx(oracle.value(z, targets), abs=tolerance)
     expected = oracle.gradient(z, targets)
@@ -142,6 +148,31 @@ def test_multiclass_hinge_by_hand():
     assert value == pytest.approx(13 - 11 + 1)
 
 
+def test_poisson_is_a_likelihood(dtype):
+    """But for what depends on the counts alone."""
+    rng = np.random.default_rng(0)
+    z, t = rng.standard_normal((6, 3)).astype(dtype), rng.poisson(2, (6, 3))
+    expected = -(scipy.stats.poisson.logpmf(t, np.exp(z.astype(float))) + scipy.special.gammaln(t + 1)).sum(axis=1)
+    value, _ = value_and_derivative(fnn.Poisson(), z, t)
+    assert value == pytest.approx(expected.mean(), rel=64 * eps(dtype))
+
+
+def test_poisson_by_hand():
+    """Expected counts of 1, 2 and 0, and an output so small that only a count of 0 goes with it."""
+    z, t = np.array([[0.0, np.log(2), -np.inf, -800.0]]), [[3, 2.5, 0, 0]]
+    value, derivative = value_and_derivative(fnn.Poisson(), z, t)
+    assert value == pytest.approx(1 + 2 - 2.5 * np.log(2), rel=1e-15)
+    np.testing.assert_allclose(derivative, [[-2, -0.5, 0, 0]], rtol=1e-15)
+
+
+def test_poisson_finds_the_rate():
+    """With nothing but biases to learn, the optimum is the logarithm of the mean of the counts."""
+    y = np.random.default_rng(0).poisson([0.3, 20.0], (200, 2))
+    net = fnn.Sequential([fnn.Input(1), fnn.Dense(2)], dtype="float64", seed=0)
+    net.fit(np.zeros((200, 1)), y, fnn.Poisson(), fnn.Adam(0.1), epochs=400, batch_size=200, seed=0)
+    np.testing.assert_allclose(np.exp(net([[0.0]]))[0], y.mean(axis=0), rtol=1e-3)
+
+
 # Infinity and NaN ----------------------------------------------------------------------------------------------------
 INF, NAN = np.inf, np.nan
 
@@ -160,6 +191,12 @@ INF, NAN = np.inf, np.nan
         (fnn.MulticlassHinge(), [INF, 0], 1, INF),
         (fnn.MulticlassHinge(), [0, -INF], 0, 0.0),
         (fnn.MulticlassHinge(), [NAN, 0], 1, NAN),
+        (fnn.Poisson(), [-INF, 0], [0, 0], 1.0),
+        (fnn.Poisson(), [-INF, 0], [1, 0], INF),
+        (fnn.Poisson(), [INF, 0], [0, 0], INF),
+        (fnn.Poisson(), [INF, 0], [3, 0], INF),
+        (fnn.Poisson(), [1000, 0], [3, 0], INF),
+        (fnn.Poisson(), [NAN, 0], [0, 0], NAN),
         (fnn.MeanSquaredError(), [INF, 0], [0, 0], INF),
         (fnn.MeanSquaredError(), [NAN, 0], [0, 0], NAN),
         (fnn.GaussianNLL(2.0), [-INF, 0], [0, 0], INF),
@@ -180,6 +217,7 @@ LOSSES = [
     fnn.MulticlassHinge(),
     fnn.BinaryCrossEntropy(),
     fnn.Hinge(),
+    fnn.Poisson(),
     fnn.MeanSquaredError(),
     fnn.GaussianNLL(2.0),
     fnn.GaussianNLL((1.0, 2.0)),
@@ -198,6 +236,7 @@ GO_TOGETHER = {
     "MulticlassHinge": {"identity", "maxout"},
     "BinaryCrossEntropy": {"sigmoid", "identity", "maxout"},
     "Hinge": {"identity", "maxout"},
+    "Poisson": {"identity", "maxout"},
     "MeanSquaredError": {"softmax", "sigmoid", "identity", "tanh", "maxout"},
     "GaussianNLL": {"softmax", "sigmoid", "identity", "tanh", "maxout"},
 }
@@ -216,7 +255,7 @@ def test_heads(loss, head):
         assert before.keys() == {"loss", loss.metric}
         return
     for call in (lambda: fnn.Trainer(net, loss), lambda: net.evaluate(x, y, loss=loss), lambda: net.fit(x, y, loss)):
-        with pytest.raises(ValueError, match=r"(Entropy|Hinge|Error|precision): expected .* head, got "):
+        with pytest.raises(ValueError, match=r"(Entropy|Hinge|Poisson|Error|precision): expected .* head, got "):
             call()
 
 
@@ -277,6 +316,9 @@ def test_precisions_that_do_not_fit_a_network(precision, dtype, message):
         (fnn.MulticlassHinge(), 3, [[1, 1, 0], [0, 0, 1]], ValueError, "y: expected one-hot rows"),
         (fnn.Hinge(), 1, [-1, 1], ValueError, "y: expected labels 0 and 1, got other values"),
         (fnn.Hinge(), 2, [0, 1], ValueError, r"y: expected shape \(B, 2\), got \(2,\)"),
+        (fnn.Poisson(), 1, [1.0, -0.5], ValueError, "y: expected targets >= 0, got -0.5"),
+        (fnn.Poisson(), 1, [1.0, np.inf], ValueError, "y: expected finite targets, got NaN or infinity"),
+        (fnn.Poisson(), 2, [1, 1], ValueError, r"y: expected shape \(B, 2\), got \(2,\)"),
         (fnn.GaussianNLL(), 1, [0.0, np.nan], ValueError, "y: expected finite targets, got NaN or infinity"),
         (
             fnn.GaussianNLL("learned"),
@@ -314,6 +356,17 @@ def test_accuracy_of_hinge_decides_at_zero():
 def test_accuracy_of_multiclass_hinge():
     net, x = scores(np.array([[1.0, 2.0, 0.0], [5.0, 4.0, 3.0], [0.0, 0.0, 0.0]]))
     assert net.evaluate(x, [1, 2, 0], loss=fnn.MulticlassHinge())["accuracy"] == pytest.approx(2 / 3)
+
+
+def test_r2_of_poisson_is_that_of_the_expected_counts():
+    rng = np.random.default_rng(0)
+    z, y, w = rng.standard_normal((20, 2)), rng.poisson(2, (20, 2)), rng.random(20)
+    net, x = scores(z)
+    expected = r2_score(y, np.exp(z), sample_weight=w)
+    assert net.evaluate(x, y, loss=fnn.Poisson(), sample_weight=w)["r2"] == pytest.approx(expected, rel=1e-12)
+    z[0, 0] = 1000
+    net, x = scores(z)
+    assert net.evaluate(x, y, loss=fnn.Poisson())["r2"] == -np.inf
 
 
 def test_r2_of_a_gaussian_head_is_that_of_the_means():

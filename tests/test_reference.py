@@ -10,6 +10,7 @@ import mpmath
 import numpy as np
 import pytest
 import scipy.special
+import scipy.stats
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fnnfast import reference
@@ -47,7 +48,7 @@ def test_the_registry_has_the_names_of_the_kernels():
     assert all(ACTIVATIONS[name].name == name for name in ACTIVATIONS)
     assert list(reference.LOSSES) == [
         *("categorical_cross_entropy", "binary_cross_entropy", "squared_error"),
-        *("gaussian", "gaussian_learned", "hinge", "multiclass_hinge"),
+        *("gaussian", "gaussian_learned", "hinge", "multiclass_hinge", "poisson"),
     ]
 
 
@@ -354,6 +355,18 @@ def test_squared_error():
     assert_allclose(loss.value(y, t), ((y - t) ** 2).sum() / 12, rtol=1e-14)
     assert_allclose(loss.gradient(y, t), central_difference(lambda a: loss.value(a, t), y), atol=1e-9)
     assert loss.value(y[:, :1], t[:, 0]) == loss.value(y[:, :1], t[:, :1])
+
+
+def test_poisson():
+    rng = np.random.default_rng(12)
+    loss = reference.LOSSES["poisson"]
+    z, t = rng.normal(size=(6, 2)), rng.poisson(1, (6, 2))
+    likelihood = scipy.stats.poisson.logpmf(t, np.exp(z)) + scipy.special.gammaln(t + 1)
+    assert_allclose(loss.value(z, t), -likelihood.sum(axis=1).mean(), rtol=1e-13)
+    assert_allclose(loss.gradient(z, t), central_difference(lambda a: loss.value(a, t), z), atol=1e-8)
+    for infinite, count, limit in ((-np.inf, 0, 0), (-np.inf, 1, np.inf), (np.inf, 0, np.inf), (np.inf, 1, np.inf)):
+        assert loss.value(np.array([[infinite]]), np.array([count])) == limit
+        assert loss.gradient(np.array([[infinite]]), np.array([count])) == (np.inf if infinite > 0 else -count)
 
 
 def run(optimizer, gradients, learning_rate=0.1, is_weight=True):

@@ -28,6 +28,7 @@ def problem(kind, rng, rows=40):
         "gaussian learned": (None, fnn.GaussianNLL("learned"), rng.standard_normal((rows, 2))),
         "hinge": ("identity", fnn.Hinge(), rng.integers(0, 2, (rows, 3))),
         "multiclass hinge": ("identity", fnn.MulticlassHinge(), rng.integers(0, 3, rows)),
+        "poisson": ("identity", fnn.Poisson(), np.arange(3 * rows).reshape(rows, 3) % 5),
     }[kind]
     layers = [fnn.Input(5), fnn.Dense(6, "swish"), fnn.Maxout(4, pieces=3), fnn.Dense(5, fnn.ELU(learn=True))]
     last = fnn.Gaussian(2) if head is None else fnn.Dense(3, head)
@@ -40,7 +41,7 @@ def problem(kind, rng, rows=40):
 KINDS = [
     *("categorical", "categorical from logits", "binary", "binary from logits"),
     *("squares", "squares of tanh", "squares of sigmoid", "squares of softmax", "squares of prelu"),
-    *("gaussian", "gaussian of softplus", "gaussian learned", "hinge", "multiclass hinge"),
+    *("gaussian", "gaussian of softplus", "gaussian learned", "hinge", "multiclass hinge", "poisson"),
 ]
 
 
@@ -64,6 +65,8 @@ def mean_loss(kind, net, x, y):
     if kind == "multiclass hinge":
         margins = np.maximum(0, outputs - outputs[np.arange(len(y)), y, None] + 1)
         return (margins.sum(axis=1) - 1).mean()
+    if kind == "poisson":
+        return (np.exp(outputs) - y * outputs).sum(axis=1).mean()
     return ((outputs - y) ** 2).mean()
 
 

@@ -17,6 +17,7 @@ HEADS = {
     "multiclass hinge": (fnn.Dense(3), fnn.MulticlassHinge()),
     "labels": (fnn.Dense(2, "sigmoid"), fnn.BinaryCrossEntropy()),
     "hinge": (fnn.Dense(2), fnn.Hinge()),
+    "poisson": (fnn.Dense(2), fnn.Poisson()),
     "squares": (fnn.Dense(2, "tanh"), fnn.MeanSquaredError()),
     "gaussian": (fnn.Dense(2), fnn.GaussianNLL((0.5, 2.0))),
     "gaussian learned": (fnn.Gaussian(2), fnn.GaussianNLL("learned")),
@@ -32,7 +33,8 @@ def data(kind="classes", rows=N, seed=0):
     x = rng.standard_normal((rows, INPUTS))
     if kind in ("classes", "multiclass hinge"):
         return x, rng.integers(0, 3, rows)
-    return x, rng.integers(0, 2, (rows, 2)) if kind in ("labels", "hinge") else rng.standard_normal((rows, 2))
+    whole = kind in ("labels", "hinge", "poisson")
+    return x, rng.integers(0, 2, (rows, 2)) if whole else rng.standard_normal((rows, 2))
 
 
 def weights(rows=N, zeros=True, seed=1):

@@ -14,7 +14,8 @@ enum class LossKind {
   kGaussian,
   kGaussianLearned,
   kHinge,
-  kMulticlassHinge
+  kMulticlassHinge,
+  kPoisson
 };
 
 struct LossInfo {
@@ -32,7 +33,8 @@ inline constexpr LossInfo kLossInfo[] = {{"categorical_cross_entropy", true, tru
                                          {"gaussian", false, false, false, 1, true},
                                          {"gaussian_learned", false, false, false, 2, false},
                                          {"hinge", true, false, false, 1, false},
-                                         {"multiclass_hinge", true, true, false, 1, false}};
+                                         {"multiclass_hinge", true, true, false, 1, false},
+                                         {"poisson", true, false, false, 1, false}};
 inline constexpr int kLosses = sizeof(kLossInfo) / sizeof(kLossInfo[0]);
 
 // From the logit z and the target t in [0, 1]: -t log s(z) - (1 - t) log(1 - s(z)) = softplus(z) - t z, where the log
@@ -99,6 +101,20 @@ struct Hinge {
     const V slope = M::select(t == zero, one, -one);
     const V margin = M::fma(slope, z, one);
     return M::select(margin > zero, slope, M::select(margin <= zero, zero, margin));
+  }
+};
+
+// Of -log Poisson(t; exp(z)) = exp(z) - t z + log(t!) what depends on z, the logarithm of the expected count
+struct Poisson {
+  template <class M, class V>
+  static FNNFAST_INLINE V value(V z, V t, V) {
+    const V rate = M::exp(z);
+    // Alone where t z would be 0 * inf, or z infinite (no other number is its own exponential) and so inf - inf.
+    return M::select((t == M::constant(0.0)) | (rate == z), rate, M::fma(-t, z, rate));
+  }
+  template <class M, class V>
+  static FNNFAST_INLINE V derivative(V z, V t, V) {
+    return M::exp(z) - t;
   }
 };
 

@@ -25,7 +25,7 @@ from .history import History
 from .inference import InferenceNetwork
 from .io import load
 from .layers import Dense, Dropout, Gaussian, GaussianNoise, Input, Maxout, Residual
-from .losses import BinaryCrossEntropy, CrossEntropy, GaussianNLL, Hinge, MeanSquaredError, MulticlassHinge
+from .losses import BinaryCrossEntropy, CrossEntropy, GaussianNLL, Hinge, MeanSquaredError, MulticlassHinge, Poisson
 from .many import fit_many
 from .ops import Grads, dense, dense_backward, dense_forward, maxout, maxout_backward, maxout_forward
 from .optimizers import SGD, Adam, AdamW, CosineDecay, ExponentialDecay, StepDecay, Warmup
@@ -66,6 +66,7 @@ __all__ = [
     "MeanSquaredError",
     "MulticlassHinge",
     "PReLU",
+    "Poisson",
     "ReLU",
     "Residual",
     "Sequential",

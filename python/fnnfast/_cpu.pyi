@@ -157,8 +157,8 @@ class Trainer:
     """A network's training step: forward, loss, backward and update in one call, and the optimizer's state.
 
     loss: from logits "categorical_cross_entropy", "multiclass_hinge" (targets int64 (B,)), "binary_cross_entropy",
-    "hinge" (targets T (B, O)); on the outputs "squared_error", "gaussian" (targets T (B, O)) and "gaussian_learned"
-    (targets T (B, O / 2)). precision: float64 (O,), for "gaussian" alone.
+    "hinge", "poisson" (targets T (B, O)); on the outputs "squared_error", "gaussian" (targets T (B, O)) and
+    "gaussian_learned" (targets T (B, O / 2)). precision: float64 (O,), for "gaussian" alone.
     optimizer: "sgd" with momentum, nesterov; "adam" with beta1, beta2, eps, eps_hat; both take l2 (added to the
     gradient of weights), weight_decay (decoupled, weights only) and clip_norm (0: none).
     frozen: indices of layers that are left as they are.

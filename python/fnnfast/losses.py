@@ -235,6 +235,33 @@ class GaussianNLL(_OfReals):
         return super().score(outputs[:, : targets.shape[1]], targets, head, weights)
 
 
+class Poisson(_OfReals):
+    """Poisson: mean over the batch of the sum over outputs of exp(z) - t z, z the logarithm of the expected count.
+
+    That is the negative log-likelihood of a Poisson distribution of mean exp(z) without log(t!), which does not depend
+    on the network; so the loss of the best fit is not 0, and may be negative: McCullagh and Nelder, "Generalized linear
+    models", 1989, chapter 6. Targets t are counts, or any finite reals >= 0, (B, O), or (B,) where there is one output.
+    For an identity head, whose outputs are z: the expected counts are ``np.exp(net(x))``, and the "r2" of ``evaluate``
+    is theirs, while ``net(x)`` and ``net.predict(x)`` stay logarithms, and ``net.distribution(x)`` is the Gaussian of
+    any identity head.
+    """
+
+    kernel = "poisson"
+    from_logits = True
+    heads = ("identity",)
+
+    def targets(self, y: ArrayLike, outputs: int, dtype: _checks.DType) -> Array:
+        targets = super().targets(y, outputs, dtype)
+        if (targets < 0).any():
+            raise ValueError(_checks.message("y", "targets >= 0", f"{targets.min():g}"))
+        return targets
+
+    def score(self, outputs: Array, targets: Array, head: Activation, weights: Array | None = None) -> float:
+        """That of the expected counts."""
+        with np.errstate(over="ignore"):
+            return super().score(np.exp(outputs.astype(np.float64)), targets, head, weights)
+
+
 def get(loss: Loss | None, last: Layer) -> Loss:
     """The loss itself, or for None the one that belongs to the last layer; checked to go together."""
     if loss is None:

@@ -79,6 +79,7 @@ def cases() -> Iterator[tuple[str, Callable[[Comparison], None]]]:
         (fnn.GaussianNLL("learned"), "gaussian"),
         (fnn.Hinge(), "identity"),
         (fnn.MulticlassHinge(), "identity"),
+        (fnn.Poisson(), "identity"),
     ):
         yield f"{type(loss).__name__} of {head}", partial(network_gradients, loss, head)
     for block in ((fnn.Dense(20, "tanh"), fnn.Dense(13, "gelu")), (fnn.Maxout(9, pieces=2),)):
@@ -312,6 +313,8 @@ def _data(loss: Any, dtype: DType) -> tuple[Array, Array]:
             return x, rng.standard_normal((BATCH, WIDTHS[-1] // 2)).astype(dtype)
         case "binary_cross_entropy" | "hinge":
             return x, rng.integers(0, 2, (BATCH, WIDTHS[-1])).astype(dtype)
+        case "poisson":
+            return x, rng.poisson(2.0, (BATCH, WIDTHS[-1])).astype(dtype)
     return x, rng.standard_normal((BATCH, WIDTHS[-1])).astype(dtype)
 
 

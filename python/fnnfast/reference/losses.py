@@ -221,6 +221,33 @@ class MulticlassHinge(Loss):
         return (1 - label) * (z - xp.sum(xp.where(label == 1, z, 0.0), axis=1, keepdims=True) + 1), label
 
 
+class Poisson(Loss):
+    """Mean over the batch of sum_j exp(z_j) - t_j z_j; gradient (exp(z) - t)/B.
+
+    -log of the Poisson distribution of mean exp(z) at t, but for log(t!), which does not depend on z. Outputs are
+    logarithms of expected counts (B, O), targets t >= 0 (B, O), or (B,) where O = 1. Where t = 0 or z = inf the loss is
+    exp(z), its limit, without 0 inf or inf - inf. McCullagh and Nelder 1989, "Generalized Linear Models", chapter 6.
+    """
+
+    __slots__ = ()
+    name = "poisson"
+
+    def value(self, outputs: Array, targets: Array) -> float:
+        xp = namespace(outputs)
+        z = as_float64(xp, outputs)
+        t = as_float64(xp, targets).reshape(z.shape)
+        with np.errstate(over="ignore", invalid="ignore"):  # invalid where another form is taken
+            rate = xp.exp(z)
+            losses = xp.where(t == 0, rate, xp.where(z == xp.inf, rate, rate - t * z))
+        return float(xp.sum(losses) / z.shape[0])
+
+    def gradient(self, outputs: Array, targets: Array) -> Array:
+        xp = namespace(outputs)
+        z = as_float64(xp, outputs)
+        with np.errstate(over="ignore"):
+            return (xp.exp(z) - as_float64(xp, targets).reshape(z.shape)) / z.shape[0]
+
+
 LOSSES: dict[str, Loss] = {
     loss.name: loss
     for loss in (
@@ -231,5 +258,6 @@ LOSSES: dict[str, Loss] = {
         GaussianLearned(),
         Hinge(),
         MulticlassHinge(),
+        Poisson(),
     )
 }
