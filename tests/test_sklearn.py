@@ -14,7 +14,7 @@ from scipy.sparse import csc_array, csr_array
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_digits
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
-from sklearn.metrics import accuracy_score, log_loss, r2_score
+from sklearn.metrics import accuracy_score, log_loss, mean_poisson_deviance, r2_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -122,6 +122,33 @@ def test_standard_deviations():
     fixed = FNNRegressor(fnn.GaussianNLL(100.0), 8, max_iter=2).fit(x, y)
     with pytest.raises(ValueError, match="return_std: expected False but for loss 'gaussian_nll'"):
         fixed.predict(x, return_std=True)
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_counts(solver):
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (2000, 2))
+    rates = np.exp(1 + x @ [[1, 0], [-1, 2]])
+    model = FNNRegressor("poisson", 16, solver=solver, learning_rate_init=0.01, max_iter=60, random_state=0)
+    model.fit(x, rng.poisson(rates), X_val=x[:99], y_val=rates[:99])
+    assert model.out_activation_ == "exp"
+    np.testing.assert_allclose(model.predict(x), rates, rtol=0.6)
+    np.testing.assert_array_equal(model.predict(x), np.exp(model.network_(x)))
+    deviances = [mean_poisson_deviance(rates[:99, i], model.predict(x[:99])[:, i]) for i in range(2)]
+    assert model.validation_loss_curve_[-1] == pytest.approx(sum(deviances) / 2)
+    assert model.validation_scores_[-1] == pytest.approx(model.score(x[:99], rates[:99]))
+    by_object = clone(model).set_params(loss=fnn.Poisson()).fit(x, rng.poisson(rates))
+    assert by_object.predict(x).min() > 0
+    with pytest.raises(ValueError, match="y: expected targets >= 0, got -1"):
+        model.fit(x, rng.poisson(rates) - 1)
+
+
+def test_going_on_with_another_loss():
+    """What the outputs stand for is a matter of the last loss."""
+    model = FNNRegressor(hidden_layer_sizes=4, max_iter=2, warm_start=True, random_state=0).fit(X, Y)
+    np.testing.assert_array_equal(model.predict(X), model.network_(X)[:, 0])
+    model.set_params(loss="poisson").fit(X, Y)
+    np.testing.assert_array_equal(model.predict(X), np.exp(model.network_(X)[:, 0]))
 
 
 # Weights -------------------------------------------------------------------------------------------------------------
@@ -302,7 +329,7 @@ REFUSED = [
     ("shuffle", "yes", "shuffle: expected True or False, got 'yes'"),
     ("momentum", 1.0, r"momentum: expected a number in \[0, 1\), got 1.0"),
     ("n_iter_no_change", 0, "n_iter_no_change: expected an integer >= 1, got 0"),
-    ("loss", "poisson", "loss: expected one of .*squared_error.*, got 'poisson'"),
+    ("loss", "huber", "loss: expected one of .*squared_error.*, got 'huber'"),
     ("loss", 1, "loss: expected for these targets one of .*'squared_error'.*, got 1"),
     ("maxout_pieces", 0, "maxout_pieces: expected an integer >= 1, got 0"),
     ("dropout", 1.0, r"dropout: expected a number in \[0, 1\), got 1.0"),

@@ -19,7 +19,8 @@ X, Y = (DIGITS.data / 16)[:600], DIGITS.target[:600]
 LABELS = {"classes": Y, "binary": np.where(Y > 4, "large", "small"), "labels": np.stack([Y > 4, Y % 2 == 0], 1)}
 DIABETES = StandardScaler().fit_transform(load_diabetes().data)
 PROGRESSION = StandardScaler().fit_transform(np.stack([load_diabetes().target, DIABETES[:, 2] ** 2], 1))
-VALUES = {"one": PROGRESSION[:, 0], "two": PROGRESSION}
+COUNTS = np.random.default_rng(0).poisson(np.exp(PROGRESSION.clip(max=2)))
+VALUES = {"one": PROGRESSION[:, 0], "two": PROGRESSION, "counts": COUNTS[:, 0], "two counts": COUNTS}
 
 
 SETTINGS = {
@@ -34,6 +35,7 @@ SETTINGS = {
     "tanh": {"activation": "tanh", "hidden_layer_sizes": [20], "batch_size": 50},
     "identity": {"activation": "identity", "hidden_layer_sizes": 8, "shuffle": False},
     "no hidden layer": {"hidden_layer_sizes": ()},
+    "no penalty": {"alpha": 0},
     "early stopping": {"early_stopping": True, "validation_fraction": 0.2, "n_iter_no_change": 2, "tol": 0.01},
     "converging": {"tol": 0.1, "n_iter_no_change": 2},
     "lbfgs": {"solver": "lbfgs", "alpha": 1.0},
@@ -77,16 +79,19 @@ def test_same_as_mlp_classifier(name, targets):
     assert ours.score(X, y) == theirs.score(X, y)
 
 
-# Of several outputs, MLPRegressor's L-BFGS follows a gradient that is not that of its loss.
+# Of several outputs, MLPRegressor's L-BFGS follows a gradient that is not that of its squared error.
 @pytest.mark.parametrize(("name", "targets"), [(n, t) for n in SETTINGS for t in VALUES if (n, t) != ("lbfgs", "two")])
 def test_same_as_mlp_regressor(name, targets):
     settings = {"random_state": 3, "max_iter": 8, "hidden_layer_sizes": 16, **SETTINGS[name]}
+    if "counts" in targets:
+        settings["loss"] = "poisson"
     settings["learning_rate_init"] = min(0.01, settings.get("learning_rate_init", 1.0))
     y = VALUES[targets]
     theirs, ours = MLPRegressor(**settings).fit(DIABETES, y), FNNRegressor(**settings).fit(DIABETES, y)
     assert_same(theirs, ours, 1e-6 if name == "lbfgs" else 1e-11)
     assert ours.predict(DIABETES).shape == y.shape
     np.testing.assert_allclose(ours.predict(DIABETES), theirs.predict(DIABETES), rtol=1e-5, atol=1e-8)
+    assert ours.score(DIABETES, y) == pytest.approx(theirs.score(DIABETES, y))
 
 
 def test_lbfgs_of_two_outputs_follows_its_own_loss():
@@ -124,8 +129,12 @@ def test_same_as_weighted(name):
     weights = np.random.default_rng(0).uniform(0.1, 3, len(X))
     settings = {"random_state": 3, "max_iter": 8, "hidden_layer_sizes": 16, **SETTINGS[name]}
     settings["alpha"] = 1.0 if name == "lbfgs" else 0
-    for ours, theirs, y in ((FNNClassifier, MLPClassifier, Y), (FNNRegressor, MLPRegressor, Y / 9)):
-        theirs, ours = (cls(**settings).fit(X, y, sample_weight=weights) for cls in (theirs, ours))
+    for ours, theirs, y, loss in (
+        (FNNClassifier, MLPClassifier, Y, {}),
+        (FNNRegressor, MLPRegressor, Y / 9, {"loss": "squared_error"}),
+        (FNNRegressor, MLPRegressor, Y / 9, {"loss": "poisson"}),
+    ):
+        theirs, ours = (cls(**settings, **loss).fit(X, y, sample_weight=weights) for cls in (theirs, ours))
         for expected, got in zip(theirs.coefs_, ours.coefs_, strict=True):
             np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-6)
         if name == "early stopping":

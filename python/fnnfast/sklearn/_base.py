@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .. import _checks
 from .._checks import FLOAT32, FLOAT64, Array, message
 from ..interop import threadpoolctl
-from ..losses import Loss
+from ..losses import Loss, Poisson
 from ..sequential import Sequential
 from ..training import Trainer
 from . import _network, _solvers
@@ -126,7 +126,7 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]  # scikit-learn carries n
         layers = _network.make_layers(self, data.x.shape[1], self.n_outputs_, head)
         working = FLOAT64 if self.solver == "lbfgs" else dtype  # a line search ends early on float32's noise
         if fresh:
-            self._start(_network.build(layers, working, random), head)
+            self._start(_network.build(layers, working, random))
         elif tuple(layers) != self.network_.layers:
             raise ValueError(message("layers", "those of the network to go on with", layers))
         elif working != dtype:
@@ -149,11 +149,10 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]  # scikit-learn carries n
             raise ValueError("training made weights that are not finite: scale the inputs, or lower learning_rate_init")
         return self
 
-    def _start(self, network: Sequential, head: str) -> None:
+    def _start(self, network: Sequential) -> None:
         """Forget what an earlier training left."""
         self.network_ = network
         self.n_layers_ = 1 + len(self.coefs_)
-        self.out_activation_ = {"sigmoid": "logistic", "gaussian": "identity"}.get(head, head)
         self.t_ = 0
         self.loss_curve_: list[float] = []
         self.validation_scores_: list[float] | None = None
@@ -236,6 +235,12 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]  # scikit-learn carries n
         x, targets, weights = data
         measured = self.network_.evaluate(x, targets, loss=self._loss, sample_weight=weights)
         return measured["loss"], measured[self._loss.metric]
+
+    @property
+    def out_activation_(self) -> str:
+        """What the last layer, or ``predict`` after it, makes of its sums; by scikit-learn's names."""
+        name = self.network_.head.name
+        return "exp" if isinstance(self._loss, Poisson) else {"sigmoid": "logistic"}.get(name, name)
 
     @property
     def coefs_(self) -> list[Array]:

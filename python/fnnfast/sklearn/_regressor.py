@@ -11,10 +11,10 @@ from sklearn.utils.metaestimators import available_if
 
 from .._checks import Array, message
 from ..activations import Activation
-from ..losses import GaussianNLL, Loss, MeanSquaredError
+from ..losses import GaussianNLL, Loss, MeanSquaredError, Poisson
 from ._base import Perceptron, can_go_on, choose_loss
 
-_LOSSES = {"squared_error": MeanSquaredError(), "gaussian_nll": GaussianNLL("learned")}
+_LOSSES = {"squared_error": MeanSquaredError(), "poisson": Poisson(), "gaussian_nll": GaussianNLL("learned")}
 
 
 class FNNRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]  # scikit-learn carries no types
@@ -22,9 +22,9 @@ class FNNRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]  # scikit-
 
     Parameters
     ----------
-    loss : {"squared_error", "gaussian_nll"} or Loss
+    loss : {"squared_error", "poisson", "gaussian_nll"} or Loss
+        "poisson" is for counts, or other y >= 0: the network gives the logarithms of what ``predict`` expects.
         "gaussian_nll", ``fnnfast.GaussianNLL("learned")``, learns how far to trust each prediction: see ``predict``.
-        There is no Poisson loss.
     hidden_layer_sizes, activation, solver, ...
         As for FNNClassifier, which has class_weight besides.
 
@@ -37,7 +37,8 @@ class FNNRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]  # scikit-
     -----
     As in MLPRegressor, ``loss_curve_`` holds half the mean squared error, while the gradient that is followed is that
     of half the sum over outputs. With "lbfgs", ``loss_`` is that sum as well, so that a line search sees the function
-    whose gradient it follows.
+    whose gradient it follows. Of "poisson" it holds half the deviance, summed over the outputs: that is
+    ``fnnfast.Poisson()``, and what makes it 0 where all predictions are right.
     """
 
     _numeric_targets = True
@@ -113,6 +114,8 @@ class FNNRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]  # scikit-
         outputs = self._outputs(X)
         parts = np.split(outputs, outputs.shape[1] // self.n_outputs_, axis=1)
         mean, *rest = (part[:, 0] if self.n_outputs_ == 1 else part for part in parts)
+        if self.out_activation_ == "exp":
+            mean = np.exp(mean)
         if not return_std:
             return mean
         if not rest:

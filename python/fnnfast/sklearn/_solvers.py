@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.optimize import minimize
 from scipy.sparse import issparse
+from scipy.special import xlogy
 from sklearn.exceptions import ConvergenceWarning
 
 from .. import _progress
-from .._checks import Array, message
-from ..losses import Loss, MeanSquaredError
+from .._checks import FLOAT64, Array, message
+from ..losses import Loss, MeanSquaredError, Poisson
 from ..optimizers import SGD, Adam
 from ..training import Trainer
 
@@ -58,6 +59,14 @@ class Units(NamedTuple):
         return cls(outputs / 2, 0.5) if isinstance(loss, MeanSquaredError) else cls(1.0, 1.0)
 
 
+def _perfect(loss: Loss, data: Data) -> float:
+    """Our mean loss where all predictions are right: scikit-learn's Poisson loss, half the deviance, leaves it out."""
+    if not isinstance(loss, Poisson):
+        return 0.0
+    t = data.targets.astype(FLOAT64)
+    return float(np.average((t - xlogy(t, t)).sum(axis=1), weights=data.weights))
+
+
 # Steps ---------------------------------------------------------------------------------------------------------------
 def descend(
     estimator: Any, data: Data, held_out: Data | None, random: np.random.RandomState, *, incremental: bool
@@ -68,7 +77,7 @@ def descend(
     trainer = estimator._trainer
     if not (incremental and trainer and trainer.loss == estimator._loss):
         trainer = estimator._trainer = _trainer(estimator, _l2(estimator, data, batch), random)
-    shown = Units.of(estimator._loss, estimator.n_outputs_).loss
+    shown, perfect = Units.of(estimator._loss, estimator.n_outputs_).loss, _perfect(estimator._loss, data)
     batches, order = -(-rows // batch), np.arange(rows, dtype=np.int64)
     best, total, penalty = dict(network.parameters), data.total(), _penalty(estimator)
     estimator.n_iter_ = 0
@@ -83,7 +92,7 @@ def descend(
                 # The penalty of each batch is not known, only that before and after all of them.
                 before, penalty = penalty, _penalty(estimator)
                 estimator.t_ += rows
-                _record(estimator, shown * mean + batches * (before + penalty) / 2 / total, held_out)
+                _record(estimator, shown * mean - perfect + batches * (before + penalty) / 2 / total, held_out)
                 display.steps(1)
                 display.epoch(_latest(estimator))
                 if _improved(estimator) and estimator.early_stopping:
@@ -208,7 +217,7 @@ def lbfgs(estimator: Any, data: Data, held_out: Data | None) -> None:
         raise ValueError(message("dropout", "0 for solver 'lbfgs', which needs one fixed function", estimator.dropout))
     data, network = data.dense(), estimator.network_
     trainer = Trainer(network, estimator._loss, "sgd")
-    factor = Units.of(estimator._loss, estimator.n_outputs_).gradient
+    factor, perfect = Units.of(estimator._loss, estimator.n_outputs_).gradient, _perfect(estimator._loss, data)
     shapes = network.parameters.shapes
     ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
     decay = np.zeros(ends[-1])  # alpha where there is a weight
@@ -224,7 +233,7 @@ def lbfgs(estimator: Any, data: Data, held_out: Data | None) -> None:
         loss, gradients = trainer.loss_and_gradients(*data)
         flow = np.concatenate([gradient.ravel() for gradient in gradients.values()])
         shrink = decay * flat
-        return factor * loss + float(shrink @ flat) / 2, factor * flow + shrink
+        return factor * loss - perfect + float(shrink @ flat) / 2, factor * flow + shrink
 
     def after_iteration(intermediate_result: Any) -> None:
         if held_out is not None:
@@ -256,7 +265,8 @@ def _record(estimator: Any, loss: float, held_out: Data | None) -> None:
     if estimator.validation_scores_ is None:
         estimator.validation_scores_, estimator.validation_loss_curve_ = [], []
     value, score = estimator._measure(held_out)
-    estimator.validation_loss_curve_.append(value * Units.of(estimator._loss, estimator.n_outputs_).loss)
+    shown, perfect = Units.of(estimator._loss, estimator.n_outputs_).loss, _perfect(estimator._loss, held_out)
+    estimator.validation_loss_curve_.append(shown * value - perfect)
     estimator.validation_scores_.append(score)
     _say(estimator, f"Validation score: {score:f}")
 
