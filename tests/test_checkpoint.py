@@ -197,7 +197,6 @@ def test_the_bar_of_a_run_that_goes_on(tmp_path, capfd):
     run("decay", 4, tmp_path / "run", progress=True)
     last = capfd.readouterr().err.rsplit("\r", 1)[-1]
     assert "epoch 4/4: 100%" in last
-    assert "76/76" in last  # four epochs of 19 steps
 
 
 # Ctrl-C --------------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fnnfast as fnn
-from fnnfast import _cpu, _layerwise, reference
+from fnnfast import _cpu, _layerwise, _progress, reference
 from oracles import assert_same_bits
 
 pytestmark = [
@@ -327,6 +327,21 @@ def test_norms_of_gradients_and_updates(isa, dtype, case):
         gradient, update = np.sqrt(np.mean(squares[layer], axis=0))
         assert found["gradient_norm"][layer] == pytest.approx(gradient, rel=rtol)
         assert found["update_norm"][layer] == pytest.approx(update, rel=1e-3 if dtype == np.float32 else 1e-9)
+
+
+def test_norms_over_all_layers_are_shown():
+    class Display(_progress.Silent):
+        def epoch(self, values):
+            shown.append(values)
+
+    shown = []
+    x, y = data()
+    hidden = [fnn.Dense(9, "prelu"), fnn.Maxout(7, 3)]
+    history = network(hidden).fit(x, y, epochs=2, progress=Display())
+    for name in ("gradient", "update"):
+        layers = getattr(history, f"{name}_norm").values()
+        norms = np.sqrt(np.sum(np.square(list(layers)), axis=0))
+        assert [f"{values[name]:g}" for values in shown] == [f"{norm:.2g}" for norm in norms]
 
 
 def test_norms_of_a_network_that_diverges():

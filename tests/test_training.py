@@ -3,6 +3,7 @@
 import itertools
 import math
 import os
+import re
 import signal
 import sys
 import threading
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 import fnnfast as fnn
-from fnnfast import _cpu
+from fnnfast import _cpu, _progress
 from oracles import assert_same_bits, normal
 
 
@@ -343,8 +344,9 @@ def test_lines_without_tqdm(capfd, monkeypatch):
     lines = err.splitlines()
     assert len(lines) == 2
     assert lines[1].startswith(
-        f"epoch 2/2: loss {history.loss[1]:.4g}, validation loss {history.validation_loss[1]:.4g}"
+        f"epoch 2/2: loss {history.loss[1]:.4g}, validation loss {history.validation_loss[1]:.4g}, accuracy "
     )
+    assert all(re.search(r", gradient \S+, update \S+, .* s$", line) for line in lines)
 
 
 def test_a_bar_with_tqdm(capfd):
@@ -354,8 +356,21 @@ def test_a_bar_with_tqdm(capfd):
     assert out == ""
     last = err.splitlines()[-1].rsplit("\r", 1)[-1]
     assert "epoch 3/3: 100%" in last
-    assert "9/9" in last
     assert f"loss {history.loss[-1]:.4g}" in last
+    assert "update" in last
+
+
+def test_a_bar_fits_into_120_columns():
+    """Of which tqdm leaves the last empty; in the demo, with the longest numbers that it shows."""
+    tqdm = pytest.importorskip("tqdm").tqdm
+    values = {"loss": 0.0001234, "validation_loss": 0.001234, "validation_accuracy": 0.9876}
+    text = _progress._text({**values, "gradient": 0.012, "update": 1.2e-05})
+    assert text == "loss 0.0001234, validation loss 0.001234, accuracy 0.9876, gradient 0.012, update 1.2e-05"
+    line = tqdm.format_meter(
+        2280, 2280, 60, ncols=119, prefix="epoch 60/60: ", bar_format=_progress.Bar.FORMAT, postfix=text
+    )
+    assert line.endswith(text)
+    assert len(line) == 119
 
 
 def test_a_terminal_gets_a_bar(monkeypatch, capfd):

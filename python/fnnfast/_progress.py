@@ -45,6 +45,9 @@ class Lines(Silent):
 class Bar(Silent):
     """A tqdm bar over all steps."""
 
+    # What is left of tqdm's own once something is measured, so that both fit into 120 columns.
+    FORMAT = "{desc}{percentage:3.0f}%|{bar}| <{remaining}{postfix}"
+
     def __init__(self, bar: Any, epochs: int) -> None:
         self._bar = bar
         self._epochs = epochs
@@ -59,6 +62,7 @@ class Bar(Silent):
 
     def epoch(self, values: dict[str, float]) -> None:
         self._done += 1
+        self._bar.bar_format = self.FORMAT
         self._bar.set_description(f"epoch {self._done}/{self._epochs}", refresh=False)
         self._bar.set_postfix_str(_text(values))
 
@@ -82,4 +86,7 @@ def choose(progress: bool | Silent | None, epochs: int, steps: int) -> Silent:
 
 
 def _text(values: dict[str, float]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in values.items())
+    """Names and numbers; "validation" is said once."""
+    text = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in values.items())
+    before, word, after = text.partition("validation ")
+    return before + word + after.replace("validation ", "")

@@ -286,7 +286,9 @@ class Sequential(_cpu.Forward):
         seed : int >= 0, optional
             Fixes the order of the rows, what is held out, and dropout.
         progress : bool, optional
-            A progress bar on stderr (with tqdm; else a line an epoch). By default if stderr is a terminal.
+            A progress bar on stderr (with tqdm; else a line an epoch), with the losses, the norms of gradient and
+            update over all layers, and the largest shares of dead units and saturated values. By default if stderr is
+            a terminal.
         sample_weight : array_like (N,) of floats >= 0, optional
             How much each row counts: a batch's loss is the weighted mean. Rows of weight 0 are left out.
         class_weight : mapping of class to float >= 0, or "balanced", optional

@@ -331,7 +331,7 @@ def fit(
                     values |= {f"validation_{name}": value for name, value in measured.items()}
                 diagnosis = trainer._diagnosis()
                 history.record(diagnosis, **values, learning_rate=trainer.learning_rate)
-                display.epoch(values | _worst("dead", diagnosis) | _worst("saturated", diagnosis))
+                display.epoch(values | _in_short(diagnosis))
                 _warn(values["loss"], diagnosis["dead"], len(rows), warned)
                 wishes = [callback(epoch, history) for callback in callbacks]  # all hear of every epoch
                 history.stopped = "early" if any(wishes) else "completed"
@@ -366,10 +366,15 @@ def measure(network: Sequential, loss: Loss, data: Data) -> dict[str, float]:
     return {"loss": value, loss.metric: loss.score(outputs, data.targets, network.head, data.weights)}
 
 
-def _worst(name: str, diagnosis: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """The largest share of any layer, for the progress bar; none if it is 0 everywhere."""
-    share = max(diagnosis[name].values(), default=0.0)
-    return {name: share} if share else {}
+def _in_short(diagnosis: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """What a progress bar has room for: the norms over all layers, and the largest shares of any, where they are not 0.
+
+    To two digits: of these it is the magnitude that tells.
+    """
+    norms = {name: math.hypot(*diagnosis[f"{name}_norm"].values()) for name in ("gradient", "update")}
+    shares = {name: max(diagnosis[name].values(), default=0.0) for name in ("dead", "saturated")}
+    shown = norms | {name: share for name, share in shares.items() if share}
+    return {name: float(f"{value:.2g}") for name, value in shown.items()}
 
 
 def _warn(loss: float, dead: Mapping[str, float], rows: int, warned: set[str]) -> None:
