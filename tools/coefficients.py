@@ -1,4 +1,4 @@
-"""Derive the tables of csrc/cpu/coefficients.hpp and print them with their errors.
+"""Derive the tables of csrc/core/coefficients.hpp and print them with their errors.
 
 Usage: ``python tools/coefficients.py`` (needs mpmath and NumPy, takes about a minute). The output is the two
 ``Coefficients`` structs; it is pasted by hand, so that a change of a table is a change that somebody reads.

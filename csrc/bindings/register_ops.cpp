@@ -2,7 +2,7 @@
 
 #include "../cpu/dense.hpp"
 #include "array_view.hpp"
-#include "names.hpp"
+#include "loss_arguments.hpp"
 #include "unlocked.hpp"
 
 namespace fnnfast {

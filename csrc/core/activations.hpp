@@ -2,7 +2,7 @@
 //
 // This file is the only fast definition of every activation. The scalar, AVX2, AVX-512, NEON and CUDA kernels are
 // instantiations of these bodies: V is a float, a double or a Vec of them, and the policy M brings the mathematics for
-// it (csrc/cpu/math.hpp). Each struct says
+// it (csrc/core/math.hpp). Each struct says
 //
 //   kName        its name in the registry; fnnfast.reference.ACTIVATIONS has the oracle of the same name
 //   kSaves       what backward needs: the input z, the output y, or nothing
@@ -17,6 +17,8 @@
 // here, add it to Activations at the end of this file, and define its oracle in
 // python/fnnfast/reference/activations.py.
 #pragma once
+
+#include <cstddef>
 
 #include "macros.hpp"
 
@@ -364,7 +366,7 @@ struct Swish : Elementwise {
   }
 };
 
-// f(z)_i = exp(z_i - max z) / sum_j exp(z_j - max z), over a row: a kernel of its own (csrc/cpu/rows.hpp)
+// f(z)_i = exp(z_i - max z) / sum_j exp(z_j - max z), over a row: a kernel of its own (rows.hpp)
 struct Softmax : Elementwise {
   static constexpr const char* kName = "softmax";
   static constexpr Saves kSaves = Saves::kOutput;
@@ -403,5 +405,8 @@ struct ActivationRegistry<TypeList<A...>> {
 
 inline constexpr int kActivations = Activations::kSize;
 inline constexpr const ActivationInfo* kActivationInfo = ActivationRegistry<Activations>::kRows;
+inline constexpr int kIdentity = 0;  // the first of Activations
+
+inline constexpr std::ptrdiff_t kMaxPiecesSaved = 256;  // maxout's argmax is a byte
 
 }  // namespace fnnfast

@@ -12,10 +12,12 @@ template <class V>
 struct Maxout {
   V best, index;
 
+  // Not "candidate > best": a NaN candidate is taken too, but nothing is taken after a NaN.
+  static FNNFAST_INLINE auto wins(V candidate, V best) { return (!(candidate <= best)) & (best == best); }
+
   template <class M>
   FNNFAST_INLINE void take(V candidate, V candidate_index) {
-    // Not "candidate > best": a NaN candidate is taken too, but nothing is taken after a NaN.
-    const auto better = (!(candidate <= best)) & (best == best);
+    const auto better = wins(candidate, best);
     best = M::select(better, candidate, best);
     index = M::select(better, candidate_index, index);
   }

@@ -1,6 +1,6 @@
 // The losses: what each is called and reads, and those that work element by element: value and derivative of one output
 // (or one vector of them). V and M are as in activations.hpp. The losses that need whole rows are in
-// csrc/cpu/loss_rows.hpp.
+// loss_rows.hpp.
 #pragma once
 
 #include "macros.hpp"

@@ -1,7 +1,9 @@
 // Attributes shared by host, SIMD and device code.
 #pragma once
 
-#if defined(__CUDACC__)
+#if defined(__CUDACC__) && defined(FNNFAST_LANES_ARE_THREADS)  // which only the device has
+#define FNNFAST_HOST_DEVICE __device__
+#elif defined(__CUDACC__)
 #define FNNFAST_HOST_DEVICE __host__ __device__
 #else
 #define FNNFAST_HOST_DEVICE
@@ -11,5 +13,13 @@
 // out-of-line copy would be one weak symbol for all of them, and the linker might keep the one that an older CPU cannot
 // run.
 #define FNNFAST_INLINE FNNFAST_HOST_DEVICE inline __attribute__((always_inline))
+
+// Before a loop that must be unrolled: what it indexes is then held in registers.
+#if defined(__CUDACC__)
+#define FNNFAST_UNROLL(n) _Pragma("unroll")
+#else
+#define FNNFAST_UNROLL(n) FNNFAST_PRAGMA(GCC unroll n)
+#define FNNFAST_PRAGMA(text) _Pragma(#text)
+#endif
 
 #define FNNFAST_NOINLINE __attribute__((noinline))

@@ -1,9 +1,9 @@
 // Products of tiles: one panel of a bare product, and whole layers.
 #pragma once
 
+#include "../core/rows.hpp"
 #include "bfloat16.hpp"
 #include "narrow.hpp"
-#include "rows.hpp"
 #include "tile.hpp"
 
 namespace fnnfast::FNNFAST_ISA {

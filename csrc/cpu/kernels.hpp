@@ -11,28 +11,10 @@
 
 #include "../core/activations.hpp"
 #include "../core/losses.hpp"
-#include "../core/optimizers.hpp"
+#include "../core/tasks.hpp"
 #include "isa.hpp"
 
 namespace fnnfast {
-
-using std::ptrdiff_t;
-
-// A block of rows through one fused elementwise function: y = f(z) or dz = dy f'.
-template <class T>
-struct ElementwiseTask {
-  ptrdiff_t rows, columns;
-  const T* in;  // z; backward: what the activation saved
-  ptrdiff_t in_row;
-  const T* dy;  // backward only
-  ptrdiff_t dy_row;
-  T* out;
-  ptrdiff_t out_row;
-  const T* parameter;  // null, one value (step 0) or one a column (step 1)
-  ptrdiff_t parameter_step;
-  T* dparameter;  // backward, may be null: one a column, added to
-  T* watch;       // backward, may be null: one a column, in whole vectors, what the activation's kWatch says
-};
 
 template <class T>
 using ElementwiseFunction = void (*)(const ElementwiseTask<T>&);
@@ -139,63 +121,6 @@ struct MaxoutWeightTask {
   ptrdiff_t dw_row;
 };
 
-// A loss and its derivative on a block of rows. row_loss receives the sum over a row's outputs, times its weight.
-template <class T>
-struct LossTask {
-  ptrdiff_t rows, columns;
-  const T* z;  // logits or outputs, as LossInfo says
-  ptrdiff_t z_row;
-  const T* targets;
-  ptrdiff_t targets_row;
-  const std::int64_t* labels;
-  const T* precision;  // one a column, where LossInfo says so
-  const T* weights;    // one a row, or null
-  T scale;             // of the derivative
-  T* dz;               // may be null
-  ptrdiff_t dz_row;
-  double* row_loss;
-};
-
-// n weights (a multiple of the vector), their gradients and the optimizer's state.
-template <class T>
-struct UpdateTask {
-  ptrdiff_t n;
-  T* weight;
-  const T* gradient;
-  T* state1;
-  T* state2;
-  const UpdateStep<T>* step;
-  T* squares;  // may be null: two vectors, to whose lanes the squares of gradients and of changes are added
-};
-
-// Inverted dropout on a block of rows: out = in * mask / (1 - rate). The mask of element (row, column) depends on key,
-// step, stream, row and column alone.
-template <class T>
-struct DropoutTask {
-  ptrdiff_t rows, columns, first_row;
-  const T* in;
-  ptrdiff_t in_row;
-  T* out;
-  ptrdiff_t out_row;
-  double rate;
-  std::uint64_t key, step;
-  std::uint32_t stream;
-};
-
-// Adds draws from the normal distribution of that deviation to a block of rows; out may be in. A draw depends on the
-// same things as a mask of dropout.
-template <class T>
-struct NoiseTask {
-  ptrdiff_t rows, columns, first_row;
-  const T* in;
-  ptrdiff_t in_row;
-  T* out;
-  ptrdiff_t out_row;
-  double deviation;
-  std::uint64_t key, step;
-  std::uint32_t stream;
-};
-
 template <class T>
 struct Kernels {
   int lanes;                      // of a vector
@@ -207,8 +132,8 @@ struct Kernels {
   void (*column_squares)(ptrdiff_t rows, ptrdiff_t columns, const T* in, ptrdiff_t in_row, T factor, T* out);
   void (*maxout_data)(const MaxoutDataTask<T>&);
   void (*maxout_weight)(const MaxoutWeightTask<T>&);
-  void (*loss[kLosses])(const LossTask<T>&);  // by LossKind
-  void (*update[2])(const UpdateTask<T>&);    // by OptimizerKind
+  void (*loss)(LossKind kind, const LossTask<T>&);
+  void (*update[2])(const UpdateTask<T>&);  // by OptimizerKind
   void (*dropout)(const DropoutTask<T>&);
   void (*noise)(const NoiseTask<T>&);
   T (*fma_peak)(ptrdiff_t iterations);      // 2 * 12 * lanes * iterations operations

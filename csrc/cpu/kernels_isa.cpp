@@ -7,10 +7,10 @@
 #if defined(FNNFAST_ISA_SCALAR) || defined(FNNFAST_ISA_AVX2)
 #include "int8.hpp"
 #endif
-#include "loss_rows.hpp"
+#include "../core/loss_rows.hpp"
+#include "../core/random.hpp"
 #include "maxout_backward.hpp"
 #include "probe.hpp"
-#include "random.hpp"
 
 namespace fnnfast::FNNFAST_ISA {
 
@@ -48,9 +48,7 @@ constexpr Kernels<T> make_kernels(TypeList<Act...>) {
           column_squares<T>,
           maxout_data<T>,
           maxout_weight<T>,
-          {categorical_cross_entropy<T>, elementwise_loss<T, BinaryCrossEntropy>, elementwise_loss<T, SquaredError>,
-           elementwise_loss<T, Gaussian>, gaussian_learned<T>, elementwise_loss<T, Hinge>, multiclass_hinge<T>,
-           elementwise_loss<T, Poisson>},
+          loss<T>,
           {update<T, Sgd>, update<T, Adam>},
           dropout<T>,
           noise<T>,

@@ -1,19 +1,12 @@
 #include "layer.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 #include "buffer.hpp"
 #include "isa.hpp"
 #include "threads.hpp"
 
 namespace fnnfast {
-
-int find_activation(const char* name) {
-  for (int i = 0; i < kActivations; ++i)
-    if (std::strcmp(kActivationInfo[i].name, name) == 0) return i;
-  return -1;
-}
 
 // All, if a panel then takes at most a quarter of L2, where the next one is fetched beside it and rows of x stay, and
 // at most 256 KB; else equal parts of half of that.

@@ -11,14 +11,8 @@
 
 namespace fnnfast {
 
-inline constexpr int kIdentity = 0;  // the first of Activations
-
-// The number of an activation in the registry, -1 if there is none of that name.
-int find_activation(const char* name);
-
 // Rows of a chunk in which maxout's rows are sorted by their winning piece.
 inline constexpr ptrdiff_t kMaxoutChunk = 64;
-inline constexpr ptrdiff_t kMaxPiecesSaved = 256;  // argmax is a byte
 
 // Fused multiply-adds under which waking a second thread costs more than it gains: about 4 us of work at 16 a cycle.
 inline constexpr double kSerialWork = 250000;

@@ -18,13 +18,6 @@ constexpr ptrdiff_t kGoodRows = 48;  // that a block must be allowed: fewer rows
 // A chain uses two, a residual block keeps its input and that through the projection as well.
 constexpr ptrdiff_t kMostSlots = static_cast<ptrdiff_t>(Scratch::kCount) - static_cast<ptrdiff_t>(Scratch::kOutputs);
 
-constexpr double kMostWeights = 1e12;  // of a layer: more fits no memory, and every size below stays far from overflow
-
-ptrdiff_t positive(ptrdiff_t n, const char* what) {
-  if (n < 1) throw std::invalid_argument(std::string(what) + " must be at least 1, got " + std::to_string(n));
-  return n;
-}
-
 template <class T>
 LayerKernel<T> layer_kernel(const Kernels<T>& k, WeightFormat format) {
   if (format == WeightFormat::kFull) return k.layer;
@@ -41,19 +34,13 @@ Network<T>::Network(ptrdiff_t inputs, const std::vector<LayerSpec>& specs, Weigh
     : kernels_(&fnnfast::kernels<T>()),
       format_(format),
       layer_kernel_(layer_kernel(*kernels_, format)),
-      inputs_(positive(inputs, "inputs")),
-      specs_(specs) {
-  for (std::size_t i = 0; i < specs.size(); ++i)
-    if (specs[i].kind == LayerSpec::Kind::kResidual)
-      i = add_residual(i);
-    else
-      add(i, latest());
-  if (layers_.empty()) throw std::invalid_argument("a network needs a dense or maxout layer");
-  assign_slots();
+      specs_(specs),
+      graph_(make_graph(inputs, specs)) {
+  for (const LayerNode& node : graph_.layers) add_layer(node);
   const CacheSizes& caches = cache_sizes();
   // A block's activations, of as many layers as are kept at a time, in half of L2.
   const ptrdiff_t row_bytes = widest_ * static_cast<ptrdiff_t>(sizeof(T));
-  block_rows_ = std::clamp(static_cast<ptrdiff_t>(caches.l2 / 2) / (std::max(slots_, ptrdiff_t{2}) * row_bytes),
+  block_rows_ = std::clamp(static_cast<ptrdiff_t>(caches.l2 / 2) / (std::max(graph_.slots, ptrdiff_t{2}) * row_bytes),
                            kLeastRows, kMostRows);
   // Layer by layer, so many rows at a time that the activations between two layers stay bounded, and enough of them to
   // repay reading all weights.
@@ -62,111 +49,32 @@ Network<T>::Network(ptrdiff_t inputs, const std::vector<LayerSpec>& specs, Weigh
   streams_ = weight_bytes_ > static_cast<ptrdiff_t>(std::max(caches.l3 / 2, caches.l2));
 }
 
-// The spec of that index, a layer upon the outputs of `from` or a perturbation of the latest outputs.
 template <class T>
-void Network<T>::add(std::size_t index, ptrdiff_t from) {
-  const LayerSpec& spec = specs_[index];
-  if (spec.kind == LayerSpec::Kind::kDense || spec.kind == LayerSpec::Kind::kMaxout) {
-    add_layer(spec, from);
-    layer_of_spec_.push_back(latest());
-    return;
-  }
-  const bool noise = spec.kind == LayerSpec::Kind::kNoise;
-  if (!(spec.rate >= 0.0 && (noise || spec.rate < 1.0)))
-    throw std::invalid_argument(
-        (noise ? "a standard deviation is at least 0, got " : "a dropout rate lies in [0, 1), got ") +
-        std::to_string(spec.rate));
-  layer_of_spec_.push_back(kNoLayer);
-  if (spec.rate > 0.0)
-    (layers_.empty() ? input_perturbations_ : layers_.back().perturbations)
-        .push_back({noise, spec.rate, static_cast<std::uint32_t>(index)});
-}
-
-// The residual block that begins with the spec of that index; the index of its last spec. Its input, by way of a
-// projection where there is one, is added by its last layer.
-template <class T>
-std::size_t Network<T>::add_residual(std::size_t index) {
-  const LayerSpec& block = specs_[index];
-  const ptrdiff_t input = latest();
-  const std::size_t end = index + static_cast<std::size_t>(block.count) + 1;
-  layer_of_spec_.push_back(block.units > 0 ? input + 1 : kNoLayer);
-  if (block.units > 0) add_layer(block, input);
-  const ptrdiff_t skip = latest();
-  if (block.units > 0) layers_.back().projection = true;
-  for (std::size_t i = index + 1; i < end && i < specs_.size(); ++i) {
-    const LayerSpec::Kind kind = specs_[i].kind;
-    const bool layer = kind == LayerSpec::Kind::kDense || kind == LayerSpec::Kind::kMaxout;
-    if (kind == LayerSpec::Kind::kResidual) throw std::invalid_argument("a residual block does not hold another one");
-    if (!layer && latest() == skip) throw std::invalid_argument("a residual block begins with a dense or maxout layer");
-    add(i, latest() == skip ? input : latest());
-  }
-  if (end > specs_.size() || latest() == skip || !layers_.back().perturbations.empty() || layers_.back().info().rowwise)
-    throw std::invalid_argument("a residual block ends with a dense or maxout layer that works element by element");
-  Layer<T>& last = layers_.back();
-  const ptrdiff_t width = width_of(skip);
-  if (width != last.layout.units)
-    throw std::invalid_argument("a residual block from " + std::to_string(width) + " to " +
-                                std::to_string(last.layout.units) + " units needs a projection");
-  last.add = skip;
-  return end - 1;
-}
-
-template <class T>
-void Network<T>::add_layer(const LayerSpec& spec, ptrdiff_t from) {
-  const ptrdiff_t width = width_of(from);
+void Network<T>::add_layer(const LayerNode& node) {
   Layer<T> layer;
-  layer.from = from;
-  layer.layout = {width, positive(spec.units, "units"), positive(spec.pieces, "pieces"), layer_kernel_.lanes,
-                  layer_kernel_.panel_vectors};
-  if (static_cast<double>(width + 1) * static_cast<double>(spec.units) * static_cast<double>(spec.pieces) >
-      kMostWeights)
-    throw std::invalid_argument("a layer of " + std::to_string(width) + " x " + std::to_string(spec.units) + " x " +
-                                std::to_string(spec.pieces) + " weights is too large");
-  layer.maxout = spec.kind == LayerSpec::Kind::kMaxout;
-  layer.activation = spec.activation;
-  if (format_ == WeightFormat::kInt8 && width > kInt8MostInputs)
+  static_cast<LayerNode&>(layer) = node;
+  layer.layout = {node.inputs, node.units, node.pieces, layer_kernel_.lanes, layer_kernel_.panel_vectors};
+  if (format_ == WeightFormat::kInt8 && node.inputs > kInt8MostInputs)
     throw std::invalid_argument("int8 takes at most " + std::to_string(kInt8MostInputs) + " inputs a layer, got " +
-                                std::to_string(width));
+                                std::to_string(node.inputs));
   const PanelLayout stored = stored_layout(layer.layout, format_);
   layer.panels = Buffer<T>(stored.size());
   layer.first_panel = (stored.inputs + 1) * stored.panel(0, 0).width;
-  layer.chunk = chunk_inputs<T>(stored.panel(0, 0).width, width);
+  layer.chunk = chunk_inputs<T>(stored.panel(0, 0).width, node.inputs);
   if (layer.info().parameter) {
     layer.alpha = Buffer<T>(layer.info().learned ? layer.layout.padded_units() : 1);
-    std::fill_n(layer.alpha.data(), layer.info().learned ? layer.layout.units : 1, static_cast<T>(spec.parameter));
+    std::fill_n(layer.alpha.data(), layer.info().learned ? node.units : 1, static_cast<T>(node.parameter));
   }
-  widest_ = std::max(widest_, leading_dimension(spec.units));
+  widest_ = std::max(widest_, leading_dimension(node.units));
   weight_bytes_ += layer.panels.size() * static_cast<ptrdiff_t>(sizeof(T));
   work_ += layer.work();
   layers_.push_back(std::move(layer));
 }
 
-// Outputs live until the last layer that reads them has run: a chain needs two slots in turn, a residual block up to
-// two more.
-template <class T>
-void Network<T>::assign_slots() {
-  std::vector<ptrdiff_t> last_reader(layers_.size(), kNoLayer), occupant;
-  for (std::size_t i = 0; i < layers_.size(); ++i)
-    for (const ptrdiff_t read : {layers_[i].from, layers_[i].add})
-      if (read >= 0) last_reader[static_cast<std::size_t>(read)] = static_cast<ptrdiff_t>(i);
-  for (std::size_t i = 0; i + 1 < layers_.size(); ++i) {
-    std::size_t slot = 0;
-    while (slot < occupant.size() && last_reader[static_cast<std::size_t>(occupant[slot])] >= static_cast<ptrdiff_t>(i))
-      ++slot;
-    if (slot == occupant.size()) occupant.push_back(0);
-    occupant[slot] = static_cast<ptrdiff_t>(i);
-    layers_[i].slot = static_cast<ptrdiff_t>(slot);
-  }
-  slots_ = static_cast<ptrdiff_t>(occupant.size());
-}
-
 template <class T>
 Layer<T>* Network<T>::find(ptrdiff_t spec) {
-  if (spec < 0 || spec >= static_cast<ptrdiff_t>(layer_of_spec_.size()))
-    throw std::out_of_range("the network has " + std::to_string(layer_of_spec_.size()) + " layers, got index " +
-                            std::to_string(spec));
-  const ptrdiff_t at = layer_of_spec_[static_cast<std::size_t>(spec)];
-  return at < 0 ? nullptr : &layers_[static_cast<std::size_t>(at)];
+  const ptrdiff_t at = graph_.find(spec);
+  return at == kNoLayer ? nullptr : &layers_[static_cast<std::size_t>(at)];
 }
 
 template <class T>
@@ -237,7 +145,7 @@ void Network<T>::copy_alpha(const Layer<T>& from, Layer<T>& to) {
 
 template <class T>
 Network<T> Network<T>::to_bfloat16() const {
-  Network to(inputs_, specs_, WeightFormat::kBfloat16);
+  Network to(inputs(), specs_, WeightFormat::kBfloat16);
   if constexpr (std::is_same_v<T, float>)
     for (std::size_t i = 0; i < layers_.size(); ++i) {
       Layer<T>& layer = to.layers_[i];
@@ -249,7 +157,7 @@ Network<T> Network<T>::to_bfloat16() const {
 
 template <class T>
 Network<T> Network<T>::to_int8(const std::vector<LayerScales>& scales) const {
-  Network to(inputs_, specs_, WeightFormat::kInt8);
+  Network to(inputs(), specs_, WeightFormat::kInt8);
   if (scales.size() != layers_.size())
     throw std::invalid_argument("expected scales for " + std::to_string(layers_.size()) + " layers, got " +
                                 std::to_string(scales.size()));
@@ -291,14 +199,14 @@ template <class T>
 void Network<T>::forward_rows(const T* x, ptrdiff_t rows, T* y, bool logits, bool shared) const {
   const std::size_t last = layers_.size() - 1;
   T* slots[kMostSlots];
-  for (ptrdiff_t slot = 0; slot < slots_; ++slot)
+  for (ptrdiff_t slot = 0; slot < graph_.slots; ++slot)
     slots[slot] =
         thread_scratch<T>(static_cast<Scratch>(static_cast<ptrdiff_t>(Scratch::kOutputs) + slot), rows * widest_);
   const auto outputs_of = [&](ptrdiff_t layer) -> const T* {
     return layer == kNetworkInput ? x : slots[layers_[static_cast<std::size_t>(layer)].slot];
   };
   const auto row_of = [&](ptrdiff_t layer) {
-    return layer == kNetworkInput ? inputs_ : leading_dimension(width_of(layer));
+    return layer == kNetworkInput ? graph_.inputs : leading_dimension(graph_.width_of(layer));
   };
   for (std::size_t i = 0; i <= last; ++i) {
     const Layer<T>& layer = layers_[i];
@@ -339,13 +247,14 @@ void Network<T>::forward(const T* x, ptrdiff_t batch, T* y, bool logits) const {
   const Plan p = plan(batch);
   if (p.mode == Mode::kLayers) {
     for (ptrdiff_t first = 0; first < batch; first += p.rows_each)
-      forward_rows(x + first * inputs_, std::min(p.rows_each, batch - first), y + first * outputs(), logits, true);
+      forward_rows(x + first * graph_.inputs, std::min(p.rows_each, batch - first), y + first * outputs(), logits,
+                   true);
     return;
   }
   const ptrdiff_t outputs = this->outputs();
   const auto run = [&](ptrdiff_t block) {
     const ptrdiff_t first = block * p.rows_each;
-    forward_rows(x + first * inputs_, std::min(p.rows_each, batch - first), y + first * outputs, logits, false);
+    forward_rows(x + first * graph_.inputs, std::min(p.rows_each, batch - first), y + first * outputs, logits, false);
   };
   const ptrdiff_t blocks = divide_up(batch, p.rows_each);
   if (p.mode == Mode::kSerial)

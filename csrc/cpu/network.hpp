@@ -5,45 +5,16 @@
 #include <string>
 #include <vector>
 
+#include "../core/graph.hpp"
 #include "buffer.hpp"
 #include "layer.hpp"
 
 namespace fnnfast {
 
-// A layer as it is asked for.
-struct LayerSpec {
-  enum class Kind { kDense, kMaxout, kDropout, kNoise, kResidual } kind;
-  ptrdiff_t units = 0;
-  ptrdiff_t pieces = 1;
-  int activation = kIdentity;
-  double parameter = 0.0;  // fixed alpha or beta
-  double rate = 0.0;       // of dropout, or the standard deviation of noise
-  ptrdiff_t count = 0;  // residual: how many specs follow that belong to it; units > 0 asks for a projection to so many
-};
-
-// What training does to the outputs of a layer, or to the input: stream numbers its random draws.
-struct Perturbation {
-  bool noise;     // else dropout
-  double amount;  // standard deviation, or rate
-  std::uint32_t stream;
-};
-
-// What a layer reads beside outputs of layers.
-inline constexpr ptrdiff_t kNetworkInput = -1;
-inline constexpr ptrdiff_t kNoLayer = -2;
-
-// A dense or maxout layer with its parameters; the projection of a residual block is a dense one. Layers stand in the
-// order in which they run, and each reads what came before.
+// A layer with its parameters.
 template <class T>
-struct Layer {
-  ptrdiff_t from = kNetworkInput;  // the layer whose outputs it multiplies
-  ptrdiff_t add = kNoLayer;        // the layer whose outputs are added to its own: the end of a residual block
-  bool projection = false;         // of a residual block: only the addition reads it
-  ptrdiff_t slot = 0;              // of its outputs, while the network answers
-  std::vector<Perturbation> perturbations;
+struct Layer : LayerNode {
   PanelLayout layout;
-  bool maxout;
-  int activation;
   Buffer<T> panels;
   Buffer<T> alpha;            // one a unit where learned, else one value; empty where the activation takes none
   ptrdiff_t chunk = 0;        // LayerTask::chunk
@@ -51,15 +22,6 @@ struct Layer {
   InputScale input_scale{};   // int8
   Buffer<T> weight_scale;     // int8: (pieces, units)
   std::uint64_t version = 0;  // counts the writes to panels: who keeps something derived from them compares it
-
-  const ActivationInfo& info() const { return kActivationInfo[activation]; }
-  // Whether training keeps what the activation's backward reads beside the outputs: they are something else, or have
-  // been added to.
-  bool saves_apart() const {
-    return info().saves == Saves::kInput || (info().saves == Saves::kOutput && add != kNoLayer);
-  }
-  ptrdiff_t parameter_step() const { return info().learned ? 1 : 0; }
-  double work() const { return static_cast<double>(layout.inputs * layout.units * layout.pieces); }
 };
 
 template <class T>
@@ -79,13 +41,14 @@ class Network {
   Network to_bfloat16() const;
   Network to_int8(const std::vector<LayerScales>& scales) const;
 
-  ptrdiff_t inputs() const { return inputs_; }
+  const Graph& graph() const { return graph_; }
+  ptrdiff_t inputs() const { return graph_.inputs; }
   ptrdiff_t outputs() const { return layers_.back().layout.units; }
   WeightFormat format() const { return format_; }
   const Kernels<T>& kernels() const { return *kernels_; }
   const std::vector<Layer<T>>& layers() const { return layers_; }
   std::vector<Layer<T>>& layers() { return layers_; }
-  const std::vector<Perturbation>& input_perturbations() const { return input_perturbations_; }
+  const std::vector<Perturbation>& input_perturbations() const { return graph_.input_perturbations; }
   double work() const { return work_; }  // fused multiply-adds a row
 
   // A layer's panels as full numbers: a copy, if they are stored otherwise.
@@ -93,7 +56,7 @@ class Network {
 
   // The layer of a spec's index, for a residual block its projection; null for those without parameters.
   Layer<T>* find(ptrdiff_t spec);
-  ptrdiff_t specs() const { return static_cast<ptrdiff_t>(layer_of_spec_.size()); }
+  ptrdiff_t specs() const { return static_cast<ptrdiff_t>(graph_.layer_of_spec.size()); }
 
   // y (batch, outputs) = network(x (batch, inputs)), both dense rows. With logits the last layer's activation is left
   // out.
@@ -118,15 +81,7 @@ class Network {
   Plan plan(ptrdiff_t batch) const;
   // All layers for some rows: on the calling thread, or each layer shared between threads.
   void forward_rows(const T* x, ptrdiff_t rows, T* y, bool logits, bool shared) const;
-  void add(std::size_t spec, ptrdiff_t from);
-  std::size_t add_residual(std::size_t spec);
-  void add_layer(const LayerSpec& spec, ptrdiff_t from);
-  void assign_slots();
-
-  ptrdiff_t latest() const { return static_cast<ptrdiff_t>(layers_.size()) - 1; }
-  ptrdiff_t width_of(ptrdiff_t layer) const {
-    return layer == kNetworkInput ? inputs_ : layers_[static_cast<std::size_t>(layer)].layout.units;
-  }
+  void add_layer(const LayerNode& node);
 
   static Buffer<T> repacked(const Layer<T>& layer, const PanelLayout& layout);
   static void copy_alpha(const Layer<T>& from, Layer<T>& to);
@@ -134,12 +89,9 @@ class Network {
   const Kernels<T>* kernels_;
   WeightFormat format_;
   LayerKernel<T> layer_kernel_;
-  ptrdiff_t inputs_;
   std::vector<LayerSpec> specs_;
+  Graph graph_;
   std::vector<Layer<T>> layers_;
-  std::vector<ptrdiff_t> layer_of_spec_;
-  std::vector<Perturbation> input_perturbations_;
-  ptrdiff_t slots_ = 0;
   double work_ = 0.0;
   ptrdiff_t widest_ = 0;
   ptrdiff_t weight_bytes_ = 0;

@@ -11,8 +11,8 @@
 #pragma once
 
 #include "../core/epilogues.hpp"
+#include "../core/math.hpp"
 #include "kernels.hpp"
-#include "math.hpp"
 #include "pack.hpp"
 #include "vec.hpp"
 

@@ -40,20 +40,9 @@ Trainer<T>::Trainer(Network<T>& network, Loss<T> loss, const OptimizerSettings& 
 
 template <class T>
 void Trainer<T>::check() const {
-  const auto& layers = network_.layers();
   if (network_.format() != WeightFormat::kFull)
     throw std::invalid_argument("a network of reduced precision is for inference: train the one it was made from");
-  if (!layers.back().perturbations.empty())
-    throw std::invalid_argument(
-        "a network that is trained ends with a dense or maxout layer, not with dropout or noise");
-  for (std::size_t i = 0; i < layers.size(); ++i) {
-    const Layer<T>& layer = layers[i];
-    if (!layer.info().differentiable)
-      throw std::invalid_argument(std::string(layer.info().name) + " is not differentiable");
-    if (layer.info().rowwise && i + 1 < layers.size()) throw std::invalid_argument("softmax is an output layer");
-    if (layer.layout.pieces > kMaxPiecesSaved)
-      throw std::invalid_argument("maxout trains with at most 256 pieces, got " + std::to_string(layer.layout.pieces));
-  }
+  check_trainable(network_.graph());
   loss_.check(network_.outputs());
 }
 

@@ -10,21 +10,11 @@
 #include <cstdint>
 #include <vector>
 
+#include "../core/optimizer_settings.hpp"
 #include "loss.hpp"
 #include "network.hpp"
 
 namespace fnnfast {
-
-struct OptimizerSettings {
-  OptimizerKind kind = OptimizerKind::kSgd;
-  double momentum = 0.0;
-  bool nesterov = false;
-  double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
-  bool eps_hat = false;  // eps stands beside the root of the moment as it is, not corrected (Kingma & Ba, section 2)
-  double l2 = 0.0;       // coupled, weights only
-  double weight_decay = 0.0;  // decoupled, weights only
-  double clip_norm = 0.0;     // the gradient is scaled down to this norm; 0: never
-};
 
 // A batch: rows of x and their targets; with indices, those rows of x and targets. labels and weights are always the
 // batch's own.

@@ -100,7 +100,7 @@ void Trainer<T>::loss_rows(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t row
   t.dz = s.dz.data() + first * s.row;
   t.dz_row = s.row;
   t.row_loss = row_loss_.data() + first;
-  kernels_.loss[static_cast<int>(loss_.kind)](t);
+  kernels_.loss(loss_.kind, t);
 }
 
 // From the gradient of a layer's outputs to that of its pre-activations, in place.

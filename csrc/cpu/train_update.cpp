@@ -11,27 +11,7 @@ namespace fnnfast {
 
 template <class T>
 UpdateStep<T> Trainer<T>::update_step(double learning_rate, bool weights, double scale) const {
-  const double t = static_cast<double>(steps_ + 1);
-  UpdateStep<T> u{};
-  double rate = learning_rate;
-  if (settings_.kind == OptimizerKind::kAdam) {
-    rate /= 1.0 - std::pow(settings_.beta1, t);
-    u.second_scale = static_cast<T>(1.0 / std::sqrt(1.0 - std::pow(settings_.beta2, t)));
-  }
-  u.learning_rate = static_cast<T>(rate);
-  u.decay = static_cast<T>(weights ? 1.0 - learning_rate * settings_.weight_decay : 1.0);
-  u.scale = static_cast<T>(scale);
-  u.l2 = static_cast<T>(weights ? settings_.l2 : 0.0);
-  u.momentum = static_cast<T>(settings_.momentum);
-  u.nesterov = static_cast<T>(settings_.nesterov ? 1.0 : 0.0);
-  u.beta1 = static_cast<T>(settings_.beta1);
-  u.beta2 = static_cast<T>(settings_.beta2);
-  u.one_minus_beta1 = static_cast<T>(1.0 - settings_.beta1);
-  u.one_minus_beta2 = static_cast<T>(1.0 - settings_.beta2);
-  u.eps = static_cast<T>(settings_.eps_hat ? settings_.eps * static_cast<double>(u.second_scale) : settings_.eps);
-  u.least_state = std::numeric_limits<T>::min();
-  u.least_gradient = static_cast<T>(std::sqrt(u.least_state / (1.0 - settings_.beta2)));
-  return u;
+  return fnnfast::update_step<T>(settings_, steps_, learning_rate, weights, scale);
 }
 
 template <class T>

@@ -2,8 +2,8 @@
 //
 // One source, several instruction sets: CMake compiles the kernels once for each row of its ISA table, with FNNFAST_ISA
 // set to the name of a namespace of its own. Everything that a kernel does is written against this interface, which
-// vec_scalar.hpp states in its plainest form. All operations are exactly IEEE (correctly rounded, round to nearest), so
-// the same formula gives the same bits on every instruction set.
+// core/vec_scalar.hpp states in its plainest form. All operations are exactly IEEE (correctly rounded, round to
+// nearest), so the same formula gives the same bits on every instruction set.
 //
 //   Vec<T>::kLanes, Scalar, Mask
 //   load(p), load_partial(p, n)       n lanes from p, the rest zero and not read
@@ -45,5 +45,5 @@ struct Vec;
 #elif defined(FNNFAST_ISA_NEON)
 #include "vec_neon.hpp"
 #else
-#include "vec_scalar.hpp"
+#include "../core/vec_scalar.hpp"
 #endif

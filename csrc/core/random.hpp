@@ -28,7 +28,7 @@ struct Philox {
 
 // Counter: (column / 4, row, stream, step); key: the seed. An element is kept when its word is at least rate * 2^32.
 template <class T>
-void dropout(const DropoutTask<T>& t) {
+FNNFAST_HOST_DEVICE void dropout(const DropoutTask<T>& t) {
   const std::uint64_t threshold = static_cast<std::uint64_t>(t.rate * 4294967296.0);
   const T scale = static_cast<T>(1.0 / (1.0 - t.rate));
   for (ptrdiff_t r = 0; r < t.rows; ++r) {
@@ -59,9 +59,19 @@ FNNFAST_INLINE Vec<T> normal_magnitude(Vec<T> q) {
   return select(q <= c(0.425), centre, tail);
 }
 
-// Counter and key as for dropout. Of a word one bit is the sign, 23 are the place in the distribution.
+// Of a random word one bit is a draw's sign, 23 are its place in the distribution: the q of normal_magnitude.
 template <class T>
-void noise(const NoiseTask<T>& t) {
+FNNFAST_INLINE T normal_place(std::uint32_t word) {
+  return (static_cast<T>(word >> 9) + T(0.5)) * T(0x1p-24);
+}
+template <class T>
+FNNFAST_INLINE T normal_sign(std::uint32_t word) {
+  return word & 1 ? T(-1) : T(1);
+}
+
+// Counter and key as for dropout.
+template <class T>
+FNNFAST_HOST_DEVICE void noise(const NoiseTask<T>& t) {
   using V = Vec<T>;
   constexpr int kBlock = 16;
   const V deviation = V::broadcast(static_cast<T>(t.deviation));
@@ -72,8 +82,8 @@ void noise(const NoiseTask<T>& t) {
         const Philox random(static_cast<std::uint32_t>((c + i) / 4), static_cast<std::uint32_t>(t.first_row + r),
                             t.stream, static_cast<std::uint32_t>(t.step), t.key);
         for (int word = 0; word < 4; ++word) {
-          q[i + word] = (static_cast<T>(random.x[word] >> 9) + T(0.5)) * T(0x1p-24);
-          sign[i + word] = random.x[word] & 1 ? T(-1) : T(1);
+          q[i + word] = normal_place<T>(random.x[word]);
+          sign[i + word] = normal_sign<T>(random.x[word]);
         }
       }
       for (int i = 0; i < kBlock && c + i < t.columns; i += V::kLanes) {

@@ -5,7 +5,9 @@
 // and 2^-54 to 2^-53 for double.
 #pragma once
 
-#include "vec.hpp"
+#ifndef FNNFAST_ISA
+#error "FNNFAST_ISA names the namespace of the instruction set"
+#endif
 
 namespace fnnfast::FNNFAST_ISA {
 

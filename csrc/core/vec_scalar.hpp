@@ -1,7 +1,26 @@
-// One lane, in plain C++: the reference for the other instruction sets, and what runs where there is none.
+// Vec in plain C++: the reference for the instruction sets, what runs where there is none, and the GPU's.
+//
+// Here a vector is one number. The GPU's row kernels define FNNFAST_LANES_ARE_THREADS: there a vector is one number in
+// each of 16 neighbouring threads (csrc/cuda/lanes.hpp).
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+
+#include "macros.hpp"
+
+#if defined(FNNFAST_LANES_ARE_THREADS)
+#include "../cuda/lanes.hpp"
+#endif
+
 namespace fnnfast::FNNFAST_ISA {
+
+#if !defined(FNNFAST_LANES_ARE_THREADS)
+struct Lanes {
+  static constexpr int kCount = 1;
+  static FNNFAST_INLINE int own() { return 0; }
+};
+#endif
 
 // The layout of an IEEE number: what pow2, exponent and mantissa need.
 template <class T>
@@ -9,12 +28,14 @@ struct Ieee;
 template <>
 struct Ieee<float> {
   using Bits = std::uint32_t;
+  using Integer = std::int32_t;
   static constexpr int kMantissa = 23;
   static constexpr int kBias = 127;
 };
 template <>
 struct Ieee<double> {
   using Bits = std::uint64_t;
+  using Integer = std::int64_t;
   static constexpr int kMantissa = 52;
   static constexpr int kBias = 1023;
 };
@@ -30,20 +51,23 @@ struct Vec {
     FNNFAST_INLINE bool any() const { return m; }
   };
   using Bits = typename Ieee<T>::Bits;
-  static constexpr int kLanes = 1;
+  using Integer = typename Ieee<T>::Integer;
+  static constexpr int kLanes = Lanes::kCount;
   static constexpr Bits kOne = Bits{Ieee<T>::kBias} << Ieee<T>::kMantissa;
   static constexpr Bits kFraction = (Bits{1} << Ieee<T>::kMantissa) - 1;
 
   T v;
 
-  static FNNFAST_INLINE Vec load(const T* p) { return {*p}; }
-  static FNNFAST_INLINE Vec load_partial(const T* p, std::ptrdiff_t n) { return {n > 0 ? *p : T(0)}; }
+  static FNNFAST_INLINE Vec load(const T* p) { return {p[Lanes::own()]}; }
+  static FNNFAST_INLINE Vec load_partial(const T* p, std::ptrdiff_t n) {
+    return {Lanes::own() < n ? p[Lanes::own()] : T(0)};
+  }
   static FNNFAST_INLINE Vec broadcast(T s) { return {s}; }
   static FNNFAST_INLINE Vec lower_halves(const T* p) { return from_bits(to_bits(*p) << 16); }
   static FNNFAST_INLINE Vec upper_halves(const T* p) { return from_bits(to_bits(*p) & 0xffff0000u); }
-  FNNFAST_INLINE void store(T* p) const { *p = v; }
+  FNNFAST_INLINE void store(T* p) const { p[Lanes::own()] = v; }
   FNNFAST_INLINE void store_partial(T* p, std::ptrdiff_t n) const {
-    if (n > 0) *p = v;
+    if (Lanes::own() < n) p[Lanes::own()] = v;
   }
 
   friend FNNFAST_INLINE Vec operator+(Vec a, Vec b) { return {a.v + b.v}; }
@@ -79,7 +103,7 @@ struct Vec {
     return {static_cast<T>(__builtin_rint(a.v))};
   }
   friend FNNFAST_INLINE Vec pow2(Vec n) {
-    return from_bits(static_cast<Bits>(static_cast<std::int64_t>(n.v) + Ieee<T>::kBias) << Ieee<T>::kMantissa);
+    return from_bits(static_cast<Bits>(static_cast<Integer>(n.v) + Ieee<T>::kBias) << Ieee<T>::kMantissa);
   }
   // 2^n may be no number. Each of two halves is one, and only the second product rounds.
   friend FNNFAST_INLINE Vec scale(Vec a, Vec n) {
@@ -87,11 +111,11 @@ struct Vec {
     return a * pow2(half) * pow2(n - half);
   }
   friend FNNFAST_INLINE Vec exponent(Vec a) {
-    return {static_cast<T>(static_cast<std::int64_t>(to_bits(a.v) >> Ieee<T>::kMantissa) - Ieee<T>::kBias)};
+    return {static_cast<T>(static_cast<Integer>(to_bits(a.v) >> Ieee<T>::kMantissa) - Ieee<T>::kBias)};
   }
   friend FNNFAST_INLINE Vec mantissa(Vec a) { return from_bits((to_bits(a.v) & kFraction) | kOne); }
   friend FNNFAST_INLINE void store_index(Vec a, std::uint8_t* p, std::ptrdiff_t n) {
-    if (n > 0) *p = static_cast<std::uint8_t>(a.v);
+    if (Lanes::own() < n) p[Lanes::own()] = static_cast<std::uint8_t>(a.v);
   }
 
  private:

@@ -12,9 +12,12 @@
 #pragma once
 
 #include "coefficients.hpp"
-#include "vec.hpp"
+#include "macros.hpp"
 
 namespace fnnfast::FNNFAST_ISA {
+
+template <class T>
+struct Vec;
 
 // Where a function has reached its limit, and the numbers that depend on the exponent's width.
 template <class T>
@@ -98,7 +101,7 @@ struct Math {
   static FNNFAST_INLINE Vector log1p_unit(Vector u) {
     const Vector s = u / (u + constant(2));
     const Vector v = s * s;
-    return fma(s, fma(v, polynomial(Table::kLog1p, v), -u), u);
+    return fma(s, fma(v, polynomial<Table::kLog1p>(v), -u), u);
   }
 
   // log(x) for x positive and normal, and the limits at 0 and inf. x = 2^n m with m in (sqrt(1/2), sqrt(2)]; f = m - 1
@@ -112,7 +115,7 @@ struct Math {
     const Vector s = f / (f + constant(2));
     const Vector v = s * s;
     const Vector half_square = constant(0.5) * f * f;
-    const Vector small = fma(s, fma(v, polynomial(Table::kLog, v), half_square), n * constant(Table::kLn2Low));
+    const Vector small = fma(s, fma(v, polynomial<Table::kLog>(v), half_square), n * constant(Table::kLn2Low));
     const Vector y = fma(n, constant(Table::kLn2High), f - (half_square - small));
     const Vector infinity = constant(__builtin_inf());
     return select(x > constant(0), select(x < infinity, y, x), select(x == constant(0), -infinity, x));
@@ -126,8 +129,8 @@ struct Math {
     const Vector e = exp_reduced(x.r) * pow2(x.n);
     const Vector v = a * a;
     const Mask near = a < constant(Table::kTanhEdge);
-    const Vector numerator = select(near, polynomial(Table::kTanhNumerator, v) * (a * v), e * constant(-2));
-    const Vector denominator = select(near, polynomial(Table::kTanhDenominator, v), e + constant(1));
+    const Vector numerator = select(near, polynomial<Table::kTanhNumerator>(v) * (a * v), e * constant(-2));
+    const Vector denominator = select(near, polynomial<Table::kTanhDenominator>(v), e + constant(1));
     return copysign(numerator / denominator + select(near, a, constant(1)), z);
   }
 
@@ -194,12 +197,13 @@ struct Math {
   static FNNFAST_INLINE Vector at_least(Vector z, T limit) { return max(constant(limit), z); }
 
   // sum of c[i] x^i, by Horner's rule; unrolled by recursion, since compilers stop unrolling loops at sixteen or so.
-  template <int I = 0, int N>
-  static FNNFAST_INLINE Vector polynomial(const T (&c)[N], Vector x) {
-    if constexpr (I == N - 1)
-      return Vector::broadcast(c[I]);
+  template <const auto& C, int I = 0>
+  static FNNFAST_INLINE Vector polynomial(Vector x) {
+    constexpr T c = C[I];
+    if constexpr (I + 1 == sizeof(C) / sizeof(T))
+      return Vector::broadcast(c);
     else
-      return fma(polynomial<I + 1>(c, x), x, Vector::broadcast(c[I]));
+      return fma(polynomial<C, I + 1>(x), x, Vector::broadcast(c));
   }
 
   // z = n ln 2 + r with |r| <= ln 2 / 2 (Cody and Waite). z - n kLn2High is exact: it is a multiple of the last bit of
@@ -239,7 +243,7 @@ struct Math {
     const Split x = reduce_square(a, excess * fma(u, constant(-Table::kNormalGrowth), constant(-1)));
     const Vector t = u - constant(Table::kNormalCentre);
     const Vector first = constant(Table::kNormalFar[0]);
-    const Vector slope = polynomial<1>(Table::kNormalFar, t);
+    const Vector slope = polynomial<Table::kNormalFar, 1>(t);
     const Vector f = fma(slope, t, first);
     const Vector product = f * u;
     const Vector lost = fma(fma(slope, t, first - f), u, fma(f, u, -product));
@@ -251,7 +255,7 @@ struct Math {
     if constexpr (sizeof(T) == sizeof(float)) {
       return far;
     } else {
-      const Vector near = fma(-a, polynomial(Table::kNormalNear, a * a), constant(0.5));
+      const Vector near = fma(-a, polynomial<Table::kNormalNear>(a * a), constant(0.5));
       return select(a < constant(Table::kNormalEdge), factor * near, far);
     }
   }
@@ -274,14 +278,14 @@ struct Math {
   // (v + small) exp(r) = v + v high + v (low + r^2 P(r)) + small, the largest last.
   static FNNFAST_INLINE Vector times_exp(Vector v, Vector small, Split x) {
     const Vector r = x.high + x.low;
-    return fma(v, x.high, fma(v, fma(r * r, polynomial(Table::kExpm1, r), x.low), small)) + v;
+    return fma(v, x.high, fma(v, fma(r * r, polynomial<Table::kExpm1>(r), x.low), small)) + v;
   }
 
   // exp(r) = 1 + r (1 + r P(r)) and exp(r) - 1 = r + r^2 P(r)
   static FNNFAST_INLINE Vector exp_reduced(Vector r) {
-    return fma(r, fma(r, polynomial(Table::kExp, r), constant(1)), constant(1));
+    return fma(r, fma(r, polynomial<Table::kExp>(r), constant(1)), constant(1));
   }
-  static FNNFAST_INLINE Vector expm1_reduced(Vector r) { return fma(r * r, polynomial(Table::kExpm1, r), r); }
+  static FNNFAST_INLINE Vector expm1_reduced(Vector r) { return fma(r * r, polynomial<Table::kExpm1>(r), r); }
 
   static FNNFAST_INLINE Vector exp_nonpositive(Vector z) {
     const Reduced x = reduce(at_least(z, Limits::kExpLow));

@@ -1,9 +1,9 @@
 // Kernels that walk the rows of a block: activations over a tile, softmax, sums of columns, updates.
 #pragma once
 
-#include "kernels.hpp"
+#include "activations.hpp"
 #include "math.hpp"
-#include "vec.hpp"
+#include "tasks.hpp"
 
 namespace fnnfast::FNNFAST_ISA {
 
@@ -13,6 +13,23 @@ FNNFAST_INLINE void for_vectors(ptrdiff_t columns, Body body) {
   ptrdiff_t c = 0;
   for (; c + V::kLanes <= columns; c += V::kLanes) body(c, ptrdiff_t{V::kLanes});
   if (c < columns) body(c, columns - c);
+}
+
+// All lanes of v, as an array that the caller can read. Where lanes are threads, each must get those of the others.
+template <class V>
+FNNFAST_INLINE void collect_lanes(V v, typename V::Scalar* lanes) {
+#if defined(FNNFAST_LANES_ARE_THREADS)
+  Lanes::collect(v.v, lanes);
+#else
+  v.store(lanes);
+#endif
+}
+
+// What other lanes have stored before can be read after.
+FNNFAST_INLINE void lanes_fence() {
+#if defined(FNNFAST_LANES_ARE_THREADS)
+  Lanes::fence();
+#endif
 }
 
 template <class V>
@@ -59,7 +76,7 @@ FNNFAST_INLINE void for_block(ptrdiff_t rows, ptrdiff_t columns, Body body) {
 }
 
 template <class T, class Act>
-void activation_forward(const ElementwiseTask<T>& t) {
+FNNFAST_HOST_DEVICE void activation_forward(const ElementwiseTask<T>& t) {
   using V = Vec<T>;
   const Parameter<Act, V> parameter(t);
   for_block<V>(t.rows, t.columns, [&](ptrdiff_t r, ptrdiff_t c, ptrdiff_t n) {
@@ -69,7 +86,7 @@ void activation_forward(const ElementwiseTask<T>& t) {
 }
 
 template <class T, class Act>
-void activation_derivative(const ElementwiseTask<T>& t) {
+FNNFAST_HOST_DEVICE void activation_derivative(const ElementwiseTask<T>& t) {
   using V = Vec<T>;
   const Parameter<Act, V> parameter(t);
   for_block<V>(t.rows, t.columns, [&](ptrdiff_t r, ptrdiff_t c, ptrdiff_t n) {
@@ -92,7 +109,7 @@ FNNFAST_INLINE V watched(V derivative, V before) {
 
 // Some rows at a time, column by column: what is summed or watched over the rows then stays in registers for so long.
 template <class T, class Act>
-void activation_backward(const ElementwiseTask<T>& t) {
+FNNFAST_HOST_DEVICE void activation_backward(const ElementwiseTask<T>& t) {
   using V = Vec<T>;
   using M = Math<T>;
   constexpr ptrdiff_t kRows = 16;
@@ -142,17 +159,16 @@ struct RowSum {
   // Adds value(column, n) over the row; lanes past the end add zero.
   template <class Value>
   FNNFAST_INLINE void add(ptrdiff_t columns, Value value) {
-    for (ptrdiff_t c = 0; c < columns; c += kLanes)
-#pragma GCC unroll 16
-      for (int i = 0; i < kParts; ++i) {
-        const ptrdiff_t at = c + i * V::kLanes;
-        const ptrdiff_t rest = columns - at;
-        if (rest > 0) part[i] = part[i] + value(at, rest < V::kLanes ? rest : V::kLanes);
-      }
+    for (ptrdiff_t c = 0; c < columns; c += kLanes) FNNFAST_UNROLL(16)
+    for (int i = 0; i < kParts; ++i) {
+      const ptrdiff_t at = c + i * V::kLanes;
+      const ptrdiff_t rest = columns - at;
+      if (rest > 0) part[i] = part[i] + value(at, rest < V::kLanes ? rest : V::kLanes);
+    }
   }
   FNNFAST_INLINE typename V::Scalar total() const {
     typename V::Scalar lane[kLanes];
-    for (int i = 0; i < kParts; ++i) part[i].store(lane + i * V::kLanes);
+    for (int i = 0; i < kParts; ++i) collect_lanes(part[i], lane + i * V::kLanes);
     for (int half = kLanes / 2; half > 0; half /= 2)
       for (int i = 0; i < half; ++i) lane[i] += lane[i + half];
     return lane[0];
@@ -172,11 +188,12 @@ FNNFAST_INLINE T row_maximum(const T* z, ptrdiff_t columns) {
         best = select(v > best, v, best);
       }
       T lane[V::kLanes];
-      best.store(lane);
+      collect_lanes(best, lane);
       for (int i = 0; i < V::kLanes; ++i) maximum = lane[i] > maximum ? lane[i] : maximum;
     }
   }
   for (; c < columns; ++c) maximum = z[c] > maximum ? z[c] : maximum;
+  lanes_fence();  // the row may be overwritten next
   return maximum;
 }
 
@@ -197,7 +214,7 @@ FNNFAST_INLINE T exponentials(const T* z, T* e, ptrdiff_t columns, T maximum) {
 }
 
 template <class T>
-void softmax_forward(const ElementwiseTask<T>& t) {
+FNNFAST_HOST_DEVICE void softmax_forward(const ElementwiseTask<T>& t) {
   using V = Vec<T>;
   for (ptrdiff_t r = 0; r < t.rows; ++r) {
     const T* z = t.in + r * t.in_row;
@@ -209,7 +226,7 @@ void softmax_forward(const ElementwiseTask<T>& t) {
 
 // The Jacobian-vector product: dz = y (dy - sum_j dy_j y_j)
 template <class T>
-void softmax_backward(const ElementwiseTask<T>& t) {
+FNNFAST_HOST_DEVICE void softmax_backward(const ElementwiseTask<T>& t) {
   using V = Vec<T>;
   for (ptrdiff_t r = 0; r < t.rows; ++r) {
     const T* y = t.in + r * t.in_row;
@@ -226,7 +243,7 @@ void softmax_backward(const ElementwiseTask<T>& t) {
 
 // out[column] = the sum over the rows, in ascending order.
 template <class T>
-void column_sums(ptrdiff_t rows, ptrdiff_t columns, const T* in, ptrdiff_t in_row, T* out) {
+FNNFAST_HOST_DEVICE void column_sums(ptrdiff_t rows, ptrdiff_t columns, const T* in, ptrdiff_t in_row, T* out) {
   using V = Vec<T>;
   for_vectors<V>(columns, [&](ptrdiff_t c, ptrdiff_t n) {
     V sum = V::broadcast(0);
@@ -237,7 +254,8 @@ void column_sums(ptrdiff_t rows, ptrdiff_t columns, const T* in, ptrdiff_t in_ro
 
 // out[column] = the sum of squares over the rows, in ascending order, each element multiplied by factor first.
 template <class T>
-void column_squares(ptrdiff_t rows, ptrdiff_t columns, const T* in, ptrdiff_t in_row, T factor, T* out) {
+FNNFAST_HOST_DEVICE void column_squares(ptrdiff_t rows, ptrdiff_t columns, const T* in, ptrdiff_t in_row, T factor,
+                                        T* out) {
   using V = Vec<T>;
   for_vectors<V>(columns, [&](ptrdiff_t c, ptrdiff_t n) {
     V sum = V::broadcast(0);
@@ -250,7 +268,7 @@ void column_squares(ptrdiff_t rows, ptrdiff_t columns, const T* in, ptrdiff_t in
 }
 
 template <class T, class Optimizer>
-void update(const UpdateTask<T>& t) {
+FNNFAST_HOST_DEVICE void update(const UpdateTask<T>& t) {
   using V = Vec<T>;
   const typename Optimizer::template Step<Math<T>, V> step(*t.step);
   V gradients = V::broadcast(0), changes = V::broadcast(0);

@@ -2,6 +2,7 @@
 // (rows.hpp).
 #pragma once
 
+#include "losses.hpp"
 #include "rows.hpp"
 
 namespace fnnfast::FNNFAST_ISA {
@@ -34,7 +35,7 @@ FNNFAST_INLINE V first_lanes(V v, ptrdiff_t n) {
 
 // -log softmax(z)_label = log(sum_j exp(z_j - m)) - (z_label - m);  d/dz = softmax(z) - onehot(label)
 template <class T>
-void categorical_cross_entropy(const LossTask<T>& t) {
+FNNFAST_HOST_DEVICE void categorical_cross_entropy(const LossTask<T>& t) {
   using V = Vec<T>;
   for_loss_rows(t, [&](ptrdiff_t r, const T* z, T* dz, T row_scale) {
     const ptrdiff_t label = static_cast<ptrdiff_t>(t.labels[r]);
@@ -45,10 +46,13 @@ void categorical_cross_entropy(const LossTask<T>& t) {
       sum = exponentials(z, dz, t.columns, maximum);
       const V total = V::broadcast(sum);
       const V scale = V::broadcast(row_scale);
+      lanes_fence();
       const T own = dz[label];
+      lanes_fence();
       for_vectors<V>(t.columns, [&](ptrdiff_t c, ptrdiff_t n) {
         store_lanes(load_lanes<V>(dz + c, n) / total * scale, dz + c, n);
       });
+      lanes_fence();
       dz[label] = (own - sum) / sum * row_scale;
     } else {
       RowSum<V> plain;
@@ -60,13 +64,13 @@ void categorical_cross_entropy(const LossTask<T>& t) {
       sum = plain.total();
     }
     T log_sum[V::kLanes];
-    Math<T>::log(V::broadcast(sum)).store(log_sum);
+    collect_lanes(Math<T>::log(V::broadcast(sum)), log_sum);
     return logit == maximum ? log_sum[0] : log_sum[0] - (logit - maximum);
   });
 }
 
 template <class T, class Loss>
-void elementwise_loss(const LossTask<T>& t) {
+FNNFAST_HOST_DEVICE void elementwise_loss(const LossTask<T>& t) {
   using V = Vec<T>;
   using M = Math<T>;
   for_loss_rows(t, [&](ptrdiff_t r, const T* z, T* dz, T row_scale) {
@@ -88,7 +92,7 @@ void elementwise_loss(const LossTask<T>& t) {
 // valid one: exp(s) (y - t)^2 / 2 - s / 2, without log(2 pi) / 2;  d/dy = exp(s) (y - t), d/ds = (exp(s) (y - t)^2 - 1)
 // / 2
 template <class T>
-void gaussian_learned(const LossTask<T>& t) {
+FNNFAST_HOST_DEVICE void gaussian_learned(const LossTask<T>& t) {
   using V = Vec<T>;
   const ptrdiff_t means = t.columns / 2;
   const V half = V::broadcast(T(0.5));
@@ -113,7 +117,7 @@ void gaussian_learned(const LossTask<T>& t) {
 
 // The sum over the wrong classes j of max(0, z_j - z_label + 1) (Weston and Watkins 1999, as in CS231n)
 template <class T>
-void multiclass_hinge(const LossTask<T>& t) {
+FNNFAST_HOST_DEVICE void multiclass_hinge(const LossTask<T>& t) {
   using V = Vec<T>;
   const V zero = V::broadcast(0), one = V::broadcast(1);
   for_loss_rows(t, [&](ptrdiff_t r, const T* z, T* dz, T row_scale) {
@@ -134,10 +138,33 @@ void multiclass_hinge(const LossTask<T>& t) {
     });
     if (dz) {
       count.add(t.columns, [&](ptrdiff_t c, ptrdiff_t n) { return first_lanes(above(margin(c, n)), n); });
+      lanes_fence();
       dz[label] = (T(1) - count.total()) * row_scale;  // the label's own margin, 1, is among those counted
     }
     return sum.total() - T(1);
   });
+}
+
+template <class T>
+FNNFAST_HOST_DEVICE void loss(LossKind kind, const LossTask<T>& t) {
+  switch (kind) {
+    case LossKind::kCategoricalCrossEntropy:
+      return categorical_cross_entropy(t);
+    case LossKind::kBinaryCrossEntropy:
+      return elementwise_loss<T, BinaryCrossEntropy>(t);
+    case LossKind::kSquaredError:
+      return elementwise_loss<T, SquaredError>(t);
+    case LossKind::kGaussian:
+      return elementwise_loss<T, Gaussian>(t);
+    case LossKind::kGaussianLearned:
+      return gaussian_learned(t);
+    case LossKind::kHinge:
+      return elementwise_loss<T, Hinge>(t);
+    case LossKind::kMulticlassHinge:
+      return multiclass_hinge(t);
+    case LossKind::kPoisson:
+      return elementwise_loss<T, Poisson>(t);
+  }
 }
 
 }  // namespace fnnfast::FNNFAST_ISA
