@@ -1,0 +1,42 @@
+// A network on the device as Python sees it: the layout of its parameters, which Python holds, and forward.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <variant>
+
+#include "../cuda/network.hpp"
+#include "device_view.hpp"
+
+namespace fnnfast {
+
+class PyDeviceNetwork {
+ public:
+  // precision: float32, float64, tf32, float16 or bfloat16.
+  PyDeviceNetwork(const std::string& precision, std::int64_t inputs, const py::sequence& layers);
+
+  template <class F>
+  auto visit(F&& f) const {
+    return std::visit([&](const auto& network) { return f(*network); }, network_);
+  }
+
+ private:
+  template <class T>
+  using Owned = std::unique_ptr<const DeviceNetwork<T>>;
+  std::variant<Owned<float>, Owned<double>, Owned<Tf32>, Owned<Half>, Owned<Bfloat16>> network_;
+};
+
+// The arrays of a network's parameters: full (S) and, for float16 and bfloat16, products (E), else None.
+template <class T>
+typename DeviceNetwork<T>::Parameters parameters_of(const DeviceNetwork<T>& network, py::handle full,
+                                                    py::handle products) {
+  using E = typename DeviceNetwork<T>::E;
+  using S = typename DeviceNetwork<T>::S;
+  S* const sums = view<S>(full, "parameters", {network.parameters()});
+  if constexpr (DeviceNetwork<T>::kMixed)
+    return {sums, view<E>(products, "rounded parameters", {network.parameters()})};
+  else
+    return {sums, sums};
+}
+
+}  // namespace fnnfast

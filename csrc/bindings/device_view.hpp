@@ -1,0 +1,93 @@
+// Device arrays at the border: CuPy's, or what has its attributes. fnnfast._backends makes arrays fit; the errors here
+// only keep a wrong call from touching memory.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "../cuda/elements.hpp"
+#include "../cuda/workspace.hpp"
+
+namespace fnnfast {
+
+namespace py = pybind11;
+
+inline constexpr std::int64_t kAny = -1;
+
+template <class T>
+inline constexpr const char* kElementName = "";
+template <>
+inline constexpr const char* kElementName<float> = "float32";
+template <>
+inline constexpr const char* kElementName<double> = "float64";
+template <>
+inline constexpr const char* kElementName<Half> = "float16";
+template <>
+inline constexpr const char* kElementName<Bfloat16> = "bfloat16";
+template <>
+inline constexpr const char* kElementName<std::uint8_t> = "uint8";
+template <>
+inline constexpr const char* kElementName<std::int64_t> = "int64";
+
+inline std::int64_t dimension(py::handle array, int axis) {
+  return py::cast<std::int64_t>(py::tuple(array.attr("shape"))[static_cast<std::size_t>(axis)]);
+}
+
+inline std::string element_name(py::handle array) { return py::cast<std::string>(array.attr("dtype").attr("name")); }
+
+// The memory of a C-contiguous array of that shape, kAny standing for any length.
+template <class T>
+T* view(py::handle array, const char* name, const std::vector<std::int64_t>& shape) {
+  if (!py::hasattr(array, "data") || !py::hasattr(array.attr("data"), "ptr"))
+    throw py::type_error(std::string(name) + " is no device array");
+  if (element_name(array) != kElementName<T>)
+    throw py::type_error(std::string(name) + " must be of dtype " + kElementName<T>);
+  const py::tuple given = array.attr("shape");
+  bool fits = given.size() == shape.size();
+  for (std::size_t i = 0; fits && i < shape.size(); ++i)
+    fits = shape[i] == kAny || shape[i] == py::cast<std::int64_t>(given[i]);
+  if (!fits) throw py::value_error(std::string(name) + " has the wrong shape");
+  if (!py::cast<bool>(array.attr("flags").attr("c_contiguous")))
+    throw py::value_error(std::string(name) + " must be C-contiguous");
+  return reinterpret_cast<T*>(py::cast<std::uintptr_t>(array.attr("data").attr("ptr")));
+}
+
+template <class T>
+T* view_or_null(py::handle array, const char* name, const std::vector<std::int64_t>& shape) {
+  return array.is_none() ? nullptr : view<T>(array, name, shape);
+}
+
+inline cudaStream_t stream_of(std::uintptr_t stream) { return reinterpret_cast<cudaStream_t>(stream); }
+
+// Memory from a Python callable that takes bytes and returns an object with the attribute `ptr`, kept until this goes.
+class PyAllocator {
+ public:
+  explicit PyAllocator(py::handle allocate) : allocate_(py::reinterpret_borrow<py::object>(allocate)) {}
+  operator Allocator() {
+    return [this](std::size_t bytes) {
+      kept_.push_back(allocate_(bytes));
+      return reinterpret_cast<void*>(py::cast<std::uintptr_t>(kept_.back().attr("ptr")));
+    };
+  }
+
+ private:
+  py::object allocate_;
+  std::vector<py::object> kept_;
+};
+
+// Calls f(T()) by the element type of an array; tf32 is a way to multiply float32.
+template <class F>
+auto by_element(py::handle array, bool tf32, F&& f) {
+  const std::string name = element_name(array);
+  if (name == "float32") return tf32 ? f(Tf32()) : f(float());
+  if (name == "float64") return f(double());
+  if (name == "float16") return f(Half());
+  if (name == "bfloat16") return f(Bfloat16());
+  throw py::type_error("expected float32, float64, float16 or bfloat16, got " + name);
+}
+
+}  // namespace fnnfast

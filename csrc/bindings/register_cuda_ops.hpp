@@ -1,0 +1,9 @@
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace fnnfast {
+
+void register_cuda_ops(pybind11::module_& m);
+
+}  // namespace fnnfast

@@ -1,0 +1,160 @@
+#include "register_cuda_trainer.hpp"
+
+#include <pybind11/stl.h>
+
+#include <memory>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "../cuda/train.hpp"
+#include "cuda_network_object.hpp"
+#include "names.hpp"
+#include "optimizer_settings.hpp"
+
+namespace fnnfast {
+
+namespace {
+
+// The trainer and the arrays it works in, which Python makes and this keeps.
+class PyDeviceTrainer {
+  template <class T>
+  struct Both {
+    const DeviceNetwork<T>& network;
+    DeviceTrainer<T> trainer;
+    Both(const DeviceNetwork<T>& n, DeviceTrainer<T> t) : network(n), trainer(std::move(t)) {}
+  };
+
+  template <class F>
+  auto visit(F&& f) const {
+    return std::visit([&](const auto& both) { return f(*both); }, trainer_);
+  }
+
+ public:
+  PyDeviceTrainer(const PyDeviceNetwork& network, const std::string& loss, const std::string& optimizer,
+                  const std::map<std::string, double>& settings, std::uint64_t seed,
+                  const std::vector<double>& precision, const std::vector<ptrdiff_t>& frozen) {
+    network.visit([&]<class T>(const DeviceNetwork<T>& n) {
+      using S = typename DeviceNetwork<T>::S;
+      std::vector<bool> layers(n.graph().layers.size());
+      for (const ptrdiff_t spec : frozen)
+        if (const ptrdiff_t at = n.graph().find(spec); at != kNoLayer) layers[static_cast<std::size_t>(at)] = true;
+      Loss<S> of{loss_kind(loss), std::vector<S>(precision.begin(), precision.end())};
+      trainer_ = std::make_unique<Both<T>>(
+          n, DeviceTrainer<T>(n, std::move(of), optimizer_settings(optimizer, settings), seed, std::move(layers)));
+    });
+  }
+
+  int states() const {
+    return visit([](const auto& both) { return both.trainer.states(); });
+  }
+  std::size_t state_bytes() const {
+    return visit([]<class T>(const Both<T>&) { return sizeof(StepState<Sum<T>>); });
+  }
+  std::size_t workspace_bytes(std::int64_t rows, bool indices, bool weights) const {
+    return visit([&](const auto& both) { return both.trainer.workspace_bytes(rows, indices, weights); });
+  }
+  void set_l2(double l2) {
+    visit([&](auto& both) { both.trainer.set_l2(l2); });
+  }
+
+  void step(const py::dict& arrays, py::handle x, py::handle targets, py::handle indices, py::handle weights,
+            double learning_rate, py::handle loss, std::uintptr_t stream) {
+    visit([&]<class T>(Both<T>& both) {
+      const auto batch = batch_of(both, x, targets, indices, weights);
+      both.trainer.step(memory_of(both, arrays, &batch), batch, learning_rate, view<Sum<T>>(loss, "loss", {1}),
+                        stream_of(stream));
+    });
+  }
+
+  void gradients(const py::dict& arrays, py::handle x, py::handle targets, py::handle indices, py::handle weights,
+                 py::handle loss, std::uintptr_t stream) {
+    visit([&]<class T>(Both<T>& both) {
+      const auto batch = batch_of(both, x, targets, indices, weights);
+      both.trainer.gradients(memory_of(both, arrays, &batch), batch, view<Sum<T>>(loss, "loss", {1}),
+                             stream_of(stream));
+    });
+  }
+
+  void apply(const py::dict& arrays, double learning_rate, std::uintptr_t stream) {
+    visit([&]<class T>(Both<T>& both) {
+      both.trainer.apply(memory_of(both, arrays, static_cast<const DeviceBatch<T>*>(nullptr)), learning_rate,
+                         stream_of(stream));
+    });
+  }
+
+ private:
+  template <class T>
+  static DeviceBatch<T> batch_of(const Both<T>& both, py::handle x, py::handle targets, py::handle indices,
+                                 py::handle weights) {
+    using S = Sum<T>;
+    const Loss<S>& loss = both.trainer.loss();
+    DeviceBatch<T> batch{};
+    batch.x = view<Stored<T>>(x, "x", {kAny, both.network.inputs()});
+    const std::int64_t available = dimension(x, 0);
+    batch.rows = available;
+    if (!indices.is_none()) {
+      batch.rows = dimension(indices, 0);
+      batch.indices = view<std::int64_t>(indices, "rows", {batch.rows});
+    }
+    if (batch.rows < 1) throw py::value_error("a training step needs at least one row");
+    if (loss.info().labels)
+      batch.labels = view<std::int64_t>(targets, "targets", {available});
+    else
+      batch.targets = view<S>(targets, "targets", {available, loss.targets(both.network.outputs())});
+    batch.weights = view_or_null<S>(weights, "weights", {batch.rows});
+    return batch;
+  }
+
+  // arrays: full, products, first, second, state, gradient, precision, workspace; those not needed may be None.
+  template <class T>
+  static typename DeviceTrainer<T>::Memory memory_of(const Both<T>& both, const py::dict& arrays,
+                                                     const DeviceBatch<T>* batch) {
+    using S = Sum<T>;
+    const std::int64_t size = both.network.parameters();
+    const std::int64_t state_bytes = sizeof(StepState<S>);
+    typename DeviceTrainer<T>::Memory memory{};
+    memory.parameters = parameters_of(both.network, arrays["full"], arrays["products"]);
+    memory.states[0] = view<S>(arrays["first"], "first", {size});
+    if (both.trainer.states() > 1) memory.states[1] = view<S>(arrays["second"], "second", {size});
+    memory.state = reinterpret_cast<StepState<S>*>(view<std::uint8_t>(arrays["state"], "state", {state_bytes}));
+    memory.gradient = view<S>(arrays["gradient"], "gradient", {size});
+    const Loss<S>& loss = both.trainer.loss();
+    if (!loss.precision.empty())
+      memory.precision = view<S>(arrays["precision"], "precision", {static_cast<std::int64_t>(loss.precision.size())});
+    const std::size_t needed =
+        batch ? both.trainer.workspace_bytes(batch->rows, batch->indices != nullptr, batch->weights != nullptr)
+              : kSquaresBlocks * sizeof(double);
+    memory.workspace = reinterpret_cast<char*>(view<std::uint8_t>(arrays["workspace"], "workspace", {kAny}));
+    if (static_cast<std::size_t>(dimension(arrays["workspace"], 0)) < needed)
+      throw py::value_error("the workspace needs " + std::to_string(needed) + " bytes");
+    return memory;
+  }
+
+  template <class T>
+  using Owned = std::unique_ptr<Both<T>>;
+  std::variant<Owned<float>, Owned<double>, Owned<Tf32>, Owned<Half>, Owned<Bfloat16>> trainer_;
+};
+
+}  // namespace
+
+void register_cuda_trainer(py::module_& m) {
+  using py::arg;
+  py::class_<PyDeviceTrainer>(m, "Trainer")
+      .def(
+          py::init<const PyDeviceNetwork&, const std::string&, const std::string&, const std::map<std::string, double>&,
+                   std::uint64_t, const std::vector<double>&, const std::vector<ptrdiff_t>&>(),
+          arg("network"), arg("loss"), arg("optimizer"), arg("settings"), arg("seed"), arg("precision"), arg("frozen"),
+          py::keep_alive<1, 2>())
+      .def_property_readonly("states", &PyDeviceTrainer::states)
+      .def_property_readonly("state_bytes", &PyDeviceTrainer::state_bytes)
+      .def("workspace_bytes", &PyDeviceTrainer::workspace_bytes, arg("rows"), arg("indices"), arg("weights"))
+      .def("set_l2", &PyDeviceTrainer::set_l2, arg("l2"))
+      .def("step", &PyDeviceTrainer::step, arg("arrays"), arg("x"), arg("targets"), arg("rows"), arg("weights"),
+           arg("learning_rate"), arg("loss"), arg("stream"))
+      .def("gradients", &PyDeviceTrainer::gradients, arg("arrays"), arg("x"), arg("targets"), arg("rows"),
+           arg("weights"), arg("loss"), arg("stream"))
+      .def("apply", &PyDeviceTrainer::apply, arg("arrays"), arg("learning_rate"), arg("stream"));
+}
+
+}  // namespace fnnfast

@@ -1,0 +1,65 @@
+// What arrays on the device hold, and what products of them are summed in.
+#pragma once
+
+#include <type_traits>
+
+#include "../core/macros.hpp"
+#include "platform.hpp"
+
+namespace fnnfast {
+
+using Half = __half;
+using Bfloat16 = __nv_bfloat16;
+
+// float32 to be multiplied as tf32: an element type of its own, so that the kernels tell the two apart.
+struct Tf32 {
+  float value;
+};
+
+template <class T>
+using Sum = std::conditional_t<std::is_same_v<T, double>, double, float>;
+
+template <class S, class T>
+FNNFAST_INLINE S widen(T v) {
+  if constexpr (std::is_same_v<T, Half>)
+    return static_cast<S>(__half2float(v));
+  else if constexpr (std::is_same_v<T, Bfloat16>)
+    return static_cast<S>(__bfloat162float(v));
+  else if constexpr (std::is_same_v<T, Tf32>)
+    return static_cast<S>(v.value);
+  else
+    return static_cast<S>(v);
+}
+
+// The nearest T.
+template <class T, class S>
+FNNFAST_INLINE T narrow(S v) {
+  if constexpr (std::is_same_v<T, S>)
+    return v;
+  else if constexpr (std::is_same_v<T, Half>)
+    return __float2half_rn(v);
+  else if constexpr (std::is_same_v<T, Bfloat16>)
+    return __float2bfloat16_rn(v);
+  else if constexpr (std::is_same_v<T, Tf32>)
+    return T{v};
+  else
+    return static_cast<T>(v);
+}
+
+// a b + c, rounded once.
+template <class T>
+FNNFAST_INLINE T fused(T a, T b, T c) {
+  if constexpr (sizeof(T) == 4)
+    return __builtin_fmaf(a, b, c);
+  else
+    return __builtin_fma(a, b, c);
+}
+
+// 16 bytes of elements, for whole loads and stores.
+template <class T>
+struct alignas(16) Chunk {
+  static constexpr int kSize = 16 / static_cast<int>(sizeof(T));
+  T at[kSize];
+};
+
+}  // namespace fnnfast

@@ -1,0 +1,261 @@
+#include "elementwise.hpp"
+
+#include <algorithm>
+
+#include "launch.hpp"
+#include "vec.cuh"
+
+#include "../core/random.hpp"  // over vec.cuh
+
+namespace fnnfast {
+
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kBlocksEach = 8;  // of a multiprocessor
+
+template <class T>
+struct Perturbed {
+  std::int64_t rows, columns;
+  Matrix<const T> from;
+  Matrix<T> to;
+  bool noise;
+  double amount;
+  std::uint64_t seed;
+  std::uint32_t stream;
+};
+
+// Calls f(i) for i < count, neighbouring threads side by side, in a grid of any size.
+template <class F>
+__device__ __forceinline__ void for_all(std::int64_t count, F f) {
+  const std::int64_t step = std::int64_t{gridDim.x} * blockDim.x;
+  for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < count; i += step) f(i);
+}
+
+dim3 grid_for(std::int64_t count) {
+  const std::int64_t wanted = (count + kThreads - 1) / kThreads;
+  const std::int64_t most = std::int64_t{device_info().multiprocessors} * kBlocksEach;
+  return dim3(static_cast<unsigned>(std::clamp<std::int64_t>(wanted, 1, most)));
+}
+
+template <class T, bool Derivative>
+__global__ void __launch_bounds__(kThreads) activation_kernel(const __grid_constant__ ActivationTask<T> task) {
+  using S = Sum<T>;
+  using M = cuda::Math<S>;
+  const ActivationOf<S> act{task.activation, task.parameter, task.parameter_step};
+  visit_activation(task.activation, [&]<class Act>(Act) {
+    if constexpr (!Act::kRowwise && (Act::kDifferentiable || !Derivative)) {
+      for_all(task.rows * task.columns, [&](std::int64_t i) {
+        const cuda::Vec<S> z{widen<S>(task.z[i])};
+        const auto p = act.template at<Act>(i % task.columns);
+        if constexpr (Derivative)
+          task.out[i] = narrow<T>(Act::template derivative<M>(z, p).v);
+        else
+          task.out[i] = narrow<T>(Act::template forward<M>(z, p).v);
+      });
+    }
+  });
+}
+
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    activation_gradient_kernel(const __grid_constant__ ActivationGradientTask<T> task) {
+  using S = Sum<T>;
+  const ActivationOf<S> act{task.activation, task.parameter, task.parameter_step};
+  visit_activation(task.activation, [&]<class Act>(Act) {
+    if constexpr (Act::kDifferentiable && !Act::kRowwise) {
+      for_all(task.rows * task.columns, [&](std::int64_t i) {
+        const std::int64_t r = i / task.columns, c = i % task.columns;
+        if constexpr (Act::kSaves == Saves::kNothing) {
+          task.dz.at(r, c) = task.dy.at(r, c);
+        } else {
+          const cuda::Vec<S> saved{widen<S>(task.saved.at(r, c))};
+          const S slope = saved_derivative<Act>(saved, act.template at<Act>(c)).v;
+          task.dz.at(r, c) = narrow<T>(widen<S>(task.dy.at(r, c)) * slope);
+        }
+      });
+    }
+  });
+}
+
+// A thread takes a column: learned parameters are rare, and few.
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    parameter_gradient_kernel(const __grid_constant__ ActivationGradientTask<T> task) {
+  using S = Sum<T>;
+  const ActivationOf<S> act{task.activation, task.parameter, task.parameter_step};
+  visit_activation(task.activation, [&]<class Act>(Act) {
+    if constexpr (Act::kLearned) {
+      for_all(task.columns, [&](std::int64_t c) {
+        const auto p = act.template at<Act>(c);
+        S sum = S(0);
+        for (std::int64_t r = 0; r < task.rows; ++r) {
+          const cuda::Vec<S> saved{widen<S>(task.saved.at(r, c))};
+          sum = fma(cuda::Vec<S>{widen<S>(task.dy.at(r, c))},
+                    Act::template parameter_derivative<cuda::Math<S>>(saved, p), cuda::Vec<S>{sum})
+                    .v;
+        }
+        task.dparameter[c] = sum;
+      });
+    }
+  });
+}
+
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    add_slices_kernel(int slices, std::int64_t slice, std::int64_t count, const Sum<T>* partial, T* out) {
+  for_all(count, [&](std::int64_t i) {
+    Sum<T> sum = partial[i];
+    for (int number = 1; number < slices; ++number) sum += partial[number * slice + i];
+    out[i] = narrow<T>(sum);
+  });
+}
+
+template <class From, class To>
+__global__ void __launch_bounds__(kThreads) convert_kernel(std::int64_t rows, std::int64_t columns, const From* from,
+                                                           std::int64_t from_row, To* to, std::int64_t to_row) {
+  for_all(rows * columns, [&](std::int64_t i) {
+    const std::int64_t r = i / columns, c = i % columns;
+    to[r * to_row + c] = narrow<To>(widen<Sum<To>>(from[r * from_row + c]));
+  });
+}
+
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    add_rows_kernel(std::int64_t rows, std::int64_t columns, Matrix<const T> from, Matrix<T> to) {
+  using S = Sum<T>;
+  for_all(rows * columns, [&](std::int64_t i) {
+    const std::int64_t r = i / columns, c = i % columns;
+    to.at(r, c) = narrow<T>(widen<S>(to.at(r, c)) + widen<S>(from.at(r, c)));
+  });
+}
+
+template <class T, class S>
+__global__ void __launch_bounds__(kThreads)
+    gather_rows_kernel(std::int64_t rows, std::int64_t columns, Matrix<const T> from, const std::int64_t* indices,
+                       const S* weights, Matrix<T> to) {
+  for_all(rows * columns, [&](std::int64_t i) {
+    const std::int64_t r = i / columns, c = i % columns;
+    const bool counts = weights == nullptr || weights[r] != S(0);
+    to.at(r, c) = counts ? from.at(indices == nullptr ? r : indices[r], c) : T{};
+  });
+}
+
+// A thread draws four numbers, for as many columns.
+template <class T>
+__global__ void __launch_bounds__(kThreads) perturb_kernel(Perturbed<T> task, const std::int64_t* steps) {
+  using S = Sum<T>;
+  using V = cuda::Vec<S>;
+  const std::int64_t quads = (task.columns + 3) / 4;
+  const std::uint64_t threshold = static_cast<std::uint64_t>(task.amount * 4294967296.0);
+  const S scale = static_cast<S>(1.0 / (1.0 - task.amount));
+  for_all(task.rows * quads, [&](std::int64_t i) {
+    const std::int64_t r = i / quads, first = i % quads * 4;
+    const cuda::Philox random(static_cast<std::uint32_t>(first / 4), static_cast<std::uint32_t>(r), task.stream,
+                              static_cast<std::uint32_t>(*steps), task.seed);
+    for (int word = 0; word < 4; ++word) {
+      const std::int64_t c = first + word;
+      if (c >= task.columns) break;
+      const V value{widen<S>(task.from.at(r, c))};
+      if (task.noise) {
+        const V size = cuda::normal_magnitude<S>(V{cuda::normal_place<S>(random.x[word])});
+        const V draw = copysign(size, V{cuda::normal_sign<S>(random.x[word])});
+        task.to.at(r, c) = narrow<T>(fma(V{static_cast<S>(task.amount)}, draw, value).v);
+      } else {
+        task.to.at(r, c) = narrow<T>(random.x[word] >= threshold ? value.v * scale : S(0));
+      }
+    }
+  });
+}
+
+}  // namespace
+
+template <class T>
+void add_rows(std::int64_t rows, std::int64_t columns, Matrix<const T> from, Matrix<T> to, cudaStream_t stream) {
+  launch("add_rows", add_rows_kernel<T>, grid_for(rows * columns), kThreads, 0, stream, rows, columns, from, to);
+}
+
+template <class T, class S>
+void gather_rows(std::int64_t rows, std::int64_t columns, Matrix<const T> from, const std::int64_t* indices,
+                 const S* weights, Matrix<T> to, cudaStream_t stream) {
+  launch("gather_rows", gather_rows_kernel<T, S>, grid_for(rows * columns), kThreads, 0, stream, rows, columns, from,
+         indices, weights, to);
+}
+
+template <class T>
+void perturb(const Perturbation& perturbation, std::uint64_t seed, const std::int64_t* steps, std::int64_t rows,
+             std::int64_t columns, Matrix<const T> from, Matrix<T> to, cudaStream_t stream) {
+  const Perturbed<T> task{rows, columns, from, to, perturbation.noise, perturbation.amount, seed, perturbation.stream};
+  launch("perturb", perturb_kernel<T>, grid_for(rows * ((columns + 3) / 4)), kThreads, 0, stream, task, steps);
+}
+
+template <class T>
+void activation_forward(const ActivationTask<T>& task, cudaStream_t stream) {
+  launch("activation_forward", activation_kernel<T, false>, grid_for(task.rows * task.columns), kThreads, 0, stream,
+         task);
+}
+
+template <class T>
+void activation_derivative(const ActivationTask<T>& task, cudaStream_t stream) {
+  launch("activation_derivative", activation_kernel<T, true>, grid_for(task.rows * task.columns), kThreads, 0, stream,
+         task);
+}
+
+template <class T>
+void activation_gradient(const ActivationGradientTask<T>& task, cudaStream_t stream) {
+  // First, for dz may be dy.
+  if (task.dparameter != nullptr)
+    launch("parameter_gradient", parameter_gradient_kernel<T>, grid_for(task.columns), kThreads, 0, stream, task);
+  launch("activation_gradient", activation_gradient_kernel<T>, grid_for(task.rows * task.columns), kThreads, 0, stream,
+         task);
+}
+
+template <class T>
+void add_slices(int slices, std::int64_t slice, std::int64_t count, const Sum<T>* partial, T* out,
+                cudaStream_t stream) {
+  launch("add_slices", add_slices_kernel<T>, grid_for(count), kThreads, 0, stream, slices, slice, count, partial, out);
+}
+
+template <class From, class To>
+void convert_rows(std::int64_t rows, std::int64_t columns, const From* from, std::int64_t from_row, To* to,
+                  std::int64_t to_row, cudaStream_t stream) {
+  launch("convert", convert_kernel<From, To>, grid_for(rows * columns), kThreads, 0, stream, rows, columns, from,
+         from_row, to, to_row);
+}
+
+template <class From, class To>
+void convert(std::int64_t count, const From* from, To* to, cudaStream_t stream) {
+  convert_rows(1, count, from, count, to, count, stream);
+}
+
+#define FNNFAST_INSTANTIATE(T)                                                                               \
+  template void activation_forward(const ActivationTask<T>&, cudaStream_t);                                  \
+  template void activation_derivative(const ActivationTask<T>&, cudaStream_t);                               \
+  template void activation_gradient(const ActivationGradientTask<T>&, cudaStream_t);                         \
+  template void add_slices(int, std::int64_t, std::int64_t, const Sum<T>*, T*, cudaStream_t);                \
+  template void convert(std::int64_t, const T*, Sum<T>*, cudaStream_t);                                      \
+  template void add_rows(std::int64_t, std::int64_t, Matrix<const T>, Matrix<T>, cudaStream_t);              \
+  template void gather_rows(std::int64_t, std::int64_t, Matrix<const T>, const std::int64_t*, const Sum<T>*, \
+                            Matrix<T>, cudaStream_t);                                                        \
+  template void perturb(const Perturbation&, std::uint64_t, const std::int64_t*, std::int64_t, std::int64_t, \
+                        Matrix<const T>, Matrix<T>, cudaStream_t);                                           \
+  template void convert_rows(std::int64_t, std::int64_t, const T*, std::int64_t, T*, std::int64_t, cudaStream_t);
+FNNFAST_INSTANTIATE(float)
+FNNFAST_INSTANTIATE(double)
+FNNFAST_INSTANTIATE(Half)
+FNNFAST_INSTANTIATE(Bfloat16)
+#undef FNNFAST_INSTANTIATE
+template void gather_rows(std::int64_t, std::int64_t, Matrix<const std::int64_t>, const std::int64_t*, const float*,
+                          Matrix<std::int64_t>, cudaStream_t);
+template void gather_rows(std::int64_t, std::int64_t, Matrix<const std::int64_t>, const std::int64_t*, const double*,
+                          Matrix<std::int64_t>, cudaStream_t);
+template void convert_rows(std::int64_t, std::int64_t, const Half*, std::int64_t, float*, std::int64_t, cudaStream_t);
+template void convert_rows(std::int64_t, std::int64_t, const Bfloat16*, std::int64_t, float*, std::int64_t,
+                           cudaStream_t);
+template void convert(std::int64_t, const float*, Half*, cudaStream_t);
+template void convert(std::int64_t, const float*, Bfloat16*, cudaStream_t);
+template void convert_rows(std::int64_t, std::int64_t, const float*, std::int64_t, Half*, std::int64_t, cudaStream_t);
+template void convert_rows(std::int64_t, std::int64_t, const float*, std::int64_t, Bfloat16*, std::int64_t,
+                           cudaStream_t);
+
+}  // namespace fnnfast

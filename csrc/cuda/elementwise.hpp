@@ -1,0 +1,68 @@
+// Kernels that go through arrays element by element, where there is no product to fuse them into. T and S as in
+// product.hpp.
+#pragma once
+
+#include <cstdint>
+
+#include "../core/graph.hpp"
+#include "product.hpp"
+
+namespace fnnfast {
+
+// out (rows, columns) = f(z), or f'(z).
+template <class T>
+struct ActivationTask {
+  std::int64_t rows, columns;
+  const T* z;
+  T* out;
+  int activation;
+  const Sum<T>* parameter;
+  int parameter_step;
+};
+template <class T>
+void activation_forward(const ActivationTask<T>& task, cudaStream_t stream);
+template <class T>
+void activation_derivative(const ActivationTask<T>& task, cudaStream_t stream);
+
+// dz (rows, columns) = dy f'(saved), not for softmax; dz may be dy. dparameter, or null: one a column, summed over the
+// rows in order.
+template <class T>
+struct ActivationGradientTask {
+  std::int64_t rows, columns;
+  Matrix<const T> dy, saved;
+  Matrix<T> dz;
+  int activation;
+  const Sum<T>* parameter;
+  int parameter_step;
+  Sum<T>* dparameter;
+};
+template <class T>
+void activation_gradient(const ActivationGradientTask<T>& task, cudaStream_t stream);
+
+// out[i] = the sum over the slices, one after another, of partial[number * slice + i].
+template <class T>
+void add_slices(int slices, std::int64_t slice, std::int64_t count, const Sum<T>* partial, T* out, cudaStream_t stream);
+
+template <class From, class To>
+void convert(std::int64_t count, const From* from, To* to, cudaStream_t stream);
+
+// The same over the rows of matrices that are not dense.
+template <class From, class To>
+void convert_rows(std::int64_t rows, std::int64_t columns, const From* from, std::int64_t from_row, To* to,
+                  std::int64_t to_row, cudaStream_t stream);
+
+// to += from
+template <class T>
+void add_rows(std::int64_t rows, std::int64_t columns, Matrix<const T> from, Matrix<T> to, cudaStream_t stream);
+
+// Row r of `to` is row indices[r] of `from`, or row r; zeros where its weight is 0, whatever it holds.
+template <class T, class S>
+void gather_rows(std::int64_t rows, std::int64_t columns, Matrix<const T> from, const std::int64_t* indices,
+                 const S* weights, Matrix<T> to, cudaStream_t stream);
+
+// Dropout or noise, drawn as on the CPU for that seed, number of steps, row and column; `to` may be `from`.
+template <class T>
+void perturb(const Perturbation& perturbation, std::uint64_t seed, const std::int64_t* steps, std::int64_t rows,
+             std::int64_t columns, Matrix<const T> from, Matrix<T> to, cudaStream_t stream);
+
+}  // namespace fnnfast

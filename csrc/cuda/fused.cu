@@ -1,0 +1,156 @@
+#include "fused.hpp"
+
+#include <cstdlib>
+#include <string_view>
+
+#include "../core/graph.hpp"
+#include "fused_few.cuh"
+#include "fused_rows.cuh"
+#include "launch.hpp"
+#include "tile_chain.cuh"
+#include "tile_mma.cuh"
+#include "tile_simt.cuh"
+
+namespace fnnfast {
+
+namespace {
+
+// Small tiles, so that the activations of a wide network fit shared memory. Few: for up to 4 rows, and for 16.
+template <class T>
+struct FusedTiles {
+  using Rows = MmaTile<T, 64, 64, 32, 32, false, false>;
+  using Few = MmaTile<T, 16, 16, 16, 16, false, false>;
+  using Fewest = Few;
+};
+template <>
+struct FusedTiles<float> {
+  using Rows = SimtTile<float, 64, 64, 16, 4, 4, false, false>;
+  using Few = ChainTile<float, 16>;
+  using Fewest = ChainTile<float, 4>;
+};
+template <>
+struct FusedTiles<double> {
+  using Rows = SimtTile<double, 32, 32, 16, 4, 4, false, false>;
+  using Few = ChainTile<double, 16>;
+  using Fewest = ChainTile<double, 4>;
+};
+
+template <class Tile>
+TileSizes sizes_of() {
+  return {Tile::kM,
+          Tile::kN,
+          Tile::kK,
+          Tile::kThreads,
+          Tile::kStages,
+          Tile::kElementsA,
+          Tile::kElementsB,
+          [](int columns) { return Tile::elements_a(columns); },
+          static_cast<int>(sizeof(typename Tile::Element)),
+          static_cast<int>(sizeof(typename Tile::Value))};
+}
+
+template <class T>
+FusedShape shape_of(const FusedTask<T>& task) {
+  FusedShape shape{task.rows, task.layers, task.slots, {}};
+  for (int i = 0; i < task.layers; ++i) {
+    const FusedLayer<T>& layer = task.layer[i];
+    shape.layer[i] = {layer.inputs,
+                      layer.outputs,
+                      layer.pieces,
+                      layer.from,
+                      layer.add,
+                      layer.slot,
+                      kActivationInfo[layer.activation].rowwise};
+  }
+  return shape;
+}
+
+// How a task runs: neither plan has blocks if it does not.
+struct Choice {
+  FusedShape shape;
+  FewPlan few;
+  bool fewest = false;
+  RowsPlan rows;
+};
+
+template <class T>
+Choice choose(const FusedTask<T>& task) {
+  using Tiles = FusedTiles<T>;
+  const char* const forced = std::getenv("FNNFAST_CUDA_FUSED");
+  const std::string_view way = forced == nullptr ? "" : forced;
+  Choice choice;
+  choice.shape = shape_of(task);
+  if (way == "off") return choice;
+  const FusedLimits limits{device_info().multiprocessors, static_cast<std::size_t>(device_info().shared_bytes)};
+  if (way != "rows" && task.rows <= kFewRows) {
+    choice.fewest = task.rows <= Tiles::Fewest::kM;
+    choice.few = plan_few(choice.shape,
+                          choice.fewest ? sizes_of<typename Tiles::Fewest>() : sizes_of<typename Tiles::Few>(), limits,
+                          way == "block"  ? FewBlocks::kOne
+                          : way == "grid" ? FewBlocks::kMany
+                                          : FewBlocks::kAny);
+  }
+  if (choice.few.blocks == 0) choice.rows = plan_rows(choice.shape, sizes_of<typename Tiles::Rows>(), limits);
+  return choice;
+}
+
+template <class Tile, class T>
+void launch_few(const FusedTask<T>& task, const Choice& choice, cudaStream_t stream) {
+  const FewPlan& plan = choice.few;
+  const FusedFewArguments<T> arguments{task, choice.shape, plan, source<T>(task.x, task.rows, task.layer[0].inputs)};
+  const dim3 grid(static_cast<unsigned>(plan.blocks));
+  const auto kernel = fused_few_kernel<T, Tile>;
+  if (plan.blocks == 1) return launch("fused", kernel, grid, 32 * plan.warps, plan.shared_bytes, stream, arguments);
+  check_device(cudaMemsetAsync(task.workspace, 0, sizeof(unsigned), stream), "fused");
+  launch<Blocks::kCooperative>("fused", kernel, grid, 32 * plan.warps, plan.shared_bytes, stream, arguments);
+}
+
+template <class T>
+void launch_rows(const FusedTask<T>& task, const Choice& choice, cudaStream_t stream) {
+  using Tile = typename FusedTiles<T>::Rows;
+  const RowsPlan& plan = choice.rows;
+  FusedRowsArguments<T> arguments{task, choice.shape, plan, source<T>(task.x, task.rows, task.layer[0].inputs)};
+  arguments.task.layer[task.layers - 1].slot = plan.last_slot;
+  bool maxout = false;
+  for (int i = 0; i < task.layers; ++i) maxout = maxout || task.layer[i].pieces > 1;
+  launch("fused", maxout ? fused_rows_kernel<T, Tile, true> : fused_rows_kernel<T, Tile, false>,
+         dim3(static_cast<unsigned>(plan.blocks)), Tile::kThreads, plan.shared_bytes, stream, arguments);
+}
+
+}  // namespace
+
+template <class T>
+bool is_fusible(const FusedTask<T>& task) {
+  const Choice choice = choose(task);
+  return choice.few.blocks > 0 || choice.rows.blocks > 0;
+}
+
+template <class T>
+std::size_t fused_workspace_bytes(const FusedTask<T>& task) {
+  return choose(task).few.workspace_bytes;
+}
+
+template <class T>
+void fused_forward(const FusedTask<T>& task, cudaStream_t stream) {
+  using Tiles = FusedTiles<T>;
+  const Choice choice = choose(task);
+  if (choice.few.blocks == 0)
+    launch_rows(task, choice, stream);
+  else if (choice.fewest)
+    launch_few<typename Tiles::Fewest>(task, choice, stream);
+  else
+    launch_few<typename Tiles::Few>(task, choice, stream);
+}
+
+#define FNNFAST_FUSED(T)                                           \
+  template bool is_fusible(const FusedTask<T>&);                   \
+  template std::size_t fused_workspace_bytes(const FusedTask<T>&); \
+  template void fused_forward(const FusedTask<T>&, cudaStream_t);
+FNNFAST_FUSED(float)
+FNNFAST_FUSED(double)
+FNNFAST_FUSED(Tf32)
+FNNFAST_FUSED(Half)
+FNNFAST_FUSED(Bfloat16)
+#undef FNNFAST_FUSED
+
+}  // namespace fnnfast

@@ -1,0 +1,49 @@
+// A whole network in one launch: the activations stay in shared memory from layer to layer.
+#pragma once
+
+#include "fused_plan.hpp"
+#include "product.hpp"
+
+namespace fnnfast {
+
+// A dense or maxout layer. from and add: the layers whose outputs it multiplies and adds, -1 the network's input, -2
+// none (kNetworkInput, kNoLayer of csrc/core/graph.hpp).
+template <class T>
+struct FusedLayer {
+  int inputs, outputs, pieces;
+  int from, add;
+  int slot;                 // where its outputs are kept while they are read
+  const Stored<T>* weight;  // (pieces, inputs, row), aligned to 16 bytes, as are its rows
+  std::int64_t row;
+  const Sum<T>* bias;  // (pieces, row)
+  int activation;
+  const Sum<T>* parameter;
+  int parameter_step;
+};
+
+template <class T>
+struct FusedTask {
+  std::int64_t rows;
+  Matrix<const Stored<T>> x;
+  Matrix<Stored<T>> y;
+  int slots;
+  int layers;
+  FusedLayer<T> layer[kMostFusedLayers];
+  void* workspace;  // of this call alone, as many bytes as fused_workspace_bytes says, aligned to 256
+};
+
+// Whether a network can run so: none wider than kWidestFused but its input, and enough shared memory for what is kept.
+//
+// FNNFAST_CUDA_FUSED=off | rows | block | grid in the environment says how it runs, for tests: not so, or by one way
+// where that is possible.
+template <class T>
+bool is_fusible(const FusedTask<T>& task);
+
+template <class T>
+std::size_t fused_workspace_bytes(const FusedTask<T>& task);
+
+// May be captured. The workspace need not be cleared: its counter is, on the stream, before the launch.
+template <class T>
+void fused_forward(const FusedTask<T>& task, cudaStream_t stream);
+
+}  // namespace fnnfast

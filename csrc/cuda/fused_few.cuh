@@ -1,0 +1,198 @@
+// A whole network for a few rows, where time is latency: of a launch for each layer, of reading weights, of sums.
+//
+// Warps share out the outputs of every layer. The weights come to shared memory at the very start, of all layers at
+// once, since they depend on nothing. One block keeps the outputs in its shared memory; where weights are too many for
+// that, blocks exchange them through the workspace and meet after every layer.
+#pragma once
+
+#include "epilogues.cuh"
+#include "fused_layer.cuh"
+#include "fused_plan.hpp"
+
+namespace fnnfast {
+
+template <class T>
+struct FusedFewArguments {
+  FusedTask<T> task;
+  FusedShape shape;
+  FewPlan plan;
+  Source<T> x;
+};
+
+inline constexpr int kMostFewThreads = 512;
+
+template <class T, class Tile>
+class FewRows {
+ public:
+  using S = typename Tile::Value;
+
+  explicit __device__ __forceinline__ FewRows(const FusedFewArguments<T>& arguments)
+      : all_(arguments),
+        blocks_(static_cast<int>(gridDim.x)),
+        warp_(static_cast<int>(threadIdx.x) / 32),
+        warps_(static_cast<int>(blockDim.x) / 32) {}
+
+  __device__ __forceinline__ void run() {
+    copy_operand(all_.x);
+    copy_weights(0);
+    copy_commit();
+    for (int i = 1; i < all_.task.layers; ++i) copy_weights(i);
+    copy_commit();
+    for (int i = 0; i < all_.task.layers; ++i) {
+      const bool last = i + 1 == all_.task.layers, rowwise = all_.shape.layer[i].rowwise;
+      fetch_operand(i);
+      run_layer(i);
+      if (rowwise) {
+        meet();
+        finish_rows(i);
+      }
+      if (!last) meet();
+    }
+    copy_wait<0>();  // what a network of one layer has left
+  }
+
+ private:
+  __device__ __forceinline__ bool is_alone() const { return blocks_ == 1; }
+  __device__ __forceinline__ unsigned char* home() const {
+    return is_alone() ? shared_memory() : static_cast<unsigned char*>(all_.task.workspace);
+  }
+  __device__ __forceinline__ T* shared(std::size_t place) const {
+    return reinterpret_cast<T*>(shared_memory() + place);
+  }
+  __device__ __forceinline__ S* sums() const { return reinterpret_cast<S*>(home() + all_.plan.sums); }
+
+  // All threads see what all have written.
+  __device__ __forceinline__ void meet() const {
+    if (is_alone())
+      __syncthreads();
+    else
+      grid_barrier(static_cast<unsigned*>(all_.task.workspace));
+  }
+
+  // Where the block's share of groups of a layer's outputs begins; at the layer's end or beyond for those it lacks.
+  __device__ __forceinline__ int column_of(int own) const {
+    return (own * blocks_ + static_cast<int>(blockIdx.x)) * Tile::kN;
+  }
+
+  // All warps copy slices in turn, whoever multiplies them.
+  __device__ __forceinline__ void copy_weights(int i) const {
+    const FusedLayer<T>& layer = all_.task.layer[i];
+    T* stage = shared(all_.plan.weight[i]);
+    int turn = 0;
+    for (int own = 0; column_of(own) < layer.outputs; ++own) {
+      for (int piece = 0; piece < layer.pieces; ++piece) {
+        const Source<T> weights = weights_of(layer, piece);
+        for (int k = 0; k < layer.inputs; k += Tile::kK, stage += Tile::kElementsB) {
+          if (turn == warp_) Tile::copy_b(stage, weights, k, column_of(own));
+          if (++turn == warps_) turn = 0;
+        }
+      }
+    }
+  }
+
+  // Step by step over k, each by one warp.
+  __device__ __forceinline__ void copy_operand(const Source<T>& from) const {
+    for (int step = warp_; step * Tile::kK < from.columns; step += warps_)
+      Tile::copy_a(shared(all_.plan.inputs) + step * Tile::kElementsA, from, 0, std::int64_t{step} * Tile::kK);
+  }
+
+  // Until what the layer reads is in shared memory.
+  __device__ __forceinline__ void fetch_operand(int i) const {
+    if (i == 0) {
+      copy_wait<1>();
+    } else {
+      if (!is_alone()) {
+        const int from = all_.task.layer[i].from;
+        copy_operand(from == kNetworkInput ? all_.x : outputs_of(from));
+        copy_commit();
+      }
+      copy_wait<0>();
+    }
+    __syncthreads();
+  }
+
+  // Of a layer that has run, in the workspace.
+  __device__ __forceinline__ Source<T> outputs_of(int i) const {
+    const FusedLayer<T>& layer = all_.task.layer[i];
+    const T* const data = reinterpret_cast<const T*>(home() + all_.plan.slot[layer.slot]);
+    return {data, all_.plan.slot_pitch[layer.slot], all_.task.rows, layer.outputs, true, nullptr, 0, 0};
+  }
+  __device__ __forceinline__ Operand<T> slot_of(int i) const {
+    const FusedLayer<T>& layer = all_.task.layer[i];
+    return {reinterpret_cast<T*>(home() + all_.plan.slot[layer.slot]),
+            is_alone() ? Tile::pitch_a(whole_steps<Tile>(layer.outputs)) : all_.plan.slot_pitch[layer.slot]};
+  }
+  // Of an element of a slot.
+  __device__ __forceinline__ T& element(const Operand<T>& slot, int r, int c) const {
+    return slot.data[is_alone() ? Tile::place_a(r, c, slot.pitch) : r * slot.pitch + c];
+  }
+
+  __device__ __forceinline__ void run_layer(int i) const {
+    const FusedLayer<T>& layer = all_.task.layer[i];
+    const bool copied = !is_alone() || layer.from == kNetworkInput;
+    const Operand<T> from =
+        copied ? Operand<T>{shared(all_.plan.inputs), Tile::pitch_a(Tile::kK)} : slot_of(layer.from);
+    const int step = copied ? Tile::kElementsA : Tile::place_a(0, Tile::kK, from.pitch);
+    const int steps = (layer.inputs + Tile::kK - 1) / Tile::kK;
+    for (int own = warp_; column_of(own) < layer.outputs; own += warps_) {
+      const int column = column_of(own);
+      const T* weights = shared(all_.plan.weight[i]) + own * layer.pieces * steps * Tile::kElementsB;
+      Tile tile;
+      largest<true>(tile, layer.pieces, [&](int piece) {
+        begin(tile, layer.bias + piece * layer.row, column, layer.outputs);
+        const T* operand = from.data;
+        for (int k = 0; k < layer.inputs; k += Tile::kK, operand += step, weights += Tile::kElementsB)
+          tile.multiply(operand, from.pitch, weights);
+      });
+      activate(tile, ActivationOf<S>{layer.activation, layer.parameter, layer.parameter_step}, column, layer.outputs);
+      tile.for_each([&](int r, int c, S& v) {
+        if (r < all_.task.rows && column + c < layer.outputs) put(i, r, column + c, v);
+      });
+    }
+    if (is_alone() && i + 1 < all_.task.layers) clear_beyond<Tile>(slot_of(i), layer.outputs);
+  }
+
+  // An output, but for softmax.
+  __device__ __forceinline__ void put(int i, int r, int c, S v) const {
+    const FusedLayer<T>& layer = all_.task.layer[i];
+    if (layer.add == kNetworkInput)
+      v += widen<S>(all_.x.data[r * all_.x.stride + c]);
+    else if (layer.add != kNoLayer)
+      v += widen<S>(element(slot_of(layer.add), r, c));
+    if (all_.shape.layer[i].rowwise)
+      sums()[r * all_.plan.sums_pitch + c] = v;
+    else
+      put_finished(i, r, c, v);
+  }
+  __device__ __forceinline__ void put_finished(int i, int r, int c, S v) const {
+    if (i + 1 == all_.task.layers)
+      all_.task.y.data[r * all_.task.y.stride + c] = narrow<Stored<T>>(v);
+    else
+      element(slot_of(i), r, c) = narrow<T>(v);
+  }
+
+  // Softmax, a thread a row, the rows spread over the blocks.
+  __device__ __forceinline__ void finish_rows(int i) const {
+    const int columns = all_.task.layer[i].outputs;
+    const int row = static_cast<int>(threadIdx.x) * blocks_ + static_cast<int>(blockIdx.x);
+    if (row >= all_.task.rows) return;
+    S* const values = sums() + row * all_.plan.sums_pitch;
+    ElementwiseTask<S> task{};
+    task.rows = 1;
+    task.columns = columns;
+    task.in = task.out = values;
+    cuda::softmax_forward<S>(task);
+    for (int c = 0; c < columns; ++c) put_finished(i, row, c, values[c]);
+  }
+
+  const FusedFewArguments<T>& all_;
+  const int blocks_, warp_, warps_;
+};
+
+template <class T, class Tile>
+__global__ void __launch_bounds__(kMostFewThreads, 1)
+    fused_few_kernel(const __grid_constant__ FusedFewArguments<T> arguments) {
+  FewRows<T, Tile>(arguments).run();
+}
+
+}  // namespace fnnfast

@@ -1,0 +1,194 @@
+#include "fused_plan.hpp"
+
+#include <algorithm>
+
+#include "../core/graph.hpp"
+
+namespace fnnfast {
+
+namespace {
+
+// What a multiprocessor keeps of its shared memory for each block.
+constexpr std::size_t kReservedBytes = 1024;
+// Of fused_rows_kernel, by its registers: up to 200 a thread, and its launch bounds promise two blocks.
+constexpr int kThreadsOfMultiprocessor = 320, kFewestBlocks = 2;
+// Weights that one block reads sooner than several blocks meet at a barrier for every layer.
+constexpr std::size_t kOneBlockBytes = std::size_t{64} << 10;
+constexpr int kFewestWarps = 8, kMostWarps = 16;
+constexpr std::size_t kCounterBytes = 256;
+
+int parts(int n, int of) { return (n + of - 1) / of; }
+int up(int n, int unit) { return parts(n, unit) * unit; }
+
+// Takes places one after the other, each aligned for tensor and copy instructions.
+class Places {
+ public:
+  explicit Places(std::size_t first) : end_(first) {}
+  std::size_t take(std::size_t bytes) {
+    const std::size_t place = end_;
+    end_ += (bytes + 127) / 128 * 128;
+    return place;
+  }
+  std::size_t end() const { return end_; }
+
+ private:
+  std::size_t end_;
+};
+
+// The widest layer whose softmax waits for whole rows, or 0.
+int widest_rowwise(const FusedShape& shape) {
+  int widest = 0;
+  for (int i = 0; i < shape.layers; ++i)
+    if (shape.layer[i].rowwise) widest = std::max(widest, shape.layer[i].outputs);
+  return widest;
+}
+
+// The columns of a slot: the widest of the first `layers` that take turns in it, in whole steps over k.
+int slot_columns(const FusedShape& shape, int layers, int slot, int step) {
+  int widest = 0;
+  for (int i = 0; i < layers; ++i)
+    if (shape.layer[i].slot == slot) widest = std::max(widest, up(shape.layer[i].outputs, step));
+  return widest;
+}
+
+std::size_t bytes_of(int elements, int size) {
+  return static_cast<std::size_t>(elements) * static_cast<std::size_t>(size);
+}
+
+// Rows of the pitch differ by 8 banks, so that a tensor core's fragments are stored without conflicts.
+int sums_pitch(int columns, int sum) { return up(columns, 128 / sum) + 32 / sum; }
+
+// Gives the last layer, too, a slot: one that it does not read, or a new one.
+void give_last_slot(FusedShape& shape) {
+  FusedShape::Layer& last = shape.layer[shape.layers - 1];
+  const auto reads = [&](int slot) {
+    const auto is_in = [&](int layer) { return layer >= 0 && shape.layer[layer].slot == slot; };
+    return is_in(last.from) || is_in(last.add);
+  };
+  last.slot = 0;
+  while (last.slot < shape.slots && reads(last.slot)) ++last.slot;
+  shape.slots = std::max(shape.slots, last.slot + 1);
+}
+
+RowsPlan place_rows(const FusedShape& shape, const TileSizes& tile, int stages) {
+  RowsPlan plan;
+  plan.stages = stages;
+  Places places(0);
+  places.take(bytes_of(stages * tile.elements_b, tile.element));
+  plan.inputs = places.take(bytes_of(tile.stages * tile.elements_a, tile.element));
+  for (int s = 0; s < shape.slots; ++s)
+    plan.slot[s] = places.take(bytes_of(tile.buffer(slot_columns(shape, shape.layers, s, tile.k)), tile.element));
+  plan.last_slot = shape.layer[shape.layers - 1].slot;
+  if (const int widest = widest_rowwise(shape); widest > 0) {
+    plan.sums_pitch = sums_pitch(widest, tile.sum);
+    plan.sums = places.take(bytes_of(tile.m * plan.sums_pitch, tile.sum));
+  }
+  plan.shared_bytes = places.end();
+  return plan;
+}
+
+int blocks_of_multiprocessor(std::size_t bytes, const TileSizes& tile, const FusedLimits& limits) {
+  const std::size_t fit = (limits.shared_bytes + kReservedBytes) / (bytes + kReservedBytes);
+  return std::min(static_cast<int>(fit), std::max(kThreadsOfMultiprocessor / tile.threads, kFewestBlocks));
+}
+
+}  // namespace
+
+bool is_fused_shape(const FusedShape& shape) {
+  if (shape.layers < 1 || shape.layers > kMostFusedLayers || shape.slots > kMostFusedSlots || shape.rows < 1)
+    return false;
+  return std::all_of(shape.layer, shape.layer + shape.layers, [](const FusedShape::Layer& layer) {
+    return layer.outputs <= kWidestFused && !(layer.rowwise && layer.add != kNoLayer);
+  });
+}
+
+RowsPlan plan_rows(const FusedShape& network, const TileSizes& tile, const FusedLimits& limits) {
+  if (!is_fused_shape(network)) return {};
+  FusedShape shape = network;
+  give_last_slot(shape);
+  std::int64_t slices = 0;
+  for (int i = 0; i < shape.layers; ++i) {
+    const FusedShape::Layer& layer = shape.layer[i];
+    slices += std::int64_t{parts(layer.outputs, tile.n)} * layer.pieces * parts(layer.inputs, tile.k);
+  }
+  RowsPlan plan = place_rows(shape, tile, tile.stages);
+  const int streamed = blocks_of_multiprocessor(plan.shared_bytes, tile, limits);
+  if (streamed < 1) return {};
+  const std::int64_t row_blocks = (shape.rows + tile.m - 1) / tile.m;
+  int each = streamed;
+  // Weights stay where a block has several blocks of rows, if a second block can still hide the first one's latencies.
+  if (row_blocks > limits.multiprocessors && slices * tile.elements_b <= (1 << 20)) {
+    RowsPlan kept = place_rows(shape, tile, std::max(static_cast<int>(slices), tile.stages));
+    const int fit = blocks_of_multiprocessor(kept.shared_bytes, tile, limits);
+    if (fit >= std::min(2, streamed)) {
+      plan = kept;
+      plan.stages = static_cast<int>(slices);
+      plan.resident = true;
+      each = fit;
+    }
+  }
+  plan.blocks = static_cast<int>(std::min(row_blocks, std::int64_t{limits.multiprocessors} * each));
+  return plan;
+}
+
+namespace {
+
+int groups(const FusedShape::Layer& layer, const TileSizes& tile) { return parts(layer.outputs, tile.n); }
+
+// Of the weights, a block's share.
+std::int64_t share(const FusedShape::Layer& layer, const TileSizes& tile, int blocks) {
+  return std::int64_t{parts(groups(layer, tile), blocks)} * layer.pieces * parts(layer.inputs, tile.k) *
+         tile.elements_b * tile.element;
+}
+
+FewPlan place_few(const FusedShape& shape, const TileSizes& tile, int blocks) {
+  FewPlan plan;
+  plan.blocks = blocks;
+  plan.warps = kFewestWarps;
+  Places shared(0), workspace(kCounterBytes);
+  int inputs = 0;
+  for (int i = 0; i < shape.layers; ++i) {
+    const FusedShape::Layer& layer = shape.layer[i];
+    plan.weight[i] = shared.take(static_cast<std::size_t>(share(layer, tile, blocks)));
+    plan.warps = std::max(plan.warps, std::min(parts(groups(layer, tile), blocks), kMostWarps));
+    if (blocks > 1 || layer.from == kNetworkInput) inputs = std::max(inputs, parts(layer.inputs, tile.k));
+  }
+  plan.inputs = shared.take(bytes_of(inputs * tile.elements_a, tile.element));
+  Places& home = blocks > 1 ? workspace : shared;
+  for (int s = 0; s < shape.slots; ++s) {
+    plan.slot_pitch[s] = slot_columns(shape, shape.layers - 1, s, tile.k);
+    const int elements = blocks > 1 ? tile.m * plan.slot_pitch[s] : tile.buffer(plan.slot_pitch[s]);
+    plan.slot[s] = home.take(bytes_of(elements, tile.element));
+  }
+  plan.sums_pitch = widest_rowwise(shape);
+  plan.sums = home.take(bytes_of(tile.m * plan.sums_pitch, tile.sum));
+  plan.shared_bytes = shared.end();
+  plan.workspace_bytes = blocks > 1 ? workspace.end() : 0;
+  return plan;
+}
+
+}  // namespace
+
+FewPlan plan_few(const FusedShape& shape, const TileSizes& tile, const FusedLimits& limits, FewBlocks blocks) {
+  if (!is_fused_shape(shape) || shape.rows > tile.m) return {};
+  std::int64_t weights = 0;
+  int most = 1;
+  for (int i = 0; i < shape.layers; ++i) {
+    weights += share(shape.layer[i], tile, 1);
+    most = std::max(most, groups(shape.layer[i], tile));
+  }
+  const auto fits = [&](const FewPlan& plan) { return plan.shared_bytes <= limits.shared_bytes; };
+  constexpr std::int64_t kMostBytes = 1 << 30;  // far beyond what fits: sizes below stay ints
+  if (weights > kMostBytes) return {};
+  if (blocks == FewBlocks::kOne || (blocks == FewBlocks::kAny && weights <= std::int64_t{kOneBlockBytes})) {
+    const FewPlan plan = place_few(shape, tile, 1);
+    if (fits(plan)) return plan;
+  }
+  if (blocks == FewBlocks::kOne) return {};
+  const int many = std::min(limits.multiprocessors, most);
+  if (many < 2) return {};
+  const FewPlan plan = place_few(shape, tile, many);
+  return fits(plan) ? plan : FewPlan{};
+}
+
+}  // namespace fnnfast

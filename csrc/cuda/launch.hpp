@@ -1,0 +1,43 @@
+// Launching kernels, and errors of the device as exceptions.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+#include "platform.hpp"
+
+namespace fnnfast {
+
+// Something the device refused or failed at; says at what.
+class DeviceError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// Throws DeviceError, or std::bad_alloc for want of memory, unless the status is success.
+void check_device(cudaError_t status, const char* what);
+
+// Of the current device, asked once a device.
+struct DeviceInfo {
+  int multiprocessors;
+  int shared_bytes;  // that a block can have
+  int major, minor;  // compute capability
+};
+const DeviceInfo& device_info();
+
+// Makes a kernel able to have more shared memory than every kernel has; once for each kernel and device.
+void allow_shared_bytes(const void* kernel, std::size_t bytes, const char* name);
+
+// All blocks of a cooperative launch are resident at the same time, and can meet (grid_barrier), or it is refused.
+enum class Blocks { kIndependent, kCooperative };
+
+template <Blocks Kind = Blocks::kIndependent, class... P, class... A>
+void launch(const char* name, void (*kernel)(P...), dim3 grid, int threads, std::size_t shared_bytes,
+            cudaStream_t stream, A&&... args) {
+  allow_shared_bytes(reinterpret_cast<const void*>(kernel), shared_bytes, name);
+  check_device(launch_kernel(kernel, grid, dim3(static_cast<unsigned>(threads)), shared_bytes, stream,
+                             Kind == Blocks::kCooperative, args...),
+               name);
+}
+
+}  // namespace fnnfast

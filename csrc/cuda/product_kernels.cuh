@@ -1,0 +1,274 @@
+// The kernels of product.hpp: a block makes one tile of the result.
+#pragma once
+
+#include "accumulate.cuh"
+#include "epilogues.cuh"
+#include "launch.hpp"
+#include "plan.hpp"
+#include "product.hpp"
+#include "tile_mma.cuh"
+#include "tile_simt.cuh"
+
+namespace fnnfast {
+
+// The tiles of an element type. Large ones read least memory for their arithmetic; small ones fill the device where
+// there is little to do. All give the same bits.
+template <class T, bool TransposedA, bool TransposedB>
+struct Tiles {
+  static constexpr int kLarge = 128, kSmall = 64;
+  using Large = MmaTile<T, 128, 128, 64, 32, TransposedA, TransposedB>;
+  using Small = MmaTile<T, 64, 64, 32, 32, TransposedA, TransposedB>;
+};
+template <bool TransposedA, bool TransposedB>
+struct Tiles<float, TransposedA, TransposedB> {
+  static constexpr int kLarge = 128, kSmall = 64;
+  using Large = SimtTile<float, 128, 128, 16, 8, 8, TransposedA, TransposedB>;
+  using Small = SimtTile<float, 64, 64, 16, 4, 4, TransposedA, TransposedB>;
+};
+template <bool TransposedA, bool TransposedB>
+struct Tiles<double, TransposedA, TransposedB> {
+  static constexpr int kLarge = 64, kSmall = 32;
+  using Large = SimtTile<double, 64, 64, 16, 4, 4, TransposedA, TransposedB>;
+  using Small = SimtTile<double, 32, 32, 16, 4, 4, TransposedA, TransposedB>;
+};
+
+template <class Tile>
+struct Finishing {
+  using S = typename Tile::Value;
+  static constexpr int kPitch = Tile::kN + 32 / static_cast<int>(sizeof(S));
+  static constexpr std::size_t kBytes = std::size_t{Tile::kM} * kPitch * sizeof(S);
+};
+
+template <class Tile>
+constexpr std::size_t shared_bytes() {
+  constexpr std::size_t stages = std::size_t{Tile::kStages} * Tile::kStageElements * sizeof(typename Tile::Element);
+  return stages > Finishing<Tile>::kBytes ? stages : Finishing<Tile>::kBytes;
+}
+
+// Part of a (rows, columns) matrix from (row, column) on, as a tile's values in shared memory.
+template <class Tile>
+__device__ __forceinline__ Finished<typename Tile::Value> finished(std::int64_t rows, std::int64_t columns,
+                                                                   std::int64_t row, std::int64_t column) {
+  using S = typename Tile::Value;
+  const std::int64_t below = rows - row, right = columns - column;
+  return {reinterpret_cast<S*>(shared_memory()),
+          Finishing<Tile>::kPitch,
+          below < Tile::kM ? static_cast<int>(below) : Tile::kM,
+          right < Tile::kN ? static_cast<int>(right) : Tile::kN,
+          row,
+          column};
+}
+
+template <class Tile>
+__device__ __forceinline__ void to_shared(Tile& tile, const Finished<typename Tile::Value>& to) {
+  tile.for_each([&](int r, int c, typename Tile::Value& v) { to.at(r, c) = v; });
+  __syncthreads();
+}
+
+struct Nothing {
+  template <class T>
+  __device__ __forceinline__ void operator()(const T*) const {}
+};
+
+// A launch has blocks for tiles row by row, as many layers of them as blockIdx.y tells: x's rows are read once where a
+// row of tiles runs side by side.
+template <class Tile>
+struct Place {
+  std::int64_t m, n;
+  explicit __device__ __forceinline__ Place(std::int64_t columns) {
+    const unsigned across = static_cast<unsigned>((columns + Tile::kN - 1) / Tile::kN);
+    m = std::int64_t{blockIdx.x / across} * Tile::kM;
+    n = std::int64_t{blockIdx.x % across} * Tile::kN;
+  }
+};
+
+template <class T>
+struct ForwardArguments {
+  ForwardTask<T> task;
+  Source<T> x, weight;
+};
+
+// With Maxout the running maximum and its piece stay in registers beside the sums, which takes
+// the weights as they are: nothing is interleaved, and any number of pieces will do.
+template <class T, class Tile, bool Maxout>
+__global__ void __launch_bounds__(Tile::kThreads, 1)
+    forward_kernel(const __grid_constant__ ForwardArguments<T> arguments) {
+  using S = typename Tile::Value;
+  const auto& [task, x, weight] = arguments;
+  const auto [m, n] = Place<Tile>(task.outputs);
+  Tile tile;
+  const auto begin = [&](const S* bias) {
+    tile.for_each([&](int, int c, S& v) { v = bias != nullptr && n + c < task.outputs ? bias[n + c] : S(0); });
+  };
+  const auto result = finished<Tile>(task.rows, task.outputs, m, n);
+  begin(task.bias);
+  accumulate(tile, x, weight, m, n, 0, task.inputs, Nothing());
+  if constexpr (Maxout) {
+    S best[Tile::kOutputsEach];
+    std::uint32_t winners[Tile::kOutputsEach / 4] = {};  // a byte each
+    int i = 0;
+    tile.for_each([&](int, int, S& v) { best[i++] = v; });
+    for (int piece = 1; piece < task.pieces; ++piece) {
+      Source<T> of_piece = weight;
+      of_piece.data += piece * task.weight_piece;
+      begin(task.bias == nullptr ? nullptr : task.bias + piece * task.bias_piece);
+      accumulate(tile, x, of_piece, m, n, 0, task.inputs, Nothing());
+      i = 0;
+      tile.for_each([&](int, int, S& v) {
+        if (fnnfast::Maxout<cuda::Vec<S>>::wins({v}, {best[i]}).m) {
+          const int shift = i % 4 * 8;
+          best[i] = v;
+          winners[i / 4] = (winners[i / 4] & ~(0xffu << shift)) | static_cast<std::uint32_t>(piece & 0xff) << shift;
+        }
+        ++i;
+      });
+    }
+    if (task.winners.data != nullptr) {
+      i = 0;
+      tile.for_each([&](int, int, S& v) {
+        v = static_cast<S>(winners[i / 4] >> i % 4 * 8 & 0xff);
+        ++i;
+      });
+      to_shared(tile, result);
+      store(result, Matrix<std::uint8_t>{task.winners.data, task.winners.stride});
+    }
+    i = 0;
+    tile.for_each([&](int, int, S& v) { v = best[i++]; });
+  }
+  to_shared(tile, result);
+  const auto put = [&](const auto& to) {
+    if (to.data != nullptr) store(result, Matrix<std::remove_pointer_t<decltype(to.data)>>{to.data, to.stride});
+  };
+  put(task.z);
+  activate(result, ActivationOf<S>{task.activation, task.parameter, task.parameter_step});
+  put(task.y);
+  if (task.add.data != nullptr) {
+    add(result, task.add);
+    put(task.sum);
+  }
+  put(task.y_sum);
+}
+
+template <class T>
+struct InputGradientArguments {
+  InputGradientTask<T> task;
+  Source<T> dz, weight;
+};
+
+template <class T, class Tile>
+__global__ void __launch_bounds__(Tile::kThreads, 1)
+    input_gradient_kernel(const __grid_constant__ InputGradientArguments<T> arguments) {
+  using S = typename Tile::Value;
+  const auto& [task, dz, weight] = arguments;
+  const auto [m, n] = Place<Tile>(task.inputs);
+  Tile tile;
+  tile.for_each([](int, int, S& v) { v = S(0); });
+  for (int piece = 0; piece < task.pieces; ++piece) {
+    Source<T> of_piece = weight, winning = dz;
+    of_piece.data += piece * task.weight_piece;
+    winning.piece = piece;
+    accumulate(tile, winning, of_piece, m, n, 0, task.outputs, Nothing());
+  }
+  const auto result = finished<Tile>(task.rows, task.inputs, m, n);
+  to_shared(tile, result);
+  if (task.add.data != nullptr) add(result, Matrix<const Stored<T>>{task.add.data, task.add.stride});
+  if (task.saved.data != nullptr)
+    differentiate(result, ActivationOf<S>{task.activation, task.parameter, task.parameter_step},
+                  Matrix<const Stored<T>>{task.saved.data, task.saved.stride});
+  store(result, Matrix<Stored<T>>{task.dx.data, task.dx.stride});
+}
+
+template <class T>
+struct WeightGradientArguments {
+  WeightGradientTask<T> task;
+  Source<T> x, dz;
+};
+
+// A layer of tiles for each slice and piece. The blocks of the first inputs sum the bias's gradient, from
+// what they have in shared memory anyway.
+template <class T, class Tile>
+__global__ void __launch_bounds__(Tile::kThreads, 1)
+    weight_gradient_kernel(const __grid_constant__ WeightGradientArguments<T> arguments) {
+  using S = typename Tile::Value;
+  const WeightGradientTask<T>& task = arguments.task;
+  const auto [m, n] = Place<Tile>(task.outputs);
+  const int piece = static_cast<int>(blockIdx.y) % task.pieces, slice = static_cast<int>(blockIdx.y) / task.pieces;
+  const std::int64_t first = slice * task.slice_rows;
+  const std::int64_t last = first + task.slice_rows < task.rows ? first + task.slice_rows : task.rows;
+  Source<T> x = arguments.x, dz = arguments.dz;
+  x.rows = dz.rows = last;
+  dz.piece = piece;
+  Tile tile;
+  tile.for_each([](int, int, S& v) { v = S(0); });
+  const int own = static_cast<int>(threadIdx.x);
+  const bool sums = m == 0 && own < Tile::kN;
+  S sum = S(0);
+  accumulate(tile, x, dz, m, n, first, last, [&](const T* stage) {
+    if (!sums) return;
+    for (int k = 0; k < Tile::kK; ++k) sum += Tile::element_b(stage, k, own);
+  });
+  if (sums && n + own < task.outputs) task.bias[slice * task.slice + piece * task.bias_piece + n + own] = sum;
+  const auto result = finished<Tile>(task.inputs, task.outputs, m, n);
+  to_shared(tile, result);
+  store(result, Matrix<S>{task.weight.data + slice * task.slice + piece * task.weight_piece, task.weight.stride});
+}
+
+// Calls f(Tile, TileGrid) with the tile that the plan takes.
+template <class T, bool TransposedA, bool TransposedB, class F>
+void with_tile(std::int64_t m, std::int64_t n, std::int64_t layers, F f) {
+  using Shapes = Tiles<T, TransposedA, TransposedB>;
+  const TileGrid grid = tile_grid(m, n, layers, device_info().multiprocessors, Shapes::kLarge, Shapes::kSmall);
+  if (grid.large)
+    f.template operator()<typename Shapes::Large>(grid);
+  else
+    f.template operator()<typename Shapes::Small>(grid);
+}
+
+inline dim3 grid_of(const TileGrid& grid, std::int64_t layers) {
+  return dim3(static_cast<unsigned>(grid.columns * grid.rows), static_cast<unsigned>(layers));
+}
+
+template <class T>
+Slices weight_gradient_slices(std::int64_t rows, std::int64_t inputs, std::int64_t outputs, int pieces) {
+  using Shapes = Tiles<T, true, false>;
+  const int multiprocessors = device_info().multiprocessors;
+  const TileGrid grid = tile_grid(inputs, outputs, pieces, multiprocessors, Shapes::kLarge, Shapes::kSmall);
+  return slices(rows, grid.rows * grid.columns * pieces, multiprocessors);
+}
+
+template <class T>
+void forward_product(const ForwardTask<T>& task, cudaStream_t stream) {
+  const ForwardArguments<T> arguments{task, source<T>(task.x, task.rows, task.inputs),
+                                      source<T>(task.weight, task.inputs, task.outputs, task.weight_piece)};
+  with_tile<T, false, false>(task.rows, task.outputs, 1, [&]<class Tile>(const TileGrid& grid) {
+    const auto kernel = task.pieces > 1 ? forward_kernel<T, Tile, true> : forward_kernel<T, Tile, false>;
+    launch("forward", kernel, grid_of(grid, 1), Tile::kThreads, shared_bytes<Tile>(), stream, arguments);
+  });
+}
+
+template <class T>
+void input_gradient_product(const InputGradientTask<T>& task, cudaStream_t stream) {
+  InputGradientArguments<T> arguments{task, source<T>(task.dz, task.rows, task.outputs),
+                                      source<T>(task.weight, task.inputs, task.outputs, task.weight_piece)};
+  arguments.dz.winners = task.pieces > 1 ? task.winners.data : nullptr;
+  arguments.dz.winners_stride = task.winners.stride;
+  with_tile<T, false, true>(task.rows, task.inputs, 1, [&]<class Tile>(const TileGrid& grid) {
+    launch("input_gradient", input_gradient_kernel<T, Tile>, grid_of(grid, 1), Tile::kThreads, shared_bytes<Tile>(),
+           stream, arguments);
+  });
+}
+
+template <class T>
+void weight_gradient_product(const WeightGradientTask<T>& task, cudaStream_t stream) {
+  WeightGradientArguments<T> arguments{task, source<T>(task.x, task.rows, task.inputs),
+                                       source<T>(task.dz, task.rows, task.outputs)};
+  arguments.dz.winners = task.pieces > 1 ? task.winners.data : nullptr;
+  arguments.dz.winners_stride = task.winners.stride;
+  const std::int64_t layers = std::int64_t{task.slices} * task.pieces;
+  with_tile<T, true, false>(task.inputs, task.outputs, layers, [&]<class Tile>(const TileGrid& grid) {
+    launch("weight_gradient", weight_gradient_kernel<T, Tile>, grid_of(grid, layers), Tile::kThreads,
+           shared_bytes<Tile>(), stream, arguments);
+  });
+}
+
+}  // namespace fnnfast

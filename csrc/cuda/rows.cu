@@ -1,0 +1,160 @@
+#define FNNFAST_ISA cuda_rows
+#define FNNFAST_LANES_ARE_THREADS
+
+#include "rows.hpp"
+
+#include <algorithm>
+
+#include "../core/vec_scalar.hpp"  // first: what follows is written over it
+
+#include "../core/loss_rows.hpp"
+#include "launch.hpp"
+
+namespace fnnfast {
+
+namespace {
+
+constexpr int kThreads = 128;
+constexpr int kSumThreads = 512;
+constexpr int kRowsEach = kThreads / cuda_rows::Lanes::kCount;  // of a block, at a time
+constexpr int kBlocksEach = 16;                                 // of a multiprocessor
+
+dim3 grid_for(std::int64_t rows) {
+  const std::int64_t most = std::int64_t{device_info().multiprocessors} * kBlocksEach;
+  return dim3(static_cast<unsigned>(std::clamp<std::int64_t>((rows + kRowsEach - 1) / kRowsEach, 1, most)));
+}
+
+// Calls f(row) with 16 threads for each row.
+template <class F>
+__device__ __forceinline__ void for_rows(std::int64_t rows, F f) {
+  const std::int64_t step = std::int64_t{gridDim.x} * kRowsEach;
+  for (std::int64_t r = std::int64_t{blockIdx.x} * kRowsEach + threadIdx.x / cuda_rows::Lanes::kCount; r < rows;
+       r += step)
+    f(r);
+}
+
+template <class S>
+__device__ __forceinline__ ElementwiseTask<S> row_of(ElementwiseTask<S> task, std::int64_t row) {
+  task.rows = 1;
+  task.in += row * task.in_row;
+  task.out += row * task.out_row;
+  if (task.dy != nullptr) task.dy += row * task.dy_row;
+  return task;
+}
+
+template <class S>
+__global__ void __launch_bounds__(kThreads) softmax_forward_kernel(const __grid_constant__ ElementwiseTask<S> task) {
+  for_rows(task.rows, [&](std::int64_t r) { cuda_rows::softmax_forward<S>(row_of(task, r)); });
+}
+
+template <class S>
+__global__ void __launch_bounds__(kThreads) softmax_backward_kernel(const __grid_constant__ ElementwiseTask<S> task) {
+  for_rows(task.rows, [&](std::int64_t r) { cuda_rows::softmax_backward<S>(row_of(task, r)); });
+}
+
+// For a label that is no class: NaN for everything. Labels in device memory are not looked at before.
+template <class S>
+__device__ __forceinline__ void refuse(const LossTask<S>& row) {
+  const S nan = static_cast<S>(__builtin_nan(""));
+  *row.row_loss = static_cast<double>(nan);
+  for (std::int64_t c = cuda_rows::Lanes::own(); row.dz != nullptr && c < row.columns; c += cuda_rows::Lanes::kCount)
+    row.dz[c] = nan;
+}
+
+template <class S>
+__global__ void __launch_bounds__(kThreads)
+    loss_kernel(LossKind kind, const __grid_constant__ LossTask<S> task, const S* scale) {
+  for_rows(task.rows, [&](std::int64_t r) {
+    LossTask<S> row = task;
+    row.rows = 1;
+    if (scale != nullptr) row.scale = *scale;
+    row.z += r * task.z_row;
+    if (task.targets != nullptr) row.targets += r * task.targets_row;
+    if (task.labels != nullptr) row.labels += r;
+    if (task.weights != nullptr) row.weights += r;
+    if (task.dz != nullptr) row.dz += r * task.dz_row;
+    row.row_loss += r;
+    const bool valid = row.labels == nullptr || (*row.labels >= 0 && *row.labels < task.columns);
+    if (valid)
+      cuda_rows::loss(kind, row);
+    else
+      refuse(row);
+  });
+}
+
+// The sum of values, by one block, always in the same order; only thread 0 has it.
+template <class T>
+__device__ __forceinline__ double block_sum(std::int64_t count, const T* values) {
+  double* const sums = reinterpret_cast<double*>(shared_memory());
+  const int thread = static_cast<int>(threadIdx.x);
+  double sum = 0.0;
+  for (std::int64_t i = thread; i < count; i += kSumThreads) sum += static_cast<double>(values[i]);
+  sums[thread] = sum;
+  for (int half = kSumThreads / 2; half > 0; half /= 2) {
+    __syncthreads();
+    if (thread < half) sums[thread] += sums[thread + half];
+  }
+  return sums[thread];
+}
+
+template <class S>
+__global__ void __launch_bounds__(kSumThreads)
+    weigh_rows_kernel(std::int64_t rows, const S* weights, double each, double* weight, S* scale) {
+  const double sum = block_sum(rows, weights);
+  if (threadIdx.x != 0) return;
+  *weight = sum;
+  *scale = sum > 0.0 ? static_cast<S>(1.0 / (sum * each)) : S(0);
+}
+
+template <class S>
+__global__ void __launch_bounds__(kSumThreads)
+    mean_loss_kernel(std::int64_t rows, const double* row_loss, double weight, const double* weighed, double each,
+                     double constant, S* mean) {
+  const double sum = block_sum(rows, row_loss);
+  if (threadIdx.x != 0) return;
+  if (weighed != nullptr) weight = *weighed;
+  *mean = weight > 0.0 ? static_cast<S>(sum / (weight * each) + constant) : S(0);
+}
+
+}  // namespace
+
+template <class S>
+void softmax_forward_rows(const ElementwiseTask<S>& task, cudaStream_t stream) {
+  launch("softmax_forward", softmax_forward_kernel<S>, grid_for(task.rows), kThreads, 0, stream, task);
+}
+
+template <class S>
+void softmax_backward_rows(const ElementwiseTask<S>& task, cudaStream_t stream) {
+  launch("softmax_backward", softmax_backward_kernel<S>, grid_for(task.rows), kThreads, 0, stream, task);
+}
+
+template <class S>
+void loss_rows(LossKind kind, const LossTask<S>& task, const S* scale, cudaStream_t stream) {
+  launch("loss", loss_kernel<S>, grid_for(task.rows), kThreads, 0, stream, kind, task, scale);
+}
+
+template <class S>
+void weigh_rows(std::int64_t rows, const S* weights, double each, double* weight, S* scale, cudaStream_t stream) {
+  launch("weigh_rows", weigh_rows_kernel<S>, dim3(1), kSumThreads, kSumThreads * sizeof(double), stream, rows, weights,
+         each, weight, scale);
+}
+
+template <class S>
+void mean_loss(std::int64_t rows, const double* row_loss, double weight, const double* weighed, double each,
+               double constant, S* mean, cudaStream_t stream) {
+  launch("mean_loss", mean_loss_kernel<S>, dim3(1), kSumThreads, kSumThreads * sizeof(double), stream, rows, row_loss,
+         weight, weighed, each, constant, mean);
+}
+
+template void softmax_forward_rows(const ElementwiseTask<float>&, cudaStream_t);
+template void softmax_forward_rows(const ElementwiseTask<double>&, cudaStream_t);
+template void softmax_backward_rows(const ElementwiseTask<float>&, cudaStream_t);
+template void softmax_backward_rows(const ElementwiseTask<double>&, cudaStream_t);
+template void loss_rows(LossKind, const LossTask<float>&, const float*, cudaStream_t);
+template void loss_rows(LossKind, const LossTask<double>&, const double*, cudaStream_t);
+template void weigh_rows(std::int64_t, const float*, double, double*, float*, cudaStream_t);
+template void weigh_rows(std::int64_t, const double*, double, double*, double*, cudaStream_t);
+template void mean_loss(std::int64_t, const double*, double, const double*, double, double, float*, cudaStream_t);
+template void mean_loss(std::int64_t, const double*, double, const double*, double, double, double*, cudaStream_t);
+
+}  // namespace fnnfast

@@ -1,0 +1,98 @@
+// From global to shared memory, a tile at a time, while the block computes.
+#pragma once
+
+#include <cstdint>
+
+#include "elements.hpp"
+
+namespace fnnfast {
+
+// A matrix in global memory: rows of `columns` contiguous elements, `stride` apart.
+template <class T>
+struct Source {
+  const T* data;
+  std::int64_t stride;
+  std::int64_t rows, columns;
+  bool aligned;  // every row begins at a multiple of 16 bytes
+  // Maxout's backward pass: an element counts only where the piece that won is this one.
+  const std::uint8_t* winners;  // or null
+  std::int64_t winners_stride;
+  int piece;
+
+  __device__ __forceinline__ bool counts(std::int64_t row, std::int64_t column) const {
+    return row < rows && column < columns &&
+           (winners == nullptr || winners[row * winners_stride + column] == static_cast<std::uint8_t>(piece));
+  }
+};
+
+// Tf32 is told apart in the kernels only.
+template <class T, class P>
+FNNFAST_INLINE auto elements(P* p) {
+  if constexpr (std::is_const_v<P>)
+    return reinterpret_cast<const T*>(p);
+  else
+    return reinterpret_cast<T*>(p);
+}
+
+template <class T>
+bool is_aligned(const T* data, std::int64_t stride) {
+  return reinterpret_cast<std::uintptr_t>(data) % 16 == 0 && stride * static_cast<std::int64_t>(sizeof(T)) % 16 == 0;
+}
+
+// A matrix, and others of its form that begin `step` elements after one another.
+template <class T, class M>
+Source<T> source(const M& matrix, std::int64_t rows, std::int64_t columns, std::int64_t step = 0) {
+  const T* const data = elements<T>(matrix.data);
+  const bool aligned = is_aligned(data, matrix.stride) && is_aligned(data, step);
+  return {data, matrix.stride, rows, columns, aligned, nullptr, 0, 0};
+}
+
+// Copies Rows x Columns elements from (row, column) on, by Threads threads (a block's, or each warp's for itself), to
+// rows of shared memory Pitch elements apart; zeros from beyond the edges. Done when waited for.
+template <int Rows, int Columns, int Pitch, int Threads, class T>
+__device__ __forceinline__ void copy_tile(T* to, const Source<T>& from, std::int64_t row, std::int64_t column) {
+  constexpr int kSize = Chunk<T>::kSize;
+  constexpr int kChunks = Rows * (Columns / kSize);
+  static_assert(Columns % kSize == 0 && Pitch % kSize == 0);
+  const int thread = static_cast<int>(threadIdx.x) % Threads;
+  FNNFAST_UNROLL(16)
+  for (int first = 0; first < kChunks; first += Threads) {
+    const int i = first + thread;
+    if (kChunks % Threads != 0 && i >= kChunks) break;
+    const int r = i / (Columns / kSize), c = i % (Columns / kSize) * kSize;
+    T* const place = to + r * Pitch + c;
+    const T* const start = from.data + (row + r) * from.stride + column + c;
+    if (from.aligned && from.winners == nullptr) {
+      const std::int64_t rest = row + r < from.rows ? from.columns - column - c : 0;
+      const int valid = rest >= kSize ? kSize : rest > 0 ? static_cast<int>(rest) : 0;
+      copy_async<16>(place, valid > 0 ? start : from.data, valid * static_cast<int>(sizeof(T)));
+    } else if constexpr (sizeof(T) >= 4) {
+      for (int e = 0; e < kSize; ++e) {
+        const bool counts = from.counts(row + r, column + c + e);
+        copy_async<sizeof(T)>(place + e, counts ? start + e : from.data, counts ? static_cast<int>(sizeof(T)) : 0);
+      }
+    } else {  // there are no asynchronous copies of 2 bytes
+      Chunk<T> chunk;
+      for (int e = 0; e < kSize; ++e) chunk.at[e] = from.counts(row + r, column + c + e) ? start[e] : narrow<T>(0.0f);
+      *reinterpret_cast<Chunk<T>*>(place) = chunk;
+    }
+  }
+}
+
+// The same, transposed: element (r, c) goes to to[c * Pitch + r].
+template <int Rows, int Columns, int Pitch, int Threads, class T>
+__device__ __forceinline__ void copy_tile_transposed(T* to, const Source<T>& from, std::int64_t row,
+                                                     std::int64_t column) {
+  constexpr int kElements = Rows * Columns;
+  static_assert(kElements % Threads == 0);
+  const int thread = static_cast<int>(threadIdx.x) % Threads;
+  FNNFAST_UNROLL(16)
+  for (int first = 0; first < kElements; first += Threads) {
+    const int r = (first + thread) / Columns, c = (first + thread) % Columns;
+    const bool counts = from.counts(row + r, column + c);
+    copy_async<sizeof(T)>(to + c * Pitch + r, counts ? from.data + (row + r) * from.stride + column + c : from.data,
+                          counts ? static_cast<int>(sizeof(T)) : 0);
+  }
+}
+
+}  // namespace fnnfast

@@ -1,0 +1,145 @@
+#include "update.hpp"
+
+#include <algorithm>
+
+#include "launch.hpp"
+#include "vec.cuh"
+
+namespace fnnfast {
+
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kBlocksEach = 8;  // of a multiprocessor
+
+dim3 grid_for(std::int64_t count) {
+  const std::int64_t most = std::int64_t{device_info().multiprocessors} * kBlocksEach;
+  return dim3(static_cast<unsigned>(std::clamp<std::int64_t>((count + kThreads - 1) / kThreads, 1, most)));
+}
+
+template <class S>
+__global__ void begin_update_kernel(StepState<S>* state, OptimizerSettings settings, double learning_rate) {
+  double scale = 1.0;
+  if (settings.clip_norm > 0.0) {
+    const double norm = sqrt(state->squares);
+    if (norm > settings.clip_norm) scale = settings.clip_norm / norm;
+  }
+  state->weights = update_step<S>(settings, state->steps, learning_rate, true, scale);
+  state->others = update_step<S>(settings, state->steps, learning_rate, false, scale);
+  ++state->steps;
+}
+
+// Whether element i is a parameter, not what pads a row or an array.
+template <class E>
+__device__ __forceinline__ bool is_parameter(const UpdateTaskOf<E>& task, std::int64_t i) {
+  if (i >= task.alpha) return i - task.alpha < task.units;
+  if (i >= task.bias) return i < task.bias_end && (i - task.bias) % task.row < task.units;
+  return i < task.weight_end && i % task.row < task.units;
+}
+
+template <class E>
+__device__ __forceinline__ Sum<E> gradient_at(const UpdateTaskOf<E>& task, std::int64_t i) {
+  Sum<E> sum = task.gradient[i];
+  const int slices = i < task.alpha ? task.slices : 1;
+  for (int number = 1; number < slices; ++number) sum += task.gradient[number * task.slice + i];
+  return sum;
+}
+
+template <class E, class Optimizer>
+__global__ void __launch_bounds__(kThreads)
+    update_kernel(const __grid_constant__ UpdateTaskOf<E> task, const StepState<Sum<E>>* state) {
+  using S = Sum<E>;
+  using V = cuda::Vec<S>;
+  using Step = typename Optimizer::template Step<cuda::Math<S>, V>;
+  const UpdateStep<S> of_weights = state->weights, of_others = state->others;
+  const std::int64_t step = std::int64_t{gridDim.x} * blockDim.x;
+  for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < task.count; i += step) {
+    if (!is_parameter(task, i)) continue;
+    V w{task.full[i]}, first{task.first[i]}, second{Optimizer::kStates > 1 ? task.second[i] : S(0)};
+    Step(i < task.bias ? of_weights : of_others).update(w, V{gradient_at(task, i)}, first, second);
+    task.full[i] = w.v;
+    task.first[i] = first.v;
+    if constexpr (Optimizer::kStates > 1) task.second[i] = second.v;
+    if constexpr (!std::is_same_v<E, S>) task.products[i] = narrow<E>(w.v);
+  }
+}
+
+template <class E>
+__global__ void __launch_bounds__(kThreads)
+    collect_kernel(const __grid_constant__ UpdateTaskOf<E> task, Sum<E>* gradient) {
+  const std::int64_t step = std::int64_t{gridDim.x} * blockDim.x;
+  for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < task.count; i += step)
+    gradient[i] = is_parameter(task, i) ? gradient_at(task, i) : Sum<E>(0);
+}
+
+// The block's sum; only thread 0 has it.
+__device__ __forceinline__ double block_sum(double sum) {
+  double* const sums = reinterpret_cast<double*>(shared_memory());
+  const int thread = static_cast<int>(threadIdx.x);
+  sums[thread] = sum;
+  for (int half = kThreads / 2; half > 0; half /= 2) {
+    __syncthreads();
+    if (thread < half) sums[thread] += sums[thread + half];
+  }
+  return sums[thread];
+}
+
+template <class S>
+__global__ void __launch_bounds__(kThreads) squares_kernel(std::int64_t count, const S* gradient, double* partial) {
+  double sum = 0.0;
+  const std::int64_t step = std::int64_t{gridDim.x} * blockDim.x;
+  for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < count; i += step) {
+    const double g = static_cast<double>(gradient[i]);
+    sum += g * g;
+  }
+  sum = block_sum(sum);
+  if (threadIdx.x == 0) partial[blockIdx.x] = sum;
+}
+
+template <class S>
+__global__ void __launch_bounds__(kThreads) squares_total_kernel(const double* partial, StepState<S>* state) {
+  static_assert(kSquaresBlocks == kThreads);
+  const double sum = block_sum(partial[threadIdx.x]);
+  if (threadIdx.x == 0) state->squares = sum;
+}
+
+}  // namespace
+
+template <class S>
+void begin_update(StepState<S>* state, const OptimizerSettings& settings, double learning_rate, cudaStream_t stream) {
+  launch("begin_update", begin_update_kernel<S>, dim3(1), 1, 0, stream, state, settings, learning_rate);
+}
+
+template <class E>
+void update(const UpdateTaskOf<E>& task, OptimizerKind kind, const StepState<Sum<E>>* state, cudaStream_t stream) {
+  const auto kernel = kind == OptimizerKind::kAdam ? update_kernel<E, Adam> : update_kernel<E, Sgd>;
+  launch("update", kernel, grid_for(task.count), kThreads, 0, stream, task, state);
+}
+
+template <class E>
+void collect_gradient(const UpdateTaskOf<E>& task, Sum<E>* gradient, cudaStream_t stream) {
+  launch("collect_gradient", collect_kernel<E>, grid_for(task.count), kThreads, 0, stream, task, gradient);
+}
+
+template <class S>
+void sum_squares(std::int64_t count, const S* gradient, double* partial, StepState<S>* state, cudaStream_t stream) {
+  constexpr std::size_t kBytes = kThreads * sizeof(double);
+  launch("squares", squares_kernel<S>, dim3(kSquaresBlocks), kThreads, kBytes, stream, count, gradient, partial);
+  launch("squares_total", squares_total_kernel<S>, dim3(1), kThreads, kBytes, stream,
+         static_cast<const double*>(partial), state);
+}
+
+template void begin_update(StepState<float>*, const OptimizerSettings&, double, cudaStream_t);
+template void begin_update(StepState<double>*, const OptimizerSettings&, double, cudaStream_t);
+template void update(const UpdateTaskOf<float>&, OptimizerKind, const StepState<float>*, cudaStream_t);
+template void update(const UpdateTaskOf<double>&, OptimizerKind, const StepState<double>*, cudaStream_t);
+template void update(const UpdateTaskOf<Half>&, OptimizerKind, const StepState<float>*, cudaStream_t);
+template void update(const UpdateTaskOf<Bfloat16>&, OptimizerKind, const StepState<float>*, cudaStream_t);
+template void collect_gradient(const UpdateTaskOf<float>&, float*, cudaStream_t);
+template void collect_gradient(const UpdateTaskOf<double>&, double*, cudaStream_t);
+template void collect_gradient(const UpdateTaskOf<Half>&, float*, cudaStream_t);
+template void collect_gradient(const UpdateTaskOf<Bfloat16>&, float*, cudaStream_t);
+template void sum_squares(std::int64_t, const float*, double*, StepState<float>*, cudaStream_t);
+template void sum_squares(std::int64_t, const double*, double*, StepState<double>*, cudaStream_t);
+
+}  // namespace fnnfast

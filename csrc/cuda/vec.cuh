@@ -1,0 +1,51 @@
+// The elementary functions and the kernels over rows, for the device: those of the CPU, with one thread for a vector of
+// one number. All their steps are correctly rounded operations, so the bits are the CPU's.
+#pragma once
+
+#define FNNFAST_ISA cuda
+
+#include "../core/vec_scalar.hpp"  // first: what follows is written over it
+
+#include "../core/rows.hpp"
+#include "platform.hpp"
+
+namespace fnnfast {
+
+// Calls f(Act()) for the activation of that index in the list.
+template <class F, class... A>
+FNNFAST_INLINE void visit_activation(int index, F f, TypeList<A...>) {
+  int i = 0;
+  ((i++ == index && (f(A()), true)) || ...);
+}
+template <class F>
+FNNFAST_INLINE void visit_activation(int index, F f) {
+  visit_activation(index, f, Activations());
+}
+
+// An activation with its parameter: one value (step 0), or one a column (step 1).
+template <class S>
+struct ActivationOf {
+  int index = 0;
+  const S* parameter = nullptr;
+  int parameter_step = 0;
+
+  template <class Act>
+  FNNFAST_INLINE cuda::Vec<S> at(std::int64_t column) const {
+    if constexpr (Act::kParameter)
+      return {parameter[column * parameter_step]};
+    else
+      return {S(0)};
+  }
+};
+
+// The derivative in the backward pass, from what forward saved.
+template <class Act, class V>
+FNNFAST_INLINE V saved_derivative(V saved, V parameter) {
+  using M = cuda::Math<typename V::Scalar>;
+  if constexpr (Act::kSaves == Saves::kOutput)
+    return Act::template derivative_from_output<M>(saved, parameter);
+  else
+    return Act::template derivative<M>(saved, parameter);
+}
+
+}  // namespace fnnfast

@@ -1,0 +1,84 @@
+// What csrc/cuda/instructions.cuh says in PTX: asynchronous copies, matrices from shared memory, products of tiles.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "emulator.hpp"
+
+namespace fnnfast {
+
+// cp.async: `valid` bytes from global memory and zeros after them, when they are waited for. With none valid, global
+// may point anywhere, but aligned.
+template <int Bytes>
+void copy_async(void* shared, const void* global, int valid) {
+  static_assert(Bytes == 4 || Bytes == 8 || Bytes == 16);
+  emulator::issue_copy(shared, global, valid, Bytes);
+}
+inline void copy_commit() { emulator::commit_copies(); }
+// Until all but the last N groups of this thread have come.
+template <int N>
+void copy_wait() {
+  static_assert(N >= 0);
+  emulator::wait_for_copies(N);
+}
+
+// All threads of a cooperative launch, as often as they like. The counter is the device's affair.
+inline void grid_barrier(unsigned* counter) { emulator::meet_grid(counter); }
+
+namespace emulator {
+
+// A row of a matrix in shared memory, and the registers of a lane.
+struct MatrixOperand {
+  const void* row;
+  std::uint32_t* out;
+};
+void load_matrices(void* const* operands, unsigned lanes);
+void load_transposed_matrices(void* const* operands, unsigned lanes);
+inline constexpr Collective kLoadMatrix{"load_matrix()", load_matrices, true};
+inline constexpr Collective kLoadMatrixTransposed{"load_matrix_transposed()", load_transposed_matrices, true};
+
+inline void load_rows(const Collective& what, std::uint32_t (&r)[4], const void* row) {
+  check_shared(what.name, row, 16);
+  MatrixOperand operand{row, r};
+  meet(what, 0xFFFFFFFF, &operand);
+}
+
+// A lane's fragments. Every product of two numbers is exact; they are added to d in ascending k, in double, and the sum
+// is rounded once: closer than any device, whose order is not known.
+struct ProductOperand {
+  float* d;
+  const std::uint32_t* a;
+  const std::uint32_t* b;
+};
+struct Tf32 {};
+template <class T>
+void multiply_fragments(void* const* operands, unsigned lanes);  // for __half, __nv_bfloat16, Tf32
+template <class T>
+inline constexpr Collective kMultiply{std::is_same_v<T, Tf32> ? "mma1688()" : "mma16816()", multiply_fragments<T>,
+                                      true};
+
+}  // namespace emulator
+
+// ldmatrix.sync.aligned.m8n8.x4(.trans).shared.b16
+inline void load_matrix(std::uint32_t (&r)[4], const void* row) { emulator::load_rows(emulator::kLoadMatrix, r, row); }
+inline void load_matrix_transposed(std::uint32_t (&r)[4], const void* row) {
+  emulator::load_rows(emulator::kLoadMatrixTransposed, r, row);
+}
+
+// mma.sync.aligned.m16n8k16.row.col.f32.T.T.f32: d = a b + d
+template <class T>
+void mma16816(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
+  static_assert(std::is_same_v<T, __half> || std::is_same_v<T, __nv_bfloat16>);
+  emulator::ProductOperand operand{d, a, b};
+  emulator::meet(emulator::kMultiply<T>, 0xFFFFFFFF, &operand);
+}
+
+// mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32
+inline void mma1688(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
+  emulator::ProductOperand operand{d, a, b};
+  emulator::meet(emulator::kMultiply<emulator::Tf32>, 0xFFFFFFFF, &operand);
+}
+
+}  // namespace fnnfast

@@ -1,0 +1,70 @@
+// What the self-test's files share.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <vector>
+
+#include "emulator.hpp"
+
+namespace fnnfast::emulator::selftest {
+
+#define CHECK(condition) fnnfast::emulator::selftest::check(condition, #condition, __FILE__, __LINE__)
+inline void check(bool condition, const char* text, const char* file, int line) {
+  if (condition) return;
+  std::fprintf(stderr, "%s:%d: not so: %s\n", file, line, text);
+  std::exit(1);
+}
+
+inline constexpr unsigned kFull = 0xFFFFFFFF;
+
+// n numbers in the device's memory.
+template <class T>
+class Array {
+ public:
+  explicit Array(std::size_t n) : n_(n) { CHECK(cudaMalloc(&data_, n * sizeof(T)) == cudaSuccess); }
+  explicit Array(const std::vector<T>& v) : Array(v.size()) {
+    CHECK(cudaMemcpy(data_, v.data(), n_ * sizeof(T), cudaMemcpyHostToDevice) == cudaSuccess);
+  }
+  Array(const Array&) = delete;
+  Array& operator=(const Array&) = delete;
+  ~Array() { cudaFree(data_); }
+  T* get() const { return data_; }
+  std::vector<T> read() const {
+    std::vector<T> v(n_);
+    CHECK(cudaMemcpy(v.data(), data_, n_ * sizeof(T), cudaMemcpyDeviceToHost) == cudaSuccess);
+    return v;
+  }
+
+ private:
+  T* data_ = nullptr;
+  std::size_t n_;
+};
+
+template <class... P, class... A>
+void run(void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared_bytes, A... args) {
+  CHECK(launch_kernel(kernel, grid, block, shared_bytes, nullptr, false, args...) == cudaSuccess);
+}
+
+// Calls test under schedules of every kind.
+template <class Test>
+void under_all_schedules(Test test) {
+  for (const Schedule kind : {Schedule::kAscending, Schedule::kDescending}) {
+    set_schedule(kind);
+    test();
+  }
+  for (std::uint64_t seed = 0; seed < 8; ++seed) {
+    set_schedule(Schedule::kRandom, seed);
+    test();
+  }
+  set_schedule(Schedule::kAscending);
+}
+
+void test_environment();
+void test_numbers();
+void test_runtime();
+void test_errors();
+
+}  // namespace fnnfast::emulator::selftest
