@@ -2,17 +2,25 @@
 
 `backend` and `isa` together give each instruction set on the CPU and, once, the GPU. The names come from the compiled
 extension, which is imported only for tests that ask, so the oracles can be tested without it.
+
+FNNFAST_EMULATED=path/to/_cuda.so runs the GPU's tests without a GPU: on that extension, compiled for the host
+(FNNFAST_CUDA=EMULATED), with tests/cuda/cupy_stand_in.py for CuPy.
 """
 
 import importlib
-from collections.abc import Iterator
+import os
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+
+from oracles import LAYOUTS
 
 # The same examples in every run, so that a failure is seen again; no deadline, because the scalar kernels are slow; the
 # fixtures below are the same for all examples of a test.
@@ -25,6 +33,11 @@ settings.register_profile(
 )
 settings.load_profile("fnnfast")
 
+EMULATED = os.environ.get("FNNFAST_EMULATED", "")
+if EMULATED:
+    sys.path.append(str(Path(__file__).parent / "cuda"))  # no package: one of that name belongs to CuPy's libraries
+    importlib.import_module("cupy_stand_in").install(EMULATED)
+
 
 @dataclass(frozen=True)
 class Backend:
@@ -33,11 +46,39 @@ class Backend:
     name: str
     xp: ModuleType
 
+    @property
+    def emulated(self) -> bool:
+        return self.xp is not np and bool(EMULATED)
+
     def array(self, array: np.ndarray) -> Any:
         return array if self.xp is np else self.xp.asarray(array)
 
     def host(self, array: Any) -> np.ndarray:
         return array if self.xp is np else array.get()
+
+    def lay(self, array: np.ndarray, layout: str) -> Any:
+        """The array there in one of LAYOUTS; on a GPU contiguous for those that CuPy does not have."""
+        if self.xp is np:
+            return LAYOUTS[layout](array)
+        if layout == "fortran":
+            return self.array(array.T.copy()).T
+        if layout == "spread":
+            larger = self.array(np.full(tuple(2 * n + 1 for n in array.shape), 1e4).astype(array.dtype))
+            view = larger[tuple(slice(1, None, 2) for _ in array.shape)]
+            view[...] = self.array(array)
+            return view
+        if layout == "reversed":
+            back = (slice(None, None, -1),) * array.ndim
+            return self.array(array[back].copy())[back]
+        if layout == "misaligned":  # for vectors, not for elements, which a GPU refuses
+            return self.array(np.concatenate([np.ones(1, array.dtype), array.ravel()]))[1:].reshape(array.shape)
+        return self.array(array)
+
+    def some(self, values: Sequence[Any], count: int = 16) -> Sequence[Any]:
+        """The values; on the emulator, which is slow, about so many of them from first to last."""
+        if not self.emulated:
+            return values
+        return [values[i] for i in sorted({round(i) for i in np.linspace(0, len(values) - 1, count)})]
 
 
 def _cuda() -> Backend:
@@ -68,6 +109,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def backend(request: pytest.FixtureRequest) -> Backend:
     """A Backend: cpu, and cuda where there is a GPU."""
     return Backend("cpu", np) if request.param == "cpu" else _cuda()
+
+
+@pytest.fixture
+def cuda() -> Backend:
+    """The GPU, or what stands in for it; skips where there is none."""
+    return _cuda()
 
 
 @pytest.fixture

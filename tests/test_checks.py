@@ -332,28 +332,36 @@ class OnGpu:
         raise TypeError("Implicit conversion to a NumPy array is not allowed")
 
 
-def test_gpu_arrays_in_a_build_for_the_cpu():
-    net = network()
+def test_gpu_arrays_in_a_build_for_the_cpu(monkeypatch):
+    monkeypatch.setattr(_backends, "_opened", {})
+    monkeypatch.setattr(_backends, "_KERNELS", "fnnfast._no_cuda")
     x, weight = np.ones((6, 12), np.float32), np.ones((12, 5), np.float32)
-    for call in (
-        lambda: net(OnGpu()),
-        lambda: net.predict(OnGpu()),
-        lambda: net.fit(OnGpu(), OnGpu()),
-        lambda: fnn.dense(OnGpu(), OnGpu()),
-        lambda: fnn.Tanh()(OnGpu()),
-    ):
-        with pytest.raises(TypeError, match="the CUDA extension is not in this build"):
+    for call in (lambda: fnn.dense(OnGpu(), OnGpu()), lambda: fnn.Tanh()(OnGpu())):
+        with pytest.raises(TypeError, match=r"expected NumPy arrays, got a GPU array .*this build has no CUDA kernels"):
             call()
     for call in (
-        lambda: net(x, out=OnGpu()),
-        lambda: net.fit(OnGpu(), LABELS),
         lambda: fnn.dense(OnGpu(), weight),
         lambda: fnn.maxout(x, OnGpu()),
         lambda: fnn.Tanh()(x, out=OnGpu()),
     ):
         with pytest.raises(TypeError, match="expected NumPy or CuPy arrays in one call, got both"):
             call()
-    assert _backends.of(x=x, weight=None).__name__ == "fnnfast._cpu"
+    assert _backends.of(x=x, weight=None) is _backends.CPU
+
+
+def test_gpu_arrays_and_a_network_on_the_cpu():
+    net = network()
+    x = np.ones((6, 12), np.float32)
+    for call, name in (
+        (lambda: net(OnGpu()), "x"),
+        (lambda: net(x, out=OnGpu()), "out"),
+        (lambda: net.predict(OnGpu()), "x"),
+        (lambda: net.fit(OnGpu(), OnGpu()), "x, y"),
+        (lambda: net.fit(OnGpu(), LABELS), "x"),
+    ):
+        expected = rf"expected NumPy arrays for a network on the CPU, got a GPU array \({name}\): cupy.asnumpy\(\)"
+        with pytest.raises(TypeError, match=expected):
+            call()
 
 
 def test_beyond_the_range_of_float32():
@@ -372,8 +380,8 @@ def test_no_copy_where_an_array_fits():
     for dtype in (np.float32, np.float64):
         array = np.ones((3, 4), dtype)
         assert _checks.fit(array, array.dtype) is array
-        assert np.shares_memory(_checks.network_input(array, (2, 2), array.dtype), array)
-        assert np.shares_memory(_checks.network_input(array.reshape(3, 2, 2), (2, 2), array.dtype), array)
+        assert np.shares_memory(_backends.CPU.network_input(array, (2, 2), array.dtype), array)
+        assert np.shares_memory(_backends.CPU.network_input(array.reshape(3, 2, 2), (2, 2), array.dtype), array)
         assert np.shares_memory(_checks.matrix(array.reshape(3, 2, 2)), array)
 
 

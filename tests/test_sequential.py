@@ -265,7 +265,7 @@ def test_copies(duplicate, dtype):
 def test_signatures():
     """What a call takes can be asked, though it is answered in C++."""
     assert str(inspect.signature(network())) == "(x: 'ArrayLike', *, out: 'Array | None' = None) -> 'Array'"
-    assert list(inspect.signature(fnn.Sequential).parameters) == ["layers", "dtype", "seed"]
+    assert list(inspect.signature(fnn.Sequential).parameters) == ["layers", "dtype", "seed", "device"]
     assert "net(x, *, out=None)" in pydoc.render_doc(fnn.Sequential).partition("Parameters")[0]
 
 

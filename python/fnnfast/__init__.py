@@ -1,6 +1,7 @@
 """Feedforward networks from NumPy: every dense layer and its activation is one fused kernel."""
 
 from . import activations, distributions, layers, losses, optimizers, training
+from ._backends import tf32
 from .activations import (
     ELU,
     GELU,
@@ -99,6 +100,7 @@ __all__ = [
     "num_threads",
     "optimizers",
     "set_num_threads",
+    "tf32",
     "training",
 ]
 

@@ -112,6 +112,11 @@ def dtype(value: Any, expected: str = "'float32' or 'float64'") -> DType:
     raise ValueError(message("dtype", expected, repr(value)))
 
 
+def sum_type(dtype: DType) -> DType:
+    """What products of numbers of that dtype are summed in, and biases and slopes kept in."""
+    return dtype if dtype.itemsize > 2 else FLOAT32
+
+
 def is_bfloat16(value: Any) -> bool:
     """Whether it names the bfloat16 of ml_dtypes, which is neither needed nor imported to say so."""
     if isinstance(value, str):
@@ -166,32 +171,13 @@ def same_shape(name: str, array: Array, shape: tuple[int, ...]) -> Array:
     return array
 
 
-def affine(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None, pieces: bool) -> tuple[Array, Array, Array | None]:
-    """The operands of ``x @ weight + bias`` with shapes that go together.
-
-    x (..., I) with weight (I, O) and bias (O,), or, for ``pieces``, weight (P, I, O) and bias (P, O).
-    """
-    x, weight = real_array("x", x), real_array("weight", weight)
-    form = "(P, I, O)" if pieces else "(I, O)"
-    if weight.ndim != 2 + pieces:
-        raise ValueError(message("weight", f"shape {form}", weight.shape))
-    if pieces and not len(weight):
-        raise ValueError(message("weight", f"shape {form} with at least one piece", weight.shape))
-    if x.ndim == 0 or x.shape[-1] != weight.shape[-2]:
-        raise ValueError(message("x", f"shape (..., {weight.shape[-2]}) for weight {weight.shape}", x.shape))
-    if bias is not None:
-        bias = same_shape("bias", real_array("bias", bias), weight.shape[:-2] + weight.shape[-1:])
-    return x, weight, bias
-
-
-def network_input(x: ArrayLike, shape: tuple[int, ...], dtype: DType, name: str = "x") -> Array:
-    """(B, \\*shape) or already flat (B, I), as the (B, I) that a network takes."""
-    array = real_array(name, x)
+def row_size(name: str, got: tuple[int, ...], shape: tuple[int, ...]) -> int:
+    """The I of a network's input, which is (B, \\*shape) or already flat (B, I)."""
     size = math.prod(shape)
-    if array.shape[1:] not in (shape, (size,)):
+    if got[1:] not in (shape, (size,)):
         flat = "" if len(shape) == 1 else f" or (B, {size})"
-        raise ValueError(message(name, f"shape (B, {', '.join(map(str, shape))}){flat}", array.shape))
-    return fit(array, dtype).reshape(len(array), size)
+        raise ValueError(message(name, f"shape (B, {', '.join(map(str, shape))}){flat}", got))
+    return size
 
 
 # Arrays out ----------------------------------------------------------------------------------------------------------
@@ -211,6 +197,13 @@ def output(out: object, shape: tuple[int, ...], dtype: DType, **inputs: Array | 
         return np.empty(shape, dtype)
     if not isinstance(out, np.ndarray):
         raise TypeError(message("out", "a NumPy array", type(out).__name__))
+    check_output(out, shape, dtype, **inputs)
+    fits = out.flags.c_contiguous and out.flags.aligned
+    return out if fits else np.empty(shape, dtype)
+
+
+def check_output(out: Array, shape: tuple[int, ...], dtype: DType, **inputs: Array | None) -> None:
+    """Raise what ``output`` raises for an array."""
     if out.dtype != dtype:
         raise TypeError(message("out", f"dtype {dtype}", out.dtype))
     same_shape("out", out, shape)
@@ -219,8 +212,6 @@ def output(out: object, shape: tuple[int, ...], dtype: DType, **inputs: Array | 
     for name, array in inputs.items():
         if array is not None and overlap(out, array):
             raise ValueError(message("out", "memory of its own", f"an array that overlaps {name}"))
-    fits = out.flags.c_contiguous and out.flags.aligned
-    return out if fits else np.empty(shape, dtype)
 
 
 def deliver(result: Array, out: Any) -> Array:

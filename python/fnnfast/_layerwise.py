@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import _backends, _checks, _cpu, sequential
+from . import _backends, _cpu, sequential
 from ._checks import Array, message
 from .layers import Dense, Input, Layer, Residual
 from .sequential import Sequential
@@ -81,8 +81,9 @@ def _alone(net: Sequential, layer: Layer, inputs: int, values: dict[str, Array])
 
 def diagnose(net: Sequential, x: ArrayLike) -> dict[str, dict[str, float]]:
     """See ``Sequential.diagnose``."""
-    _backends.of(x=x)
-    rows = _checks.network_input(x, net.input.shape, net.dtype)
+    net._on_cpu("diagnose")
+    _backends.CPU.require(x=x)
+    rows = _backends.CPU.network_input(x, net.input.shape, net.dtype)
     if not len(rows):
         raise ValueError(message("x", "at least one row", "none"))
     steepest: dict[str, Array] = {}

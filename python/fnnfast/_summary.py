@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ._cpu import Network
+    from ._device_network import DeviceNetwork
     from .layers import Input, Layer
 
 
-def table(first: Input, named: dict[str, Layer], dtype: str, precision: str) -> str:
-    """One line a layer, and the sums.
+def table(first: Input, named: dict[str, Layer], dtype: str, precision: str, device: str) -> str:
+    """One line a layer, and the sums; dtype is that of the parameters, weights of an InferenceNetwork aside.
 
     Sizes are counted as in CS231n's notes on architectures: neurons without the inputs, weights and biases as
     parameters.
@@ -35,6 +36,8 @@ def table(first: Input, named: dict[str, Layer], dtype: str, precision: str) -> 
         rows.append((name, kind, f"(B, {outputs})", f"{units:,}" if units else "", f"{own:,}" if own else ""))
         inputs, depth, neurons, parameters = outputs, depth + bool(units), neurons + units, parameters + own
     title = f"{depth}-layer network, {first.size} inputs, {inputs} outputs, {precision}"
+    if device != "cpu":
+        title, precision = f"{title} on {device}", dtype
     tensors = stored(parameter_shapes(first, named), dtype, precision).values()
     nbytes = sum(np.dtype(kind).itemsize * math.prod(shape) for kind, shape in tensors)
     total = f"{neurons:,} neurons, {parameters:,} parameters ({nbytes:,} bytes)"
@@ -46,7 +49,7 @@ def table(first: Input, named: dict[str, Layer], dtype: str, precision: str) -> 
     return "\n".join((title, rule, lines[0], rule, *lines[1:], rule, total))
 
 
-def plans(network: Network, batches: Iterable[int]) -> str:
+def plans(network: Network | DeviceNetwork, batches: Iterable[int]) -> str:
     """How a batch of each size is run, as lines to follow the table."""
     parts = []
     for batch in batches:

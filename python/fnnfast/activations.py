@@ -71,12 +71,17 @@ class Activation(Frozen):
         return _REGISTRY[self.kernel]["small"]
 
     def parameter_array(self, units: int, dtype: _checks.DType) -> Array | None:
-        """The parameter as the kernels take it, (1,), (units,) or None; ValueError where it fits not units or dtype."""
-        if self.parameter is None:
+        """The parameter as the kernels take it for arrays of that dtype, on the host: (1,), (units,) or None.
+
+        ValueError where it fits not units or the dtype.
+        """
+        parameter = self.parameter
+        if parameter is None:
             return None
-        values = _checks.fit(np.array(self.parameter, ndmin=1), dtype)
+        dtype = _checks.sum_type(dtype)
+        values = _checks.fit(np.array(parameter, ndmin=1), dtype)
         if not np.isfinite(values).all():
-            raise ValueError(_checks.message(self.name, f"a parameter in {dtype}'s range", self.parameter))
+            raise ValueError(_checks.message(self.name, f"a parameter in {dtype}'s range", parameter))
         if len(values) not in (1, units):
             raise ValueError(_checks.message(f"{self.name} alpha", f"1 or {units} values, one a neuron", len(values)))
         return values
@@ -92,7 +97,8 @@ class Activation(Frozen):
         Parameters
         ----------
         z : array_like (..., O) of real numbers
-            float32 and float64 are kept, bfloat16 becomes float32, all else is computed in float64.
+            float32 and float64 are kept, bfloat16 becomes float32, all else is computed in float64. On a GPU float16
+            and bfloat16 are kept, too.
         out : ndarray of z's shape and dtype, optional
             Receives the result; z itself is allowed.
 
@@ -118,18 +124,18 @@ class Activation(Frozen):
         return self._elementwise("activation_derivative", z, None)
 
     def _elementwise(self, kernel: str, z: ArrayLike, out: Array | None) -> Array:
-        kernels = _backends.of(z=z, out=out)
-        array = _checks.real_array("z", z)
+        device = _backends.of(z=z, out=out)
+        array = device.array("z", z)
         if self.rowwise and array.ndim == 0:
             raise ValueError(_checks.message("z", "rows, shape (..., O)", array.shape))
-        dtype = _checks.promote(array)
-        inputs = {} if _checks.same_memory(array, out) else {"z": array}
-        result = _checks.output(out, array.shape, dtype, **inputs)
+        dtype = device.promote(array)
+        inputs = {} if device.same_memory(array, out) else {"z": array}
+        result = device.output(out, array.shape, dtype, **inputs)
         rows = _checks.matrix(result)
         parameter = self.parameter_array(rows.shape[1], dtype)
         if array.size:
-            getattr(kernels, kernel)(self.kernel, parameter, _checks.matrix(_checks.fit(array, dtype)), rows)
-        return _checks.deliver(result, out)
+            getattr(device, kernel)(self.kernel, parameter, _checks.matrix(device.fit(array, dtype)), rows)
+        return device.deliver(result, out)
 
 
 class Identity(Activation):

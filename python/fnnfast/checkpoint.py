@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -86,6 +86,7 @@ class Run:
         from . import io
 
         shared = held_out is not None and len(rows) < len(data.that_count())  # a share of the rows, drawn with the seed
+        host = trainer.network._device.host
         parts = {
             "network": io.encode(trainer.network),
             "frozen": trainer.network.frozen,
@@ -96,8 +97,8 @@ class Run:
             "clip_norm": trainer._settings.get("clip_norm"),
             "batch_size": batch_size,
             "seed": self.seed,
-            "data": _digest(data),
-            "validation": len(data.that_count()) - len(rows) if shared else _digest(held_out),
+            "data": _digest(data, host),
+            "validation": len(data.that_count()) - len(rows) if shared else _digest(held_out, host),
         }
         self._identity = json.dumps(parts)
         if self._found is None or self._found[0]["identity"] == self._identity:
@@ -135,12 +136,13 @@ class Run:
 
         from . import io
 
-        tensors = {f"network.{name}": value for name, value in trainer.network.parameters.items()}
+        host = trainer.network._device.host
+        tensors = {f"network.{name}": host(value) for name, value in trainer.network.parameters.items()}
         tensors |= {f"optimizer.{name}": value for name, value in trainer.state().items()}
         states = {}
         for name, callback in _with_state(callbacks).items():
             states[name], arrays = callback.state()
-            tensors |= {f"callback.{name}.{key}": value for key, value in arrays.items()}
+            tensors |= {f"callback.{name}.{key}": host(value) for key, value in arrays.items()}
         values = {
             "epochs": epochs,
             "seed": self.seed,
@@ -161,11 +163,11 @@ class Run:
         io.replace(path, safetensors.numpy.save(tensors, metadata), f"{path}.tmp")
 
 
-def _digest(data: Data | None) -> str:
+def _digest(data: Data | None, host: Callable[[Array], Array]) -> str:
     from . import io
 
     arrays = {} if data is None else data._asdict()
-    return io.digest("", {name: array for name, array in arrays.items() if array is not None})
+    return io.digest("", {name: host(array) for name, array in arrays.items() if array is not None})
 
 
 def _described(schedule: Schedule | None) -> str:

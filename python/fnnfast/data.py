@@ -17,7 +17,10 @@ Validation = tuple[ArrayLike, ArrayLike] | tuple[ArrayLike, ArrayLike, ArrayLike
 
 
 class Data(NamedTuple):
-    """Inputs (N, I), targets of N rows and their weights (N,) or None, as the kernels take them."""
+    """Inputs (N, I), targets of N rows and their weights (N,) or None, as the CPU's kernels take them.
+
+    The inputs are where the network is, all else on the host.
+    """
 
     x: Array
     targets: Array
@@ -25,7 +28,8 @@ class Data(NamedTuple):
 
     def rows(self, which: NDArray[np.int64]) -> Data:
         """Some of the rows."""
-        return Data(self.x[which], self.targets[which], None if self.weights is None else self.weights[which])
+        x = _backends.of(x=self.x).take(self.x, which)
+        return Data(x, self.targets[which], None if self.weights is None else self.weights[which])
 
     def without_zeros(self) -> Data:
         """Without the rows of weight 0."""
@@ -50,15 +54,44 @@ def prepare(
     class_weight: Mapping[int, float] | str | None = None,
 ) -> Data:
     """Inputs, targets and weights, checked and converted once, as the compiled trainer takes them."""
-    _backends.of(x=x, y=y, sample_weight=sample_weight)
-    rows = _checks.network_input(x, network.input.shape, network.dtype)
-    targets = loss.targets(y, network.outputs, network.dtype)
+    device, dtype = network._device, _checks.sum_type(network.dtype)
+    device.require(x=x, y=y, sample_weight=sample_weight)
+    rows = device.network_input(x, network.input.shape, network.dtype)
+    targets = loss.targets(device.host(y), network.outputs, dtype)
     if len(targets) != len(rows):
         raise ValueError(message("y", f"{len(rows)} targets, one for each row of x", len(targets)))
     if not len(rows):
         raise ValueError(message("x", "at least one row", "none"))
-    weights = losses.row_weights(loss, targets, network.outputs, network.dtype, sample_weight, class_weight)
+    weights = losses.row_weights(loss, targets, network.outputs, dtype, device.host(sample_weight), class_weight)
     return Data(rows, targets, weights)
+
+
+def prepare_batch(
+    network: Sequential, loss: Loss, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+) -> Data:
+    """``prepare`` for one step, which on a GPU must not wait for it: targets and weights there stay there.
+
+    Their shapes and dtypes are checked, their values are not: a label that is no class makes the loss NaN.
+    """
+    device = network._device
+    device.require(x=x, y=y, sample_weight=sample_weight)
+    if not device.holds(y) or not (sample_weight is None or device.holds(sample_weight)):
+        return prepare(network, loss, x, y, sample_weight)
+    rows = device.network_input(x, network.input.shape, network.dtype)
+    dtype = _checks.sum_type(network.dtype)
+    y = device.array("y", y)
+    blank = np.zeros(y.shape, y.dtype if y.dtype.kind in "biuf" else dtype)  # for the rules about shapes and dtypes
+    if blank.ndim == 2 and blank.size:
+        blank[:, 0] = 1
+    like = loss.targets(blank, network.outputs, dtype)
+    if len(like) != len(rows) or not len(rows):
+        return prepare(network, loss, x, y, sample_weight)  # which says what is wrong
+    one_hot = y.ndim > like.ndim
+    targets = device.fit(device.classes(y) if one_hot else y.reshape(like.shape), like.dtype)
+    if sample_weight is None:
+        return Data(rows, targets, None)
+    weights = _checks.same_shape("sample_weight", device.array("sample_weight", sample_weight), (len(rows),))
+    return Data(rows, targets, device.fit(weights, dtype))
 
 
 def hold_out(

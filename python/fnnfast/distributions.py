@@ -326,7 +326,8 @@ def _likely(p: Array) -> Array:
 
 
 def _most_likely(p: Array) -> Array:
-    return _checks.fit(p.argmax(axis=1), _INT64)
+    classes: Array = p.argmax(axis=1).astype(_INT64, copy=False)  # p may be CuPy's
+    return classes
 
 
 def _normal_quantile(q: float) -> float:

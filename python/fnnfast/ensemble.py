@@ -50,6 +50,7 @@ class Ensemble(Frozen):
         for i, net in enumerate(networks):
             if not isinstance(net, Sequential):
                 raise TypeError(message(f"networks[{i}]", "a Sequential", repr(net)))
+            net._on_cpu(f"networks[{i}]")
         head = networks[0].head
         if not head.differentiable:
             raise ValueError(message("networks[0]", "a head that predicts a distribution", f"a {head.name} head"))
@@ -194,9 +195,9 @@ class Ensemble(Frozen):
 
     def _prepare(self, x: ArrayLike, out: Array | None = None) -> tuple[Array, Array]:
         """x as an array, and as the rows that any of the networks takes."""
-        _backends.of(x=x, out=out)
+        _backends.CPU.require(x=x, out=out)
         x = _checks.real_array("x", x)
-        return x, _checks.network_input(x, self.input.shape, self.dtype)
+        return x, _backends.CPU.network_input(x, self.input.shape, self.dtype)
 
 
 def _interface(net: Sequential) -> tuple[str, str, str]:

@@ -56,11 +56,11 @@ class InferenceNetwork(Sequential):
         """The layers of a float32 network, answered by a compiled one of lower precision."""
         net = cls.__new__(cls)
         net._input, net._named, net._layers = source._input, source._named, source._layers
-        net._dtype, net._frozen = source._dtype, frozenset()
+        net._device, net._dtype, net._frozen = source._device, source._dtype, frozenset()
         net._network = network
         net._attach(network)
         shapes = parameter_shapes(net._input, net._named)
-        net._parameters = _FixedParameters(network, net._dtype, shapes)
+        net._parameters = _FixedParameters(network, net._device, net._dtype, shapes)
         return net
 
     @property
@@ -69,11 +69,12 @@ class InferenceNetwork(Sequential):
         if self.precision != "int8":
             return {}
         shapes = enumerate(parameter_shapes(self._input, self._named).items())
-        return {name: Quantization(*self._network.quantization(i)) for i, (name, of_layer) in shapes if of_layer}
+        network = self._on_cpu("network")
+        return {name: Quantization(*network.quantization(i)) for i, (name, of_layer) in shapes if of_layer}
 
     # Answers ---------------------------------------------------------------------------------------------------------
     def _prepare_and_forward(self, x: ArrayLike, out: Array | None, logits: bool) -> Array:
-        _backends.of(x=x, out=out)
+        _backends.CPU.require(x=x, out=out)
         x = np.asarray(x)
         dtype = x.dtype if out is None else getattr(out, "dtype", None)
         if not _checks.is_bfloat16(dtype):
@@ -90,7 +91,7 @@ class InferenceNetwork(Sequential):
 
     def _rounded_last(self, method: Callable[[ArrayLike], Array], x: ArrayLike) -> Array:
         """The method in float32, so that rounding the outputs changes no class; reals are then rounded as x is."""
-        _backends.of(x=x)
+        _backends.CPU.require(x=x)
         x = np.asarray(x)
         if not _checks.is_bfloat16(x.dtype):
             return method(x)
@@ -98,6 +99,14 @@ class InferenceNetwork(Sequential):
         return _checks.fit(y, x.dtype) if y.dtype == FLOAT32 else y
 
     # What it is not for ----------------------------------------------------------------------------------------------
+    def to(self, device: str, dtype: Any = None) -> NoReturn:
+        """TypeError: the float32 network is to be taken elsewhere."""
+        raise refusal("to", self.precision)
+
+    def replace_head(self, head: Layer, *, seed: int | None = None) -> NoReturn:
+        """TypeError: the float32 network is to be changed."""
+        raise refusal("replace_head", self.precision)
+
     def astype(self, dtype: Any) -> NoReturn:
         """TypeError: the float32 network is to be converted."""
         raise refusal("astype", self.precision)
@@ -147,19 +156,20 @@ def refusal(what: str, precision: str) -> TypeError:
 def bfloat16(net: Sequential) -> InferenceNetwork:
     """The network with its weights rounded to bfloat16."""
     source = _in_float32(net)
-    return InferenceNetwork._of(source, source._network.bfloat16())
+    return InferenceNetwork._of(source, source._on_cpu("network").bfloat16())
 
 
 def int8(net: Sequential, calibration_x: ArrayLike) -> InferenceNetwork:
     """The network with weights in int8 and inputs of every layer in 8 bits, over the ranges that the data shows."""
-    _backends.of(calibration_x=calibration_x)
-    x = _checks.network_input(calibration_x, net.input.shape, FLOAT32, "calibration_x")
+    net._on_cpu("quantize")
+    _backends.CPU.require(calibration_x=calibration_x)
+    x = _backends.CPU.network_input(calibration_x, net.input.shape, FLOAT32, "calibration_x")
     if not len(x):
         raise ValueError(message("calibration_x", "at least one row", "none"))
     if not np.isfinite(x).all():
         raise ValueError(message("calibration_x", "finite values", "NaN or infinity, or what is so in float32"))
     source = _in_float32(net)
-    return InferenceNetwork._of(source, source._network.quantized(_calibrate(source, x)))
+    return InferenceNetwork._of(source, source._on_cpu("network").quantized(_calibrate(source, x)))
 
 
 def _in_float32(net: Sequential) -> Sequential:
@@ -214,7 +224,7 @@ def restore(
         for name in filter(_is_weight, parameters):
             parameters[name] = (parameters[name].astype(np.uint32) << 16).view(np.float32)
         source = sequential.restore(Sequential, layers, FLOAT32.name, parameters)
-        return cls._of(source, source._network.bfloat16())
+        return cls._of(source, source._on_cpu("network").bfloat16())
     quantizations = []
     for layer in filter(shapes.get, shapes):
         input_scale, zero_point, weight_scale = (tensors[f"{layer}.{field}"] for field in Quantization._fields)
@@ -225,7 +235,7 @@ def restore(
         parameters[f"{layer}.weight"] = parameters[f"{layer}.weight"] * weight_scale[..., np.newaxis, :]
         quantizations.append(Quantization(float(input_scale), int(zero_point), weight_scale))
     source = sequential.restore(Sequential, layers, FLOAT32.name, parameters)
-    return cls._of(source, source._network.quantized(quantizations))
+    return cls._of(source, source._on_cpu("network").quantized(quantizations))
 
 
 def _is_weight(name: str) -> bool:

@@ -1,7 +1,13 @@
-"""The fused kernels as functions: NumPy in, NumPy out.
+"""The fused kernels as functions: NumPy in, NumPy out; CuPy in, CuPy out, on CuPy's current stream.
 
 Every function takes arrays of any stride, alignment and byte order. float32 and float64 are computed in as they are
 (mixed: float64, as NumPy promotes); integers and other floats are converted once, ml_dtypes' bfloat16 to float32.
+
+On a GPU float16 and bfloat16 are kept as well where all floats are of that dtype, with sums in float32, and beside them
+a bias in float32, which is added to those sums as it is; mixed with others they are promoted to the larger, or both to
+float32. Other libraries' arrays on a GPU are taken through DLPack
+or ``__cuda_array_interface__``, and lists of numbers are copied there. Nothing waits for the GPU, so a call can be
+captured in a CUDA graph after a first one outside.
 """
 
 from __future__ import annotations
@@ -12,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _backends, _checks, _cpu, activations
-from ._checks import Array, fit, matrix
+from ._checks import Array, matrix
 from .activations import Activation
 
 # maxout's saved argmax is one byte an output.
@@ -62,14 +68,14 @@ def dense(
         Shapes that do not go together, an unknown activation, an unfit ``out``, arrays of anything but real numbers.
     """
     act = activations.get(activation)
-    kernels = _backends.of(x=x, weight=weight, bias=bias, out=out)
-    x, weight, bias = _checks.affine(x, weight, bias, pieces=False)
-    dtype = _checks.promote(x, weight, bias)
-    y = _checks.output(out, (*x.shape[:-1], weight.shape[1]), dtype, x=x, weight=weight, bias=bias)
+    device = _backends.of(x=x, weight=weight, bias=bias, out=out)
+    x, weight, bias = device.affine(x, weight, bias, pieces=False)
+    dtype = device.promote_affine(x, weight, bias)
+    y = device.output(out, (*x.shape[:-1], weight.shape[1]), dtype, x=x, weight=weight, bias=bias)
     parameter = act.parameter_array(weight.shape[1], dtype)
     if y.size:
-        kernels.dense_forward(*_fit_operands(x, weight, bias, dtype), act.kernel, parameter, matrix(y), None)
-    return _checks.deliver(y, out)
+        device.dense_forward(*_fit_operands(device, x, weight, bias, dtype), act.kernel, parameter, matrix(y), None)
+    return device.deliver(y, out)
 
 
 def dense_forward(
@@ -90,15 +96,19 @@ def dense_forward(
     """
     act = activations.get(activation)
     act.require_differentiable()
-    kernels = _backends.of(x=x, weight=weight, bias=bias)
-    x, weight, bias = _checks.affine(x, weight, bias, pieces=False)
-    dtype = _checks.promote(x, weight, bias)
-    y = np.empty((*x.shape[:-1], weight.shape[1]), dtype)
-    z = np.empty_like(y) if act.saves == "input" else None
+    device = _backends.of(x=x, weight=weight, bias=bias)
+    x, weight, bias = device.affine(x, weight, bias, pieces=False)
+    dtype = device.promote_affine(x, weight, bias)
+    y = device.empty((*x.shape[:-1], weight.shape[1]), dtype)
+    z = device.empty(y.shape, dtype) if act.saves == "input" else None
     parameter = act.parameter_array(weight.shape[1], dtype)
     if y.size:
-        kernels.dense_forward(
-            *_fit_operands(x, weight, bias, dtype), act.kernel, parameter, matrix(y), None if z is None else matrix(z)
+        device.dense_forward(
+            *_fit_operands(device, x, weight, bias, dtype),
+            act.kernel,
+            parameter,
+            matrix(y),
+            None if z is None else matrix(z),
         )
     return y, y if z is None else z
 
@@ -129,21 +139,21 @@ def dense_backward(
     """
     act = activations.get(activation)
     act.require_differentiable()
-    kernels = _backends.of(dy=dy, x=x, weight=weight, saved=saved)
-    x, weight, _ = _checks.affine(x, weight, None, pieces=False)
+    device = _backends.of(dy=dy, x=x, weight=weight, saved=saved)
+    x, weight, _ = device.affine(x, weight, None, pieces=False)
     shape = (*x.shape[:-1], weight.shape[1])
-    dy = _checks.same_shape("dy", _checks.real_array("dy", dy), shape)
-    saved = _checks.same_shape("saved", _checks.real_array("saved", saved), shape)
-    dtype = _checks.promote(dy, x, weight, saved)
+    dy = _checks.same_shape("dy", device.array("dy", dy), shape)
+    saved = _checks.same_shape("saved", device.array("saved", saved), shape)
+    dtype = device.promote(dy, x, weight, saved)
     parameter = act.parameter_array(weight.shape[1], dtype)
     grads = Grads(
-        np.empty(x.shape, dtype),
-        np.empty(weight.shape, dtype),
-        np.empty(weight.shape[1], dtype),
-        np.empty(weight.shape[1], dtype) if act.learned else None,
+        device.empty(x.shape, dtype),
+        device.empty(weight.shape, dtype),
+        device.empty(weight.shape[1], dtype),
+        device.empty(weight.shape[1], dtype) if act.learned else None,
     )
-    dy, x, weight, saved = (fit(array, dtype) for array in (dy, x, weight, saved))
-    kernels.dense_backward(
+    dy, x, weight, saved = (device.fit(array, dtype) for array in (dy, x, weight, saved))
+    device.dense_backward(
         matrix(dy), matrix(x), weight, matrix(saved), act.kernel, parameter, matrix(grads.x), *grads[1:]
     )
     return grads
@@ -172,13 +182,13 @@ def maxout(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, *, ou
     ValueError, TypeError
         As ``dense``; also for no pieces.
     """
-    kernels = _backends.of(x=x, weight=weight, bias=bias, out=out)
-    x, weight, bias = _checks.affine(x, weight, bias, pieces=True)
-    dtype = _checks.promote(x, weight, bias)
-    y = _checks.output(out, (*x.shape[:-1], weight.shape[2]), dtype, x=x, weight=weight, bias=bias)
+    device = _backends.of(x=x, weight=weight, bias=bias, out=out)
+    x, weight, bias = device.affine(x, weight, bias, pieces=True)
+    dtype = device.promote_affine(x, weight, bias)
+    y = device.output(out, (*x.shape[:-1], weight.shape[2]), dtype, x=x, weight=weight, bias=bias)
     if y.size:
-        kernels.maxout_forward(*_fit_operands(x, weight, bias, dtype), matrix(y), None)
-    return _checks.deliver(y, out)
+        device.maxout_forward(*_fit_operands(device, x, weight, bias, dtype), matrix(y), None)
+    return device.deliver(y, out)
 
 
 def maxout_forward(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None) -> tuple[Array, NDArray[np.uint8]]:
@@ -195,15 +205,15 @@ def maxout_forward(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = Non
     ValueError, TypeError
         As ``maxout``; also for more than 256 pieces.
     """
-    kernels = _backends.of(x=x, weight=weight, bias=bias)
-    x, weight, bias = _checks.affine(x, weight, bias, pieces=True)
+    device = _backends.of(x=x, weight=weight, bias=bias)
+    x, weight, bias = device.affine(x, weight, bias, pieces=True)
     if len(weight) > MAX_SAVED_PIECES:
         raise ValueError(_checks.message("weight", f"at most {MAX_SAVED_PIECES} pieces for training", len(weight)))
-    dtype = _checks.promote(x, weight, bias)
-    y = np.empty((*x.shape[:-1], weight.shape[2]), dtype)
-    saved = np.empty(y.shape, np.uint8)
+    dtype = device.promote_affine(x, weight, bias)
+    y = device.empty((*x.shape[:-1], weight.shape[2]), dtype)
+    saved = device.empty(y.shape, np.uint8)
     if y.size:
-        kernels.maxout_forward(*_fit_operands(x, weight, bias, dtype), matrix(y), matrix(saved))
+        device.maxout_forward(*_fit_operands(device, x, weight, bias, dtype), matrix(y), matrix(saved))
     return y, saved
 
 
@@ -227,26 +237,28 @@ def maxout_backward(dy: ArrayLike, x: ArrayLike, weight: ArrayLike, saved: Array
     Raises
     ------
     ValueError, TypeError
-        Shapes that do not go together, or a ``saved`` that ``maxout_forward`` cannot have returned.
+        Shapes that do not go together, or a ``saved`` that ``maxout_forward`` cannot have returned (on a GPU, where
+        looking would mean waiting, by its shape and dtype alone).
     """
-    kernels = _backends.of(dy=dy, x=x, weight=weight, saved=saved)
-    x, weight, _ = _checks.affine(x, weight, None, pieces=True)
+    device = _backends.of(dy=dy, x=x, weight=weight, saved=saved)
+    x, weight, _ = device.affine(x, weight, None, pieces=True)
     shape = (*x.shape[:-1], weight.shape[2])
-    dy = _checks.same_shape("dy", _checks.real_array("dy", dy), shape)
-    winners = _checks.same_shape("saved", _checks.real_array("saved", saved), shape)
+    dy = _checks.same_shape("dy", device.array("dy", dy), shape)
+    winners = _checks.same_shape("saved", device.array("saved", saved), shape)
     if winners.dtype != np.uint8:
         raise TypeError(_checks.message("saved", "dtype uint8", winners.dtype))
-    if winners.size and winners.max() >= len(weight):
-        raise ValueError(_checks.message("saved", f"pieces 0 to {len(weight) - 1}", winners.max()))
-    dtype = _checks.promote(dy, x, weight)
+    device.check_winners(winners, len(weight))
+    dtype = device.promote(dy, x, weight)
     grads = Grads(
-        np.empty(x.shape, dtype), np.empty(weight.shape, dtype), np.empty((len(weight), weight.shape[2]), dtype)
+        device.empty(x.shape, dtype),
+        device.empty(weight.shape, dtype),
+        device.empty((len(weight), weight.shape[2]), dtype),
     )
-    kernels.maxout_backward(
-        matrix(fit(dy, dtype)),
-        matrix(fit(x, dtype)),
-        fit(weight, dtype),
-        matrix(fit(winners, winners.dtype)),
+    device.maxout_backward(
+        matrix(device.fit(dy, dtype)),
+        matrix(device.fit(x, dtype)),
+        device.fit(weight, dtype),
+        matrix(device.fit(winners, winners.dtype)),
         matrix(grads.x),
         grads.weight,
         grads.bias,
@@ -255,6 +267,10 @@ def maxout_backward(dy: ArrayLike, x: ArrayLike, weight: ArrayLike, saved: Array
 
 
 def _fit_operands(
-    x: Array, weight: Array, bias: Array | None, dtype: _checks.DType
+    device: _backends.Device, x: Array, weight: Array, bias: Array | None, dtype: _checks.DType
 ) -> tuple[Array, Array, Array | None]:
-    return matrix(fit(x, dtype)), fit(weight, dtype), None if bias is None else fit(bias, dtype)
+    return (
+        matrix(device.fit(x, dtype)),
+        device.fit(weight, dtype),
+        None if bias is None else device.fit_bias(bias, dtype),
+    )

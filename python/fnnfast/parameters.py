@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
 
 from numpy.typing import ArrayLike
 
-from . import _checks, _cpu
+from . import _checks
+from ._backends import Device
 from ._checks import Array, message
 from .layers import Dense, Gaussian, Input, Layer, Maxout, Residual
 
 Shapes = dict[str, tuple[int, ...]]
+
+
+class Compiled(Protocol):
+    """A compiled network, on the CPU or a GPU."""
+
+    @property
+    def precision(self) -> str: ...
+    def get(self, layer: int, name: str) -> Array: ...
+    def set(self, layer: int, name: str, value: Array) -> None: ...
 
 
 class Parameters(Mapping[str, Array]):
@@ -19,8 +30,9 @@ class Parameters(Mapping[str, Array]):
     Reading gives a read-only array. Assigning copies values in, and the network answers with them from then on.
     """
 
-    def __init__(self, network: _cpu.Network, dtype: _checks.DType, shapes: dict[str, Shapes]) -> None:
+    def __init__(self, network: Compiled, device: Device, dtype: _checks.DType, shapes: dict[str, Shapes]) -> None:
         self._network = network
+        self._device = device
         self._dtype = dtype
         self._places = {
             f"{layer}.{key}": (index, key, shape)
@@ -35,14 +47,12 @@ class Parameters(Mapping[str, Array]):
 
     def __getitem__(self, name: str) -> Array:
         index, key, _ = self._place(name)
-        values = self._network.get(index, key)
-        values.flags.writeable = False
-        return values
+        return self._device.read_only(self._network.get(index, key))
 
     def __setitem__(self, name: str, values: ArrayLike) -> None:
         index, key, shape = self._place(name)
-        array = _checks.same_shape(name, _checks.real_array(name, values), shape)
-        self._network.set(index, key, _checks.fit(array, self._dtype))
+        array = _checks.same_shape(name, self._device.array(name, values), shape)
+        self._network.set(index, key, self._device.fit(array, self._dtype))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from inspect import Signature
     from os import PathLike
 
+    from ._device_network import DeviceNetwork
     from .callbacks import Callback
     from .checkpoint import Checkpoint
     from .data import Validation
@@ -35,31 +36,41 @@ class Sequential(_cpu.Forward):
 
     Calling a network, ``net(x, *, out=None)``, gives its outputs (B, O): probabilities, or the mean for an identity
     head. x is array_like (B, *shape) or (B, I): for ``Input(28, 28)``, (B, 28, 28) or (B, 784). out, an ndarray (B, O)
-    of the network's dtype that shares no memory with x, receives them.
+    of the network's dtype that shares no memory with x, receives them. On a GPU all are CuPy's, or other libraries'
+    arrays there.
 
     Parameters
     ----------
     layers : sequence
         An Input, then layers of ``fnnfast.layers``: Dense, Maxout, Residual, Dropout, GaussianNoise. The last is a
         Dense, Maxout or Gaussian; softmax is for the last only.
-    dtype : {"float32", "float64"}
-        What the network computes in; inputs are converted to it.
+    dtype : {"float32", "float64"}, or on a GPU also {"tf32", "float16", "bfloat16"}
+        What the network computes in; inputs are converted to it. tf32 stands for float32 arrays whose products round
+        their factors to it; float16 and bfloat16 for parameters and sums in float32, and products of their rounded
+        copies.
     seed : int >= 0, optional
-        Fixes the initial parameters. They are drawn in float64, so that both dtypes start from the same numbers.
+        Fixes the initial parameters. They are drawn in float64, so that all dtypes start from the same numbers.
+    device : {"cpu", "cuda"}
+        Where the network is: "cuda" takes and gives CuPy arrays, on CuPy's current stream, and lives on the GPU that is
+        CuPy's current one when it is made.
 
     Raises
     ------
     ValueError, TypeError
         Layers that make no network.
+    RuntimeError
+        CUDA is off; the message says why, as ``python -m fnnfast info`` does.
 
     Notes
     -----
     Several threads may call one network at once; training it and assigning its parameters must not run beside that.
     """
 
-    def __init__(self, layers: Sequence[Input | Layer], *, dtype: Any = "float32", seed: int | None = None) -> None:
+    def __init__(
+        self, layers: Sequence[Input | Layer], *, dtype: Any = "float32", seed: int | None = None, device: str = "cpu"
+    ) -> None:
         seed = _checks.seed(seed)
-        self._build(layers, _checks.dtype(dtype))
+        self._build(layers, dtype, device)
         rng = np.random.default_rng(seed)
         inputs = self.input.size
         for name, layer in self._named.items():
@@ -67,21 +78,31 @@ class Sequential(_cpu.Forward):
                 self.parameters[f"{name}.{key}"] = values
             inputs = layer.outputs(inputs)
 
-    def _build(self, layers: Sequence[Input | Layer], dtype: _checks.DType) -> None:
+    def _build(self, layers: Sequence[Input | Layer], dtype: Any, device: str) -> None:
         """All but the values of the parameters."""
+        self._device = _backends.named(device)
+        precision = self._device.precision(dtype)
         self._input, self._named = name_layers(layers)
         self._layers = tuple(layers)
-        self._dtype = dtype
+        self._dtype = self._device.dtype(precision)
         self._frozen: frozenset[str] = frozenset()
         for layer in self._named.values():
-            layer.activation.parameter_array(layer.outputs(1), dtype)  # refuses what is infinite in this dtype
+            layer.activation.parameter_array(layer.outputs(1), self._dtype)  # refuses what is infinite in this dtype
         plans, inputs = [], self._input.size
         for layer in self._named.values():
             plans.append(layer.plan(inputs))
             inputs = layer.outputs(inputs)
-        self._network = _cpu.Network(dtype.name, self._input.size, plans)
-        self._attach(self._network)
-        self._parameters = Parameters(self._network, dtype, parameter_shapes(self._input, self._named))
+        self._network: _cpu.Network | DeviceNetwork
+        if isinstance(self._device, _backends.Cuda):
+            from ._device_network import DeviceNetwork
+
+            self._network = DeviceNetwork(self._device, precision, self._input.size, plans)
+        else:
+            self._network = _cpu.Network(precision, self._input.size, plans)
+            self._attach(self._network)
+        self._parameters = Parameters(
+            self._network, self._device, _checks.sum_type(self._dtype), parameter_shapes(self._input, self._named)
+        )
 
     # What it is made of ----------------------------------------------------------------------------------------------
     @property
@@ -121,23 +142,41 @@ class Sequential(_cpu.Forward):
 
     @property
     def dtype(self) -> _checks.DType:
-        """float32 or float64."""
+        """Of inputs and outputs: float32 or float64, or, on a GPU, float16 or bfloat16."""
         return self._dtype
 
     @property
+    def device(self) -> str:
+        """Where the network is, "cpu" or "cuda"."""
+        return self._device.name
+
+    @property
     def precision(self) -> str:
-        """What the weights are: "float32", "float64", or, of an InferenceNetwork, "bfloat16" or "int8"."""
+        """What products are of: "float32", "float64", on a GPU also "tf32", "float16", "bfloat16".
+
+        Of an InferenceNetwork "bfloat16" or "int8", which its weights are.
+        """
         return self._network.precision
 
     @property
     def parameters(self) -> Parameters:
-        """Name to read-only array, in layer order; assigning an array copies it in."""
+        """Name to read-only array, in layer order; assigning an array copies it in.
+
+        On a GPU reading gives a copy in CuPy, and NumPy's and CuPy's arrays can be assigned.
+        """
         return self._parameters
 
+    def _on_cpu(self, name: str) -> _cpu.Network:
+        """The compiled network of one on the CPU; TypeError for one on a GPU."""
+        if isinstance(self._network, _cpu.Network):
+            return self._network
+        raise TypeError(message(name, "a network on the CPU", "one on a GPU; net.to('cpu') makes the former"))
+
     # Answers ---------------------------------------------------------------------------------------------------------
-    # The call itself is Forward's, in C++: it takes arrays that are ready, and sends all others here.
+    # The call itself is Forward's, in C++: it takes arrays that are ready for the CPU, and sends all others here.
     def _call(self, x: ArrayLike, *, out: Array | None = None) -> Array:
-        return self._prepare_and_forward(x, out, False)
+        y = None if self._device is _backends.CPU else self._network.forward(x, out)
+        return self._prepare_and_forward(x, out, False) if y is None else y
 
     _call.__qualname__ = "Sequential.__call__"  # so that Python's TypeErrors name what was called
 
@@ -155,13 +194,14 @@ class Sequential(_cpu.Forward):
 
     def _prepare_and_forward(self, x: ArrayLike, out: Array | None, logits: bool) -> Array:
         """Forward for arrays that the compiled network does not take as they are."""
-        _backends.of(x=x, out=out)
-        x = _checks.real_array("x", x)
-        rows = _checks.network_input(x, self._input.shape, self._dtype)
-        result = _checks.output(out, (len(rows), self.outputs), self._dtype, x=x)
+        device = self._device
+        device.require(x=x, out=out)
+        x = device.array("x", x)
+        rows = device.network_input(x, self._input.shape, self._dtype)
+        result = device.output(out, (len(rows), self.outputs), self._dtype, x=x)
         if self._network.forward(rows, result, logits) is None:
             raise RuntimeError("the compiled network refused arrays prepared for it")
-        return _checks.deliver(result, out)
+        return device.deliver(result, out)
 
     def predict(self, x: ArrayLike) -> Array:
         """The discriminant of each row.
@@ -201,7 +241,8 @@ class Sequential(_cpu.Forward):
         head = self.head
         if not head.differentiable:
             raise ValueError(f"a {head.name} head predicts no distribution")
-        _backends.of(x=x)
+        self._on_cpu("distribution")
+        _backends.CPU.require(x=x)
         x = _checks.real_array("x", x)  # no array of bfloat16, which would have the outputs rounded to it
         if isinstance(self._last, layers_.Gaussian):
             if precision is not None:
@@ -402,31 +443,59 @@ class Sequential(_cpu.Forward):
         Sequential
             A copy; nothing in it is frozen.
         """
-        if self.precision != self._dtype.name:
-            from .inference import refusal
-
-            raise refusal("replace_head", self.precision)
-        net = Sequential([*self._layers[:-1], head], dtype=self._dtype.name, seed=seed)
+        net = Sequential([*self._layers[:-1], head], dtype=self.precision, seed=seed, device=self.device)
         kept = [name for name in self.parameters if not name.startswith(f"{next(reversed(self._named))}.")]
         for name in kept:
             net.parameters[name] = self.parameters[name]
         return net
 
-    # In another precision --------------------------------------------------------------------------------------------
+    # In another place or precision -----------------------------------------------------------------------------------
+    def to(self, device: str, dtype: Any = None) -> Sequential:
+        """The same network on another device, as a copy with the same parameters, and the same layers frozen.
+
+        Parameters
+        ----------
+        device : {"cpu", "cuda"}
+            "cuda" is CuPy's current GPU.
+        dtype : optional
+            What it computes in there, one that ``Sequential`` takes; by default the same, or float32 where the device
+            has it not.
+
+        Returns
+        -------
+        Sequential
+
+        Raises
+        ------
+        ValueError
+            Another device or dtype.
+        RuntimeError
+            CUDA is off; the message says why.
+        TypeError
+            The network is an InferenceNetwork.
+        """
+        if dtype is None:
+            known = self.precision in _backends.named(device).precisions
+            dtype = self.precision if known else _checks.sum_type(self._dtype)
+        net = restore(type(self), self.layers, dtype, self._tensors(), device)
+        net._frozen = self._frozen
+        return net
+
     # inference builds on this module as well.
     def astype(self, dtype: Any) -> Sequential:
         """The same network in another precision, as a copy.
 
         Parameters
         ----------
-        dtype : {"float32", "float64", "bfloat16"}
-            bfloat16 halves the weights' bytes and is for inference only; ml_dtypes' type is taken for it as well.
+        dtype : {"float32", "float64", "bfloat16"}, or on a GPU any that ``Sequential`` takes there
+            bfloat16 halves the weights' bytes and is for inference only on the CPU; ml_dtypes' type is taken for it as
+            well.
 
         Returns
         -------
         Sequential
-            For bfloat16 an InferenceNetwork: weights rounded to it (from float64 by way of float32), biases, slopes and
-            activations in float32.
+            On the CPU for bfloat16 an InferenceNetwork: weights rounded to it (from float64 by way of float32), biases,
+            slopes and activations in float32.
 
         Raises
         ------
@@ -435,6 +504,8 @@ class Sequential(_cpu.Forward):
         TypeError
             The network is an InferenceNetwork: converting starts from the float32 network.
         """
+        if self.device != _backends.CPU.name:
+            return restore(type(self), self.layers, dtype, self.parameters, self.device)
         if _checks.is_bfloat16(dtype):
             from . import inference
 
@@ -463,7 +534,7 @@ class Sequential(_cpu.Forward):
             No rows, or values that are not finite, here or where they enter a layer; weights that are not finite; a
             layer of more than 65536 inputs, whose sums 32 bits may not hold.
         TypeError
-            The network is an InferenceNetwork: quantizing starts from the float32 network.
+            The network is an InferenceNetwork: quantizing starts from the float32 network. Or it is on a GPU.
         """
         from . import inference
 
@@ -481,34 +552,43 @@ class Sequential(_cpu.Forward):
         from . import _summary
 
         batches = (1, 256) if plan is True else (_checks.integer("plan", plan, 1),) if plan else ()
-        table = _summary.table(self._input, self._named, self._dtype.name, self.precision)
+        dtype = _checks.sum_type(self._dtype).name
+        table = _summary.table(self._input, self._named, dtype, self.precision, self.device)
         return table + _summary.plans(self._network, batches)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the network to a safetensors file, replacing it at once or not at all; ``fnnfast.load`` reads it."""
+        """Write the network to a safetensors file, replacing it at once or not at all; ``fnnfast.load`` reads it.
+
+        Where the network is, is not kept: ``load`` makes one on the CPU, and ``to`` takes it to a GPU.
+        """
         from . import io
 
-        io.save(self, path)
+        io.save(self if self.device == _backends.CPU.name else self.to("cpu"), path)
 
     def _tensors(self) -> dict[str, Array]:
-        """What a file keeps of it, beside its layers."""
-        return dict(self.parameters)
+        """What a file keeps of it, beside its layers: arrays on the host."""
+        return {name: self._device.host(values) for name, values in self.parameters.items()}
 
     def __repr__(self) -> str:
         lines = (f"    {layer!r}," for layer in self.layers)
-        return "\n".join(("Sequential([", *lines, f"], dtype={self._dtype.name!r})"))
+        where = "" if self.device == _backends.CPU.name else f", device={self.device!r}"
+        return "\n".join(("Sequential([", *lines, f"], dtype={self.precision!r}{where})"))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        made_of = (type(self), self.layers, self._dtype.name, dict(self.parameters))
+        made_of = (type(self), self.layers, self.precision, self._tensors(), self.device)
         return restore, made_of, {"_frozen": self._frozen}
 
 
 def restore(
-    cls: type[Sequential], layers: Sequence[Input | Layer], dtype: str, parameters: Mapping[str, Array]
+    cls: type[Sequential],
+    layers: Sequence[Input | Layer],
+    dtype: Any,
+    parameters: Mapping[str, Array],
+    device: str = _backends.CPU.name,
 ) -> Sequential:
     """A network from its layers and the values of all its parameters (unpickling, copying, loading)."""
     net = cls.__new__(cls)
-    net._build(layers, _checks.dtype(dtype))
+    net._build(layers, dtype, device)
     for name, values in parameters.items():
         net.parameters[name] = values
     return net

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from os import PathLike
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,7 +17,7 @@ from . import callbacks as callbacks_
 from ._checks import Array, message
 from .callbacks import Callback
 from .checkpoint import Checkpoint, Run
-from .data import Data, Validation, hold_out, prepare, row_numbers
+from .data import Data, Validation, hold_out, prepare, prepare_batch, row_numbers
 from .history import History
 from .inference import InferenceNetwork, refusal
 from .layers import GaussianNoise, Maxout
@@ -24,6 +25,9 @@ from .losses import Loss
 from .ops import MAX_SAVED_PIECES
 from .optimizers import Optimizer, Schedule
 from .sequential import Sequential
+
+if TYPE_CHECKING:
+    from ._device_trainer import DeviceTrainer
 
 # The share of dead units in a layer that fit warns of: the notes call 10 to 20 % a problem.
 _DEAD_SHARE = 0.1
@@ -107,13 +111,19 @@ class Trainer:
             for name, layer in network.named_layers.items()
             if isinstance(layer, GaussianNoise)
         }
-        _require_in_range({"lr": self.learning_rate, **settings, **noise}, network.dtype)
-        precision = self.loss.precision_array(network.outputs, network.dtype)
+        self._dtype = _checks.sum_type(network.dtype)
+        _require_in_range({"lr": self.learning_rate, **settings, **noise}, self._dtype)
+        precision = self.loss.precision_array(network.outputs, self._dtype)
         frozen = [i for i, name in enumerate(network.named_layers) if name in network.frozen]
         dropout_seed = int(np.random.default_rng(seed).integers(2**63))
-        self._core = _cpu.Trainer(
-            network._network, self.loss.kernel, self.optimizer.kernel, settings, dropout_seed, precision, frozen
-        )
+        trained = (self.loss.kernel, self.optimizer.kernel, settings, dropout_seed, precision, frozen)
+        self._core: _cpu.Trainer | DeviceTrainer
+        if isinstance(network._network, _cpu.Network):
+            self._core = _cpu.Trainer(network._network, *trained)
+        else:
+            from ._device_trainer import DeviceTrainer
+
+            self._core = DeviceTrainer(network._network, *trained)
         self._settings = settings
         self._work_a_row = _ROW + 3 * sum(math.prod(shape) for shape in network.parameters.shapes.values())
 
@@ -125,7 +135,7 @@ class Trainer:
     @l2.setter
     def l2(self, value: float) -> None:
         l2 = _checks.not_negative("l2", value)
-        _require_in_range({"l2": l2}, self.network.dtype)
+        _require_in_range({"l2": l2}, self._dtype)
         self._core.set_l2(l2)
         self._settings["l2"] = l2
 
@@ -142,14 +152,16 @@ class Trainer:
         Returns
         -------
         float
-            The mean loss before the update.
+            The mean loss before the update. On a GPU a CuPy array () that will hold it: a step is queued on CuPy's
+            current stream and not waited for, so that it can be captured in a graph after a first one with as many
+            rows. What is on the GPU is then not looked into: a label that is no class makes the loss NaN.
         """
         rate = self._rate()
         loss = self._core.step_if_ready(x, y, rate) if sample_weight is None else None
         if loss is not None:
             return loss
-        data = prepare(self.network, self.loss, x, y, sample_weight)
-        return self._core.step(data.x, data.targets, rate, None, data.weights)
+        data = prepare_batch(self.network, self.loss, x, y, sample_weight)
+        return self._core.step(data.x, data.targets, rate, None, data.weights)  # type: ignore[return-value]
 
     def epoch(
         self,
@@ -189,9 +201,9 @@ class Trainer:
         self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> tuple[float, dict[str, Array]]:
         """The mean loss and its gradient by parameter name; nothing is updated. Frozen parameters have zeros."""
-        data = prepare(self.network, self.loss, x, y, sample_weight)
+        data = prepare_batch(self.network, self.loss, x, y, sample_weight)
         loss, arrays = self._core.gradients(data.x, data.targets, None, data.weights)
-        return loss, dict(zip(self.network.parameters, arrays, strict=True))
+        return loss, dict(zip(self.network.parameters, arrays, strict=True))  # type: ignore[return-value]
 
     def apply(self, grads: Mapping[str, ArrayLike]) -> None:
         """Update the network with gradients for all its parameters: ``step`` is ``gradients``, then ``apply``."""
@@ -219,12 +231,13 @@ class Trainer:
         self._core.set_state(steps, states)
 
     def _like_parameters(self, what: str, values: Mapping[str, ArrayLike]) -> list[Array]:
-        """Arrays for all parameters, in their order, checked and of the network's dtype."""
+        """Arrays for all parameters, in their order, checked and of the dtype that parameters have."""
         shapes = self.network.parameters.shapes
         if values.keys() != shapes.keys():
             raise ValueError(message(what, f"entries for {', '.join(shapes)}", ", ".join(map(str, values))))
-        arrays = [_checks.same_shape(name, _checks.real_array(name, values[name]), shapes[name]) for name in shapes]
-        return [_checks.fit(array, self.network.dtype) for array in arrays]
+        device = self.network._device
+        arrays = [_checks.same_shape(name, device.array(name, values[name]), shapes[name]) for name in shapes]
+        return [device.fit(array, self._dtype) for array in arrays]
 
     def _epoch(
         self, data: Data, order: NDArray[np.int64], batch_size: int, after_steps: Callable[[int], object]
@@ -357,9 +370,10 @@ def evaluate(
 
 def measure(network: Sequential, loss: Loss, data: Data) -> dict[str, float]:
     """``evaluate`` on data that is prepared."""
-    data = data.without_zeros()
-    outputs = network.logits(data.x) if loss.from_logits else network(data.x)
-    precision = loss.precision_array(network.outputs, network.dtype)
+    outputs = network._device.host(network.logits(data.x) if loss.from_logits else network(data.x))
+    data = data._replace(x=outputs).without_zeros()
+    outputs = data.x
+    precision = loss.precision_array(network.outputs, outputs.dtype)
     value = _cpu.loss_value(loss.kernel, outputs, data.targets, precision, data.weights)
     if loss.from_logits:
         outputs = network.head(outputs)  # cheaper than a second pass, with the same bits
@@ -371,7 +385,11 @@ def _in_short(diagnosis: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
 
     To two digits: of these it is the magnitude that tells.
     """
-    norms = {name: math.hypot(*diagnosis[f"{name}_norm"].values()) for name in ("gradient", "update")}
+    norms = {
+        name: math.hypot(*of_layers.values())
+        for name in ("gradient", "update")
+        if (of_layers := diagnosis[f"{name}_norm"])
+    }
     shares = {name: max(diagnosis[name].values(), default=0.0) for name in ("dead", "saturated")}
     shown = norms | {name: share for name, share in shares.items() if share}
     return {name: float(f"{value:.2g}") for name, value in shown.items()}

@@ -1,4 +1,4 @@
-"""``python -m fnnfast check``: the kernels against ``fnnfast.reference``, on every instruction set of this CPU."""
+"""``python -m fnnfast check``: the kernels against ``fnnfast.reference``, on every instruction set and on the GPU."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .. import _cpu
-from .check_cases import Comparison, cases
+from .. import _backends, _cpu
+from .check_cases import LAYERS, Comparison, cases
 
 DTYPES = ("float32", "float64")
+GPU = _backends.Cuda.name
 
 
 def run(options: argparse.Namespace) -> int:
-    columns = [(isa, dtype) for isa in _cpu.isas() for dtype in DTYPES]
+    kernels = [*_cpu.isas(), *([] if _backends.why_not() else [GPU])]
+    columns = [(name, dtype) for name in kernels for dtype in DTYPES]
     width = max(len(name) for name, _ in cases())
     heads = [f"{isa} {dtype}" for isa, dtype in columns]
     print("Worst error over its tolerance (at most 1 passes), and whether every instruction set gives the same bits\n")
@@ -22,30 +24,33 @@ def run(options: argparse.Namespace) -> int:
     failures, worst, count = [], 0.0, 0
     for name, body in cases():
         results = {}
-        for isa, dtype in columns:
-            results[isa, dtype] = _compare(body, isa, dtype)
+        for kernel, dtype in columns:
+            if kernel != GPU or getattr(body, "func", body) in LAYERS:
+                results[kernel, dtype] = _compare(body, kernel, dtype)
         bits = all(len({results[isa, dtype][1] for isa in _cpu.isas()}) == 1 for dtype in DTYPES)
         ratios = [ratio for ratio, _ in results.values()]
-        print(_line(name, width, heads, [_cell(ratio) for ratio in ratios], "same" if bits else "DIFFER"))
+        cells = [_cell(*results[column]) if column in results else "-" for column in columns]
+        print(_line(name, width, heads, cells, "same" if bits else "DIFFER"))
         worst, count = max(worst, *ratios), count + 1
         if max(ratios) > 1:
-            failures.append(f"{name}: {_blame(results, columns)}")
+            failures.append(f"{name}: {_blame(results)}")
         if not bits:
             failures.append(f"{name}: the bits depend on the instruction set")
     print()
     if failures:
         print(f"{len(failures)} failures:", *failures, sep="\n  ")
         return 1
-    print(f"all {count} checks pass on {', '.join(_cpu.isas())}; the worst error is {worst:.2f} of its tolerance")
+    print(f"all {count} checks pass on {', '.join(kernels)}; the worst error is {worst:.2f} of its tolerance")
     return 0
 
 
-def _compare(body: object, isa: str, dtype: str) -> tuple[float, str]:
+def _compare(body: object, kernels: str, dtype: str) -> tuple[float, str]:
     """Worst error over tolerance, and the digest of the bits or the words of an exception."""
     assert callable(body)
-    result = Comparison(np.dtype(dtype))
     before = _cpu.isa()
-    _cpu.use_isa(isa)
+    if kernels != GPU:
+        _cpu.use_isa(kernels)
+    result = Comparison(np.dtype(dtype), _backends.cuda() if kernels == GPU else _backends.CPU)
     try:
         body(result)
     except Exception as error:  # one failure must not hide what the other cases have to say
@@ -55,14 +60,14 @@ def _compare(body: object, isa: str, dtype: str) -> tuple[float, str]:
     return result.worst, result.digest
 
 
-def _blame(results: dict[tuple[str, str], tuple[float, str]], columns: Sequence[tuple[str, str]]) -> str:
-    isa, dtype = max(columns, key=lambda column: results[column][0])
-    ratio, said = results[isa, dtype]
+def _blame(results: dict[tuple[str, str], tuple[float, str]]) -> str:
+    kernels, dtype = max(results, key=lambda column: results[column][0])
+    ratio, said = results[kernels, dtype]
     what = said if " " in said else f"error {ratio:.3g} times the tolerance"
-    return f"{what} ({isa}, {dtype})"
+    return f"{what} ({kernels}, {dtype})"
 
 
-def _cell(ratio: float) -> str:
+def _cell(ratio: float, _: str) -> str:
     return f"{ratio:.2f}" if ratio <= 1 else f"FAIL {ratio:.1e}"
 
 

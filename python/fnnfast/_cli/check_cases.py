@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 import fnnfast as fnn
 
 from .. import _cpu, reference
+from .._backends import CPU, Device
 
 Array = NDArray[Any]
 DType = np.dtype[Any]
@@ -30,8 +31,9 @@ SPECIAL = (0.0, -0.0, 1e-45, -1e-45, 1e-30, 1e30, -1e30, np.inf, -np.inf, np.nan
 class Comparison:
     """Gathers a case's arrays: the worst error in units of its tolerance, and a digest of all bits (of NaN, one)."""
 
-    def __init__(self, dtype: DType) -> None:
+    def __init__(self, dtype: DType, device: Device = CPU) -> None:
         self.dtype = dtype
+        self._device = device
         self.eps = float(np.finfo(dtype).eps)
         self.worst = 0.0
         self._digest = hashlib.sha256()
@@ -40,8 +42,12 @@ class Comparison:
     def digest(self) -> str:
         return self._digest.hexdigest()
 
+    def there(self, array: Array) -> Array:
+        """The array where the kernels to be compared are."""
+        return self._device.array("array", array)
+
     def add(self, got: Any, wanted: Array, tolerance: Any) -> None:
-        got = np.asarray(got)
+        got = np.asarray(self._device.host(got))
         self._digest.update(np.where(np.isnan(got), np.nan, got).astype(got.dtype).tobytes())
         if got.shape != wanted.shape:
             self.worst = np.inf
@@ -112,37 +118,43 @@ def registry(result: Comparison) -> None:
 # Layers ------------------------------------------------------------------------------------------------------------
 def activation(name: str, result: Comparison) -> None:
     """The activation alone, at 1001 points and the special ones."""
+    there = result.there
     act, parameter = _activation(name, 7, result.dtype)
     z = _points(name, result.dtype)
     wanted = reference.ACTIVATIONS[name].forward(z, parameter)
-    result.add(act(z), wanted, 8 * result.eps * np.maximum(1, np.abs(wanted)))
+    result.add(act(there(z)), wanted, 8 * result.eps * np.maximum(1, np.abs(wanted)))
 
 
 def derivative(name: str, result: Comparison) -> None:
     """Its derivative at the same points."""
+    there = result.there
     act, parameter = _activation(name, 7, result.dtype)
     z = _points(name, result.dtype)
     wanted = reference.ACTIVATIONS[name].derivative(z, parameter)
-    result.add(act.derivative(z), wanted, 8 * result.eps * np.maximum(1, np.abs(wanted)))
+    result.add(act.derivative(there(z)), wanted, 8 * result.eps * np.maximum(1, np.abs(wanted)))
 
 
 def dense(name: str, result: Comparison) -> None:
     """The fused layer."""
+    there = result.there
     for shape in SHAPES:
         x, weight, bias, _ = _layer(shape, 0, result.dtype)
         act, parameter = _activation(name, shape[2], result.dtype)
         wanted = reference.dense(x, weight, bias, name, parameter)
         magnitude = reference.dense(np.abs(x), np.abs(weight), np.abs(bias))
-        result.add(fnn.dense(x, weight, bias, act), wanted, result.sum_tolerance(shape[1], magnitude))
+        result.add(
+            fnn.dense(there(x), there(weight), there(bias), act), wanted, result.sum_tolerance(shape[1], magnitude)
+        )
 
 
 def dense_gradients(name: str, result: Comparison) -> None:
     """Forward for training, and backward."""
+    there = result.there
     for shape in SHAPES:
         x, weight, bias, dy = _layer(shape, 0, result.dtype)
         act, parameter = _activation(name, shape[2], result.dtype)
-        y, saved = fnn.dense_forward(x, weight, bias, act)
-        grads = fnn.dense_backward(dy, x, weight, saved, act)
+        y, saved = fnn.dense_forward(there(x), there(weight), there(bias), act)
+        grads = fnn.dense_backward(there(dy), there(x), there(weight), saved, act)
         wanted_y, z = reference.dense_forward(x, weight, bias, name, parameter)
         wanted = reference.dense_backward(dy, x, weight, z, name, parameter)
         magnitude = reference.dense(np.abs(x), np.abs(weight), np.abs(bias))
@@ -159,26 +171,32 @@ def dense_gradients(name: str, result: Comparison) -> None:
 
 def maxout(pieces: int, result: Comparison) -> None:
     """The fused layer."""
+    there = result.there
     for shape in SHAPES:
         x, weight, bias, _ = _layer(shape, pieces, result.dtype)
         magnitude = reference.pieces(np.abs(x), np.abs(weight), np.abs(bias)).max(axis=0)
         wanted = reference.maxout(x, weight, bias)
-        result.add(fnn.maxout(x, weight, bias), wanted, result.sum_tolerance(shape[1], magnitude))
+        result.add(fnn.maxout(there(x), there(weight), there(bias)), wanted, result.sum_tolerance(shape[1], magnitude))
 
 
 def maxout_gradients(pieces: int, result: Comparison) -> None:
     """Forward for training, and backward of the pieces that the oracle sees win."""
+    there = result.there
     for shape in SHAPES:
         x, weight, bias, dy = _layer(shape, pieces, result.dtype)
         _, winner = reference.maxout_forward(x, weight, bias)
         wanted = reference.maxout_backward(dy, x, weight, winner)
-        _, saved = fnn.maxout_forward(x, weight, bias)
+        _, saved = fnn.maxout_forward(there(x), there(weight), there(bias))
         result.add(saved, winner, result.eps)
-        grads = fnn.maxout_backward(dy, x, weight, saved)
+        grads = fnn.maxout_backward(there(dy), there(x), there(weight), saved)
         terms = sum(shape)
         sizes = reference.maxout_backward(np.abs(dy), np.abs(x), np.abs(weight), winner)
         for got, right, size in zip(grads[:3], wanted, sizes, strict=True):
             result.add(got, right, result.sum_tolerance(terms, size))
+
+
+LAYERS = (activation, derivative, dense, dense_gradients, maxout, maxout_gradients)
+"""What runs on a GPU as well."""
 
 
 # Low precision -----------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 import subprocess
-from importlib import metadata, util
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -92,10 +92,3 @@ def gpus() -> list[str]:
     except (OSError, subprocess.SubprocessError):
         return []
     return [line.strip() for line in answer.stdout.splitlines() if line.strip()]
-
-
-def cuda_reason() -> str:
-    """Why CUDA is off; empty where it is on."""
-    if util.find_spec("fnnfast._cuda") is None:
-        return "this build has the CPU kernels only"
-    return ""
