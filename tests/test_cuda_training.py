@@ -221,6 +221,35 @@ def test_a_step_allocates_no_more_than_its_loss(cuda, rng):
     assert stand_in.allocations == [4]
 
 
+def test_a_captured_step_goes_on_training(cuda, rng):
+    """One graph of a forward pass and a step, launched three times, is three passes and three steps."""
+    if cuda.emulated:
+        pytest.skip("the emulator has no graphs")
+    _, captured = pair(cuda, NETWORKS["perturbed"])
+    _, stepped = pair(cuda, NETWORKS["perturbed"])
+    x, y = cuda.array(rng.standard_normal((ROWS, 8)).astype(np.float32)), cuda.array(classes(rng, ROWS))
+    out = cuda.xp.empty((ROWS, 10), np.float32)
+    trainer, other = fnn.Trainer(captured, seed=3), fnn.Trainer(stepped, seed=3)
+    stream = cuda.xp.cuda.Stream(non_blocking=True)
+    cuda.xp.cuda.Device().synchronize()
+    with stream:
+        captured(x, out=out)
+        trainer.step(x, y)
+        stream.begin_capture()
+        captured(x, out=out)
+        loss = trainer.step(x, y)
+        graph = stream.end_capture()
+        for _ in range(3):
+            graph.launch(stream)
+    stream.synchronize()
+    for _ in range(3):
+        other.step(x, y)
+    assert (cuda.host(out) == cuda.host(stepped(x))).all()
+    assert float(cuda.host(loss)) == float(cuda.host(other.step(x, y)))
+    for name in captured.parameters:
+        assert (cuda.host(captured.parameters[name]) == cuda.host(stepped.parameters[name])).all(), name
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_fit(cuda, rng, dtype):
     """The same batches as on the CPU, held-out rows and weights among them."""

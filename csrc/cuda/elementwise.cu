@@ -39,7 +39,7 @@ dim3 grid_for(std::int64_t count) {
 }
 
 template <class T, bool Derivative>
-__global__ void __launch_bounds__(kThreads) activation_kernel(const __grid_constant__ ActivationTask<T> task) {
+__global__ void __launch_bounds__(kThreads, 1) activation_kernel(const __grid_constant__ ActivationTask<T> task) {
   using S = Sum<T>;
   using M = cuda::Math<S>;
   const ActivationOf<S> act{task.activation, task.parameter, task.parameter_step};
@@ -58,7 +58,7 @@ __global__ void __launch_bounds__(kThreads) activation_kernel(const __grid_const
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 1)
     activation_gradient_kernel(const __grid_constant__ ActivationGradientTask<T> task) {
   using S = Sum<T>;
   const ActivationOf<S> act{task.activation, task.parameter, task.parameter_step};
@@ -80,7 +80,7 @@ __global__ void __launch_bounds__(kThreads)
 
 // A thread takes a column: learned parameters are rare, and few.
 template <class T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 1)
     parameter_gradient_kernel(const __grid_constant__ ActivationGradientTask<T> task) {
   using S = Sum<T>;
   const ActivationOf<S> act{task.activation, task.parameter, task.parameter_step};
@@ -102,7 +102,7 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 1)
     add_slices_kernel(int slices, std::int64_t slice, std::int64_t count, const Sum<T>* partial, T* out) {
   for_all(count, [&](std::int64_t i) {
     Sum<T> sum = partial[i];
@@ -112,8 +112,8 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 template <class From, class To>
-__global__ void __launch_bounds__(kThreads) convert_kernel(std::int64_t rows, std::int64_t columns, const From* from,
-                                                           std::int64_t from_row, To* to, std::int64_t to_row) {
+__global__ void __launch_bounds__(kThreads, 1) convert_kernel(std::int64_t rows, std::int64_t columns, const From* from,
+                                                              std::int64_t from_row, To* to, std::int64_t to_row) {
   for_all(rows * columns, [&](std::int64_t i) {
     const std::int64_t r = i / columns, c = i % columns;
     to[r * to_row + c] = narrow<To>(widen<Sum<To>>(from[r * from_row + c]));
@@ -121,7 +121,7 @@ __global__ void __launch_bounds__(kThreads) convert_kernel(std::int64_t rows, st
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 1)
     add_rows_kernel(std::int64_t rows, std::int64_t columns, Matrix<const T> from, Matrix<T> to) {
   using S = Sum<T>;
   for_all(rows * columns, [&](std::int64_t i) {
@@ -131,7 +131,7 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 template <class T, class S>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 1)
     gather_rows_kernel(std::int64_t rows, std::int64_t columns, Matrix<const T> from, const std::int64_t* indices,
                        const S* weights, Matrix<T> to) {
   for_all(rows * columns, [&](std::int64_t i) {
@@ -143,7 +143,7 @@ __global__ void __launch_bounds__(kThreads)
 
 // A thread draws four numbers, for as many columns.
 template <class T>
-__global__ void __launch_bounds__(kThreads) perturb_kernel(Perturbed<T> task, const std::int64_t* steps) {
+__global__ void __launch_bounds__(kThreads, 1) perturb_kernel(Perturbed<T> task, const std::int64_t* steps) {
   using S = Sum<T>;
   using V = cuda::Vec<S>;
   const std::int64_t quads = (task.columns + 3) / 4;

@@ -43,12 +43,13 @@ __device__ __forceinline__ ElementwiseTask<S> row_of(ElementwiseTask<S> task, st
 }
 
 template <class S>
-__global__ void __launch_bounds__(kThreads) softmax_forward_kernel(const __grid_constant__ ElementwiseTask<S> task) {
+__global__ void __launch_bounds__(kThreads, 1) softmax_forward_kernel(const __grid_constant__ ElementwiseTask<S> task) {
   for_rows(task.rows, [&](std::int64_t r) { cuda_rows::softmax_forward<S>(row_of(task, r)); });
 }
 
 template <class S>
-__global__ void __launch_bounds__(kThreads) softmax_backward_kernel(const __grid_constant__ ElementwiseTask<S> task) {
+__global__ void __launch_bounds__(kThreads, 1)
+    softmax_backward_kernel(const __grid_constant__ ElementwiseTask<S> task) {
   for_rows(task.rows, [&](std::int64_t r) { cuda_rows::softmax_backward<S>(row_of(task, r)); });
 }
 
@@ -62,7 +63,7 @@ __device__ __forceinline__ void refuse(const LossTask<S>& row) {
 }
 
 template <class S>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 1)
     loss_kernel(LossKind kind, const __grid_constant__ LossTask<S> task, const S* scale) {
   for_rows(task.rows, [&](std::int64_t r) {
     LossTask<S> row = task;
@@ -98,7 +99,7 @@ __device__ __forceinline__ double block_sum(std::int64_t count, const T* values)
 }
 
 template <class S>
-__global__ void __launch_bounds__(kSumThreads)
+__global__ void __launch_bounds__(kSumThreads, 1)
     weigh_rows_kernel(std::int64_t rows, const S* weights, double each, double* weight, S* scale) {
   const double sum = block_sum(rows, weights);
   if (threadIdx.x != 0) return;
@@ -107,7 +108,7 @@ __global__ void __launch_bounds__(kSumThreads)
 }
 
 template <class S>
-__global__ void __launch_bounds__(kSumThreads)
+__global__ void __launch_bounds__(kSumThreads, 1)
     mean_loss_kernel(std::int64_t rows, const double* row_loss, double weight, const double* weighed, double each,
                      double constant, S* mean) {
   const double sum = block_sum(rows, row_loss);

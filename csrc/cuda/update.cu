@@ -46,7 +46,7 @@ __device__ __forceinline__ Sum<E> gradient_at(const UpdateTaskOf<E>& task, std::
 }
 
 template <class E, class Optimizer>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 1)
     update_kernel(const __grid_constant__ UpdateTaskOf<E> task, const StepState<Sum<E>>* state) {
   using S = Sum<E>;
   using V = cuda::Vec<S>;
@@ -65,7 +65,7 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 template <class E>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 1)
     collect_kernel(const __grid_constant__ UpdateTaskOf<E> task, Sum<E>* gradient) {
   const std::int64_t step = std::int64_t{gridDim.x} * blockDim.x;
   for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < task.count; i += step)
@@ -85,7 +85,7 @@ __device__ __forceinline__ double block_sum(double sum) {
 }
 
 template <class S>
-__global__ void __launch_bounds__(kThreads) squares_kernel(std::int64_t count, const S* gradient, double* partial) {
+__global__ void __launch_bounds__(kThreads, 1) squares_kernel(std::int64_t count, const S* gradient, double* partial) {
   double sum = 0.0;
   const std::int64_t step = std::int64_t{gridDim.x} * blockDim.x;
   for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < count; i += step) {
@@ -97,7 +97,7 @@ __global__ void __launch_bounds__(kThreads) squares_kernel(std::int64_t count, c
 }
 
 template <class S>
-__global__ void __launch_bounds__(kThreads) squares_total_kernel(const double* partial, StepState<S>* state) {
+__global__ void __launch_bounds__(kThreads, 1) squares_total_kernel(const double* partial, StepState<S>* state) {
   static_assert(kSquaresBlocks == kThreads);
   const double sum = block_sum(partial[threadIdx.x]);
   if (threadIdx.x == 0) state->squares = sum;

@@ -18,6 +18,15 @@ Allocate = Callable[[int], Any]
 class DeviceError(RuntimeError):
     """A CUDA error, with the name of the kernel or function that met it."""
 
+# Plans, which need no GPU ----------------------------------------------------------------------------------------
+def tile_grid(
+    rows: int, columns: int, layers: int, multiprocessors: int, large: int, small: int
+) -> tuple[bool, int, int]:
+    """How a product is cut: whether its tiles are the large ones, and how many stand over rows and over columns."""
+
+def slices(rows: int, tiles: int, multiprocessors: int) -> tuple[int, int]:
+    """How a sum over rows is cut: into how many slices, and the rows of all but the last."""
+
 # Kernels ---------------------------------------------------------------------------------------------------------
 def activation_forward(
     name: str, parameter: Array | None, z: Array, out: Array, allocate: Allocate, stream: int
