@@ -1,4 +1,4 @@
-"""Print how many bytes a wheel of the installed fnnfast has, and whether the CUDA extension is in it; fail beyond a limit.
+"""Print the bytes of a wheel of the installed fnnfast, and whether the CUDA extension is in it; fail beyond a limit.
 
 Usage: wheel_size.py MOST_BYTES MORE_WITH_CUDA. What was installed is packed again, rather than built again.
 """
