@@ -4,23 +4,11 @@
 #include "elementwise.hpp"
 #include "launch.hpp"
 #include "plan.hpp"
-#include "rows.hpp"
+#include "softmax.hpp"
 
 namespace fnnfast {
 
 namespace {
-
-template <class S>
-ElementwiseTask<S> softmax_task(std::int64_t rows, std::int64_t columns, const S* in, const S* dy, S* out) {
-  ElementwiseTask<S> t{};
-  t.rows = rows;
-  t.columns = columns;
-  t.in = in;
-  t.dy = dy;
-  t.out = out;
-  t.in_row = t.dy_row = t.out_row = columns;
-  return t;
-}
 
 // The gradient of the pre-activations; task.dy itself where the activation is the identity.
 template <class T>
@@ -44,14 +32,9 @@ const Stored<T>* pre_activation_gradient(const LayerBackward<T>& task, const All
                             task.parameter_step,
                             task.dparameter},
                            stream);
-  } else if constexpr (std::is_same_v<E, S>) {
-    softmax_backward_rows(softmax_task<S>(rows, outputs, task.saved, task.dy, dz), stream);
-  } else {  // the rows' kernels know S alone
-    S* const wide = allocate<S>(allocator, 3 * count);
-    convert(count, task.saved, wide, stream);
-    convert(count, task.dy, wide + count, stream);
-    softmax_backward_rows(softmax_task<S>(rows, outputs, wide, wide + count, wide + 2 * count), stream);
-    convert(count, wide + 2 * count, dz, stream);
+  } else {
+    S* const wide = std::is_same_v<E, S> ? nullptr : allocate<S>(allocator, 3 * count);
+    softmax_gradient<E>(rows, outputs, {task.saved, outputs}, {task.dy, outputs}, {dz, outputs}, wide, stream);
   }
   return dz;
 }
@@ -94,8 +77,7 @@ void layer_forward(const LayerForward<T>& task, const Allocator& allocator, cuda
     check_device(cudaMemsetAsync(task.winners, 0, static_cast<std::size_t>(rows * outputs), stream), "maxout_forward");
   forward_product(f, stream);
   if (!wide) return;
-  softmax_forward_rows(softmax_task<S>(rows, outputs, logits, nullptr, logits), stream);
-  if constexpr (!std::is_same_v<E, S>) convert(rows * outputs, logits, task.y, stream);
+  softmax_of_sums<T>(rows, outputs, f.y_sum, f.y_sum, {task.y, outputs}, stream);
 }
 
 template <class T>
@@ -147,12 +129,11 @@ void softmax_forward(std::int64_t rows, std::int64_t columns, const T* z, T* y, 
                      cudaStream_t stream) {
   using S = Sum<T>;
   if constexpr (std::is_same_v<T, S>) {
-    softmax_forward_rows(softmax_task<S>(rows, columns, z, nullptr, y), stream);
-  } else {  // the rows' kernels know S alone
-    S* const wide = allocate<S>(allocator, rows * columns);
-    convert(rows * columns, z, wide, stream);
-    softmax_forward_rows(softmax_task<S>(rows, columns, wide, nullptr, wide), stream);
-    convert(rows * columns, wide, y, stream);
+    softmax_of_sums<T>(rows, columns, {z, columns}, {y, columns}, {y, columns}, stream);
+  } else {
+    const Matrix<S> wide{allocate<S>(allocator, rows * columns), columns};
+    convert(rows * columns, z, wide.data, stream);
+    softmax_of_sums<T>(rows, columns, wide, wide, {y, columns}, stream);
   }
 }
 

@@ -1,8 +1,6 @@
 #include "elementwise.hpp"
 
-#include <algorithm>
-
-#include "launch.hpp"
+#include "grid.cuh"
 #include "vec.cuh"
 
 #include "../core/random.hpp"  // over vec.cuh
@@ -25,18 +23,7 @@ struct Perturbed {
   std::uint32_t stream;
 };
 
-// Calls f(i) for i < count, neighbouring threads side by side, in a grid of any size.
-template <class F>
-__device__ __forceinline__ void for_all(std::int64_t count, F f) {
-  const std::int64_t step = std::int64_t{gridDim.x} * blockDim.x;
-  for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < count; i += step) f(i);
-}
-
-dim3 grid_for(std::int64_t count) {
-  const std::int64_t wanted = (count + kThreads - 1) / kThreads;
-  const std::int64_t most = std::int64_t{device_info().multiprocessors} * kBlocksEach;
-  return dim3(static_cast<unsigned>(std::clamp<std::int64_t>(wanted, 1, most)));
-}
+dim3 grid_for(std::int64_t count) { return fnnfast::grid_for(count, kThreads, kBlocksEach); }
 
 template <class T, bool Derivative>
 __global__ void __launch_bounds__(kThreads, 1) activation_kernel(const __grid_constant__ ActivationTask<T> task) {

@@ -126,26 +126,24 @@ bool is_fusible(const FusedTask<T>& task) {
 }
 
 template <class T>
-std::size_t fused_workspace_bytes(const FusedTask<T>& task) {
-  return choose(task).few.workspace_bytes;
-}
-
-template <class T>
-void fused_forward(const FusedTask<T>& task, cudaStream_t stream) {
+bool fused_forward(FusedTask<T> task, const Allocator& allocator, cudaStream_t stream) {
   using Tiles = FusedTiles<T>;
   const Choice choice = choose(task);
-  if (choice.few.blocks == 0)
-    launch_rows(task, choice, stream);
-  else if (choice.fewest)
+  if (choice.few.workspace_bytes > 0) task.workspace = allocator(choice.few.workspace_bytes);
+  if (choice.few.blocks > 0 && choice.fewest)
     launch_few<typename Tiles::Fewest>(task, choice, stream);
-  else
+  else if (choice.few.blocks > 0)
     launch_few<typename Tiles::Few>(task, choice, stream);
+  else if (choice.rows.blocks > 0)
+    launch_rows(task, choice, stream);
+  else
+    return false;
+  return true;
 }
 
-#define FNNFAST_FUSED(T)                                           \
-  template bool is_fusible(const FusedTask<T>&);                   \
-  template std::size_t fused_workspace_bytes(const FusedTask<T>&); \
-  template void fused_forward(const FusedTask<T>&, cudaStream_t);
+#define FNNFAST_FUSED(T)                         \
+  template bool is_fusible(const FusedTask<T>&); \
+  template bool fused_forward(FusedTask<T>, const Allocator&, cudaStream_t);
 FNNFAST_FUSED(float)
 FNNFAST_FUSED(double)
 FNNFAST_FUSED(Tf32)

@@ -3,6 +3,7 @@
 
 #include "fused_plan.hpp"
 #include "product.hpp"
+#include "workspace.hpp"
 
 namespace fnnfast {
 
@@ -29,7 +30,7 @@ struct FusedTask {
   int slots;
   int layers;
   FusedLayer<T> layer[kMostFusedLayers];
-  void* workspace;  // of this call alone, as many bytes as fused_workspace_bytes says, aligned to 256
+  void* workspace;  // where blocks exchange outputs; fused_forward asks for it
 };
 
 // Whether a network can run so: none wider than kWidestFused but its input, and enough shared memory for what is kept.
@@ -39,11 +40,8 @@ struct FusedTask {
 template <class T>
 bool is_fusible(const FusedTask<T>& task);
 
+// Runs a network that can run so; false, and nothing done, for any other. May be captured.
 template <class T>
-std::size_t fused_workspace_bytes(const FusedTask<T>& task);
-
-// May be captured. The workspace need not be cleared: its counter is, on the stream, before the launch.
-template <class T>
-void fused_forward(const FusedTask<T>& task, cudaStream_t stream);
+bool fused_forward(FusedTask<T> task, const Allocator& allocator, cudaStream_t stream);
 
 }  // namespace fnnfast

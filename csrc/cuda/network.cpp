@@ -4,7 +4,7 @@
 
 #include "elementwise.hpp"
 #include "launch.hpp"
-#include "rows.hpp"
+#include "softmax.hpp"
 
 namespace fnnfast {
 
@@ -50,28 +50,12 @@ ForwardTask<T> DeviceNetwork<T>::layer_task(std::size_t i, const Parameters& par
 }
 
 template <class T>
-void softmax_rows(std::int64_t rows, std::int64_t columns, Matrix<Sum<T>> y_sum, Matrix<Stored<T>> y,
-                  cudaStream_t stream) {
-  ElementwiseTask<Sum<T>> t{};
-  t.rows = rows;
-  t.columns = columns;
-  t.in = t.out = y_sum.data;
-  t.in_row = t.out_row = y_sum.stride;
-  softmax_forward_rows(t, stream);
-  if constexpr (!std::is_same_v<Sum<T>, Stored<T>>)
-    if (y.data != nullptr) convert_rows(rows, columns, y_sum.data, y_sum.stride, y.data, y.stride, stream);
-}
-
-template <class T>
 void DeviceNetwork<T>::forward(const Parameters& parameters, const E* x, std::int64_t rows, E* y, bool logits,
                                const Allocator& allocator, cudaStream_t stream) const {
   if (rows == 0) return;
   const std::size_t last = graph_.layers.size() - 1;
   const auto activation = [&](std::size_t i) { return logits && i == last ? kIdentity : graph_.layers[i].activation; };
-  if (auto task = fused(parameters, x, rows, y, logits); is_fusible(task)) {
-    if (const std::size_t bytes = fused_workspace_bytes(task); bytes > 0) task.workspace = allocator(bytes);
-    return fused_forward(task, stream);
-  }
+  if (fused_forward(fused(parameters, x, rows, y, logits), allocator, stream)) return;
 
   std::int64_t widest = 1;
   for (const LayerNode& layer : graph_.layers) widest = std::max(widest, padded_row<E>(layer.units));
@@ -102,9 +86,9 @@ void DeviceNetwork<T>::forward(const Parameters& parameters, const E* x, std::in
     forward_product(t, stream);
     if (!wide) continue;
     if constexpr (kMixed)
-      softmax_rows<T>(rows, layer.units, t.y_sum, out, stream);
+      softmax_of_sums<T>(rows, layer.units, t.y_sum, t.y_sum, out, stream);
     else
-      softmax_rows<T>(rows, layer.units, out, out, stream);
+      softmax_of_sums<T>(rows, layer.units, out, out, out, stream);
   }
 }
 
@@ -153,10 +137,5 @@ template class DeviceNetwork<double>;
 template class DeviceNetwork<Tf32>;
 template class DeviceNetwork<Half>;
 template class DeviceNetwork<Bfloat16>;
-template void softmax_rows<float>(std::int64_t, std::int64_t, Matrix<float>, Matrix<float>, cudaStream_t);
-template void softmax_rows<double>(std::int64_t, std::int64_t, Matrix<double>, Matrix<double>, cudaStream_t);
-template void softmax_rows<Tf32>(std::int64_t, std::int64_t, Matrix<float>, Matrix<float>, cudaStream_t);
-template void softmax_rows<Half>(std::int64_t, std::int64_t, Matrix<float>, Matrix<Half>, cudaStream_t);
-template void softmax_rows<Bfloat16>(std::int64_t, std::int64_t, Matrix<float>, Matrix<Bfloat16>, cudaStream_t);
 
 }  // namespace fnnfast

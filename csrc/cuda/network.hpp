@@ -68,9 +68,4 @@ class DeviceNetwork {
   std::vector<ParameterPlace> places_;
 };
 
-// Softmax over the rows of y_sum, rounded to y where that is given; in place where T is S.
-template <class T>
-void softmax_rows(std::int64_t rows, std::int64_t columns, Matrix<Sum<T>> y_sum, Matrix<Stored<T>> y,
-                  cudaStream_t stream);
-
 }  // namespace fnnfast

@@ -3,12 +3,10 @@
 
 #include "rows.hpp"
 
-#include <algorithm>
-
 #include "../core/vec_scalar.hpp"  // first: what follows is written over it
 
 #include "../core/loss_rows.hpp"
-#include "launch.hpp"
+#include "grid.cuh"
 
 namespace fnnfast {
 
@@ -19,10 +17,7 @@ constexpr int kSumThreads = 512;
 constexpr int kRowsEach = kThreads / cuda_rows::Lanes::kCount;  // of a block, at a time
 constexpr int kBlocksEach = 16;                                 // of a multiprocessor
 
-dim3 grid_for(std::int64_t rows) {
-  const std::int64_t most = std::int64_t{device_info().multiprocessors} * kBlocksEach;
-  return dim3(static_cast<unsigned>(std::clamp<std::int64_t>((rows + kRowsEach - 1) / kRowsEach, 1, most)));
-}
+dim3 grid_for(std::int64_t rows) { return fnnfast::grid_for(rows, kRowsEach, kBlocksEach); }
 
 // Calls f(row) with 16 threads for each row.
 template <class F>
@@ -83,25 +78,18 @@ __global__ void __launch_bounds__(kThreads, 1)
   });
 }
 
-// The sum of values, by one block, always in the same order; only thread 0 has it.
+// The sum of values, by one block; only thread 0 has it.
 template <class T>
-__device__ __forceinline__ double block_sum(std::int64_t count, const T* values) {
-  double* const sums = reinterpret_cast<double*>(shared_memory());
-  const int thread = static_cast<int>(threadIdx.x);
+__device__ __forceinline__ double sum_of(std::int64_t count, const T* values) {
   double sum = 0.0;
-  for (std::int64_t i = thread; i < count; i += kSumThreads) sum += static_cast<double>(values[i]);
-  sums[thread] = sum;
-  for (int half = kSumThreads / 2; half > 0; half /= 2) {
-    __syncthreads();
-    if (thread < half) sums[thread] += sums[thread + half];
-  }
-  return sums[thread];
+  for_all(count, [&](std::int64_t i) { sum += static_cast<double>(values[i]); });
+  return block_sum(sum);
 }
 
 template <class S>
 __global__ void __launch_bounds__(kSumThreads, 1)
     weigh_rows_kernel(std::int64_t rows, const S* weights, double each, double* weight, S* scale) {
-  const double sum = block_sum(rows, weights);
+  const double sum = sum_of(rows, weights);
   if (threadIdx.x != 0) return;
   *weight = sum;
   *scale = sum > 0.0 ? static_cast<S>(1.0 / (sum * each)) : S(0);
@@ -111,7 +99,7 @@ template <class S>
 __global__ void __launch_bounds__(kSumThreads, 1)
     mean_loss_kernel(std::int64_t rows, const double* row_loss, double weight, const double* weighed, double each,
                      double constant, S* mean) {
-  const double sum = block_sum(rows, row_loss);
+  const double sum = sum_of(rows, row_loss);
   if (threadIdx.x != 0) return;
   if (weighed != nullptr) weight = *weighed;
   *mean = weight > 0.0 ? static_cast<S>(sum / (weight * each) + constant) : S(0);

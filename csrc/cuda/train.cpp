@@ -6,6 +6,7 @@
 #include "elementwise.hpp"
 #include "launch.hpp"
 #include "rows.hpp"
+#include "softmax.hpp"
 
 namespace fnnfast {
 
@@ -151,9 +152,9 @@ void DeviceTrainer<T>::forward(const Memory& memory, const Room& room, const Dev
     forward_product(t, stream);
     if (softmax && layer.units > kFusedSoftmax<T>) {
       if constexpr (DeviceNetwork<T>::kMixed)
-        softmax_rows<T>(rows, layer.units, room.outputs, k.y, stream);
+        softmax_of_sums<T>(rows, layer.units, room.outputs, room.outputs, k.y, stream);
       else
-        softmax_rows<T>(rows, layer.units, k.y, k.y, stream);
+        softmax_of_sums<T>(rows, layer.units, k.y, k.y, k.y, stream);
     }
     if (k.perturbed.data != nullptr)
       perturb_all(layer.perturbations, memory, rows, layer.units, k.y, k.perturbed, stream);
@@ -165,7 +166,7 @@ void DeviceTrainer<T>::loss(const Memory& memory, const Room& room, const Device
                             cudaStream_t stream) const {
   const Kept& k = room.layers.back();
   const std::int64_t rows = batch.rows, outputs = network_.outputs(), targets = loss_.targets(outputs);
-  const double each = loss_.info().over_outputs ? static_cast<double>(outputs) : 1.0;
+  const double each = loss_.terms(1.0, outputs);
   const double weight = static_cast<double>(rows);
   LossTask<S> t{};
   t.rows = rows;
@@ -220,29 +221,7 @@ void DeviceTrainer<T>::activation_gradient_of(std::size_t i, const Memory& memor
                            stream);
     return;
   }
-  ElementwiseTask<S> t{};
-  t.rows = rows;
-  t.columns = layer.units;
-  if constexpr (!DeviceNetwork<T>::kMixed) {
-    t.in = saved.data;
-    t.in_row = saved.stride;
-    t.dy = t.out = k.dz.data;
-    t.out = k.dz.data;
-    t.dy_row = t.out_row = k.dz.stride;
-    softmax_backward_rows(t, stream);
-  } else {  // the rows' kernels know S alone
-    S* const y = room.wide;
-    S* const dy = y + rows * layer.units;
-    S* const dz = dy + rows * layer.units;
-    convert_rows(rows, layer.units, saved.data, saved.stride, y, layer.units, stream);
-    convert_rows(rows, layer.units, static_cast<const E*>(k.dz.data), k.dz.stride, dy, layer.units, stream);
-    t.in = y;
-    t.dy = dy;
-    t.out = dz;
-    t.in_row = t.dy_row = t.out_row = layer.units;
-    softmax_backward_rows(t, stream);
-    convert_rows(rows, layer.units, static_cast<const S*>(dz), layer.units, k.dz.data, k.dz.stride, stream);
-  }
+  softmax_gradient<E>(rows, layer.units, saved, k.dz, k.dz, room.wide, stream);
 }
 
 template <class T>
@@ -351,6 +330,17 @@ UpdateTaskOf<Stored<T>> DeviceTrainer<T>::update_task(std::size_t i, const Memor
   return t;
 }
 
+// The same from what the weight gradient's product has left.
+template <class T>
+UpdateTaskOf<Stored<T>> DeviceTrainer<T>::sliced_update_task(std::size_t i, const Memory& memory,
+                                                             const Room& room) const {
+  UpdateTaskOf<E> t = update_task(i, memory);
+  t.gradient = room.layers[i].partial;
+  t.slices = room.layers[i].slices.count;
+  t.slice = network_.place(i).end - network_.place(i).weight;
+  return t;
+}
+
 template <class T>
 void DeviceTrainer<T>::step(const Memory& memory, const DeviceBatch<T>& batch, double learning_rate, S* loss,
                             cudaStream_t stream) {
@@ -365,11 +355,7 @@ void DeviceTrainer<T>::step(const Memory& memory, const DeviceBatch<T>& batch, d
   begin_update(memory.state, settings_, learning_rate, stream);
   for (std::size_t i = first_trained_; i < room.layers.size(); ++i) {
     if (frozen_[i]) continue;
-    UpdateTaskOf<E> t = update_task(i, memory);
-    t.gradient = room.layers[i].partial;
-    t.slices = room.layers[i].slices.count;
-    t.slice = network_.place(i).end - network_.place(i).weight;
-    update(t, settings_.kind, memory.state, stream);
+    update(sliced_update_task(i, memory, room), settings_.kind, memory.state, stream);
   }
 }
 
@@ -382,11 +368,7 @@ void DeviceTrainer<T>::gradients(const Memory& memory, const DeviceBatch<T>& bat
                "cudaMemsetAsync");
   for (std::size_t i = first_trained_; i < room.layers.size(); ++i) {
     if (frozen_[i]) continue;
-    UpdateTaskOf<E> t = update_task(i, memory);
-    t.gradient = room.layers[i].partial;
-    t.slices = room.layers[i].slices.count;
-    t.slice = network_.place(i).end - network_.place(i).weight;
-    collect_gradient(t, memory.gradient + network_.place(i).weight, stream);
+    collect_gradient(sliced_update_task(i, memory, room), memory.gradient + network_.place(i).weight, stream);
   }
 }
 

@@ -92,6 +92,7 @@ class DeviceTrainer {
   void perturb_all(const std::vector<Perturbation>& all, const Memory& memory, std::int64_t rows, std::int64_t columns,
                    Matrix<const E> from, Matrix<E> to, cudaStream_t stream) const;
   UpdateTaskOf<E> update_task(std::size_t layer, const Memory& memory) const;
+  UpdateTaskOf<E> sliced_update_task(std::size_t layer, const Memory& memory, const Room& room) const;
 
   Matrix<const E> outputs_of(ptrdiff_t layer, const Room& room, const DeviceBatch<T>& batch) const;
   bool copies_input(bool indices, bool weights) const;

@@ -1,8 +1,6 @@
 #include "update.hpp"
 
-#include <algorithm>
-
-#include "launch.hpp"
+#include "grid.cuh"
 #include "vec.cuh"
 
 namespace fnnfast {
@@ -12,10 +10,7 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kBlocksEach = 8;  // of a multiprocessor
 
-dim3 grid_for(std::int64_t count) {
-  const std::int64_t most = std::int64_t{device_info().multiprocessors} * kBlocksEach;
-  return dim3(static_cast<unsigned>(std::clamp<std::int64_t>((count + kThreads - 1) / kThreads, 1, most)));
-}
+dim3 grid_for(std::int64_t count) { return fnnfast::grid_for(count, kThreads, kBlocksEach); }
 
 template <class S>
 __global__ void begin_update_kernel(StepState<S>* state, OptimizerSettings settings, double learning_rate) {
@@ -52,46 +47,30 @@ __global__ void __launch_bounds__(kThreads, 1)
   using V = cuda::Vec<S>;
   using Step = typename Optimizer::template Step<cuda::Math<S>, V>;
   const UpdateStep<S> of_weights = state->weights, of_others = state->others;
-  const std::int64_t step = std::int64_t{gridDim.x} * blockDim.x;
-  for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < task.count; i += step) {
-    if (!is_parameter(task, i)) continue;
+  for_all(task.count, [&](std::int64_t i) {
+    if (!is_parameter(task, i)) return;
     V w{task.full[i]}, first{task.first[i]}, second{Optimizer::kStates > 1 ? task.second[i] : S(0)};
     Step(i < task.bias ? of_weights : of_others).update(w, V{gradient_at(task, i)}, first, second);
     task.full[i] = w.v;
     task.first[i] = first.v;
     if constexpr (Optimizer::kStates > 1) task.second[i] = second.v;
     if constexpr (!std::is_same_v<E, S>) task.products[i] = narrow<E>(w.v);
-  }
+  });
 }
 
 template <class E>
 __global__ void __launch_bounds__(kThreads, 1)
     collect_kernel(const __grid_constant__ UpdateTaskOf<E> task, Sum<E>* gradient) {
-  const std::int64_t step = std::int64_t{gridDim.x} * blockDim.x;
-  for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < task.count; i += step)
-    gradient[i] = is_parameter(task, i) ? gradient_at(task, i) : Sum<E>(0);
-}
-
-// The block's sum; only thread 0 has it.
-__device__ __forceinline__ double block_sum(double sum) {
-  double* const sums = reinterpret_cast<double*>(shared_memory());
-  const int thread = static_cast<int>(threadIdx.x);
-  sums[thread] = sum;
-  for (int half = kThreads / 2; half > 0; half /= 2) {
-    __syncthreads();
-    if (thread < half) sums[thread] += sums[thread + half];
-  }
-  return sums[thread];
+  for_all(task.count, [&](std::int64_t i) { gradient[i] = is_parameter(task, i) ? gradient_at(task, i) : Sum<E>(0); });
 }
 
 template <class S>
 __global__ void __launch_bounds__(kThreads, 1) squares_kernel(std::int64_t count, const S* gradient, double* partial) {
   double sum = 0.0;
-  const std::int64_t step = std::int64_t{gridDim.x} * blockDim.x;
-  for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < count; i += step) {
+  for_all(count, [&](std::int64_t i) {
     const double g = static_cast<double>(gradient[i]);
     sum += g * g;
-  }
+  });
   sum = block_sum(sum);
   if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
