@@ -6,6 +6,7 @@ This is the only module that imports CuPy and the CUDA kernels, when the first a
 from __future__ import annotations
 
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -51,7 +52,7 @@ def tf32() -> Iterator[None]:
         _tf32.reset(token)
 
 
-class Device:
+class Device(ABC):
     """What the functions of this package need of the place that arrays are in; the same for the CPU and a GPU.
 
     Attributes
@@ -103,9 +104,9 @@ class Device:
         """``promote`` of the operands of ``x @ weight + bias``."""
         return self.promote(x, weight, bias)
 
+    @abstractmethod
     def require(self, **arrays: object) -> None:
         """TypeError for arrays in other places than the network that is here."""
-        raise NotImplementedError
 
     def holds(self, array: object) -> bool:
         """Whether it is an array of a GPU, which looking into would have to be waited for."""
@@ -119,12 +120,13 @@ class Device:
         """Of one-hot rows (B, K), the classes (B,)."""
         return hot.argmax(axis=1)  # type: ignore[no-any-return]
 
+    @abstractmethod
     def check_winners(self, winners: Array, pieces: int) -> None:
         """ValueError for winners that are no pieces, where looking costs nothing."""
 
+    @abstractmethod
     def host(self, array: Any) -> Any:
         """An array from here as NumPy's, 16-bit floats in float32; what is no array stays as it is."""
-        raise NotImplementedError
 
     def read_only(self, array: Array) -> Array:
         """The array, refusing to be written where that can be had."""
@@ -293,6 +295,9 @@ class Cuda(Device):
                 f"expected CuPy arrays for a network on a GPU, got a NumPy array ({', '.join(on_cpu)}):"
                 " cupy.asarray() copies it to the GPU, net.to('cpu') the network to the host"
             )
+
+    def check_winners(self, winners: Array, pieces: int) -> None:
+        """Nothing: looking would have to be waited for, and the kernels let wrong winners win nothing."""
 
     def holds(self, array: object) -> bool:
         return not isinstance(array, _HOST) and _gpu_of(array) is not None

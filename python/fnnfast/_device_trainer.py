@@ -47,7 +47,7 @@ class DeviceTrainer:
             "precision": None if precision is None else self._fit(precision, self._sum_type),
             "workspace": self._zeros(2**16, np.dtype(np.uint8)),
         }
-        self._kept: dict[int, tuple[Array, Array]] = {}
+        self._kept: tuple[Array, Array] | None = None
 
     # Steps -----------------------------------------------------------------------------------------------------------
     def step(
@@ -150,11 +150,9 @@ class DeviceTrainer:
 
     def _keep(self, targets: Array) -> Array:
         """Targets on the GPU; the same array as before for the same one on the host."""
-        before = self._kept.get(id(targets))
-        if before is None:
-            self._kept = {id(targets): (targets, self._targets(targets))}
-            before = self._kept[id(targets)]
-        return before[1]
+        if self._kept is None or self._kept[0] is not targets:
+            self._kept = targets, self._targets(targets)
+        return self._kept[1]
 
     def _fit(self, array: Any, dtype: _checks.DType) -> Array:
         return self._device.fit(self._device.array("array", array), dtype)
