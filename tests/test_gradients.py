@@ -166,6 +166,13 @@ def test_maxout_sizes(backend, isa, dtype):
             check_maxout(backend, b, 3, i, o, dtype)
 
 
+def test_larger_maxout(backend, isa, dtype):
+    """More rows, units and inputs than are taken at a time."""
+    shapes = ((4200, 2, 9, 20), (70, 4, 150, 300), (130, 9, 300, 75), (200, 3, 33, 1100))
+    for b, p, i, o in backend.some(shapes, 2):
+        check_maxout(backend, b, p, i, o, dtype)
+
+
 def test_a_piece_that_never_wins_has_no_gradient(backend, isa, dtype):
     x, weight, bias = maxout_problem(np.random.default_rng(3), 20, 3, 6, 9, dtype)
     bias[1] -= 1000

@@ -144,7 +144,10 @@ template <class T>
 void gradients(const Kernels<T>& k, const PanelLayout& layout, ptrdiff_t batch, const T* x, const T* weight,
                const T* dz, ptrdiff_t dz_row, const std::uint8_t* argmax, T* dx, T* dweight, T* dbias) {
   Buffer<T> panels = Buffer<T>::uninitialised(layout.size());
-  Buffer<T> transposed(TransposedLayout(layout).size());
+  const TransposedLayout backward(layout);
+  // Zeros only for the padding, which transpose() leaves alone.
+  Buffer<T> transposed = backward.padded_inputs() > backward.inputs ? Buffer<T>(backward.size())
+                                                                    : Buffer<T>::uninitialised(backward.size());
   if (layout.units == 0) std::fill_n(dx, batch * layout.inputs, T(0));
   for_blocks(layout, [&](BlockRange blocks) {
     pack_weight(layout, blocks, contiguous_weight(weight, layout), panels.data());
@@ -153,21 +156,19 @@ void gradients(const Kernels<T>& k, const PanelLayout& layout, ptrdiff_t batch, 
         transpose(layout, layout.panel(block, group), panels.data(), 0, layout.inputs, transposed.data());
   });
 
-  const MaxoutOrder sorted{batch, layout.units, layout.pieces};
-  Buffer<std::uint8_t> order(argmax ? sorted.size() : 0);
-  const ptrdiff_t x_row = argmax ? leading_dimension(layout.inputs) : layout.inputs;
-  Buffer<T> copied(argmax ? batch * x_row : 0);
+  const MaxoutOrder maxout{batch, layout.units, layout.pieces};
+  Buffer<std::uint8_t> order = Buffer<std::uint8_t>::uninitialised(argmax ? maxout.size() : 0);
+  Buffer<T> sorted = Buffer<T>::uninitialised(argmax ? maxout.gradients() : 0);
   const bool gathers = gathers_columns(layout);
   Buffer<T> columns = Buffer<T>::uninitialised(gathers ? batch * layout.padded_units() : 0);
-  constexpr ptrdiff_t kRows = kMaxoutChunk;
-  parallel_for(divide_up(batch, kRows), [&](ptrdiff_t block) {
-    const ptrdiff_t first = block * kRows;
-    const ptrdiff_t rows = std::min(kRows, batch - first);
-    if (argmax) {
-      sorted.sort(block, argmax, layout.units, order.data());
-      for (ptrdiff_t r = first; r < first + rows; ++r)
-        std::copy_n(x + r * layout.inputs, layout.inputs, copied.data() + r * x_row);
-    }
+  // Maxout's weights go by once for all rows of a block, so that more rows mean less waiting for them.
+  const ptrdiff_t chunks = argmax && batch >= 4 * 4 * kMaxoutChunk * num_threads() ? 4 : 1;
+  const ptrdiff_t rows_each = chunks * kMaxoutChunk;
+  parallel_for(divide_up(batch, rows_each), [&](ptrdiff_t block) {
+    const ptrdiff_t first = block * rows_each;
+    const ptrdiff_t rows = std::min(rows_each, batch - first);
+    for (ptrdiff_t chunk = block * chunks; argmax && chunk < std::min((block + 1) * chunks, maxout.chunks()); ++chunk)
+      maxout.sort(chunk, argmax, layout.units, dz, dz_row, order.data(), sorted.data());
     data_gradient(k, layout, transposed.data(), rows, dz + first * dz_row, dz_row,
                   argmax ? argmax + first * layout.units : nullptr, layout.units, dx + first * layout.inputs,
                   layout.inputs);
@@ -176,8 +177,15 @@ void gradients(const Kernels<T>& k, const PanelLayout& layout, ptrdiff_t batch, 
 
   Buffer<T>& gradient = panels;  // the packed weights have served
   const GradientParts parts(layout);
-  const GradientSource<T> from{batch,          argmax ? copied.data() : x, x_row,       dz, dz_row,
-                               columns.data(), argmax ? &sorted : nullptr, order.data()};
+  const GradientSource<T> from{batch,
+                               x,
+                               layout.inputs,
+                               dz,
+                               dz_row,
+                               gathers ? columns.data() : nullptr,
+                               argmax ? &maxout : nullptr,
+                               order.data(),
+                               sorted.data()};
   const GradientSink<T> to{
       gradient.data(), [](void* context, const Panel& panel, ptrdiff_t first, ptrdiff_t count, const T* values) {
         std::copy_n(values, count * panel.width, static_cast<T*>(context) + panel.offset + (first + 1) * panel.width);
@@ -235,13 +243,7 @@ void maxout_backward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, ptrdiff
   if (batch == 0) return no_rows(layout, dweight, dbias);
   if (pieces == 1)
     return dense_backward(batch, inputs, units, dy, x, weight, dy, {}, dx, dweight, dbias, static_cast<T*>(nullptr));
-  // Read by columns: with rows of its own length many would fall into one set of a cache.
-  const ptrdiff_t row = leading_dimension(units);
-  Buffer<T> dz = Buffer<T>::uninitialised(batch * row);
-  for_row_blocks(batch, units, [&](ptrdiff_t first, ptrdiff_t count) {
-    for (ptrdiff_t r = first; r < first + count; ++r) std::copy_n(dy + r * units, units, dz.data() + r * row);
-  });
-  gradients(k, layout, batch, x, weight, dz.data(), row, argmax, dx, dweight, dbias);
+  gradients(k, layout, batch, x, weight, dy, units, argmax, dx, dweight, dbias);
 }
 
 #define FNNFAST_INSTANTIATE(T)                                                                                        \

@@ -96,26 +96,21 @@ struct MaxoutDataTask {
   const std::uint8_t* argmax;
   ptrdiff_t argmax_row;
   const T* panel;  // transposed weights, row unit * pieces + piece
-  ptrdiff_t panel_step;
+  ptrdiff_t next;  // elements behind the panel that are wanted next
   T* dx;
   ptrdiff_t dx_row;
   T* scratch;  // rows times the panel's width
 };
 
-// Vectors of inputs that maxout's weight gradient takes at once: as many chains hide the latency, and a chunk of rows
-// of them stays in a 32 KB L1.
-inline constexpr int kMaxoutVectors = 6;
-
-// Maxout, backward to the weights of one unit: dw[piece, columns] += the sum over the rows of one chunk whose argmax is
-// that piece.
+// Maxout, backward to the weights: dw[unit, piece, columns] += the sum over the rows of one chunk in which the piece
+// won. The rows of a unit are sorted by the piece (MaxoutOrder).
 template <class T>
 struct MaxoutWeightTask {
-  ptrdiff_t pieces, columns;
-  const std::uint8_t* order;  // the chunk's rows, by piece
-  const std::uint8_t* ends;   // for each piece, where its rows end in order
-  const T* dy;                // dy[row * dy_row]
-  ptrdiff_t dy_row;
-  const T* x;  // readable to whole vectors
+  ptrdiff_t units, pieces, columns;
+  const std::uint8_t* order;  // of the first unit; entry bytes further that of the next
+  ptrdiff_t entry, chunk;
+  const T* dy;  // sorted like the rows; chunk elements further those of the next unit
+  const T* x;   // readable to whole vectors
   ptrdiff_t x_row;
   T* dw;
   ptrdiff_t dw_row;

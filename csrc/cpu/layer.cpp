@@ -82,38 +82,55 @@ template <class T>
 void data_gradient(const Kernels<T>& k, const PanelLayout& layout, const T* transposed, ptrdiff_t rows, const T* dz,
                    ptrdiff_t dz_row, const std::uint8_t* argmax, ptrdiff_t argmax_row, T* dx, ptrdiff_t dx_row) {
   const TransposedLayout from(layout);
-  T* const scratch = thread_scratch<T>(Scratch::kKernel, rows * k.panel_width());
+  T* const scratch = thread_scratch<T>(Scratch::kKernel, rows * from.panel_inputs());
   const ptrdiff_t chunk = chunk_inputs<T>(from.width(0), from.rows);
   for (ptrdiff_t panel = 0; panel < from.panels(); ++panel) {
     const ptrdiff_t first = panel * from.panel_inputs();
     const ptrdiff_t columns = std::min(from.panel_inputs(), layout.inputs - first);
     const T* const weights = transposed + from.offset(panel);
+    const ptrdiff_t next = panel + 1 < from.panels() ? from.rows * from.width(panel + 1) : 0;
     if (argmax == nullptr)
       k.product({rows, from.rows, columns, dz, dz_row, 1, weights, from.width(panel), dx + first, dx_row, chunk,
-                 weights + from.rows * from.width(panel),
-                 panel + 1 < from.panels() ? from.rows * from.width(panel + 1) : 0, scratch});
+                 weights + from.rows * from.width(panel), next, scratch});
     else
-      k.maxout_data({rows, layout.units, layout.pieces, columns, dz, dz_row, argmax, argmax_row, weights,
-                     from.width(panel), dx + first, dx_row, scratch});
+      k.maxout_data({rows, layout.units, layout.pieces, columns, dz, dz_row, argmax, argmax_row, weights, next,
+                     dx + first, dx_row, scratch});
   }
 }
 
-void MaxoutOrder::sort(ptrdiff_t chunk, const std::uint8_t* argmax, ptrdiff_t argmax_row, std::uint8_t* order) const {
-  const ptrdiff_t first = chunk * kMaxoutChunk;
-  const ptrdiff_t count = std::min(kMaxoutChunk, rows - first);
-  for (ptrdiff_t unit = 0; unit < units; ++unit) {
-    std::uint8_t* const sorted = order + at(unit, chunk);
-    std::uint8_t* const ends = sorted + kMaxoutChunk;
-    std::uint8_t start[kMaxPiecesSaved] = {};
-    const std::uint8_t* const winner = argmax + first * argmax_row + unit;
-    for (ptrdiff_t r = 0; r < count; ++r) ++start[winner[r * argmax_row]];
-    int sum = 0;
-    for (ptrdiff_t p = 0; p < pieces; ++p) {
-      sum += start[p];
-      ends[p] = static_cast<std::uint8_t>(sum);
-      start[p] = static_cast<std::uint8_t>(sum - start[p]);
+// Row by row over a few units at a time, so that the counters of neighbours do not wait for each other.
+template <class T>
+void MaxoutOrder::sort(ptrdiff_t chunk, const std::uint8_t* argmax, ptrdiff_t argmax_row, const T* dz, ptrdiff_t dz_row,
+                       std::uint8_t* order, T* sorted) const {
+  constexpr ptrdiff_t kUnits = 16;
+  const ptrdiff_t row = chunk * kMaxoutChunk;
+  const ptrdiff_t count = std::min(kMaxoutChunk, rows - row);
+  std::uint8_t place[kUnits][kMaxPiecesSaved];
+  for (ptrdiff_t first = 0; first < units; first += kUnits) {
+    const ptrdiff_t some = std::min(kUnits, units - first);
+    const std::uint8_t* const winner = argmax + row * argmax_row + first;
+    const T* const gradient = dz + row * dz_row + first;
+    std::uint8_t* const orders = order + at(first, chunk);
+    T* const gradients = sorted + gradient_at(first, chunk);
+    for (ptrdiff_t u = 0; u < some; ++u) std::fill_n(place[u], pieces, std::uint8_t{0});
+    for (ptrdiff_t r = 0; r < count; ++r)
+      for (ptrdiff_t u = 0; u < some; ++u) ++place[u][winner[r * argmax_row + u]];
+    for (ptrdiff_t u = 0; u < some; ++u) {
+      std::uint8_t* const ends = orders + u * entry() + kMaxoutChunk;
+      int sum = 0;
+      for (ptrdiff_t p = 0; p < pieces; ++p) {
+        const int here = place[u][p];
+        place[u][p] = static_cast<std::uint8_t>(sum);
+        sum += here;
+        ends[p] = static_cast<std::uint8_t>(sum);
+      }
     }
-    for (ptrdiff_t r = 0; r < count; ++r) sorted[start[winner[r * argmax_row]]++] = static_cast<std::uint8_t>(r);
+    for (ptrdiff_t r = 0; r < count; ++r)
+      for (ptrdiff_t u = 0; u < some; ++u) {
+        const std::uint8_t to = place[u][winner[r * argmax_row + u]]++;
+        orders[u * entry() + to] = static_cast<std::uint8_t>(r);
+        gradients[u * kMaxoutChunk + to] = gradient[r * dz_row + u];
+      }
   }
 }
 
@@ -121,6 +138,9 @@ namespace {
 
 // Of a slab of x that the parts of several panels share: half of a 2 MB L2.
 constexpr ptrdiff_t kSharedBytes = ptrdiff_t{1} << 20;
+
+// Of maxout's weight gradient that a task makes at a time: less than half of a 1.25 MB L2.
+constexpr ptrdiff_t kSummedBytes = ptrdiff_t{1} << 19;
 
 template <class T>
 void dense_weight_gradient(const Kernels<T>& k, const Panel& panel, ptrdiff_t first, ptrdiff_t count,
@@ -142,56 +162,71 @@ void dense_weight_gradient(const Kernels<T>& k, const Panel& panel, ptrdiff_t fi
 template <class T>
 void maxout_bias_gradient(const PanelLayout& layout, ptrdiff_t block, const GradientSource<T>& from,
                           const GradientSink<T>& to) {
-  const MaxoutOrder& sorted = *from.sorted;
+  const MaxoutOrder& maxout = *from.maxout;
   for (ptrdiff_t group = 0; group < layout.groups(); ++group) {
     const Panel panel = layout.panel(block, group);
     T* const row = thread_scratch<T>(Scratch::kTile, panel.width);
     std::fill_n(row, panel.width, T(0));
-    for (ptrdiff_t u = 0; u < panel.units; ++u)
-      for (ptrdiff_t chunk = 0; chunk < sorted.chunks(); ++chunk) {
-        const std::uint8_t* const order = from.order + sorted.at(panel.unit + u, chunk);
-        const std::uint8_t* const ends = order + kMaxoutChunk;
-        const T* const dz = from.dz + chunk * kMaxoutChunk * from.dz_row + panel.unit + u;
+    for (ptrdiff_t chunk = 0; chunk < maxout.chunks(); ++chunk)
+      for (ptrdiff_t u = 0; u < panel.units; ++u) {
+        const std::uint8_t* const ends = from.order + maxout.at(panel.unit + u, chunk) + kMaxoutChunk;
+        const T* const dz = from.sorted + maxout.gradient_at(panel.unit + u, chunk);
         for (ptrdiff_t p = 0; p < panel.pieces; ++p) {
           const ptrdiff_t piece = panel.piece + p;
-          for (ptrdiff_t i = piece > 0 ? ends[piece - 1] : 0; i < ends[piece]; ++i)
-            row[p * panel.stride + u] += dz[order[i] * from.dz_row];
+          T& sum = row[p * panel.stride + u];
+          for (ptrdiff_t i = piece > 0 ? ends[piece - 1] : 0; i < ends[piece]; ++i) sum += dz[i];
         }
       }
     to.take(to.context, panel, -1, 1, row);
   }
 }
 
+// Hands on [unit][piece][input], as maxout_weight() makes it, as a panel of [input][piece][unit].
 template <class T>
-void maxout_weight_gradient(const Kernels<T>& k, const PanelLayout& layout, ptrdiff_t block, ptrdiff_t first,
-                            ptrdiff_t count, const GradientSource<T>& from, const GradientSink<T>& to) {
-  if (first == 0) maxout_bias_gradient(layout, block, from, to);
-  const MaxoutOrder& sorted = *from.sorted;
-  const Panel all = layout.panel(block, 0);
-  const ptrdiff_t width = ptrdiff_t{k.lanes} * kMaxoutVectors;
+void maxout_take(const Panel& panel, ptrdiff_t pieces, ptrdiff_t first, ptrdiff_t count, const T* dw, ptrdiff_t width,
+                 const GradientSink<T>& to) {
+  constexpr ptrdiff_t kInputs = 16;  // whose rows of a panel, a few lines each, stay in L1 until they are full
+  T* const tile = thread_scratch<T>(Scratch::kTile, count * panel.width);
+  if (panel.units < panel.stride) std::fill_n(tile, count * panel.width, T(0));
+  for (ptrdiff_t i0 = 0; i0 < count; i0 += kInputs)
+    for (ptrdiff_t p = 0; p < panel.pieces; ++p)
+      for (ptrdiff_t u = 0; u < panel.units; ++u) {
+        const T* const in = dw + (u * pieces + panel.piece + p) * width;
+        T* const out = tile + p * panel.stride + u;
+        for (ptrdiff_t i = i0; i < std::min(i0 + kInputs, count); ++i) out[i * panel.width] = in[i];
+      }
+  to.take(to.context, panel, first, count, tile);
+}
+
+// Of inputs [first, first + count), blocks of units [first_block, last_block).
+template <class T>
+void maxout_weight_gradient(const Kernels<T>& k, const PanelLayout& layout, ptrdiff_t first_block, ptrdiff_t last_block,
+                            ptrdiff_t first, ptrdiff_t count, const GradientSource<T>& from,
+                            const GradientSink<T>& to) {
+  const MaxoutOrder& maxout = *from.maxout;
+  const ptrdiff_t width = (count + k.lanes - 1) / k.lanes * k.lanes;
+  const ptrdiff_t unit = layout.panel(first_block, 0).unit;
+  const ptrdiff_t unit_size = layout.pieces * width;
+  const Panel end = layout.panel(last_block - 1, 0);
+  const ptrdiff_t units = end.unit + end.units - unit;
   // [unit][piece][input]: inputs in the lanes, as x has them. Chunk by chunk over the rows, so that a chunk of x serves
   // all units from L1.
-  T* const dw = thread_scratch<T>(Scratch::kRows, all.units * layout.pieces * width);
-  std::fill_n(dw, all.units * layout.pieces * width, T(0));
-  for (ptrdiff_t chunk = 0; chunk < sorted.chunks(); ++chunk) {
+  T* const dw = thread_scratch<T>(Scratch::kRows, units * unit_size + kMaxoutChunk * width);
+  T* const x = dw + units * unit_size;
+  std::fill_n(dw, units * unit_size + kMaxoutChunk * width, T(0));
+  for (ptrdiff_t chunk = 0; chunk < maxout.chunks(); ++chunk) {
     const ptrdiff_t row = chunk * kMaxoutChunk;
-    const T* const x = from.x + row * from.x_row + first;
-    for (ptrdiff_t u = 0; u < all.units; ++u) {
-      const std::uint8_t* const order = from.order + sorted.at(all.unit + u, chunk);
-      k.maxout_weight({layout.pieces, count, order, order + kMaxoutChunk, from.dz + row * from.dz_row + all.unit + u,
-                       from.dz_row, x, from.x_row, dw + u * layout.pieces * width, width});
-    }
+    for (ptrdiff_t r = 0; r < std::min(kMaxoutChunk, from.rows - row); ++r)
+      std::copy_n(from.x + (row + r) * from.x_row + first, count, x + r * width);
+    k.maxout_weight({units, layout.pieces, count, from.order + maxout.at(unit, chunk), maxout.entry(), kMaxoutChunk,
+                     from.sorted + maxout.gradient_at(unit, chunk), x, width, dw, width});
   }
-  for (ptrdiff_t group = 0; group < layout.groups(); ++group) {
-    const Panel panel = layout.panel(block, group);
-    T* const tile = thread_scratch<T>(Scratch::kTile, count * panel.width);
-    std::fill_n(tile, count * panel.width, T(0));
-    for (ptrdiff_t u = 0; u < panel.units; ++u)
-      for (ptrdiff_t p = 0; p < panel.pieces; ++p) {
-        const T* const in = dw + (u * layout.pieces + panel.piece + p) * width;
-        for (ptrdiff_t i = 0; i < count; ++i) tile[i * panel.width + p * panel.stride + u] = in[i];
-      }
-    to.take(to.context, panel, first, count, tile);
+  for (ptrdiff_t block = first_block; block < last_block; ++block) {
+    if (first == 0) maxout_bias_gradient(layout, block, from, to);
+    for (ptrdiff_t group = 0; group < layout.groups(); ++group) {
+      const Panel panel = layout.panel(block, group);
+      maxout_take(panel, layout.pieces, first, count, dw + (panel.unit - unit) * unit_size, width, to);
+    }
   }
 }
 
@@ -216,7 +251,13 @@ void weight_gradient(const Kernels<T>& k, const GradientParts& parts, ptrdiff_t 
     const ptrdiff_t count = std::min(parts.inputs_each(), parts.layout.inputs - input);
     const ptrdiff_t end = std::min(last, (part / blocks + 1) * blocks);
     if (parts.layout.pieces > 1) {
-      for (; part < end; ++part) maxout_weight_gradient(k, parts.layout, part % blocks, input, count, from, to);
+      // As many units as share a chunk of x while what they add up stays in L2.
+      const ptrdiff_t block_bytes =
+          parts.layout.block_units() * parts.layout.pieces * parts.inputs_each() * static_cast<ptrdiff_t>(sizeof(T));
+      const ptrdiff_t each = std::max(ptrdiff_t{1}, kSummedBytes / block_bytes);
+      for (; part < end; part = std::min(part + each, end))
+        maxout_weight_gradient(k, parts.layout, part % blocks, (std::min(part + each, end) - 1) % blocks + 1, input,
+                               count, from, to);
       continue;
     }
     // The columns of x that these parts share, together if several gain from that and they stay in the cache.
@@ -239,6 +280,8 @@ void weight_gradient(const Kernels<T>& k, const GradientParts& parts, ptrdiff_t 
   template void activate_rows<T>(ElementwiseFunction<T>, ptrdiff_t, ptrdiff_t, const T*, ptrdiff_t, T*, ptrdiff_t); \
   template void data_gradient<T>(const Kernels<T>&, const PanelLayout&, const T*, ptrdiff_t, const T*, ptrdiff_t,   \
                                  const std::uint8_t*, ptrdiff_t, T*, ptrdiff_t);                                    \
+  template void MaxoutOrder::sort<T>(ptrdiff_t, const std::uint8_t*, ptrdiff_t, const T*, ptrdiff_t, std::uint8_t*, \
+                                     T*) const;                                                                     \
   template void gather_columns<T>(const PanelLayout&, ptrdiff_t, const T*, ptrdiff_t, ptrdiff_t, ptrdiff_t, T*);    \
   template void weight_gradient<T>(const Kernels<T>&, const GradientParts&, ptrdiff_t, ptrdiff_t,                   \
                                    const GradientSource<T>&, const GradientSink<T>&);

@@ -67,28 +67,34 @@ template <class T>
 void data_gradient(const Kernels<T>& k, const PanelLayout& layout, const T* transposed, ptrdiff_t rows, const T* dz,
                    ptrdiff_t dz_row, const std::uint8_t* argmax, ptrdiff_t argmax_row, T* dx, ptrdiff_t dx_row);
 
-// Maxout: for each chunk of rows and unit, the chunk's rows in the order of their winning pieces.
+// Maxout: for each chunk of rows and unit, the chunk's rows in the order of their winning pieces, and their gradients
+// in the same order.
 struct MaxoutOrder {
   ptrdiff_t rows, units, pieces;
   ptrdiff_t chunks() const { return divide_up(rows, kMaxoutChunk); }
   ptrdiff_t entry() const { return kMaxoutChunk + pieces; }  // the rows, then where each piece ends
   ptrdiff_t size() const { return units * chunks() * entry(); }
   ptrdiff_t at(ptrdiff_t unit, ptrdiff_t chunk) const { return (chunk * units + unit) * entry(); }
-  // Sorts one chunk, all units. argmax is that of the batch's first row.
-  void sort(ptrdiff_t chunk, const std::uint8_t* argmax, ptrdiff_t argmax_row, std::uint8_t* order) const;
+  ptrdiff_t gradients() const { return units * chunks() * kMaxoutChunk; }
+  ptrdiff_t gradient_at(ptrdiff_t unit, ptrdiff_t chunk) const { return (chunk * units + unit) * kMaxoutChunk; }
+  // Sorts one chunk, all units. argmax and dz are those of the batch's first row.
+  template <class T>
+  void sort(ptrdiff_t chunk, const std::uint8_t* argmax, ptrdiff_t argmax_row, const T* dz, ptrdiff_t dz_row,
+            std::uint8_t* order, T* sorted) const;
 };
 
 // What a layer's weight gradient is made from: all rows of the batch.
 template <class T>
 struct GradientSource {
   ptrdiff_t rows;
-  const T* x;  // for maxout readable to whole vectors, with a leading_dimension()
+  const T* x;
   ptrdiff_t x_row;
-  const T* dz;  // readable to whole vectors, zero there
+  const T* dz;  // readable to whole vectors, zero there; not read for maxout
   ptrdiff_t dz_row;
   const T* dz_panels;         // the same by gather_columns(), or null
-  const MaxoutOrder* sorted;  // null for a dense layer
+  const MaxoutOrder* maxout;  // null for a dense layer
   const std::uint8_t* order;
+  const T* sorted;  // dz in that order
 };
 
 // Receives a finished part of a gradient: inputs [first, first + count) of a panel (input -1 is the bias), count rows

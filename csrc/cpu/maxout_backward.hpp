@@ -1,16 +1,18 @@
 // Maxout's backward pass: only the piece that won an output is touched, so its work does not grow with the pieces.
 //
 // Each row has its own winners, so weights are not shared between rows as in a product: every multiply-add loads a
-// vector of weights (or of x) from L1 instead. That costs one load a multiply-add, which current cores sustain, against
-// pieces times the multiply-adds.
+// vector of weights (or of x) from L1 instead, against pieces times the multiply-adds. Wide tiles (kMaxoutVectors) keep
+// what else is loaded, a gradient and an index for each, small beside that.
 #pragma once
+
+#include <algorithm>
+#include <type_traits>
 
 #include "tile.hpp"
 
 namespace fnnfast::FNNFAST_ISA {
 
-// Units [first, last) for kRows rows at a time, enough independent chains to hide the latency. The sums of the units
-// before wait in `sums`.
+// Rows [row, row + kRows), units [first, last). The sums of the units before wait in `scratch`.
 template <class T, int kRows, int kVectors>
 FNNFAST_INLINE void maxout_data_rows(const MaxoutDataTask<T>& t, ptrdiff_t row, ptrdiff_t first, ptrdiff_t last) {
   using V = Vec<T>;
@@ -19,22 +21,22 @@ FNNFAST_INLINE void maxout_data_rows(const MaxoutDataTask<T>& t, ptrdiff_t row, 
   V acc[kRows][kVectors];
 #pragma GCC unroll 2
   for (int r = 0; r < kRows; ++r)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v)
       acc[r][v] = first > 0 ? V::load(sums + r * kWidth + v * V::kLanes) : V::broadcast(0);
-  const T* weights = t.panel + first * t.pieces * t.panel_step;
-  for (ptrdiff_t unit = first; unit < last; ++unit, weights += t.pieces * t.panel_step)
+  const T* weights = t.panel + first * t.pieces * kWidth;
+  for (ptrdiff_t unit = first; unit < last; ++unit, weights += t.pieces * kWidth)
 #pragma GCC unroll 2
     for (int r = 0; r < kRows; ++r) {
       const V dy = V::broadcast(t.dy[(row + r) * t.dy_row + unit]);
-      const T* w = weights + t.argmax[(row + r) * t.argmax_row + unit] * t.panel_step;
-#pragma GCC unroll 4
+      const T* w = weights + t.argmax[(row + r) * t.argmax_row + unit] * kWidth;
+#pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) acc[r][v] = fma(dy, V::load(w + v * V::kLanes), acc[r][v]);
     }
   const bool done = last == t.units;
 #pragma GCC unroll 2
   for (int r = 0; r < kRows; ++r)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) {
       if (done)
         store_columns(acc[r][v], t.dx + (row + r) * t.dx_row + v * V::kLanes, t.columns - v * V::kLanes);
@@ -45,68 +47,90 @@ FNNFAST_INLINE void maxout_data_rows(const MaxoutDataTask<T>& t, ptrdiff_t row, 
 
 template <class T, int kVectors>
 FNNFAST_INLINE void maxout_data_panel(const MaxoutDataTask<T>& t) {
-  // The weights of so many units, all pieces, stay in half of a 32 KB L1 while all rows use them.
-  constexpr ptrdiff_t kElements = 16384 / sizeof(T);
-  const ptrdiff_t each = kElements / (t.pieces * t.panel_step) > 1 ? kElements / (t.pieces * t.panel_step) : 1;
+  constexpr ptrdiff_t kWidth = kVectors * Vec<T>::kLanes;
+  constexpr int kRows = kVectors > 4 ? 1 : 2;  // so that there are chains enough
+  // The weights of so many units, all pieces, stay in L1 while all rows use them. Meanwhile the next ones come to L2, a
+  // few lines with each row.
+  constexpr ptrdiff_t kElements = 32768 / sizeof(T), kLeastUnits = 8, kLine = 64 / sizeof(T);
+  const ptrdiff_t each = std::max(kLeastUnits, kElements / (t.pieces * kWidth));
+  const T* const end = t.panel + t.units * t.pieces * kWidth + t.next;
   for (ptrdiff_t first = 0; first < t.units; first += each) {
-    const ptrdiff_t last = first + each < t.units ? first + each : t.units;
-    ptrdiff_t row = 0;
-    for (; row + 2 <= t.rows; row += 2) maxout_data_rows<T, 2, kVectors>(t, row, first, last);
-    if (row < t.rows) maxout_data_rows<T, 1, kVectors>(t, row, first, last);
+    const ptrdiff_t last = std::min(first + each, t.units);
+    const T* ahead = t.panel + last * t.pieces * kWidth;
+    const ptrdiff_t lines = std::min(each * t.pieces * kWidth, end - ahead) / kLine;
+    const ptrdiff_t lines_each = (lines * kRows + t.rows - 1) / t.rows;
+    for (ptrdiff_t row = 0; row < t.rows;) {
+      for (ptrdiff_t line = 0; line < lines_each && ahead < end; ++line, ahead += kLine)
+        __builtin_prefetch(ahead, 0, 2);
+      if (kRows == 2 && row + 2 <= t.rows) {
+        maxout_data_rows<T, 2, kVectors>(t, row, first, last);
+        row += 2;
+      } else {
+        maxout_data_rows<T, 1, kVectors>(t, row, first, last);
+        row += 1;
+      }
+    }
+  }
+}
+
+// Calls f(integral_constant) with the number of vectors that so many columns take.
+template <class T, class F>
+FNNFAST_INLINE void with_vectors(ptrdiff_t columns, F&& f) {
+  static_assert(kMaxoutVectors == 8);
+  switch ((columns + Vec<T>::kLanes - 1) / Vec<T>::kLanes) {
+    case 8:
+      return f(std::integral_constant<int, 8>());
+    case 7:
+      return f(std::integral_constant<int, 7>());
+    case 6:
+      return f(std::integral_constant<int, 6>());
+    case 5:
+      return f(std::integral_constant<int, 5>());
+    case 4:
+      return f(std::integral_constant<int, 4>());
+    case 3:
+      return f(std::integral_constant<int, 3>());
+    case 2:
+      return f(std::integral_constant<int, 2>());
+    default:
+      return f(std::integral_constant<int, 1>());
   }
 }
 
 template <class T>
 void maxout_data(const MaxoutDataTask<T>& t) {
-  const ptrdiff_t vectors = (t.columns + Vec<T>::kLanes - 1) / Vec<T>::kLanes;
-  if constexpr (kPanelVectors == 4) {
-    if (vectors == 4) return maxout_data_panel<T, 4>(t);
-    if (vectors == 3) return maxout_data_panel<T, 3>(t);
-  }
-  return vectors == 2 ? maxout_data_panel<T, 2>(t) : maxout_data_panel<T, 1>(t);
+  with_vectors<T>(t.columns, [&](auto vectors) { maxout_data_panel<T, vectors()>(t); });
 }
 
-// One unit, one chunk of rows: the rows of each piece in turn.
+// One unit: the rows of each piece in turn.
 template <class T, int kVectors>
-FNNFAST_INLINE void maxout_weight_unit(const MaxoutWeightTask<T>& t) {
+FNNFAST_INLINE void maxout_weight_unit(const MaxoutWeightTask<T>& t, const std::uint8_t* order, const T* dy, T* dw) {
   using V = Vec<T>;
+  const std::uint8_t* const ends = order + t.chunk;
   ptrdiff_t at = 0;
-  for (ptrdiff_t piece = 0; piece < t.pieces; ++piece) {
-    const ptrdiff_t end = t.ends[piece];
+  for (ptrdiff_t piece = 0; piece < t.pieces; ++piece, dw += t.dw_row) {
+    const ptrdiff_t end = ends[piece];
     if (at == end) continue;
-    T* const dw = t.dw + piece * t.dw_row;
     V acc[kVectors];
-#pragma GCC unroll 6
+#pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) acc[v] = V::load(dw + v * V::kLanes);
     for (; at < end; ++at) {
-      const ptrdiff_t row = t.order[at];
-      const V dy = V::broadcast(t.dy[row * t.dy_row]);
-      const T* x = t.x + row * t.x_row;
-#pragma GCC unroll 6
-      for (int v = 0; v < kVectors; ++v) acc[v] = fma(dy, V::load(x + v * V::kLanes), acc[v]);
+      const V gradient = V::broadcast(dy[at]);
+      const T* x = t.x + order[at] * t.x_row;
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) acc[v] = fma(gradient, V::load(x + v * V::kLanes), acc[v]);
     }
-#pragma GCC unroll 6
+#pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) acc[v].store(dw + v * V::kLanes);
   }
 }
 
 template <class T>
 void maxout_weight(const MaxoutWeightTask<T>& t) {
-  static_assert(kMaxoutVectors == 6);
-  switch ((t.columns + Vec<T>::kLanes - 1) / Vec<T>::kLanes) {
-    case 6:
-      return maxout_weight_unit<T, 6>(t);
-    case 5:
-      return maxout_weight_unit<T, 5>(t);
-    case 4:
-      return maxout_weight_unit<T, 4>(t);
-    case 3:
-      return maxout_weight_unit<T, 3>(t);
-    case 2:
-      return maxout_weight_unit<T, 2>(t);
-    default:
-      return maxout_weight_unit<T, 1>(t);
-  }
+  with_vectors<T>(t.columns, [&](auto vectors) {
+    for (ptrdiff_t u = 0; u < t.units; ++u)
+      maxout_weight_unit<T, vectors()>(t, t.order + u * t.entry, t.dy + u * t.chunk, t.dw + u * t.pieces * t.dw_row);
+  });
 }
 
 }  // namespace fnnfast::FNNFAST_ISA

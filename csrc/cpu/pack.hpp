@@ -134,15 +134,21 @@ void pack_int8(const PanelLayout& layout, const float* panels, const InputScale&
                float* words);
 void unpack_int8(const PanelLayout& layout, const float* words, const float* weight_scale, float* panels);
 
+// Vectors of inputs that maxout's backward pass takes at once: as many chains as hide a multiply-add's latency.
+inline constexpr int kMaxoutVectors = 8;
+
 // The transposed weights that the backward pass to the input multiplies by: panels over the inputs, one row for each
-// unit and piece (unit * pieces + piece), no bias. A panel is as wide as the register tile, the last one as wide as it
-// needs.
+// unit and piece (unit * pieces + piece), no bias. A panel is as wide as the register tile or as maxout wants it, the
+// last one as wide as it needs.
 struct TransposedLayout {
   ptrdiff_t inputs, rows;
   int lanes, vectors;
 
   explicit FNNFAST_INLINE TransposedLayout(const PanelLayout& layout)
-      : inputs(layout.inputs), rows(layout.units * layout.pieces), lanes(layout.lanes), vectors(layout.vectors) {}
+      : inputs(layout.inputs),
+        rows(layout.units * layout.pieces),
+        lanes(layout.lanes),
+        vectors(layout.pieces > 1 ? kMaxoutVectors : layout.vectors) {}
   FNNFAST_INLINE ptrdiff_t panel_inputs() const { return ptrdiff_t{lanes} * vectors; }
   FNNFAST_INLINE ptrdiff_t panels() const { return (inputs + panel_inputs() - 1) / panel_inputs(); }
   FNNFAST_INLINE ptrdiff_t padded_inputs() const { return (inputs + lanes - 1) / lanes * lanes; }

@@ -70,7 +70,9 @@ void Trainer<T>::reserve(const Batch<T>& batch, ptrdiff_t row_blocks) {
     if (!layer.perturbations.empty()) grow(s.perturbed, rows * s.row);
     if (layer.layout.pieces > 1) {
       grow(s.argmax, rows * s.row);
-      grow(s.order, MaxoutOrder{rows, layer.layout.units, layer.layout.pieces}.size());
+      const MaxoutOrder order{rows, layer.layout.units, layer.layout.pieces};
+      grow(s.order, order.size());
+      grow(s.sorted_dz, order.gradients());
     }
     if (layer.info().learned) grow(s.dalpha, divide_up(rows, kAlphaRows) * units);
     if (layer.info().watch != Watch::kNothing && s.watch.size() < row_blocks * units) {
@@ -82,14 +84,10 @@ void Trainer<T>::reserve(const Batch<T>& batch, ptrdiff_t row_blocks) {
   }
 }
 
-// Whether the batch is copied into input_: gathered, perturbed, without the rows of weight 0, or laid out as maxout's
-// weight gradient wants it.
+// Whether the batch is copied into input_: gathered, perturbed, or without the rows of weight 0.
 template <class T>
 bool Trainer<T>::copies_input(const Batch<T>& batch) const {
-  const auto& layers = network_.layers();
-  return batch.indices != nullptr || batch.weights != nullptr || !network_.input_perturbations().empty() ||
-         std::any_of(layers.begin(), layers.end(),
-                     [](const Layer<T>& layer) { return layer.from == kNetworkInput && layer.layout.pieces > 1; });
+  return batch.indices != nullptr || batch.weights != nullptr || !network_.input_perturbations().empty();
 }
 
 // What layer i multiplies: the batch, gathered or perturbed where it must be, or the outputs of the layer it reads.

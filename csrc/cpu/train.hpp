@@ -73,11 +73,12 @@ class Trainer {
  private:
   // What a layer keeps from the forward to the backward pass, for a whole batch, and its optimizer's state.
   struct State {
-    Buffer<T> saved, y, perturbed, dz;  // saved: what backward reads, where that is not y
-    Buffer<T> skip;                     // the gradient that comes by a skip connection
-    Buffer<T> dz_panels;                // where gathers_columns()
-    Buffer<std::uint8_t> argmax, order;
-    Buffer<T> dalpha;  // one row for each kAlphaRows rows
+    Buffer<T> saved, y, perturbed, dz;   // saved: what backward reads, where that is not y
+    Buffer<T> skip;                      // the gradient that comes by a skip connection
+    Buffer<T> dz_panels;                 // where gathers_columns()
+    Buffer<std::uint8_t> argmax, order;  // of maxout
+    Buffer<T> sorted_dz;                 // dz in that order
+    Buffer<T> dalpha;                    // one row for each kAlphaRows rows
     Buffer<T> transposed;
     Buffer<T> gradient, alpha_gradient;
     OptimizerState optimizer;

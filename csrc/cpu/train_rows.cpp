@@ -152,7 +152,7 @@ void Trainer<T>::backward_rows(const Batch<T>& batch, ptrdiff_t block, ptrdiff_t
     if (layer.layout.pieces > 1) {
       const MaxoutOrder order{first + rows, layer.layout.units, layer.layout.pieces};
       for (ptrdiff_t chunk = first / kMaxoutChunk; chunk < order.chunks(); ++chunk)
-        order.sort(chunk, s.argmax.data(), s.row, s.order.data());
+        order.sort(chunk, s.argmax.data(), s.row, s.dz.data(), s.row, s.order.data(), s.sorted_dz.data());
     } else if (layer.activation != kIdentity && !(i + 1 == layers.size() && loss_.info().from_logits)) {
       activation_gradient(i, block, first, rows);
     }

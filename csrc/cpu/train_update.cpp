@@ -67,8 +67,9 @@ void Trainer<T>::weights_task(std::size_t i, ptrdiff_t first_part, ptrdiff_t las
   from.dz_row = s.row;
   if (gathers_columns(layer.layout)) from.dz_panels = s.dz_panels.data();
   if (layer.layout.pieces > 1) {
-    from.sorted = &order;
+    from.maxout = &order;
     from.order = s.order.data();
+    from.sorted = s.sorted_dz.data();
   }
   T* const squares = squares_of(i, first_part);  // for all parts of this task
   Destination to{weights ? nullptr : s.gradient.data(),
