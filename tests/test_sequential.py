@@ -311,3 +311,42 @@ def test_summary():
     assert planned.startswith(network().summary())
     assert "batch 32:" in planned
     assert network().summary(plan=True).count("batch ") >= 2
+
+
+def test_a_class_with_a_call_of_its_own():
+    """Defined in a subclass or put in later, it is what runs, and reaches the call it replaces."""
+
+    class Doubled(fnn.Sequential):
+        def __call__(self, x, *, out=None):
+            return 2 * super().__call__(x, out=out)
+
+    class Replaced(fnn.Sequential):
+        pass
+
+    layers, x = [fnn.Input(4), fnn.Dense(3, "tanh")], np.ones((2, 4), np.float32)
+    plain, doubled, replaced = (kind(layers, seed=0) for kind in (fnn.Sequential, Doubled, Replaced))
+    expected = plain(x)
+    assert np.array_equal(doubled(x), 2 * expected)
+    assert np.array_equal(replaced(x), expected)
+    Replaced.__call__ = lambda self, x: fnn.Sequential.__call__(self, x) + 1
+    assert np.array_equal(replaced(x), expected + 1)
+    del Replaced.__call__
+    assert np.array_equal(replaced(x), expected)
+    assert np.array_equal(plain(x), expected)
+
+
+def test_a_call_names_what_it_does_not_take():
+    net = fnn.Sequential([fnn.Input(4), fnn.Dense(3)])
+    x = np.ones((2, 4), np.float32)
+    name = "".join(["o", "u", "t"])  # a keyword that is equal to "out", and perhaps not the same object
+    assert net(x, **{name: np.empty((2, 3), np.float32)}).shape == (2, 3)
+    for args, kwargs in (
+        ((), {}),
+        ((x, x), {}),
+        ((x,), {"outs": x}),
+        ((x,), {"out": None, "more": 1}),
+        ((), {"out": x}),
+    ):
+        with pytest.raises(TypeError, match=r"Sequential\.__call__"):
+            net(*args, **kwargs)
+    assert net(x=x).shape == (2, 3)

@@ -1,7 +1,9 @@
 #include "register_network.hpp"
 
 #include <pybind11/stl.h>
+#include <structmember.h>
 
+#include <cstddef>
 #include <exception>
 #include <new>
 
@@ -11,26 +13,62 @@ namespace fnnfast {
 
 namespace {
 
-// Forward, the base of Sequential. A call of a Python object goes through its type's tp_call; a `__call__` written in
-// Python costs a frame there, and one bound by pybind11 its dispatch, each as much as a small network's arithmetic.
-// This one takes x and out, tries the network, and hands everything else to the method `_call` of the derived class.
+// Forward, the base of Sequential. A `__call__` written in Python costs a frame, one bound by pybind11 its dispatch,
+// and tp_call a tuple and a dictionary, each as much as a small network's arithmetic. This one goes by vectorcall: it
+// takes x and out, tries the network, and hands everything else to the method `_call` of the derived class.
 struct Forward {
   PyObject head;   // what PyObject_HEAD declares
   PyObject* keep;  // the Python object that owns network
   PyNetwork* network;
+  vectorcallfunc vectorcall;
 };
 
-PyObject* forward_call(PyObject* self, PyObject* args, PyObject* kwargs) {
-  Forward* const forward = reinterpret_cast<Forward*>(self);
-  PyObject* out = kwargs == nullptr || PyDict_GET_SIZE(kwargs) == 0 ? Py_None : nullptr;
-  if (out == nullptr && PyDict_GET_SIZE(kwargs) == 1) {
-    static PyObject* const name = PyUnicode_InternFromString("out");
-    out = PyDict_GetItemWithError(kwargs, name);  // borrowed, or null
-    if (out == nullptr && PyErr_Occurred() != nullptr) return nullptr;
+// The arguments x and out, borrowed: null where they are not these two. False with an error set.
+struct ForwardArguments {
+  PyObject *x = nullptr, *out = Py_None;
+  bool parse(PyObject* const* args, Py_ssize_t positional, PyObject* names) {
+    const Py_ssize_t keywords = names == nullptr ? 0 : PyTuple_GET_SIZE(names);
+    if (positional != 1 || keywords > 1) return true;
+    if (keywords == 1) {
+      static PyObject* const name = PyUnicode_InternFromString("out");
+      PyObject* const given = PyTuple_GET_ITEM(names, 0);
+      if (given != name) {
+        const int order = PyUnicode_Compare(given, name);
+        if (order == -1 && PyErr_Occurred() != nullptr) return false;
+        if (order != 0) return true;
+      }
+      out = args[1];
+    }
+    x = args[0];
+    return true;
   }
-  if (forward->network != nullptr && out != nullptr && PyTuple_GET_SIZE(args) == 1) {
+};
+
+#if PY_VERSION_HEX < 0x030C0000
+// Before Python 3.12 a class written in Python does not take vectorcall over from its base by itself, nor does it leave
+// it when its `__call__` is replaced.
+bool takes_calls(PyTypeObject* type) { return type->tp_call == PyVectorcall_Call; }
+void take_over_vectorcall(PyTypeObject* type) {
+  if (takes_calls(type)) type->tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL;
+}
+bool leave_vectorcall(PyTypeObject* type) {
+  if (takes_calls(type) || !PyType_HasFeature(type, Py_TPFLAGS_HAVE_VECTORCALL)) return false;
+  type->tp_flags &= ~Py_TPFLAGS_HAVE_VECTORCALL;
+  return true;
+}
+#else
+void take_over_vectorcall(PyTypeObject*) {}
+bool leave_vectorcall(PyTypeObject*) { return false; }
+#endif
+
+PyObject* forward_vectorcall(PyObject* self, PyObject* const* args, size_t count, PyObject* names) {
+  if (leave_vectorcall(Py_TYPE(self))) return PyObject_Vectorcall(self, args, count, names);
+  Forward* const forward = reinterpret_cast<Forward*>(self);
+  ForwardArguments given;
+  if (!given.parse(args, PyVectorcall_NARGS(count), names)) return nullptr;
+  if (forward->network != nullptr && given.x != nullptr) {
     try {
-      if (py::object y = forward->network->forward(PyTuple_GET_ITEM(args, 0), out, false)) return y.release().ptr();
+      if (py::object y = forward->network->forward(given.x, given.out, false)) return y.release().ptr();
     } catch (py::error_already_set& error) {
       error.restore();
       return nullptr;
@@ -43,9 +81,16 @@ PyObject* forward_call(PyObject* self, PyObject* args, PyObject* kwargs) {
   }
   PyObject* const method = PyObject_GetAttrString(self, "_call");
   if (method == nullptr) return nullptr;
-  PyObject* const result = PyObject_Call(method, args, kwargs);
+  PyObject* const result = PyObject_Vectorcall(method, args, PyVectorcall_NARGS(count), names);
   Py_DECREF(method);
   return result;
+}
+
+PyObject* forward_new(PyTypeObject* type, PyObject*, PyObject*) {
+  take_over_vectorcall(type);
+  PyObject* const self = type->tp_alloc(type, 0);
+  if (self != nullptr) reinterpret_cast<Forward*>(self)->vectorcall = forward_vectorcall;
+  return self;
 }
 
 PyObject* forward_attach(PyObject* self, PyObject* network) {
@@ -73,12 +118,17 @@ void register_forward(py::module_& m) {
   static PyMethodDef methods[] = {
       {"_attach", forward_attach, METH_O, "_attach(network): answer calls with this Network."},
       {nullptr, nullptr, 0, nullptr}};
-  static PyType_Slot slots[] = {{Py_tp_call, reinterpret_cast<void*>(forward_call)},
+  static PyMemberDef members[] = {
+      {"__vectorcalloffset__", T_PYSSIZET, offsetof(Forward, vectorcall), READONLY, nullptr},
+      {nullptr, 0, 0, 0, nullptr}};
+  static PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void*>(forward_new)},
+                                {Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
                                 {Py_tp_dealloc, reinterpret_cast<void*>(forward_dealloc)},
                                 {Py_tp_methods, methods},
+                                {Py_tp_members, members},
                                 {0, nullptr}};
-  static PyType_Spec spec = {"fnnfast._cpu.Forward", sizeof(Forward), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
-                             slots};
+  static PyType_Spec spec = {"fnnfast._cpu.Forward", sizeof(Forward), 0,
+                             Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_VECTORCALL, slots};
   m.attr("Forward") = py::reinterpret_steal<py::object>(PyType_FromSpec(&spec));
 }
 

@@ -129,7 +129,7 @@ FNNFAST_INLINE void add_skip(const LayerTask<T>& task, const Panel& panel, ptrdi
 }
 
 template <class Family, class T>
-FNNFAST_INLINE void dense_panel(const LayerTask<T>& task, const Panel& panel, Tile<T> t, Ahead ahead) {
+FNNFAST_INLINE void dense_panel(const LayerTask<T>& task, const Panel& panel, Tile<T>& t, Ahead ahead) {
   using V = Vec<T>;
   constexpr bool kFull = __is_same(Family, FullTile);
   t.c = task.z + panel.unit;
@@ -156,20 +156,19 @@ FNNFAST_INLINE void dense_panel(const LayerTask<T>& task, const Panel& panel, Ti
     task.activation(e);
     add_skip(task, panel, row, rows);
   };
-  Tile<T> rest = t;
   ptrdiff_t in_lanes = 0;
   if constexpr (kFull) {
     if (narrow_layer) in_lanes = narrow<V>(t, task.rows);
     if (in_lanes > 0) activate(0, in_lanes);
-    rest.a += in_lanes * t.a_row;
-    rest.c += in_lanes * t.c_row;
+    t.a += in_lanes * t.a_row;
+    t.c += in_lanes * t.c_row;
   }
-  panel_rows<V>(rest, task.rows - in_lanes, static_cast<int>(panel.width / V::kLanes), ahead, store_function<Family, V>,
+  panel_rows<V>(t, task.rows - in_lanes, static_cast<int>(panel.width / V::kLanes), ahead, store_function<Family, V>,
                 [&](ptrdiff_t row, ptrdiff_t rows) { activate(in_lanes + row, rows); });
 }
 
 template <class Family, class T>
-FNNFAST_INLINE void maxout_panel(const LayerTask<T>& task, const Panel& panel, Tile<T> t, Ahead ahead, T* index) {
+FNNFAST_INLINE void maxout_panel(const LayerTask<T>& task, const Panel& panel, Tile<T>& t, Ahead ahead, T* index) {
   using V = Vec<T>;
   t.c = task.y + panel.unit;
   t.c_row = task.y_row;
@@ -195,7 +194,7 @@ FNNFAST_INLINE void maxout_panel(const LayerTask<T>& task, const Panel& panel, T
 }
 
 template <class Family, class T>
-FNNFAST_INLINE void layer_panel(const LayerTask<T>& task, const Panel& panel, const Tile<T>& t, Ahead ahead, T* index,
+FNNFAST_INLINE void layer_panel(const LayerTask<T>& task, const Panel& panel, Tile<T>& t, Ahead ahead, T* index,
                                 bool last_chunk) {
   using V = Vec<T>;
   if (!last_chunk)

@@ -36,29 +36,30 @@ struct LayerTask {
   const T* panels;
   // With few rows the weights may be left as they are: (inputs, units), and the bias or null. The first unpacked_units
   // units, whole blocks of full width, are then read there, and panels holds the units after them alone.
-  const T* unpacked;
-  const T* unpacked_bias;
-  ptrdiff_t unpacked_units;
-  ptrdiff_t first_block, last_block;  // of units: PanelLayout::blocks()
-  T* z;                               // the pre-activation, where backward needs it; else equal to y
+  const T* unpacked = nullptr;
+  const T* unpacked_bias = nullptr;
+  ptrdiff_t unpacked_units = 0;
+  ptrdiff_t first_block = 0, last_block = 0;  // of units: PanelLayout::blocks()
+  T* z;                                       // the pre-activation, where backward needs it; else equal to y
   ptrdiff_t z_row;
   T* y;
   ptrdiff_t y_row;
-  bool padded;                        // rows of z and y may be written to whole vectors, and so may parameter be read
-  ElementwiseFunction<T> activation;  // null: identity, or rowwise (the caller applies it when the row is whole)
-  const T* parameter;
-  ptrdiff_t parameter_step;
-  const T* add;  // a skip connection, or null: sum = y + add; y and sum may be the same
-  ptrdiff_t add_row;
-  T* sum;
-  ptrdiff_t sum_row;
-  std::uint8_t* argmax;  // maxout, may be null
-  ptrdiff_t argmax_row;
-  float inverse_scale, zero_point;  // int8: x to 8 bits
-  ptrdiff_t chunk;                  // of inputs, for a panel to stay in L2
-  const T* next;                    // read after this layer: next_size elements are fetched meanwhile
-  ptrdiff_t next_size;
-  T* scratch;  // LayerKernel::scratch() elements
+  bool padded = false;  // rows of z and y may be written to whole vectors, and so may parameter be read
+  ElementwiseFunction<T> activation =
+      nullptr;  // null: identity, or rowwise (the caller applies it when the row is whole)
+  const T* parameter = nullptr;
+  ptrdiff_t parameter_step = 0;
+  const T* add = nullptr;  // a skip connection, or null: sum = y + add; y and sum may be the same
+  ptrdiff_t add_row = 0;
+  T* sum = nullptr;
+  ptrdiff_t sum_row = 0;
+  std::uint8_t* argmax = nullptr;  // maxout, may be null
+  ptrdiff_t argmax_row = 0;
+  float inverse_scale = 0, zero_point = 0;  // int8: x to 8 bits
+  ptrdiff_t chunk;                          // of inputs, for a panel to stay in L2
+  const T* next = nullptr;                  // read after this layer: next_size elements are fetched meanwhile
+  ptrdiff_t next_size = 0;
+  T* scratch = nullptr;  // LayerKernel::scratch() elements
 };
 
 // A layer over weights of one format, and the shape of its register tile, which is that of its panels (pack.hpp).

@@ -20,10 +20,9 @@ ptrdiff_t chunk_inputs(ptrdiff_t width, ptrdiff_t inputs) {
 }
 
 template <class T>
-void layer_forward_serial(const LayerKernel<T>& k, LayerTask<T> task, ptrdiff_t first_block, ptrdiff_t last_block) {
-  task.first_block = first_block;
-  task.last_block = last_block;
-  task.scratch = thread_scratch<T>(Scratch::kKernel, k.scratch(task));
+void layer_forward_serial(const LayerKernel<T>& k, LayerTask<T>& task) {
+  const ptrdiff_t scratch = k.scratch(task);
+  if (scratch > 0) task.scratch = thread_scratch<T>(Scratch::kKernel, scratch);
   k.run(task);
 }
 
@@ -57,7 +56,9 @@ void layer_forward(const LayerKernel<T>& k, const LayerTask<T>& task) {
     if (part.add) part.add += row * task.add_row;
     if (part.add) part.sum += row * task.sum_row;
     if (part.argmax) part.argmax += row * task.argmax_row;
-    layer_forward_serial(k, part, block, std::min(block + blocks_each, blocks));
+    part.first_block = block;
+    part.last_block = std::min(block + blocks_each, blocks);
+    layer_forward_serial(k, part);
   };
   if (threads == 1)
     for (ptrdiff_t i = 0; i < columns * across; ++i) run(i);
@@ -276,7 +277,7 @@ void weight_gradient(const Kernels<T>& k, const GradientParts& parts, ptrdiff_t 
 #define FNNFAST_INSTANTIATE(T)                                                                                      \
   template ptrdiff_t chunk_inputs<T>(ptrdiff_t, ptrdiff_t);                                                         \
   template void layer_forward<T>(const LayerKernel<T>&, const LayerTask<T>&);                                       \
-  template void layer_forward_serial<T>(const LayerKernel<T>&, LayerTask<T>, ptrdiff_t, ptrdiff_t);                 \
+  template void layer_forward_serial<T>(const LayerKernel<T>&, LayerTask<T>&);                                      \
   template void activate_rows<T>(ElementwiseFunction<T>, ptrdiff_t, ptrdiff_t, const T*, ptrdiff_t, T*, ptrdiff_t); \
   template void data_gradient<T>(const Kernels<T>&, const PanelLayout&, const T*, ptrdiff_t, const T*, ptrdiff_t,   \
                                  const std::uint8_t*, ptrdiff_t, T*, ptrdiff_t);                                    \

@@ -53,9 +53,9 @@ ptrdiff_t chunk_inputs(ptrdiff_t width, ptrdiff_t inputs);
 template <class T>
 void layer_forward(const LayerKernel<T>& k, const LayerTask<T>& task);
 
-// The same on the calling thread.
+// Blocks [task.first_block, task.last_block) of all rows, on the calling thread. task.scratch is set here.
 template <class T>
-void layer_forward_serial(const LayerKernel<T>& k, LayerTask<T> task, ptrdiff_t first_block, ptrdiff_t last_block);
+void layer_forward_serial(const LayerKernel<T>& k, LayerTask<T>& task);
 
 template <class T>
 void activate_rows(ElementwiseFunction<T> f, ptrdiff_t rows, ptrdiff_t columns, const T* z, ptrdiff_t z_row, T* y,

@@ -15,6 +15,7 @@ namespace fnnfast {
 template <class T>
 struct Layer : LayerNode {
   PanelLayout layout;
+  ptrdiff_t blocks = 0;  // layout.blocks(), whose divisions a small network feels
   Buffer<T> panels;
   Buffer<T> alpha;            // one a unit where learned, else one value; empty where the activation takes none
   ptrdiff_t chunk = 0;        // LayerTask::chunk

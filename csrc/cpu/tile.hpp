@@ -247,24 +247,24 @@ FNNFAST_INLINE void fetch_rows(const T* at, ptrdiff_t n) {
   for (ptrdiff_t i = 0; i < n; i += kLine) __builtin_prefetch(at + i, 0, 3);
 }
 
-// Runs all rows through one panel, tile by tile. `function` picks the tile's function, and `done(row, rows)` is called
-// when a tile's results stand in t.c.
+// Runs all rows through one panel, tile by tile: t is that of its first row, and is moved on. (Not copied: reading as a
+// whole what was just written field by field makes a core wait, which one row of a small network feels.) `function`
+// picks the tile's function, and `done(row, rows)` is called when a tile's results are stored.
 template <class V, class Function, class Done>
-FNNFAST_INLINE void panel_rows(const Tile<typename V::Scalar>& panel, ptrdiff_t rows, int vectors, Ahead ahead,
-                               Function function, Done done) {
-  Tile<typename V::Scalar> t = panel;
+FNNFAST_INLINE void panel_rows(Tile<typename V::Scalar>& t, ptrdiff_t rows, int vectors, Ahead ahead, Function function,
+                               Done done) {
   t.ahead = ahead.at;
   t.ahead_step = rows < kFetchingRows ? 0 : ahead.step(rows / max_rows(vectors) * t.k);
   for (ptrdiff_t r = 0, n; r < rows; r += n) {
     n = next_rows(vectors, rows - r);
-    t.a = panel.a + r * panel.a_row;
-    t.start = panel.start + r * panel.start_row;
-    t.c = panel.c + r * panel.c_row;
-    if (panel.index) t.index = panel.index + r * panel.index_row;
-    if (panel.start_row > 0) fetch_rows(t.start + n * panel.start_row, n * panel.start_row);
+    if (t.start_row > 0) fetch_rows(t.start + n * t.start_row, n * t.start_row);
     function(vectors, n)(t);
     if (n >= kFetchingRows) t.ahead += t.k * t.ahead_step;
     if (t.ahead - ahead.at >= ahead.bytes) t.ahead_step = 0;
+    t.a += n * t.a_row;
+    t.start += n * t.start_row;
+    t.c += n * t.c_row;
+    if (t.index) t.index += n * t.index_row;
     done(r, n);
   }
 }

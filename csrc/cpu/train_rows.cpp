@@ -72,7 +72,7 @@ void Trainer<T>::forward_rows(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t 
       t.argmax = s.argmax.data() + first * s.row;
       t.argmax_row = s.row;
     }
-    layer_forward_serial(kernels_.layer, t, 0, layer.layout.blocks());
+    layer_forward_serial(kernels_.layer, t);
     if (activate && layer.info().rowwise)
       activate_rows(kernels_.activation[layer.activation].forward, rows, layer.layout.units, saved, s.row, y, s.row);
     perturb(layer.perturbations, first, rows, layer.layout.units, s.y.data(), s.perturbed.data(), s.row);
