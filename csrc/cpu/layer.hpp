@@ -14,8 +14,8 @@ namespace fnnfast {
 // Rows of a chunk in which maxout's rows are sorted by their winning piece.
 inline constexpr ptrdiff_t kMaxoutChunk = 64;
 
-// Fused multiply-adds under which waking a second thread costs more than it gains: about 4 us of work at 16 a cycle.
-inline constexpr double kSerialWork = 250000;
+// Fused multiply-adds under which waking a second thread costs more than it gains: about 5 us of work at 16 a cycle.
+inline constexpr double kSerialWork = 300000;
 
 // Whether so many rows, at so many multiply-adds a row, are worth more than one thread. Under two rows the weights are
 // read from L2 for each multiply-add, which takes as long as two of them.
