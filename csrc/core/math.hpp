@@ -1,8 +1,8 @@
 // Elementary functions over Vec, for float and double: the Math policy of the activations in csrc/core.
 //
 // Every step is one correctly rounded operation in a fixed order (fma where it is written, never by contraction; true
-// division), and there are no branches, so all instruction sets give the same bits. NaN gives NaN, an infinity the
-// limit; subnormal results are rounded once.
+// division), and a branch only leaves out what no lane needs, so all instruction sets give the same bits. NaN gives
+// NaN, an infinity the limit; subnormal results are rounded once.
 //
 // Largest errors in ulp, over all floats and over twelve million doubles a function:
 //
@@ -126,7 +126,7 @@ struct Math {
   static FNNFAST_INLINE Vector tanh(Vector z) {
     const Vector a = abs(z);
     const Reduced x = reduce(at_least(a * constant(-2), Limits::kExpm1Low));
-    const Vector e = exp_reduced(x.r) * pow2(x.n);
+    const Vector e = scale_normal(exp_reduced(x.r), x.n);
     const Vector v = a * a;
     const Mask near = a < constant(Table::kTanhEdge);
     const Vector numerator = select(near, polynomial<Table::kTanhNumerator>(v) * (a * v), e * constant(-2));
@@ -146,13 +146,15 @@ struct Math {
   // times it is not: there y p is rounded first and scaled last. Only for |y| >= 1, so that scale rounds once. Far
   // below, the product has underflowed, and for infinite y its limit is zero.
   static FNNFAST_INLINE Vector times_sigmoid(Vector y, Vector z) {
-    return times_sigmoid(y, z, reduce(at_least(-abs(z), Limits::kTailLow)));
+    return times_sigmoid_of(y, z, [&](T limit) { return reduce(at_least(-abs(z), limit)); });
   }
   // y sigmoid(z + rest), where rest is what rounding z has lost.
   static FNNFAST_INLINE Vector times_sigmoid(Vector y, Vector z, Vector rest) {
-    Reduced x = reduce(at_least(-abs(z), Limits::kTailLow));
-    x.r = x.r + select(z < constant(0), rest, -rest);
-    return times_sigmoid(y, z, x);
+    return times_sigmoid_of(y, z, [&](T limit) {
+      Reduced x = reduce(at_least(-abs(z), limit));
+      x.r = x.r + select(z < constant(0), rest, -rest);
+      return x;
+    });
   }
   // log(1 + exp z) = max(z, 0) + log(1 + exp(-|z|))
   static FNNFAST_INLINE Vector softplus(Vector z) {
@@ -213,15 +215,22 @@ struct Math {
     return {n, fma(n, constant(-Table::kLn2Low), fma(n, constant(-Table::kLn2High), z))};
   }
 
-  // times_sigmoid with exp(-|z|) = 2^n exp(r).
-  static FNNFAST_INLINE Vector times_sigmoid(Vector y, Vector z, Reduced x) {
-    const Vector p = exp_reduced(x.r);
-    const Vector e = scale(p, x.n);
+  // times_sigmoid with exp(-|z|) = 2^n exp(r), of which reduced(limit) gives n and r for max(-|z|, limit). What only
+  // the tail needs is a branch: it changes no other lane's bits.
+  template <class ReduceTo>
+  static FNNFAST_INLINE Vector times_sigmoid_of(Vector y, Vector z, ReduceTo reduced) {
+    const Reduced x = reduced(Limits::kTailHigh);
+    const Vector e = scale_normal(exp_reduced(x.r), x.n);
     const Vector base = select(z < constant(0), e, constant(1));
-    const Vector s = fma(-base, e / (e + constant(1)), base);
-    const Mask tail = (z < constant(Limits::kTailHigh)) & (abs(y) >= constant(1));
-    const Vector product = select(tail, scale(y * p, x.n), y * s);
-    return select(z < constant(Limits::kTailLow), copysign(constant(0), y), product);
+    const Vector product = y * fma(-base, e / (e + constant(1)), base);
+    const Mask tail = z < constant(Limits::kTailHigh);
+    if (!tail.any()) [[likely]]
+      return product;
+    const Reduced far = reduced(Limits::kTailLow);
+    const Vector p = exp_reduced(far.r);
+    const Vector s = scale(p, far.n);  // 1 + exp z is 1
+    const Vector small = select(abs(y) >= constant(1), scale(y * p, far.n), y * s);
+    return select(z < constant(Limits::kTailLow), copysign(constant(0), y), select(tail, small, product));
   }
 
   // value 2^n

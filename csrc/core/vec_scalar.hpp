@@ -105,6 +105,7 @@ struct Vec {
   friend FNNFAST_INLINE Vec pow2(Vec n) {
     return from_bits(static_cast<Bits>(static_cast<Integer>(n.v) + Ieee<T>::kBias) << Ieee<T>::kMantissa);
   }
+  friend FNNFAST_INLINE Vec scale_normal(Vec a, Vec n) { return a * pow2(n); }
   // 2^n may be no number. Each of two halves is one, and only the second product rounds.
   friend FNNFAST_INLINE Vec scale(Vec a, Vec n) {
     const Vec half = round(Vec{n.v * T(0.5)});

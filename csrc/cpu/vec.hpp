@@ -16,6 +16,7 @@
 //   min(a, b), max(a, b)              a < b ? a : b and a > b ? a : b, so b where either is NaN
 //   abs, sqrt, copysign(magnitude, sign), round(v) to the nearest integer, ties to even
 //   pow2(n)                           2^n for integral n within the exponents of normal numbers
+//   scale_normal(v, n)                v 2^n, for integral n, where 2^n and the result are normal numbers
 //   scale(v, n)                       v 2^n, rounded once, for v of about 1 and integral n; the result may be
 //                                     subnormal or infinite
 //   exponent(v), mantissa(v)          v = mantissa * 2^exponent, mantissa in [1, 2), for positive normal v

@@ -82,6 +82,7 @@ struct Vec<float> {
     return {_mm512_castsi512_ps(_mm512_slli_epi32(biased, 23))};
   }
   friend FNNFAST_INLINE Vec scale(Vec a, Vec n) { return {_mm512_scalef_ps(a.v, n.v)}; }
+  friend FNNFAST_INLINE Vec scale_normal(Vec a, Vec n) { return scale(a, n); }
   friend FNNFAST_INLINE Vec exponent(Vec a) {
     const __m512i biased = _mm512_srli_epi32(_mm512_castps_si512(a.v), 23);
     return {_mm512_cvtepi32_ps(_mm512_sub_epi32(biased, _mm512_set1_epi32(127)))};
@@ -162,6 +163,7 @@ struct Vec<double> {
     return {_mm512_castsi512_pd(_mm512_slli_epi64(biased, 52))};
   }
   friend FNNFAST_INLINE Vec scale(Vec a, Vec n) { return {_mm512_scalef_pd(a.v, n.v)}; }
+  friend FNNFAST_INLINE Vec scale_normal(Vec a, Vec n) { return scale(a, n); }
   friend FNNFAST_INLINE Vec exponent(Vec a) {
     const __m512i biased = _mm512_srli_epi64(_mm512_castpd_si512(a.v), 52);
     return {_mm512_cvtepi64_pd(_mm512_sub_epi64(biased, _mm512_set1_epi64(1023)))};
