@@ -609,13 +609,30 @@ def test_inputs_and_outputs(cuda, precision):
         net(cuda.array(np.ones((6, 19), F32)))
 
 
+@pytest.mark.parametrize("head", ["softmax", "sigmoid", "identity"])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_what_is_on_the_host(cuda, precision, head):
+    """Distributions, draws and diagnoses: NumPy's, of the network's own outputs, or of its copy on the CPU."""
+    net, on_cpu = pair(cuda, precision, head)
+    x = normal(np.random.default_rng(21), of_precision(precision), 12, 20)
+    on_gpu = cuda.array(x)
+    predicted = net.distribution(on_gpu)
+    gaussian = head == "identity"
+    outputs = cuda.host(net(on_gpu) if gaussian else net.logits(on_gpu))
+    assert_same_bits(predicted.mean if gaussian else predicted.logits, outputs.astype(on_cpu.dtype))
+    drawn = net.sample(on_gpu, 3, rng=5)
+    assert type(drawn) is np.ndarray
+    assert np.array_equal(drawn, predicted.sample(3, 5))
+    assert net.diagnose(on_gpu) == on_cpu.diagnose(x)
+    for call in (net.distribution, net.sample, net.diagnose):
+        with pytest.raises(TypeError, match=r"expected CuPy arrays for a network on a GPU, got a NumPy array \(x\)"):
+            call(x)
+
+
 def test_what_a_network_on_a_gpu_does_not_do(cuda):
     net, _ = pair(cuda)
     x = cuda.array(np.ones((3, 20), F32))
     for call in (
-        lambda: net.distribution(x),
-        lambda: net.sample(x),
-        lambda: net.diagnose(x),
         lambda: net.quantize(x),
         lambda: fnn.Ensemble([net]),
     ):

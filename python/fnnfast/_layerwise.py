@@ -81,8 +81,9 @@ def _alone(net: Sequential, layer: Layer, inputs: int, values: dict[str, Array])
 
 def diagnose(net: Sequential, x: ArrayLike) -> dict[str, dict[str, float]]:
     """See ``Sequential.diagnose``."""
-    net._on_cpu("diagnose")
-    _backends.CPU.require(x=x)
+    net._device.require(x=x)
+    if net._device is not _backends.CPU:
+        return diagnose(net.to(_backends.CPU.name), net._device.host(net._device.array("x", x)))
     rows = _backends.CPU.network_input(x, net.input.shape, net.dtype)
     if not len(rows):
         raise ValueError(message("x", "at least one row", "none"))

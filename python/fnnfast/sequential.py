@@ -231,7 +231,8 @@ class Sequential(_cpu.Forward):
         -------
         Distribution
             Softmax head: Categorical. Sigmoid head: Bernoulli. Gaussian head: Gaussian. Any other differentiable head:
-            Gaussian with the output as its mean. The mean has the bits of the network's output.
+            Gaussian with the output as its mean. The mean has the bits of the network's output. Of a network on a GPU
+            too it is on the host, where the outputs are copied to; those of 16 bits become float32.
 
         Raises
         ------
@@ -241,21 +242,22 @@ class Sequential(_cpu.Forward):
         head = self.head
         if not head.differentiable:
             raise ValueError(f"a {head.name} head predicts no distribution")
-        self._on_cpu("distribution")
-        _backends.CPU.require(x=x)
-        x = _checks.real_array("x", x)  # no array of bfloat16, which would have the outputs rounded to it
+        self._device.require(x=x)
+        if self._device is _backends.CPU:
+            x = _checks.real_array("x", x)  # no array of bfloat16, which would have the outputs rounded to it
+        host = self._device.host
         if isinstance(self._last, layers_.Gaussian):
             if precision is not None:
                 raise ValueError(message("precision", "None for a Gaussian head, which predicts it", repr(precision)))
-            return Gaussian.of_log_precision(*np.split(self(x), 2, axis=1))
+            return Gaussian.of_log_precision(*np.split(host(self(x)), 2, axis=1))
         discrete = {"softmax": Categorical, "sigmoid": Bernoulli}.get(head.name)
         if discrete is None:
-            return Gaussian(self(x), 1.0 if precision is None else precision)
+            return Gaussian(host(self(x)), 1.0 if precision is None else precision)
         if precision is not None:
             raise ValueError(
                 message("precision", f"None for a {head.name} head, which is no Gaussian", repr(precision))
             )
-        return discrete(self.logits(x))
+        return discrete(host(self.logits(x)))
 
     def sample(self, x: ArrayLike, n: int = 1, rng: np.random.Generator | int | None = None) -> Array:
         """Draw from the distribution that the network predicts for each row.
@@ -271,9 +273,9 @@ class Sequential(_cpu.Forward):
         Returns
         -------
         ndarray
-            Softmax head: classes (n, B) of the Categorical. Sigmoid head: 0 or 1 of the Bernoulli, (n, B) for one
-            output, else (n, B, O). Any other differentiable head: reals (n, B, O) of the Gaussian with the output as
-            its mean and variance 1.
+            NumPy's, of a network on a GPU too. Softmax head: classes (n, B) of the Categorical. Sigmoid head: 0 or 1 of
+            the Bernoulli, (n, B) for one output, else (n, B, O). Any other differentiable head: reals (n, B, O) of the
+            Gaussian with the output as its mean and variance 1.
 
         Raises
         ------
@@ -395,7 +397,7 @@ class Sequential(_cpu.Forward):
             "dead": by layer, the share of units whose derivative is below a thousandth in all rows, so that they learn
             from none of them, for the ReLU family (relu, leaky_relu, prelu, elu, selu, gelu, softplus, swish).
             "saturated": by layer, the share of values whose derivative is below a tenth of the steepest, for sigmoid
-            and tanh.
+            and tanh. A network on a GPU is copied to the host for this, and x with it.
         """
         from . import _layerwise
 

@@ -44,6 +44,7 @@ def save(record: dict[str, Any], path: str | PathLike[str]) -> None:
     axes.set_xlabel("time over fnnfast's own, which stands at the left")
     machine = record["machine"]
     precisions = ", ".join(dict.fromkeys(result["precision"] for result, _ in rows))
-    axes.set_title(f"{machine['cpu']}, {machine['isa']}, {machine['threads']} threads, {precisions}", fontsize=10)
+    title = f"{machine['cpu']}, {machine['isa']}, {machine['threads']} threads, {precisions}"
+    figure.suptitle(title, fontsize=10)  # over all of the figure: the axes are too narrow for it
     axes.legend(fontsize=9)
     figure.savefig(path, dpi=110)
