@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fnnfast as fnn
-from fnnfast import _backends, _checks
+from fnnfast import _backends, _checks, _device
 from oracles import Convertible
 
 X = np.ones((6, 3, 4), np.float32)
@@ -346,7 +346,7 @@ def test_gpu_arrays_in_a_build_for_the_cpu(monkeypatch):
     ):
         with pytest.raises(TypeError, match="expected NumPy or CuPy arrays in one call, got both"):
             call()
-    assert _backends.of(x=x, weight=None) is _backends.CPU
+    assert _backends.of(x=x, weight=None) is _device.CPU
 
 
 def test_gpu_arrays_and_a_network_on_the_cpu():
@@ -380,8 +380,8 @@ def test_no_copy_where_an_array_fits():
     for dtype in (np.float32, np.float64):
         array = np.ones((3, 4), dtype)
         assert _checks.fit(array, array.dtype) is array
-        assert np.shares_memory(_backends.CPU.network_input(array, (2, 2), array.dtype), array)
-        assert np.shares_memory(_backends.CPU.network_input(array.reshape(3, 2, 2), (2, 2), array.dtype), array)
+        assert np.shares_memory(_device.CPU.network_input(array, (2, 2), array.dtype), array)
+        assert np.shares_memory(_device.CPU.network_input(array.reshape(3, 2, 2), (2, 2), array.dtype), array)
         assert np.shares_memory(_checks.matrix(array.reshape(3, 2, 2)), array)
 
 

@@ -1,7 +1,7 @@
 """Feedforward networks from NumPy: every dense layer and its activation is one fused kernel."""
 
 from . import activations, distributions, layers, losses, optimizers, training
-from ._backends import tf32
+from ._cuda_device import tf32
 from .activations import (
     ELU,
     GELU,

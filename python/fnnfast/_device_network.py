@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from . import _checks
-from ._backends import Cuda
 from ._checks import Array
+from ._cuda_device import Cuda
 
 
 class DeviceNetwork:

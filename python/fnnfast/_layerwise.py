@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import _backends, _cpu, sequential
+from . import _cpu, sequential
 from ._checks import Array, message
+from ._device import CPU
 from .layers import Dense, Input, Layer, Residual
 from .sequential import Sequential
 
@@ -82,9 +83,9 @@ def _alone(net: Sequential, layer: Layer, inputs: int, values: dict[str, Array])
 def diagnose(net: Sequential, x: ArrayLike) -> dict[str, dict[str, float]]:
     """See ``Sequential.diagnose``."""
     net._device.require(x=x)
-    if net._device is not _backends.CPU:
-        return diagnose(net.to(_backends.CPU.name), net._device.host(net._device.array("x", x)))
-    rows = _backends.CPU.network_input(x, net.input.shape, net.dtype)
+    if net._device is not CPU:
+        return diagnose(net.to(CPU.name), net._device.host(net._device.array("x", x)))
+    rows = CPU.network_input(x, net.input.shape, net.dtype)
     if not len(rows):
         raise ValueError(message("x", "at least one row", "none"))
     steepest: dict[str, Array] = {}

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import _backends, _checks, layers, losses
+from . import _checks, layers, losses
 from ._checks import FLOAT64, Array, message
+from ._device import CPU
 from ._frozen import Frozen
 from .activations import Activation
 from .distributions import Bernoulli, Categorical, Distribution, Gaussian, discriminant
@@ -195,9 +196,9 @@ class Ensemble(Frozen):
 
     def _prepare(self, x: ArrayLike, out: Array | None = None) -> tuple[Array, Array]:
         """x as an array, and as the rows that any of the networks takes."""
-        _backends.CPU.require(x=x, out=out)
+        CPU.require(x=x, out=out)
         x = _checks.real_array("x", x)
-        return x, _backends.CPU.network_input(x, self.input.shape, self.dtype)
+        return x, CPU.network_input(x, self.input.shape, self.dtype)
 
 
 def _interface(net: Sequential) -> tuple[str, str, str]:

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import _backends, _checks, _cpu, _layerwise, sequential
+from . import _checks, _cpu, _layerwise, sequential
 from ._checks import FLOAT32, Array, message
+from ._device import CPU
 from .layers import Input, Layer
 from .parameters import Parameters, Shapes, name_layers, parameter_shapes
 from .sequential import Sequential
@@ -74,7 +75,7 @@ class InferenceNetwork(Sequential):
 
     # Answers ---------------------------------------------------------------------------------------------------------
     def _prepare_and_forward(self, x: ArrayLike, out: Array | None, logits: bool) -> Array:
-        _backends.CPU.require(x=x, out=out)
+        CPU.require(x=x, out=out)
         x = np.asarray(x)
         dtype = x.dtype if out is None else getattr(out, "dtype", None)
         if not _checks.is_bfloat16(dtype):
@@ -91,7 +92,7 @@ class InferenceNetwork(Sequential):
 
     def _rounded_last(self, method: Callable[[ArrayLike], Array], x: ArrayLike) -> Array:
         """The method in float32, so that rounding the outputs changes no class; reals are then rounded as x is."""
-        _backends.CPU.require(x=x)
+        CPU.require(x=x)
         x = np.asarray(x)
         if not _checks.is_bfloat16(x.dtype):
             return method(x)
@@ -162,8 +163,8 @@ def bfloat16(net: Sequential) -> InferenceNetwork:
 def int8(net: Sequential, calibration_x: ArrayLike) -> InferenceNetwork:
     """The network with weights in int8 and inputs of every layer in 8 bits, over the ranges that the data shows."""
     net._on_cpu("quantize")
-    _backends.CPU.require(calibration_x=calibration_x)
-    x = _backends.CPU.network_input(calibration_x, net.input.shape, FLOAT32, "calibration_x")
+    CPU.require(calibration_x=calibration_x)
+    x = CPU.network_input(calibration_x, net.input.shape, FLOAT32, "calibration_x")
     if not len(x):
         raise ValueError(message("calibration_x", "at least one row", "none"))
     if not np.isfinite(x).all():

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _backends, _checks, _cpu, activations
 from ._checks import Array, matrix
+from ._device import Device
 from .activations import Activation
 
 # maxout's saved argmax is one byte an output.
@@ -267,7 +268,7 @@ def maxout_backward(dy: ArrayLike, x: ArrayLike, weight: ArrayLike, saved: Array
 
 
 def _fit_operands(
-    device: _backends.Device, x: Array, weight: Array, bias: Array | None, dtype: _checks.DType
+    device: Device, x: Array, weight: Array, bias: Array | None, dtype: _checks.DType
 ) -> tuple[Array, Array, Array | None]:
     return (
         matrix(device.fit(x, dtype)),

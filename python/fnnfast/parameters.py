@@ -8,8 +8,8 @@ from typing import Protocol
 from numpy.typing import ArrayLike
 
 from . import _checks
-from ._backends import Device
 from ._checks import Array, message
+from ._device import Device
 from .layers import Dense, Gaussian, Input, Layer, Maxout, Residual
 
 Shapes = dict[str, tuple[int, ...]]

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from .. import _backends, _cpu
+from .._cuda_device import Cuda
+from .._device import CPU
 from .check_cases import LAYERS, Comparison, cases
 
 DTYPES = ("float32", "float64")
-GPU = _backends.Cuda.name
+GPU = Cuda.name
 
 
 def run(options: argparse.Namespace) -> int:
@@ -50,7 +52,7 @@ def _compare(body: object, kernels: str, dtype: str) -> tuple[float, str]:
     before = _cpu.isa()
     if kernels != GPU:
         _cpu.use_isa(kernels)
-    result = Comparison(np.dtype(dtype), _backends.cuda() if kernels == GPU else _backends.CPU)
+    result = Comparison(np.dtype(dtype), _backends.cuda() if kernels == GPU else CPU)
     try:
         body(result)
     except Exception as error:  # one failure must not hide what the other cases have to say

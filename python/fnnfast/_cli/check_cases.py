@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 import fnnfast as fnn
 
 from .. import _cpu, reference
-from .._backends import CPU, Device
+from .._device import CPU, Device
 
 Array = NDArray[Any]
 DType = np.dtype[Any]
