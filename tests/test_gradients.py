@@ -173,6 +173,13 @@ def test_larger_maxout(backend, isa, dtype):
         check_maxout(backend, b, p, i, o, dtype)
 
 
+@pytest.mark.parametrize(("b", "i", "o"), [(3, 0, 4), (70, 0, 300), (3, 4, 0), (0, 4, 5), (0, 0, 0)])
+def test_nothing_in_a_dimension(backend, isa, dtype, b, i, o):
+    for pieces in (1, 2, 5):
+        check_maxout(backend, b, pieces, i, o, dtype)
+    check_dense(backend, b, i, o, dtype, "tanh")
+
+
 def test_a_piece_that_never_wins_has_no_gradient(backend, isa, dtype):
     x, weight, bias = maxout_problem(np.random.default_rng(3), 20, 3, 6, 9, dtype)
     bias[1] -= 1000

@@ -4,6 +4,7 @@ import copy
 import inspect
 import pickle
 import pydoc
+from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -328,11 +329,23 @@ def test_a_class_with_a_call_of_its_own():
     expected = plain(x)
     assert np.array_equal(doubled(x), 2 * expected)
     assert np.array_equal(replaced(x), expected)
-    Replaced.__call__ = lambda self, x: fnn.Sequential.__call__(self, x) + 1
-    assert np.array_equal(replaced(x), expected + 1)
-    del Replaced.__call__
-    assert np.array_equal(replaced(x), expected)
+    for call in (lambda: replaced(x), lambda: replaced.__call__(x), lambda: Replaced.__call__(replaced, x)):
+        Replaced.__call__ = lambda self, x: fnn.Sequential.__call__(self, x) + 1
+        assert np.array_equal(call(), expected + 1)
+        Replaced.__call__ = lambda self, x: fnn.Sequential.__call__(self, x) + 2
+        assert np.array_equal(fnn.Sequential.__call__(replaced, x), expected)
+        assert np.array_equal(replaced(x), expected + 2)
+        del Replaced.__call__
+        assert np.array_equal(Replaced(layers, seed=0)(x), expected)
+        assert np.array_equal(replaced(x), expected)
     assert np.array_equal(plain(x), expected)
+
+    class Unfinished(fnn.Sequential, ABC):
+        @abstractmethod
+        def needed(self): ...
+
+    with pytest.raises(TypeError, match="abstract"):
+        Unfinished(layers)
 
 
 def test_a_call_names_what_it_does_not_take():

@@ -47,7 +47,8 @@ struct ForwardArguments {
 #if PY_VERSION_HEX < 0x030C0000
 // Before Python 3.12 a class written in Python does not take vectorcall over from its base by itself, nor does it leave
 // it when its `__call__` is replaced.
-bool takes_calls(PyTypeObject* type) { return type->tp_call == PyVectorcall_Call; }
+PyObject* forward_call(PyObject* self, PyObject* args, PyObject* kwargs);
+bool takes_calls(PyTypeObject* type) { return type->tp_call == forward_call; }
 void take_over_vectorcall(PyTypeObject* type) {
   if (takes_calls(type)) type->tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL;
 }
@@ -86,9 +87,19 @@ PyObject* forward_vectorcall(PyObject* self, PyObject* const* args, size_t count
   return result;
 }
 
+// Whoever comes this way has named this call, and not one that replaces it.
+PyObject* forward_call(PyObject* self, PyObject* args, PyObject* kwargs) {
+  leave_vectorcall(Py_TYPE(self));
+  return PyVectorcall_Call(self, args, kwargs);
+}
+
+// As object makes them; the arguments are for `__init__`.
 PyObject* forward_new(PyTypeObject* type, PyObject*, PyObject*) {
   take_over_vectorcall(type);
-  PyObject* const self = type->tp_alloc(type, 0);
+  PyObject* const none = PyTuple_New(0);
+  if (none == nullptr) return nullptr;
+  PyObject* const self = PyBaseObject_Type.tp_new(type, none, nullptr);
+  Py_DECREF(none);
   if (self != nullptr) reinterpret_cast<Forward*>(self)->vectorcall = forward_vectorcall;
   return self;
 }
@@ -122,7 +133,7 @@ void register_forward(py::module_& m) {
       {"__vectorcalloffset__", T_PYSSIZET, offsetof(Forward, vectorcall), READONLY, nullptr},
       {nullptr, 0, 0, 0, nullptr}};
   static PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void*>(forward_new)},
-                                {Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
+                                {Py_tp_call, reinterpret_cast<void*>(forward_call)},
                                 {Py_tp_dealloc, reinterpret_cast<void*>(forward_dealloc)},
                                 {Py_tp_methods, methods},
                                 {Py_tp_members, members},

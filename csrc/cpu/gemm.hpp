@@ -246,8 +246,9 @@ void layer(const LayerTask<T>& task) {
         a_row = scratch.copy_row;
       }
       T* partial = partials;
+      const ptrdiff_t partial_size = scratch.partial > 0 ? task.rows * kWidth<T> : 0;
       for (ptrdiff_t block = first; block < last; ++block)
-        for (ptrdiff_t group = 0; group < groups; ++group, partial += task.rows * kWidth<T>) {
+        for (ptrdiff_t group = 0; group < groups; ++group, partial += partial_size) {
           const Panel panel = layout.panel(block, group);
           Tile<T> t = panel_tile<T, kFormat>(task, panel, chunk, a, a_row, partial);
           const Ahead ahead =

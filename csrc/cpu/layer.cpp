@@ -205,7 +205,7 @@ void maxout_weight_gradient(const Kernels<T>& k, const PanelLayout& layout, ptrd
                             ptrdiff_t first, ptrdiff_t count, const GradientSource<T>& from,
                             const GradientSink<T>& to) {
   const MaxoutOrder& maxout = *from.maxout;
-  const ptrdiff_t width = (count + k.lanes - 1) / k.lanes * k.lanes;
+  const ptrdiff_t width = (std::max(count, ptrdiff_t{1}) + k.lanes - 1) / k.lanes * k.lanes;  // a vector at least
   const ptrdiff_t unit = layout.panel(first_block, 0).unit;
   const ptrdiff_t unit_size = layout.pieces * width;
   const Panel end = layout.panel(last_block - 1, 0);

@@ -5,9 +5,6 @@
 // what else is loaded, a gradient and an index for each, small beside that.
 #pragma once
 
-#include <algorithm>
-#include <type_traits>
-
 #include "tile.hpp"
 
 namespace fnnfast::FNNFAST_ISA {
@@ -52,12 +49,14 @@ FNNFAST_INLINE void maxout_data_panel(const MaxoutDataTask<T>& t) {
   // The weights of so many units, all pieces, stay in L1 while all rows use them. Meanwhile the next ones come to L2, a
   // few lines with each row.
   constexpr ptrdiff_t kElements = 32768 / sizeof(T), kLeastUnits = 8, kLine = 64 / sizeof(T);
-  const ptrdiff_t each = std::max(kLeastUnits, kElements / (t.pieces * kWidth));
+  const ptrdiff_t fit = kElements / (t.pieces * kWidth);
+  const ptrdiff_t each = fit > kLeastUnits ? fit : kLeastUnits;
   const T* const end = t.panel + t.units * t.pieces * kWidth + t.next;
   for (ptrdiff_t first = 0; first < t.units; first += each) {
-    const ptrdiff_t last = std::min(first + each, t.units);
+    const ptrdiff_t last = first + each < t.units ? first + each : t.units;
     const T* ahead = t.panel + last * t.pieces * kWidth;
-    const ptrdiff_t lines = std::min(each * t.pieces * kWidth, end - ahead) / kLine;
+    const ptrdiff_t rest = end - ahead, next = each * t.pieces * kWidth;
+    const ptrdiff_t lines = (rest < next ? rest : next) / kLine;
     const ptrdiff_t lines_each = (lines * kRows + t.rows - 1) / t.rows;
     for (ptrdiff_t row = 0; row < t.rows;) {
       for (ptrdiff_t line = 0; line < lines_each && ahead < end; ++line, ahead += kLine)
@@ -73,33 +72,38 @@ FNNFAST_INLINE void maxout_data_panel(const MaxoutDataTask<T>& t) {
   }
 }
 
-// Calls f(integral_constant) with the number of vectors that so many columns take.
+template <int kValue>
+struct Count {
+  static constexpr int value = kValue;
+};
+
+// Calls f(Count) with the number of vectors that so many columns take.
 template <class T, class F>
 FNNFAST_INLINE void with_vectors(ptrdiff_t columns, F&& f) {
   static_assert(kMaxoutVectors == 8);
   switch ((columns + Vec<T>::kLanes - 1) / Vec<T>::kLanes) {
     case 8:
-      return f(std::integral_constant<int, 8>());
+      return f(Count<8>());
     case 7:
-      return f(std::integral_constant<int, 7>());
+      return f(Count<7>());
     case 6:
-      return f(std::integral_constant<int, 6>());
+      return f(Count<6>());
     case 5:
-      return f(std::integral_constant<int, 5>());
+      return f(Count<5>());
     case 4:
-      return f(std::integral_constant<int, 4>());
+      return f(Count<4>());
     case 3:
-      return f(std::integral_constant<int, 3>());
+      return f(Count<3>());
     case 2:
-      return f(std::integral_constant<int, 2>());
+      return f(Count<2>());
     default:
-      return f(std::integral_constant<int, 1>());
+      return f(Count<1>());
   }
 }
 
 template <class T>
 void maxout_data(const MaxoutDataTask<T>& t) {
-  with_vectors<T>(t.columns, [&](auto vectors) { maxout_data_panel<T, vectors()>(t); });
+  with_vectors<T>(t.columns, [&](auto vectors) { maxout_data_panel<T, decltype(vectors)::value>(t); });
 }
 
 // One unit: the rows of each piece in turn.
@@ -129,7 +133,8 @@ template <class T>
 void maxout_weight(const MaxoutWeightTask<T>& t) {
   with_vectors<T>(t.columns, [&](auto vectors) {
     for (ptrdiff_t u = 0; u < t.units; ++u)
-      maxout_weight_unit<T, vectors()>(t, t.order + u * t.entry, t.dy + u * t.chunk, t.dw + u * t.pieces * t.dw_row);
+      maxout_weight_unit<T, decltype(vectors)::value>(t, t.order + u * t.entry, t.dy + u * t.chunk,
+                                                      t.dw + u * t.pieces * t.dw_row);
   });
 }
 

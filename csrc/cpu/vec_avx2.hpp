@@ -80,8 +80,8 @@ struct Vec<float> {
     const __m256i biased = _mm256_add_epi32(_mm256_cvtps_epi32(n.v), _mm256_set1_epi32(127));
     return {_mm256_castsi256_ps(_mm256_slli_epi32(biased, 23))};
   }
-  // 2^n may be no number. Each of two halves is one, and only the second product rounds.
   friend FNNFAST_INLINE Vec scale_normal(Vec a, Vec n) { return a * pow2(n); }
+  // 2^n may be no number. Each of two halves is one, and only the second product rounds.
   friend FNNFAST_INLINE Vec scale(Vec a, Vec n) {
     const __m256i whole = _mm256_cvtps_epi32(n.v);
     const __m256i half = _mm256_srai_epi32(whole, 1);
@@ -172,8 +172,8 @@ struct Vec<double> {
     const __m256i integer = _mm256_cvtepi32_epi64(_mm256_cvtpd_epi32(n.v));
     return {_mm256_castsi256_pd(_mm256_slli_epi64(_mm256_add_epi64(integer, _mm256_set1_epi64x(1023)), 52))};
   }
-  // 2^n may be no number. Each of two halves is one, and only the second product rounds.
   friend FNNFAST_INLINE Vec scale_normal(Vec a, Vec n) { return a * pow2(n); }
+  // 2^n may be no number. Each of two halves is one, and only the second product rounds.
   friend FNNFAST_INLINE Vec scale(Vec a, Vec n) {
     const __m128i whole = _mm256_cvtpd_epi32(n.v);
     const __m128i half = _mm_srai_epi32(whole, 1);

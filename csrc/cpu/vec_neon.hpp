@@ -82,8 +82,8 @@ struct Vec<float> {
     const int32x4_t biased = vaddq_s32(vcvtq_s32_f32(n.v), vdupq_n_s32(127));
     return {vreinterpretq_f32_s32(vshlq_n_s32(biased, 23))};
   }
-  // 2^n may be no number. Each of two halves is one, and only the second product rounds.
   friend FNNFAST_INLINE Vec scale_normal(Vec a, Vec n) { return a * pow2(n); }
+  // 2^n may be no number. Each of two halves is one, and only the second product rounds.
   friend FNNFAST_INLINE Vec scale(Vec a, Vec n) {
     const int32x4_t whole = vcvtq_s32_f32(n.v);
     const int32x4_t half = vshrq_n_s32(whole, 1);
@@ -167,8 +167,8 @@ struct Vec<double> {
     const int64x2_t biased = vaddq_s64(vcvtq_s64_f64(n.v), vdupq_n_s64(1023));
     return {vreinterpretq_f64_s64(vshlq_n_s64(biased, 52))};
   }
-  // 2^n may be no number. Each of two halves is one, and only the second product rounds.
   friend FNNFAST_INLINE Vec scale_normal(Vec a, Vec n) { return a * pow2(n); }
+  // 2^n may be no number. Each of two halves is one, and only the second product rounds.
   friend FNNFAST_INLINE Vec scale(Vec a, Vec n) {
     const int64x2_t whole = vcvtq_s64_f64(n.v);
     const int64x2_t half = vshrq_n_s64(whole, 1);

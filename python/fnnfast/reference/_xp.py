@@ -30,3 +30,8 @@ def erfc(xp: ModuleType, z: Array) -> Array:
     if xp is np:
         return np.asarray(np.frompyfunc(math.erfc, 1, 1)(z), dtype=np.float64)
     return importlib.import_module("cupyx.scipy.special").erfc(z)
+
+
+def flat(x: Array) -> Array:
+    """x (..., n) as its rows (N, n), for n = 0 too."""
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])

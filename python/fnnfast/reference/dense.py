@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from ._xp import Array, as_float64, namespace
+from ._xp import Array, as_float64, flat, namespace
 from .activations import ACTIVATIONS, Activation
 
 
@@ -82,5 +82,5 @@ def dense_backward(
     dz = f.backward(dy, z, parameter)
     rows = tuple(range(dy.ndim - 1))
     alpha = xp.sum(dy * f.parameter_gradient(z, parameter), axis=rows) if f.learned else None
-    dweight = x.reshape(-1, weight.shape[0]).T @ dz.reshape(-1, weight.shape[1])
+    dweight = flat(x).T @ flat(dz)
     return DenseGradients(dz @ weight.T, dweight, xp.sum(dz, axis=rows), alpha)

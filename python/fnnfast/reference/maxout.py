@@ -5,7 +5,7 @@ Goodfellow, Warde-Farley, Mirza, Courville, Bengio 2013, "Maxout Networks", arXi
 
 from typing import NamedTuple
 
-from ._xp import Array, as_float64, namespace
+from ._xp import Array, as_float64, flat, namespace
 
 
 class MaxoutGradients(NamedTuple):
@@ -50,9 +50,9 @@ def maxout_backward(dy: Array, x: Array, weight: Array, argmax: Array) -> Maxout
     """
     xp = namespace(dy, x, weight)
     dy, x, weight = (as_float64(xp, array) for array in (dy, x, weight))
-    flat_x = x.reshape(-1, weight.shape[1])
+    flat_x = flat(x)
     dz = [xp.where(argmax == p, dy, 0.0) for p in range(weight.shape[0])]
-    flat_dz = [d.reshape(-1, weight.shape[2]) for d in dz]
+    flat_dz = [flat(d) for d in dz]
     dx = xp.zeros_like(x)
     for d, piece in zip(dz, weight, strict=True):
         dx = dx + d @ piece.T
