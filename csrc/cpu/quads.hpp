@@ -20,7 +20,11 @@ struct Quads {
 };
 struct QuadWeights {
   __m512i v;
-  static FNNFAST_INLINE QuadWeights load(const float* p) { return {_mm512_loadu_si512(p)}; }
+  static FNNFAST_INLINE QuadWeights load(const float* p) {
+    __m512i v = _mm512_loadu_si512(p);
+    hold(v);
+    return {v};
+  }
 };
 struct QuadInputs {
   __m512i v;

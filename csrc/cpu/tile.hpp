@@ -185,7 +185,10 @@ struct FullTile {
       fetch(1);
       V bv[kVectors];
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) bv[v] = V::load(b + v * V::kLanes);
+      for (int v = 0; v < kVectors; ++v) {
+        bv[v] = V::load(b + v * V::kLanes);
+        if constexpr (kRows > 1) hold(bv[v].v);
+      }
       multiply_add(row, 0, bv, acc);
       row.advance(t.a_step);
       b += t.b_step;

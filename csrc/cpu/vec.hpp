@@ -48,3 +48,20 @@ struct Vec;
 #else
 #include "../core/vec_scalar.hpp"
 #endif
+
+namespace fnnfast::FNNFAST_ISA {
+
+// Keeps a loaded vector in its register. GCC otherwise makes the load an operand of each of two or three uses, so that
+// memory is read two or three times, and in a tile of so few rows loads are what there is least room for.
+template <class Register>
+FNNFAST_INLINE void hold([[maybe_unused]] Register& v) {
+#if defined(FNNFAST_ISA_AVX512)
+  asm("" : "+v"(v));
+#elif defined(FNNFAST_ISA_AVX2)
+  asm("" : "+x"(v));
+#elif defined(FNNFAST_ISA_NEON)
+  asm("" : "+w"(v));
+#endif
+}
+
+}  // namespace fnnfast::FNNFAST_ISA
