@@ -75,11 +75,21 @@ FNNFAST_INLINE void store_columns(V v, typename V::Scalar* p, ptrdiff_t columns)
 struct Store {
   template <class V, int kRows, int kVectors>
   static FNNFAST_INLINE void put(const Tile<typename V::Scalar>& t, const V (&acc)[kRows][kVectors]) {
+    // Read once: what is stored might be t itself, as far as the compiler knows.
+    typename V::Scalar* const c = t.c;
+    const ptrdiff_t c_row = t.c_row, columns = t.columns;
+    if (columns >= kVectors * V::kLanes) {
 #pragma GCC unroll 12
-    for (int r = 0; r < kRows; ++r)
+      for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v)
-        store_columns(acc[r][v], t.c + r * t.c_row + v * V::kLanes, t.columns - v * V::kLanes);
+        for (int v = 0; v < kVectors; ++v) acc[r][v].store(c + r * c_row + v * V::kLanes);
+    } else {
+#pragma GCC unroll 12
+      for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v)
+          store_columns(acc[r][v], c + r * c_row + v * V::kLanes, columns - v * V::kLanes);
+    }
   }
 };
 
@@ -154,10 +164,20 @@ struct RowPointers {
 
 template <class V, int kRows, int kVectors>
 FNNFAST_INLINE void load_start(const Tile<typename V::Scalar>& t, V (&acc)[kRows][kVectors]) {
-#pragma GCC unroll 12
-  for (int r = 0; r < kRows; ++r)
+  if (t.start_row == 0) {  // the bias: loaded once
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) acc[r][v] = V::load(t.start + r * t.start_row + v * V::kLanes);
+    for (int v = 0; v < kVectors; ++v) {
+      V bias = V::load(t.start + v * V::kLanes);
+      if constexpr (kRows > 1) hold(bias.v);
+#pragma GCC unroll 12
+      for (int r = 0; r < kRows; ++r) acc[r][v] = bias;
+    }
+  } else {
+#pragma GCC unroll 12
+    for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) acc[r][v] = V::load(t.start + r * t.start_row + v * V::kLanes);
+  }
 }
 
 template <class V, int kRows, int kVectors>
