@@ -163,7 +163,13 @@ FNNFAST_INLINE void dense_panel(const LayerTask<T>& task, const Panel& panel, Ti
     t.a += in_lanes * t.a_row;
     t.c += in_lanes * t.c_row;
   }
-  panel_rows<V>(t, task.rows - in_lanes, static_cast<int>(panel.width / V::kLanes), ahead, store_function<Family, V>,
+  const int vectors = static_cast<int>(panel.width / V::kLanes);
+  if constexpr (kFull) {
+    if (task.activation == activation_forward<T, Relu> && task.z == task.y && task.z_row == task.y_row)
+      return panel_rows<V>(t, task.rows - in_lanes, vectors, ahead, store_function<Family, V, StoreRelu>,
+                           [&](ptrdiff_t row, ptrdiff_t rows) { add_skip(task, panel, in_lanes + row, rows); });
+  }
+  panel_rows<V>(t, task.rows - in_lanes, vectors, ahead, store_function<Family, V>,
                 [&](ptrdiff_t row, ptrdiff_t rows) { activate(in_lanes + row, rows); });
 }
 

@@ -10,6 +10,7 @@
 // to hide the latency (4 cycles at up to 2 a cycle).
 #pragma once
 
+#include "../core/activations.hpp"
 #include "../core/epilogues.hpp"
 #include "../core/math.hpp"
 #include "kernels.hpp"
@@ -90,6 +91,20 @@ struct Store {
         for (int v = 0; v < kVectors; ++v)
           store_columns(acc[r][v], c + r * c_row + v * V::kLanes, columns - v * V::kLanes);
     }
+  }
+};
+
+// The one activation so short that a pass of its own over the finished tile would cost more than it does.
+struct StoreRelu {
+  template <class V, int kRows, int kVectors>
+  static FNNFAST_INLINE void put(const Tile<typename V::Scalar>& t, const V (&acc)[kRows][kVectors]) {
+    V y[kRows][kVectors];
+#pragma GCC unroll 12
+    for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v)
+        y[r][v] = Relu::template forward<Math<typename V::Scalar>>(acc[r][v], acc[r][v]);
+    Store::put(t, y);
   }
 };
 
@@ -227,13 +242,13 @@ FNNFAST_INLINE TileFunction<typename V::Scalar> tile_function(ptrdiff_t rows) {
   return rows <= 6 ? kSmall[rows - 1] : Family::template run<V, max_rows(kVectors), kVectors, Sink>;
 }
 
-template <class Family, class V>
+template <class Family, class V, class Sink = Store>
 FNNFAST_INLINE TileFunction<typename V::Scalar> store_function(int vectors, ptrdiff_t rows) {
   if constexpr (kPanelVectors == 4) {
-    if (vectors == 4) return tile_function<Family, V, 4, Store>(rows);
-    if (vectors == 3) return tile_function<Family, V, 3, Store>(rows);
+    if (vectors == 4) return tile_function<Family, V, 4, Sink>(rows);
+    if (vectors == 3) return tile_function<Family, V, 3, Sink>(rows);
   }
-  return vectors == 2 ? tile_function<Family, V, 2, Store>(rows) : tile_function<Family, V, 1, Store>(rows);
+  return vectors == 2 ? tile_function<Family, V, 2, Sink>(rows) : tile_function<Family, V, 1, Sink>(rows);
 }
 
 template <class Family, class V>
