@@ -161,8 +161,11 @@ void gradients(const Kernels<T>& k, const PanelLayout& layout, ptrdiff_t batch, 
   Buffer<T> sorted = Buffer<T>::uninitialised(argmax ? maxout.gradients() : 0);
   const bool gathers = gathers_columns(layout);
   Buffer<T> columns = Buffer<T>::uninitialised(gathers ? batch * layout.padded_units() : 0);
-  // Maxout's weights go by once for all rows of a block, so that more rows mean less waiting for them.
-  const ptrdiff_t chunks = argmax && batch >= 4 * 4 * kMaxoutChunk * num_threads() ? 4 : 1;
+  // Maxout's weights go by once for all rows of a block: more rows mean less waiting for them, while every thread has
+  // several blocks.
+  constexpr ptrdiff_t kMostChunks = 4, kBlocksEach = 4;
+  const bool many = argmax && batch >= kBlocksEach * num_threads() * kMostChunks * kMaxoutChunk;
+  const ptrdiff_t chunks = many ? kMostChunks : 1;
   const ptrdiff_t rows_each = chunks * kMaxoutChunk;
   parallel_for(divide_up(batch, rows_each), [&](ptrdiff_t block) {
     const ptrdiff_t first = block * rows_each;

@@ -164,7 +164,7 @@ FNNFAST_INLINE void dense_panel(const LayerTask<T>& task, const Panel& panel, Ti
     t.c += in_lanes * t.c_row;
   }
   const int vectors = static_cast<int>(panel.width / V::kLanes);
-  if constexpr (kFull) {
+  if constexpr (kFull) {  // in registers, where nobody wants the pre-activation
     if (task.activation == activation_forward<T, Relu> && task.z == task.y && task.z_row == task.y_row)
       return panel_rows<V>(t, task.rows - in_lanes, vectors, ahead, store_function<Family, V, StoreRelu>,
                            [&](ptrdiff_t row, ptrdiff_t rows) { add_skip(task, panel, in_lanes + row, rows); });

@@ -45,8 +45,8 @@ struct LayerTask {
   T* y;
   ptrdiff_t y_row;
   bool padded = false;  // rows of z and y may be written to whole vectors, and so may parameter be read
-  ElementwiseFunction<T> activation =
-      nullptr;  // null: identity, or rowwise (the caller applies it when the row is whole)
+  // Null: identity, or rowwise (the caller applies it when the row is whole).
+  ElementwiseFunction<T> activation = nullptr;
   const T* parameter = nullptr;
   ptrdiff_t parameter_step = 0;
   const T* add = nullptr;  // a skip connection, or null: sum = y + add; y and sum may be the same

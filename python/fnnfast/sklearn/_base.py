@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from numbers import Real
@@ -41,7 +42,7 @@ _CHECKS: dict[str, Callable[[str, Any], object]] = {
 }
 
 
-class Perceptron(BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
+class Perceptron(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn carries no types
     """Base of FNNClassifier and FNNRegressor."""
 
     network_: Sequential
@@ -58,13 +59,13 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]  # scikit-learn carries n
     # What a subclass says --------------------------------------------------------------------------------------------
     _numeric_targets: bool
 
+    @abstractmethod
     def _encode(self, y: Any, fresh: bool, incremental: bool) -> Array:
         """Labels or values as numbers; sets ``n_outputs_`` and whatever else a fresh start learns from y."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _choose_loss(self) -> tuple[Loss, str]:
         """The loss and the activation of the last layer."""
-        raise NotImplementedError
 
     def _targets(self, encoded: Array) -> Array:
         """As the loss takes them."""
