@@ -4,29 +4,38 @@ usage() {
   cat <<'TEXT'
 Usage: bench/gpu_check.sh [PART [ROW ...]] ...
 
-Without parts: all of them, in this order, within TOTAL_SECONDS (540). A part that fails does not stop the next one.
+Without parts: all of them, in this order, within TOTAL_SECONDS (540). A part that fails does not stop the next one,
+unless the GPU no longer answers.
 
-  build      compile for sm_90a, beside the Python files; registers and spills of every kernel
-  info       the GPU, its clocks, and what fnnfast makes of the machine
-  tests      the tests marked "cuda"
-  sanitizer  compute-sanitizer's memcheck, racecheck, synccheck and initcheck over bench/gpu/sanitize.py
-  bench      the rows G1 to G7, or those named behind it: bench G1 G4
+  build      compile for sm_90a beside the Python files, unless a build that can be imported is there already;
+             registers and spills of every kernel
+  info       the GPU, its clocks, and what fnnfast says about the machine
+  probe      every family of kernels in a process of its own
+  checks     the parts tests and sanitizer at the same time
+  bench      the rows G1 to G7 without torch.compile, or those named behind it: bench G1 G4
   profile    ncu over the first case of some rows, or of those named behind it: profile G1
+  compile    torch.compile beside the cases that have a goal against it, or those of the rows named behind it
+  cpu        python -m fnnfast bench with 1, 2, 4, ... threads
+
+Alone:
+  tests      the tests marked "cuda"
+  sanitizer  compute-sanitizer's memcheck, racecheck, synccheck and initcheck over the families of the probe
 
 Environment:
-  OUT            where logs, JSON and tables go: bench/results/gpu; eight files, in no folders
+  OUT            where logs, JSON and tables go: bench/results/gpu; at most eight files, in no folders
   PYTHON         python3
   ARCH           CMake's CUDA architectures: 90a-real
-  TOTAL_SECONDS, BUILD_SECONDS, TESTS_SECONDS, SANITIZER_SECONDS, BENCH_SECONDS, PROFILE_SECONDS
-                 limits. With parts named, bench and the others may take what is left of TOTAL_SECONDS.
-  COMPILE_SECONDS  for torch.compile to get ready for a case: 60; 0 leaves it out
+  TOTAL_SECONDS, BUILD_SECONDS, PROBE_SECONDS, TESTS_SECONDS, SANITIZER_SECONDS, BENCH_SECONDS, PROFILE_SECONDS,
+  COMPILE_SECONDS, CPU_SECONDS
+                 limits. A part that is named may take what is left of TOTAL_SECONDS.
+  REBUILD        1: build even if a build is there
 
-Exit status: 0; 1 if a part failed; 2 without a GPU or for a part that there is not.
+Exit status: 0; 1 if a part failed; 2 without a GPU or for an unknown part.
 TEXT
 }
 set -uo pipefail
 
-all_parts=(build info tests sanitizer bench profile)
+all_parts=(build info probe checks bench profile compile cpu)
 parts=()
 declare -A rows=()
 for word in "$@"; do
@@ -35,10 +44,10 @@ for word in "$@"; do
       usage
       exit 0
       ;;
-    build | info | tests | sanitizer | bench | profile) parts+=("$word") ;;
+    build | info | probe | checks | tests | sanitizer | bench | profile | compile | cpu) parts+=("$word") ;;
     [Gg][1-7])
-      if ((${#parts[@]} == 0)) || [[ ${parts[-1]} != bench && ${parts[-1]} != profile ]]; then
-        echo "expected rows behind bench or profile, got $word" >&2
+      if ((${#parts[@]} == 0)) || [[ ! ${parts[-1]} =~ ^(bench|profile|compile)$ ]]; then
+        echo "expected rows behind bench, profile or compile, got $word" >&2
         exit 2
       fi
       rows[${parts[-1]}]+=" ${word^^}"
@@ -87,7 +96,8 @@ summary=$out/summary.txt
 say() { echo "$*" | tee -a "$summary"; }
 
 end=$((SECONDS + total))
-# within SECONDS COMMAND...: the command, for at most so long and no longer than the whole run may take.
+# within SECONDS COMMAND...: the command, for at most so long and no longer than the whole run may take. It is stopped as
+# by Ctrl-C, so that Python programs, pytest among them, still report what they have.
 within() {
   local seconds=$1 left=$((end - SECONDS))
   shift
@@ -96,7 +106,7 @@ within() {
     echo "no time left for: $*" >&2
     return 124
   fi
-  timeout --kill-after=10 "$seconds" "$@"
+  timeout --signal=INT --kill-after=15 "$seconds" "$@"
 }
 
 # What the parts behind the build cannot do without; a test suite that skips everything would look like a success.
@@ -108,8 +118,17 @@ require_build() {
   }
 }
 
+# Whether the GPU still computes, in a process of its own.
+answers() {
+  timeout --kill-after=5 40 "$python" -c 'import cupy; assert int(cupy.arange(5).sum()) == 10' 2>/dev/null
+}
+
 part_build() {
   local log=$out/build.log
+  if [[ ${REBUILD:-} != 1 ]] && "$python" -c 'import fnnfast._cpu, fnnfast._cuda' 2>/dev/null; then
+    say "build: the one that is there"
+    return 0
+  fi
   {
     within "$(limit BUILD 200)" bash -ec '
       python=$1 arch=$2
@@ -145,15 +164,32 @@ part_info() {
   return "${PIPESTATUS[0]}"
 }
 
+part_probe() {
+  require_build || return 1
+  local seconds
+  seconds=$(limit PROBE 45)
+  echo "== probe" >>"$out/probe.log"
+  within $((seconds + 5)) "$python" bench/gpu/probe.py --seconds "$seconds" --log "$out/probe.log" | tee "$out/probe.part"
+  local status=${PIPESTATUS[0]}
+  say "probe: $(grep -c ' ok ' "$out/probe.part") families right, $(grep -c FAILED "$out/probe.part") not"
+  grep FAILED "$out/probe.part" >>"$summary"
+  rm -f "$out/probe.part"
+  return "$status"
+}
+
 part_tests() {
   require_build || return 1
-  within "$(limit TESTS 120)" "$python" -m pytest -m "cuda and not slow" -q -rfE --tb=short --maxfail=0 --timeout=60 \
-    --continue-on-collection-errors -p no:cacheprovider --durations=10 --junitxml="$out/tests.xml" >"$out/tests.log" 2>&1
+  local parallel=()
+  "$python" -c 'import xdist' 2>/dev/null && parallel=(-n "${TEST_PROCESSES:-6}")
+  # Warnings of libraries that are newer than those of the suite's own environment are no errors here.
+  within "$(limit TESTS 150)" "$python" -m pytest -m "cuda and not slow" -q -rfE --tb=short --maxfail=0 --timeout=60 \
+    -W default "${parallel[@]}" --continue-on-collection-errors -p no:cacheprovider --durations=10 \
+    >"$out/tests.log" 2>&1
   local status=$?
-  tail -40 "$out/tests.log"
+  grep -E '^(FAILED|ERROR)|unusable' "$out/tests.log" | head -40
   local last
-  last=$(tail -1 "$out/tests.log")
-  say "tests: $last"
+  last=$(grep -E '[0-9]+ (passed|failed|skipped|error)' "$out/tests.log" | tail -1)
+  say "tests: ${last:-no result, see tests.log}; status $status"
   if ((status == 0)) && ! grep -qE '[0-9]+ passed' <<<"$last"; then
     echo "no test ran: all were skipped" >&2
     return 1
@@ -163,63 +199,84 @@ part_tests() {
 
 part_sanitizer() {
   require_build || return 1
-  local log=$out/sanitizer.log failed=0 tool seconds status lot
-  : >"$log"
   if ! command -v compute-sanitizer >/dev/null; then
     say "sanitizer: skipped, there is no compute-sanitizer"
     return 0
   fi
-  lot=$(limit SANITIZER 120)
-  ((lot > end - SECONDS)) && lot=$((end - SECONDS))
-  local stop=$((SECONDS + lot))
-  # Without it first: what fails here is no find of the sanitizer's, and CuPy's own kernels are compiled and kept.
-  echo "== none" >>"$log"
-  within $((lot / 4)) "$python" bench/gpu/sanitize.py --seconds $((lot / 5)) >>"$log" 2>&1 || {
-    say "sanitizer: the script fails without it"
-    failed=1
-  }
-  sed -n '/== none/,$p' "$log" | grep -vE '^ |^Traceback' | tail -12
+  local failed=0 tool seconds running=() file
+  seconds=$(limit SANITIZER 150)
   for tool in memcheck racecheck synccheck initcheck; do
-    seconds=$((stop - SECONDS))
-    [[ $tool == memcheck || $tool == racecheck ]] && seconds=$((seconds * 45 / 100))
-    if ((seconds < 8)); then
-      say "sanitizer: $tool: no time left"
-      [[ $tool == memcheck || $tool == racecheck ]] && failed=1
-      continue
-    fi
-    echo "== $tool" >>"$log"
-    # Errors that an interface returns are the caller's to handle: CuPy asks some questions that fail.
-    within "$seconds" compute-sanitizer --tool "$tool" --report-api-errors no --print-limit 20 --error-exitcode 86 \
-      "$python" bench/gpu/sanitize.py --seconds $((seconds * 7 / 10)) >>"$log" 2>&1
-    status=$?
-    local found covered
-    found=$(sed -n "/^== $tool/,\$p" "$log" | grep -E 'SUMMARY:' | tail -1 | sed 's/^=* *//')
-    covered=$(sed -n "/^== $tool/,\$p" "$log" | grep -cE '^[a-z_]+: [0-9]+ calls')
-    say "sanitizer: $tool: ${found:-no summary}; $covered families covered; status $status"
-    # CuPy's copies and our padding may be read unwritten: initcheck tells, and does not judge.
-    if [[ $tool != initcheck ]] && { ((status != 0)) || [[ ! $found =~ SUMMARY:\ 0\  ]] || ((covered == 0)); }; then failed=1; fi
+    file=$out/probe.$tool.part
+    within $((seconds + 5)) "$python" bench/gpu/probe.py --tool "$tool" --jobs 4 --seconds "$seconds" \
+      --log "$out/probe.log" >"$file" 2>&1 &
+    running+=($!)
   done
-  grep -E 'Invalid|hazard|Barrier error|not covered|FAILED' "$log" | sort | uniq -c | sort -rn | head -20
+  for tool in memcheck racecheck synccheck initcheck; do
+    file=$out/probe.$tool.part
+    wait "${running[0]}" || failed=1
+    running=("${running[@]:1}")
+    say "sanitizer: $tool: $(grep -c ' ok ' "$file") families clean, $(grep -c FAILED "$file") not"
+    grep FAILED "$file" | tee -a "$summary"
+    rm -f "$file"
+  done
   return "$failed"
 }
 
-part_bench() {
-  require_build || return 1
-  local seconds
-  seconds=$(limit BENCH 120)
+# Both leave the GPU idle most of the time, and nothing is timed.
+part_checks() {
+  part_tests >"$out/tests.part" 2>&1 &
+  local tests=$! failed=0
+  part_sanitizer || failed=1
+  wait "$tests" || failed=1
+  cat "$out/tests.part"
+  rm -f "$out/tests.part"
+  return "$failed"
+}
+
+# measure SECONDS OPTION...: the bench with these options; a table and a record of all that was measured so far.
+measure() {
+  local seconds=$1
+  shift
   ((seconds > end - SECONDS)) && seconds=$((end - SECONDS))
   if ((seconds < 20)); then
     echo "no time left for the bench" >&2
     return 124
   fi
-  # shellcheck disable=SC2086 # rows are words
-  within "$seconds" "$python" bench/gpu/main.py ${rows[bench]:+--rows ${rows[bench]}} --out "$out" \
-    --seconds $((seconds - 8)) --compile-seconds "${COMPILE_SECONDS:-60}"
+  within "$seconds" "$python" bench/gpu/main.py "$@" --out "$out" --seconds $((seconds - 8))
   local status=$?
-  local finished
-  finished=$(grep -cE '"finished": true' "$out/bench.json" 2>/dev/null)
-  say "bench: ${finished:-0} cases finished"
+  say "bench: $(grep -cE '"finished": true' "$out/bench.json" 2>/dev/null) cases finished; status $status"
   return "$status"
+}
+
+part_bench() {
+  require_build || return 1
+  # shellcheck disable=SC2086 # rows are words
+  measure "$(limit BENCH 130)" ${rows[bench]:+--rows ${rows[bench]}} --compile-seconds 0
+}
+
+part_compile() {
+  require_build || return 1
+  # shellcheck disable=SC2086
+  measure "$(limit COMPILE 110)" ${rows[compile]:+--rows ${rows[compile]}} --goals-against torch.compile --compile-seconds 40
+}
+
+part_cpu() {
+  require_build || return 1
+  local seconds threads failed=0
+  seconds=$(limit CPU 50)
+  local stop=$((SECONDS + seconds))
+  : >"$out/cpu.txt"
+  for ((threads = 1; threads <= $(nproc); threads *= 2)); do
+    ((stop - SECONDS < 6)) && {
+      say "cpu: no time left for $threads threads"
+      break
+    }
+    echo "== $threads threads" >>"$out/cpu.txt"
+    within $((stop - SECONDS)) "$python" -m fnnfast bench --only "${CPU_ROWS:-I4,I5,I7,T3}" --peers torch --rounds 2 \
+      --threads "$threads" >>"$out/cpu.txt" 2>&1 || failed=1
+  done
+  grep -E '^==|^ *[IMT][0-9]' "$out/cpu.txt"
+  return "$failed"
 }
 
 part_profile() {
@@ -238,7 +295,8 @@ part_profile() {
       continue
     }
     echo "== $row" >>"$text"
-    within $((stop - SECONDS)) ncu --clock-control none --set basic --profile-from-start off --launch-count 8 \
+    within $((stop - SECONDS)) ncu --clock-control none --set basic --section WarpStateStats \
+      --section MemoryWorkloadAnalysis --section InstructionStats --profile-from-start off --launch-count 8 \
       "$python" bench/gpu/profiled.py "$row" >>"$text" 2>&1 || {
       say "profile: $row failed: $(tail -1 "$text")"
       failed=1
@@ -256,6 +314,11 @@ for part in "${parts[@]}"; do
   "part_$part"
   status=$?
   ((status)) && failed+=("$part")
+  if ((status)) && ! answers; then
+    say "stopped after $part: the GPU no longer answers"
+    failed+=("the GPU")
+    break
+  fi
   lines+=("$(printf '%-10s %4d s  %s' "$part" $((SECONDS - start)) "$( ((status)) && echo "FAILED, status $status" || echo ok)")")
 done
 echo "==== summary, also in $summary"

@@ -105,6 +105,27 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("isa", isas, indirect=True)
 
 
+@pytest.fixture(autouse=True)
+def _device_still_answers(request: pytest.FixtureRequest) -> Iterator[None]:
+    """End this process when a test leaves the GPU unusable, since every later test would fail.
+
+    Under pytest-xdist another process takes its place and goes on with the tests that are left.
+    """
+    yield
+    if EMULATED or request.node.get_closest_marker("cuda") is None or "cupy" not in sys.modules:
+        return
+    cupy = sys.modules["cupy"]
+    try:
+        if cupy.cuda.is_available():
+            cupy.cuda.Device().synchronize()
+    except Exception as error:
+        words = f"the GPU is unusable after {request.node.nodeid}: {error}"
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            print(words, file=sys.__stderr__, flush=True)
+            os._exit(70)
+        pytest.exit(words, returncode=70)
+
+
 @pytest.fixture
 def backend(request: pytest.FixtureRequest) -> Backend:
     """A Backend: cpu, and cuda where there is a GPU."""

@@ -684,6 +684,8 @@ def test_why_not(monkeypatch, kernels, cupy, reason):
 @pytest.mark.parametrize("capability", ["80", "90", "120"])
 def test_capable(monkeypatch, capability):
     monkeypatch.setattr(_backends, "_KERNELS", "fnnfast._some_kernels")
-    monkeypatch.setitem(sys.modules, "fnnfast._some_kernels", ModuleType("fnnfast._some_kernels"))
+    kernels = ModuleType("fnnfast._some_kernels")
+    monkeypatch.setattr(kernels, "probe", lambda: None, raising=False)
+    monkeypatch.setitem(sys.modules, "fnnfast._some_kernels", kernels)
     monkeypatch.setitem(sys.modules, "cupy", stand_in(capability=capability))
     assert _backends.why_not() == ""

@@ -25,12 +25,13 @@ sys.path.insert(0, str(FOLDER))
 import contenders  # noqa: E402
 import data as data_  # noqa: E402
 import facts  # noqa: E402
+import families  # noqa: E402
 import main  # noqa: E402
 import measure  # noqa: E402
+import probe  # noqa: E402
 import problems  # noqa: E402
 import ptxas  # noqa: E402
 import report  # noqa: E402
-import sanitize  # noqa: E402
 import timing  # noqa: E402
 import torch_ways  # noqa: E402
 from place import Runner  # noqa: E402
@@ -102,7 +103,7 @@ def host() -> Host:
 def test_rows_and_cases() -> None:
     assert " ".join(problems.ROWS) == "G1 G2 G3 G4 G5 G6 G7"
     assert len({case.id for case in problems.CASES}) == len(problems.CASES)
-    assert problems.select([]) == list(problems.CASES)
+    assert sorted(problems.select([]), key=list(problems.CASES).index) == list(problems.CASES)
     assert {case.row for case in problems.select(["g4", "G1", "G4"])} == {"G1", "G4"}
     assert problems.get("G3 bf16").row == "G3"
     with pytest.raises(ValueError, match=r"expected rows out of G1 .* got 'G8'"):
@@ -399,12 +400,21 @@ ptxas info    : Compiling entry function '_Z5otherPf' for 'sm_90a'
 ptxas info    : Function properties for _Z5otherPf
     0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
 ptxas info    : Used 32 registers, 384 bytes cmem[0]
+ptxas info    : Compiling entry function '_Z5thirdPf' for 'sm_90a'
+ptxas info    : Function properties for _Z5thirdPf
+    752 bytes stack frame, 752 bytes spill stores, 616 bytes spill loads
+ptxas info    : Used 128 registers, 384 bytes cmem[0]
+ptxas info    : Function properties for _Z6calledPf
+    0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
+ptxas info    : Function properties for _Z5againPf
+    16 bytes stack frame, 8 bytes spill stores, 0 bytes spill loads
 """
-    first, second = ptxas.kernels(log)
+    first, second, third = ptxas.kernels(log)
     assert (first.name, first.registers, first.spill_stores, first.spill_loads) == ("_Z4mainPf", 168, 4, 12)
     assert (first.stack, first.shared, second.shared, second.registers) == (8, 49152, 0, 32)
-    text = ptxas.summary([first, second])
-    assert "2 kernels, 1 with spills" in text
+    assert (third.stack, third.spill_stores, third.spill_loads, third.registers) == (752, 760, 616, 128)
+    text = ptxas.summary([first, second, third])
+    assert "3 kernels, 2 with spills" in text
     assert text.index("main") < text.index("other")
 
 
@@ -419,9 +429,9 @@ class Listed(np.ndarray):
 def test_the_families_of_kernels_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """The script itself is right: on the CPU, in float32 and float64, with fnnfast in CuPy's place too."""
     fnn = pytest.importorskip("fnnfast")
-    monkeypatch.setattr(sanitize, "DTYPES", ("float32", "float64"))
+    monkeypatch.setattr(families, "DTYPES", ("float32", "float64"))
 
-    class Subject(sanitize.Subject):
+    class Subject(families.Subject):
         def __init__(self) -> None:
             self.fnn = SimpleNamespace(**{name: getattr(fnn, name) for name in (*fnn.__all__, "activations")})
             self.fnn.Sequential = self.network
@@ -437,11 +447,43 @@ def test_the_families_of_kernels_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> 
         def agree(self, what: str, got: Any, right: np.ndarray) -> None:
             super().agree(what, np.asarray(got).view(Listed), right)
 
-    found = list(sanitize.examine(Subject(), sanitize.FAMILIES, time.monotonic() + 60))
+    found = list(families.examine(Subject(), families.FAMILIES, time.monotonic() + 60))
     assert [name for name, _, good in found if not good] == []
     assert all("calls" in words for _, words, _ in found)
-    late = list(sanitize.examine(Subject(), sanitize.FAMILIES[:1], time.monotonic() - 1))
+    late = list(families.examine(Subject(), families.FAMILIES[:1], time.monotonic() - 1))
     assert late == [("dense_shapes", "not covered, or not to its end: out of time", True)]
+
+
+@pytest.mark.parametrize(
+    ("tool", "status", "output", "good"),
+    [
+        (None, 0, "softmax: 25 calls in 1.0 s\n", True),
+        (None, 1, "softmax: FAILED: AssertionError: off by 3\n", False),
+        (None, -11, "", False),
+        (None, None, "", False),
+        ("memcheck", 0, "softmax: 25 calls in 1.0 s\n========= ERROR SUMMARY: 0 errors\n", True),
+        ("memcheck", 86, "softmax: 25 calls in 1.0 s\n========= ERROR SUMMARY: 3 errors\n", False),
+        ("memcheck", 0, "softmax: 25 calls in 1.0 s\n", False),
+        ("memcheck", 0, "softmax: not covered\n========= ERROR SUMMARY: 0 errors\n", False),
+        (
+            "racecheck",
+            0,
+            "softmax: 25 calls in 1.0 s\n========= RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)\n",
+            True,
+        ),
+        (
+            "racecheck",
+            0,
+            "softmax: 25 calls in 1.0 s\n========= RACECHECK SUMMARY: 1 hazard displayed (1 error, 0 warnings)\n",
+            False,
+        ),
+        ("initcheck", 86, "softmax: 25 calls in 1.0 s\n========= ERROR SUMMARY: 3 errors\n", True),
+    ],
+)
+def test_what_a_probe_makes_of_a_process(tool: str | None, status: int | None, output: str, good: bool) -> None:
+    result = probe.judge("softmax", tool, status, output, 1.0)
+    assert (result.family, result.good) == ("softmax", good)
+    assert result.words
 
 
 @pytest.mark.parametrize(
@@ -474,7 +516,11 @@ def test_arguments() -> None:
     options = main.parse(["--rows", "G4", "g1", "--out", "there", "--seconds", "100"])
     assert {case.row for case in options.cases} == {"G1", "G4"}
     assert (options.out, options.seconds, options.rounds) == (Path("there"), 100.0, Settings.rounds)
-    assert main.parse([]).cases == list(problems.CASES)
+    everything = main.parse([]).cases
+    assert [case.row for case in everything[:7]] == list(problems.ROWS)
+    assert sorted(everything, key=list(problems.CASES).index) == list(problems.CASES)
+    compiled = main.parse(["--goals-against", problems.COMPILED]).cases
+    assert {case.row for case in compiled} == {"G2", "G3", "G6"}
 
 
 def test_the_list_of_cases(capsys: pytest.CaptureFixture[str]) -> None:
@@ -524,7 +570,7 @@ def no_gpu() -> bool:
 
 
 @pytest.mark.skipif(not no_gpu(), reason="there is a CUDA device")
-@pytest.mark.parametrize("script", ["main.py", "sanitize.py", "profiled.py", "facts.py"])
+@pytest.mark.parametrize("script", ["main.py", "families.py", "profiled.py", "facts.py"])
 def test_without_a_gpu_it_says_so(script: str) -> None:
     done = subprocess.run([sys.executable, str(FOLDER / script)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 2
@@ -544,7 +590,7 @@ def test_the_script_is_bash() -> None:
 def test_help() -> None:
     done = shell("--help")
     assert done.returncode == 0
-    for part in ("build", "info", "tests", "sanitizer", "bench", "profile"):
+    for part in ("build", "info", "probe", "checks", "tests", "sanitizer", "bench", "profile", "compile", "cpu"):
         assert part in done.stdout
 
 

@@ -45,11 +45,14 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         default=Settings.compile_seconds,
         help=f"for torch.compile to get ready for a case; 0: leave it out; {Settings.compile_seconds:g}",
     )
+    parser.add_argument(
+        "--goals-against", default="", metavar="NAME", help="only cases with a goal against that contender"
+    )
     parser.add_argument("--list", action="store_true", help="print the cases and end")
     parser.add_argument("--worker", nargs="+", metavar="CASE", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     try:
-        options.cases = problems.select(options.rows)
+        options.cases = problems.select(options.rows, options.goals_against)
         options.worker = [problems.get(name) for name in options.worker or ()]
     except ValueError as error:
         parser.error(str(error))

@@ -220,10 +220,19 @@ def get(name: str) -> Case:
     raise ValueError(f"expected a case out of {', '.join(case.id for case in CASES)}, got {name!r}")
 
 
-def select(rows: Iterable[str]) -> list[Case]:
-    """All cases of the rows, in their order; of none: all."""
+def select(rows: Iterable[str], against: str = "") -> list[Case]:
+    """The cases of the rows, or of all rows; with ``against`` only those with a goal against that contender.
+
+    First the first case of every row, then the second ones, and so on: when time runs out, every row has a figure.
+    """
     wanted = [row.upper() for row in rows]
     for row in wanted:
         if row not in ROWS:
             raise ValueError(f"expected rows out of {' '.join(ROWS)}, got {row!r}")
-    return [case for row in dict.fromkeys(wanted) or ROWS for case in CASES if case.row == row]
+    chosen = [
+        (number, case)
+        for row in dict.fromkeys(wanted) or ROWS
+        for number, case in enumerate(case for case in CASES if case.row == row)
+        if not against or any(goal.of == against for goal in case.goals)
+    ]
+    return [case for _, case in sorted(chosen, key=lambda pair: pair[0])]

@@ -40,7 +40,11 @@ def kernels(log: str) -> list[Kernel]:
         if entry := ENTRY.search(line):
             found.append(Kernel(entry[1], entry[2]))
         elif found and (spills := SPILLS.search(line)):
-            found[-1].stack, found[-1].spill_stores, found[-1].spill_loads = map(int, spills.groups())
+            # The lines of functions that the kernel calls follow its own: whatever they spill, the kernel spills.
+            stack, stores, loads = map(int, spills.groups())
+            found[-1].stack = max(found[-1].stack, stack)
+            found[-1].spill_stores += stores
+            found[-1].spill_loads += loads
         elif found and (used := USED.search(line)):
             found[-1].registers = int(used[1])
             if shared := SHARED.search(line):

@@ -53,7 +53,9 @@ T* view(py::handle array, const char* name, const std::vector<std::int64_t>& sha
   if (!fits) throw py::value_error(std::string(name) + " has the wrong shape");
   if (!py::cast<bool>(array.attr("flags").attr("c_contiguous")))
     throw py::value_error(std::string(name) + " must be C-contiguous");
-  return reinterpret_cast<T*>(py::cast<std::uintptr_t>(array.attr("data").attr("ptr")));
+  const auto address = py::cast<std::uintptr_t>(array.attr("data").attr("ptr"));
+  if (address % sizeof(T) != 0) throw py::value_error(std::string(name) + " must be aligned to its elements");
+  return reinterpret_cast<T*>(address);
 }
 
 template <class T>

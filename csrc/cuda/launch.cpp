@@ -1,6 +1,7 @@
 #include "launch.hpp"
 
 #include <array>
+#include <cstdlib>
 #include <map>
 #include <mutex>
 #include <new>
@@ -20,6 +21,33 @@ int current_device() {
   return device;
 }
 
+// Errors of a kernel that ran: the device reports them at a later call, and for the rest of the process.
+bool is_sticky(cudaError_t status) {
+  switch (static_cast<int>(status)) {
+    case 214:  // cudaErrorECCUncorrectable
+    case 700:  // cudaErrorIllegalAddress
+    case 702:  // cudaErrorLaunchTimeout
+    case 709:  // cudaErrorContextIsDestroyed
+    case 710:  // cudaErrorAssert
+    case 714:  // cudaErrorHardwareStackError
+    case 715:  // cudaErrorIllegalInstruction
+    case 716:  // cudaErrorMisalignedAddress
+    case 717:  // cudaErrorInvalidAddressSpace
+    case 718:  // cudaErrorInvalidPc
+    case 719:  // cudaErrorLaunchFailure
+      return true;
+    default:
+      return false;
+  }
+}
+
+// What plans assume: FNNFAST_CUDA_MULTIPROCESSORS in the environment, for tests that need a larger or a smaller GPU.
+int assumed_multiprocessors(int multiprocessors) {
+  const char* const text = std::getenv("FNNFAST_CUDA_MULTIPROCESSORS");
+  const int assumed = text == nullptr ? 0 : std::atoi(text);
+  return assumed > 0 ? assumed : multiprocessors;
+}
+
 int attribute(cudaDeviceAttr which, int device) {
   int value = 0;
   check_device(cudaDeviceGetAttribute(&value, which, device), "cudaDeviceGetAttribute");
@@ -32,10 +60,14 @@ void check_device(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
   cudaGetLastError();  // so that the next call does not report this one's error
   if (status == cudaErrorMemoryAllocation) throw std::bad_alloc();
-  throw DeviceError(std::string(what) + ": " + cudaGetErrorName(status) + ": " + cudaGetErrorString(status));
+  std::string words = std::string(what) + ": " + cudaGetErrorName(status) + ": " + cudaGetErrorString(status);
+  if (is_sticky(status))
+    words += " (perhaps of an earlier kernel; the GPU cannot be used again before the process is started anew)";
+  throw DeviceError(words);
 }
 
-const DeviceInfo& device_info() {
+
+DeviceInfo device_info() {
   static std::mutex mutex;
   static std::array<DeviceInfo, kMaxDevices> known{};
   const int device = current_device();
@@ -45,7 +77,9 @@ const DeviceInfo& device_info() {
     info = {attribute(cudaDevAttrMultiProcessorCount, device),
             attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
             attribute(cudaDevAttrComputeCapabilityMajor, device), attribute(cudaDevAttrComputeCapabilityMinor, device)};
-  return info;
+  DeviceInfo assumed = info;
+  assumed.multiprocessors = assumed_multiprocessors(info.multiprocessors);
+  return assumed;
 }
 
 void allow_shared_bytes(const void* kernel, std::size_t bytes, const char* name) {

@@ -80,7 +80,7 @@ def cuda(index: int | None = None) -> Cuda:
 def why_not(index: int | None = None) -> str:
     """Why the GPU of that number, by default CuPy's current one, cannot be used; empty where it can."""
     try:
-        import_module(_KERNELS)
+        kernels = import_module(_KERNELS)
     except ModuleNotFoundError:
         return "this build has no CUDA kernels"
     except ImportError as error:
@@ -97,4 +97,9 @@ def why_not(index: int | None = None) -> str:
     major, minor = int(capability[:-1]), int(capability[-1])
     if (major, minor) < _LEAST_CAPABILITY:
         return f"compute capability {major}.{minor} is below {'.'.join(map(str, _LEAST_CAPABILITY))}"
+    try:
+        with cupy.cuda.Device(index):
+            kernels.probe()
+    except RuntimeError as error:  # a driver older than the toolkit that compiled the kernels, say
+        return f"the CUDA kernels do not run here: {error}"
     return ""

@@ -18,6 +18,9 @@ Allocate = Callable[[int], Any]
 class DeviceError(RuntimeError):
     """A CUDA error, with the name of the kernel or function that met it."""
 
+def probe() -> None:
+    """DeviceError where the CUDA runtime of this extension cannot use the current GPU."""
+
 # Plans, which need no GPU ----------------------------------------------------------------------------------------
 def tile_grid(
     rows: int, columns: int, layers: int, multiprocessors: int, large: int, small: int

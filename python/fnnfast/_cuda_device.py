@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,9 @@ from ._device import HOST, Device, gpu_of, on_host
 # Parameters of activations that are kept on the GPU, so that a captured graph finds them there. A constant is some
 # hundred bytes at least, as CuPy allocates; more different ones than these are hardly in use at a time.
 _CONSTANTS = 1024
+
+# Handles of the legacy default stream.
+_LEGACY_STREAMS = (0, 1)
 
 _tf32: ContextVar[bool] = ContextVar("tf32", default=False)
 
@@ -47,10 +50,22 @@ class Cuda(Device):
         self.xp = xp
         self.kernels = kernels
         self._upload = lru_cache(maxsize=_CONSTANTS)(self._on_gpu)
+        self._captured: list[Any] = []
 
     def current(self) -> Any:
         """A context in which this GPU is CuPy's current one."""
         return self.xp.cuda.Device(self.index)
+
+    def synchronize(self) -> None:
+        """Wait for the current stream."""
+        with self.current():
+            self.xp.cuda.get_current_stream().synchronize()
+
+    def is_capturing(self) -> bool:
+        """Whether the work of the current stream is being captured in a graph."""
+        stream = self.xp.cuda.get_current_stream()
+        # The legacy stream cannot be captured, and asking it fails while another stream is.
+        return stream.ptr not in _LEGACY_STREAMS and bool(stream.is_capturing())
 
     # Arrays in -------------------------------------------------------------------------------------------------------
     def array(self, name: str, value: Any) -> Array:
@@ -88,7 +103,7 @@ class Cuda(Device):
         return dtype if bias is None or bias.dtype == _checks.sum_type(dtype) else self.promote(x, weight, bias)
 
     def fit(self, array: Array, dtype: DType) -> Array:
-        if array.dtype == dtype and array.flags.c_contiguous:
+        if array.dtype == dtype and is_ready(array):
             return array
         with self.current():
             return array.astype(dtype, order="C")
@@ -141,7 +156,7 @@ class Cuda(Device):
         given: Any = self.array("out", out)
         shadows = {name: shadow(array) for name, array in inputs.items() if array is not None}
         _checks.check_output(shadow(given), shape, dtype, **shadows)
-        return given if given.flags.c_contiguous else self.empty(shape, dtype)
+        return given if is_ready(given) else self.empty(shape, dtype)
 
     def deliver(self, result: Array, out: Any) -> Array:
         with self.current():
@@ -153,9 +168,22 @@ class Cuda(Device):
         with self.current():
             kernel(*arguments, **settings, stream=self.xp.cuda.get_current_stream().ptr)
 
-    def work(self, kernel: Callable[..., None], *arguments: Any, **settings: Any) -> None:
-        """``launch`` of what takes the memory that it works in from CuPy's pool."""
-        self.launch(kernel, *arguments, **settings, allocate=self.xp.cuda.alloc)
+    def work(
+        self, kernel: Callable[..., None], *arguments: Any, captured: list[Any] | None = None, **settings: Any
+    ) -> None:
+        """``launch`` of a kernel that takes its temporary memory from CuPy's pool.
+
+        A graph that captures the call uses that memory at every replay. It is therefore kept in the list ``captured``,
+        which lives as long as the network, or, without one, as long as the process.
+        """
+        allocate = partial(self._allocate, self._captured if captured is None else captured)
+        self.launch(kernel, *arguments, **settings, allocate=allocate)
+
+    def _allocate(self, captured: list[Any], size: int) -> Any:
+        block = self.xp.cuda.alloc(size)
+        if self.is_capturing():
+            captured.append(block)
+        return block
 
     def _multiply(self, kernel: Callable[..., None], *arguments: Any) -> None:
         self.work(kernel, *arguments, tf32=_tf32.get())
@@ -166,7 +194,14 @@ class Cuda(Device):
 
     def _on_gpu(self, dtype: DType, values: bytes) -> Any:
         with self.current():
-            return self.xp.asarray(np.frombuffer(values, dtype))
+            if self.is_capturing():
+                raise RuntimeError(
+                    "expected the parameter of an activation on the GPU before a capture begins: call the function"
+                    " once with the same activation and dtype first"
+                )
+            array = self.xp.asarray(np.frombuffer(values, dtype))
+            self.synchronize()  # other streams read the same array later, and wait for nothing
+            return array
 
     def activation_forward(self, name: str, parameter: Array | None, z: Array, out: Array) -> None:
         self.work(self.kernels.activation_forward, name, self._constant(parameter), z, out)
@@ -216,6 +251,11 @@ class Cuda(Device):
         self, dy: Array, x: Array, weight: Array, argmax: Array, dx: Array, dweight: Array, dbias: Array
     ) -> None:
         self._multiply(self.kernels.maxout_backward, dy, x, weight, argmax, dx, dweight, dbias)
+
+
+def is_ready(array: Any) -> bool:
+    """Whether kernels can read and write the array: contiguous, and its elements aligned to their own size."""
+    return bool(array.flags.c_contiguous) and array.data.ptr % array.itemsize == 0
 
 
 class _Address:

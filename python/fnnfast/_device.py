@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import nullcontext
 from importlib import import_module
 from typing import Any
 
@@ -89,6 +90,10 @@ class Device(ABC):
     def promote_affine(self, x: Array, weight: Array, bias: Array | None) -> DType:
         """``promote`` of the operands of ``x @ weight + bias``."""
         return self.promote(x, weight, bias)
+
+    @abstractmethod
+    def current(self) -> Any:
+        """A context in which new arrays are made here."""
 
     @abstractmethod
     def require(self, **arrays: object) -> None:
@@ -188,6 +193,9 @@ class Cpu(Device):
     dense_backward = staticmethod(_cpu.dense_backward)
     maxout_forward = staticmethod(_cpu.maxout_forward)
     maxout_backward = staticmethod(_cpu.maxout_backward)
+
+    def current(self) -> Any:
+        return nullcontext()
 
     def require(self, **arrays: object) -> None:
         for array in arrays.values():

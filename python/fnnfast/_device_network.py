@@ -9,7 +9,7 @@ import numpy as np
 
 from . import _checks
 from ._checks import Array
-from ._cuda_device import Cuda
+from ._cuda_device import Cuda, is_ready
 
 
 class DeviceNetwork:
@@ -39,7 +39,9 @@ class DeviceNetwork:
             parameters[at] = value
         self.full = device.array("parameters", parameters)
         self.products = None if parameters.dtype == self._dtype else device.empty(self.core.size, self._dtype)
+        self._captured: list[Any] = []
         self._round()
+        device.synchronize()  # the first call may be on another stream
 
     def names(self, layer: int) -> list[str]:
         """As ``_cpu.Network``."""
@@ -68,7 +70,8 @@ class DeviceNetwork:
         else:
             return None
         if len(rows):
-            self.device.work(self.core.forward, self.full, self.products, rows, result, logits)
+            arrays = self.full, self.products, rows, result
+            self.device.work(self.core.forward, *arrays, logits, captured=self._captured)
         return result  # type: ignore[no-any-return]
 
     def plan(self, batch: int) -> list[str]:
@@ -96,7 +99,7 @@ class DeviceNetwork:
             and array.dtype == self._dtype
             and array.ndim == 2
             and array.shape[1] == columns
-            and array.flags.c_contiguous
+            and is_ready(array)
             and array.data.device_id == self.device.index
         )
 

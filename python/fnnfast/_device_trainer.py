@@ -48,6 +48,8 @@ class DeviceTrainer:
             "workspace": self._zeros(2**16, np.dtype(np.uint8)),
         }
         self._kept: tuple[Array, Array] | None = None
+        self._captured: list[Array] = []
+        device.synchronize()  # the first step may be on another stream
 
     # Steps -----------------------------------------------------------------------------------------------------------
     def step(
@@ -92,7 +94,10 @@ class DeviceTrainer:
         """As ``_cpu.Trainer``, in arrays on the GPU, the loss () as well."""
         loss = self._device.empty((1,), self._sum_type)
         self._launch(self._core.gradients, x, self._targets(targets), rows, weights, loss=loss)
-        return loss.reshape(()), [self._network.view(self._arrays["gradient"], *place).copy() for place in self._all()]
+        with self._device.current():
+            return loss.reshape(()), [
+                self._network.view(self._arrays["gradient"], *place).copy() for place in self._all()
+            ]
 
     def apply(self, gradients: Sequence[Array], learning_rate: float) -> None:
         """As ``_cpu.Trainer``."""
@@ -140,10 +145,27 @@ class DeviceTrainer:
         if weights is not None:
             weights = self._fit(weights, self._sum_type)
         count = len(x) if rows is None else len(rows)
-        needed = self._core.workspace_bytes(count, rows is not None, weights is not None)
-        if self._arrays["workspace"].nbytes < needed:
-            self._arrays["workspace"] = self._device.empty((needed,), np.uint8)
+        self._reserve(self._core.workspace_bytes(count, rows is not None, weights is not None))
         self._device.launch(kernel, self._arrays, x, targets, rows, weights, **settings)
+
+    def _reserve(self, needed: int) -> None:
+        """A workspace of at least so many bytes.
+
+        Graphs replay in the workspace that they were captured with, so that one is kept. No other is given back before
+        all streams are done with it.
+        """
+        workspace = self._arrays["workspace"]
+        capturing = self._device.is_capturing()
+        if workspace.nbytes < needed:
+            if not capturing and not self._is_captured(workspace):
+                with self._device.current():
+                    self._device.xp.cuda.Device().synchronize()
+            workspace = self._arrays["workspace"] = self._device.empty((needed,), np.uint8)
+        if capturing and not self._is_captured(workspace):
+            self._captured.append(workspace)
+
+    def _is_captured(self, workspace: Array) -> bool:
+        return any(workspace is other for other in self._captured)
 
     def _targets(self, targets: Array) -> Array:
         return self._fit(targets, np.dtype(np.int64) if targets.dtype.kind in "iu" else self._sum_type)

@@ -164,9 +164,10 @@ class Predictor(_cpu.Forward):
             itself (B, O).
         """
         y = self(x)
-        if isinstance(self._last, layers_.Gaussian):
-            return y[:, : self._last.units].copy()
-        return discriminant(self.head, y)
+        with self._device.current():
+            if isinstance(self._last, layers_.Gaussian):
+                return y[:, : self._last.units].copy()
+            return discriminant(self.head, y)
 
     def distribution(self, x: ArrayLike, *, precision: ArrayLike | None = None) -> Distribution:
         """The distributions that the network predicts, one for each row; see ``fnnfast.distributions``.

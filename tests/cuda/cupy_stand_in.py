@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import operator
 import sys
+import weakref
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -18,6 +19,8 @@ import numpy as np
 ALIGNMENT = 512
 allocations: list[int] = []
 """The bytes of every allocation, for tests to look at and to clear."""
+taken: list[weakref.ref[MemoryPointer]] = []
+"""Every block of memory, as long as it is held."""
 
 
 class OutOfMemoryError(MemoryError):
@@ -35,7 +38,9 @@ def alloc(size: int) -> MemoryPointer:
     allocations.append(size)
     memory = np.full(size + ALIGNMENT, 255, np.uint8)
     address = memory.ctypes.data
-    return MemoryPointer(-(-address // ALIGNMENT) * ALIGNMENT, memory, Device().id)
+    pointer = MemoryPointer(-(-address // ALIGNMENT) * ALIGNMENT, memory, Device().id)
+    taken.append(weakref.ref(pointer))
+    return pointer
 
 
 class _At:
@@ -101,8 +106,8 @@ class ndarray:  # noqa: N801 - as CuPy calls it
     def transpose(self, *axes: Any) -> ndarray:
         return self._like(self._host.transpose(*axes))
 
-    def copy(self) -> ndarray:
-        return self._like(self._host.copy())
+    def copy(self) -> ndarray:  # to the current device, as CuPy does
+        return ndarray(self._host.copy())
 
     def fill(self, value: Any) -> None:
         self._host.fill(value)
@@ -197,6 +202,9 @@ class Device:
     def __exit__(self, *_: Any) -> None:
         Device._current = self._before
 
+    def synchronize(self) -> None:
+        get_current_stream().synchronize()
+
 
 class Stream:
     current: Any
@@ -204,6 +212,16 @@ class Stream:
 
     def __init__(self, ptr: int) -> None:
         self.ptr = ptr
+        self.capturing = False
+
+    def is_capturing(self) -> bool:
+        if self.ptr in (0, 1):
+            raise RuntimeError("cudaErrorStreamCaptureImplicit: the legacy stream was asked")
+        return self.capturing
+
+    def synchronize(self) -> None:
+        if self.capturing:
+            raise RuntimeError("cudaErrorStreamCaptureUnsupported: operation not permitted when stream is capturing")
 
     def __enter__(self) -> Stream:
         self._before, Stream.current = Stream.current, self

@@ -1,19 +1,22 @@
-"""Every family of kernels once over at small, awkward shapes: what compute-sanitizer watches.
+"""The families of kernels, each called once over small, awkward shapes.
 
-``python bench/gpu/sanitize.py --seconds 60`` prints a line a family: how many calls, or the first error. CuPy's memory
-pool is off, so that an array ends where its memory ends and a stray access is seen. Answers are held against the CPU's,
-loosely: precision is the tests' business. Data come from the host and go back there, so that next to no kernel of
-CuPy's is watched along. Exit status: 0; 1 where a family failed; 2 without a GPU.
+``python bench/gpu/families.py NAME ... --seconds 60`` prints one line per family: the number of calls, or the first
+error. Without names it runs all. ``probe.py`` runs them in parallel, alone or under compute-sanitizer.
+
+CuPy's memory pool is off, so that an array ends where its memory ends and a stray access is seen. Answers are compared
+with the CPU's, with a wide tolerance: the tests check precision. Data come from the host and go back there, so that
+almost no kernel of CuPy's is watched too. Exit status: 0; 1 if a family failed; 2 without a GPU.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from itertools import product
 from typing import Any
@@ -209,8 +212,72 @@ def losses(s: Subject) -> int:
     return calls
 
 
+@contextmanager
+def environment(**values: str) -> Iterator[None]:
+    """Set variables that the plans read at each call."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def large_tiles(s: Subject) -> int:
+    """The tiles that large products take: on a GPU of one multiprocessor, products of this size do."""
+    calls = 0
+    with environment(FNNFAST_CUDA_MULTIPROCESSORS="1"):
+        for dtype, shape in product(DTYPES, ((300, 72, 264), (256, 64, 256), (301, 73, 265))):
+            calls += _dense(s, dtype, *shape, "gelu")
+        for dtype, (batch, inputs, outputs) in product(DTYPES, ((256, 64, 256), (150, 33, 137))):
+            (x, hx), (w, hw), (dy, _) = (
+                s.normal(dtype, *dims) for dims in ((batch, inputs), (3, inputs, outputs), (batch, outputs))
+            )
+            with s.precision(dtype):
+                y, saved = s.fnn.maxout_forward(x, w, None)
+                s.fnn.maxout_backward(dy, x, w, saved)
+            s.agree(f"large maxout {dtype} {batch} x {inputs} x {outputs}", y, s.fnn.maxout(hx, hw, None))
+            calls += 2
+    return calls
+
+
+def resident_networks(s: Subject) -> int:
+    """Networks in one launch whose blocks take several blocks of rows, so that weights stay in shared memory."""
+    calls = 0
+    with environment(FNNFAST_CUDA_MULTIPROCESSORS="1"):
+        for dtype, act in product(DTYPES, ("relu", "swish")):
+            layers = [s.fnn.Input(64), *(s.fnn.Dense(64, act) for _ in range(3)), s.fnn.Dense(16)]
+            net = s.fnn.Sequential(layers, dtype=dtype, device="cuda", seed=0)
+            host = s.fnn.Sequential(layers, dtype="float64" if dtype == "float64" else "float32", seed=0)
+            for batch in (130, 700):
+                x, hx = s.normal(dtype, batch, 64)
+                s.agree(f"resident {act} network, {dtype}, batch {batch}", net(x), host(hx))
+                calls += 1
+    return calls
+
+
+def grid_networks(s: Subject) -> int:
+    """Networks for a few rows, spread over blocks that meet at a barrier after every layer."""
+    calls = 0
+    with environment(FNNFAST_CUDA_FUSED="grid"):
+        for dtype in DTYPES:
+            layers = [s.fnn.Input(84), s.fnn.Dense(200, "relu"), s.fnn.Dense(128, "tanh"), s.fnn.Dense(10, "softmax")]
+            net = s.fnn.Sequential(layers, dtype=dtype, device="cuda", seed=0)
+            host = s.fnn.Sequential(layers, dtype="float64" if dtype == "float64" else "float32", seed=0)
+            for batch in (1, 3, 16):
+                x, hx = s.normal(dtype, batch, 84)
+                s.agree(f"network on a grid, {dtype}, batch {batch}", net(x), host(hx))
+                calls += 1
+    return calls
+
+
 FAMILIES: tuple[Family, ...] = (
-    dense_shapes, maxout, softmax, networks, training, dense_activations, losses, activations,
+    dense_shapes, large_tiles, maxout, softmax, networks, resident_networks, grid_networks, training,
+    dense_activations, losses, activations,
 )  # fmt: skip
 
 
@@ -232,13 +299,18 @@ def examine(subject: Subject, families: tuple[Family, ...], deadline: float) -> 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    names = [family.__name__ for family in FAMILIES]
+    parser.add_argument("family", nargs="*", help=f"of {', '.join(names)}; all")
     parser.add_argument("--seconds", type=float, default=600.0, help="stop after so many")
     options = parser.parse_args()
+    if unknown := [name for name in options.family if name not in names]:
+        parser.error(f"expected families out of {', '.join(names)}, got {unknown[0]}")
     if facts.device_count() == 0:
         print("no CUDA device: nothing can be examined here", file=sys.stderr)
         return 2
     good = True
-    for name, words, went_well in examine(Subject(), FAMILIES, time.monotonic() + options.seconds):
+    chosen = tuple(family for family in FAMILIES if not options.family or family.__name__ in options.family)
+    for name, words, went_well in examine(Subject(), chosen, time.monotonic() + options.seconds):
         print(f"{name}: {words}", flush=True)
         good &= went_well
     return int(not good)
