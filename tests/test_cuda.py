@@ -6,6 +6,7 @@ The kernels' own tests are those of the CPU, with the fixture `backend`.
 import copy
 import pickle
 import sys
+from contextlib import nullcontext
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -648,10 +649,13 @@ def test_what_a_network_on_a_gpu_does_not_do(cuda):
 
 # Why not -------------------------------------------------------------------------------------------------------------
 def stand_in(available=True, capability="80"):
+    class Device(nullcontext):
+        def __init__(self, index=None):
+            super().__init__()
+            self.compute_capability = capability
+
     module = ModuleType("cupy")
-    module.cuda = SimpleNamespace(
-        is_available=lambda: available, Device=lambda index=None: SimpleNamespace(compute_capability=capability)
-    )
+    module.cuda = SimpleNamespace(is_available=lambda: available, Device=Device)
     return module
 
 

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,19 @@ DISTRIBUTIONS = ("numpy", "cupy-cuda13x", "torch", "triton", "ml_dtypes", "nvidi
 QUERY = "name,driver_version,memory.total,clocks.sm,clocks.max.sm,clocks.mem,power.limit,temperature.gpu"
 
 
+def emulate() -> bool:
+    """Let the emulator be the GPU if FNNFAST_EMULATED names it, as in the tests; whether it does."""
+    extension = os.environ.get("FNNFAST_EMULATED", "")
+    if extension and "cupy" not in sys.modules:
+        sys.path.append(str(ROOT / "tests" / "cuda"))
+        import_module("cupy_stand_in").install(extension)
+    return bool(extension)
+
+
 def device_count() -> int:
-    """How many CUDA devices the driver offers; 0 also where there is no driver."""
+    """How many CUDA devices the driver offers; 0 also where there is no driver. The emulator counts as one."""
+    if os.environ.get("FNNFAST_EMULATED"):
+        return 1
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:

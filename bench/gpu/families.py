@@ -44,10 +44,12 @@ class Subject:
     deadline = float("inf")
 
     def __init__(self) -> None:
+        emulated = facts.emulate()
         self.fnn: Any = import_module("fnnfast")
         self.xp: Any = import_module("cupy")
         self._rng = np.random.default_rng(0)
-        self.xp.cuda.set_allocator(None)
+        if not emulated:
+            self.xp.cuda.set_allocator(None)
 
     def normal(self, dtype: str, *shape: int) -> tuple[Any, np.ndarray]:
         """The same numbers on the device, and on the host in float32 or float64."""
