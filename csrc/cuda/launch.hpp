@@ -17,13 +17,14 @@ class DeviceError : public std::runtime_error {
 // Throws DeviceError, or std::bad_alloc for want of memory, unless the status is success.
 void check_device(cudaError_t status, const char* what);
 
-// Of the current device, asked once a device.
+// Of the current device, asked once a device. FNNFAST_CUDA_MULTIPROCESSORS in the environment says, for tests, how many
+// multiprocessors plans assume: with 1, small problems take the large tiles.
 struct DeviceInfo {
   int multiprocessors;
   int shared_bytes;  // that a block can have
   int major, minor;  // compute capability
 };
-const DeviceInfo& device_info();
+DeviceInfo device_info();
 
 // Makes a kernel able to have more shared memory than every kernel has; once for each kernel and device.
 void allow_shared_bytes(const void* kernel, std::size_t bytes, const char* name);
