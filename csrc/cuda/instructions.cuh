@@ -44,6 +44,10 @@ __device__ __forceinline__ void copy_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
 }
 
+// Tell the compiler what it cannot know of a pointer that was an argument, so that no access asks where it goes.
+__device__ __forceinline__ void assume_shared(const void* p) { __builtin_assume(__isShared(p)); }
+__device__ __forceinline__ void assume_global(const void* p) { __builtin_assume(__isGlobal(p)); }
+
 // Has the compiler hold a value in a register, where it would rather compute it again at every use.
 template <class T>
 __device__ __forceinline__ void hold(T& value) {
