@@ -106,7 +106,7 @@ __global__ void __launch_bounds__(Tile::kThreads, Maxout ? 1 : Tile::kBlocksEach
   const auto [m, n] = Place<Tile>(task.outputs);
   Tile tile;
   const auto begin = [&](const S* bias) {
-    tile.for_each([&](int, int c, S& v) { v = bias != nullptr && n + c < task.outputs ? bias[n + c] : S(0); });
+    tile.fill_columns([&](int c) { return bias != nullptr && n + c < task.outputs ? bias[n + c] : S(0); });
   };
   const auto result = finished<Tile>(task.rows, task.outputs, m, n);
   begin(task.bias);

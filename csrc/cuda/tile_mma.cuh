@@ -103,6 +103,21 @@ struct MmaTile {
     }
   }
 
+  // All outputs of a column are f(column), which is asked once.
+  template <class F>
+  __device__ __forceinline__ void fill_columns(F f) {
+    const int column = warp_column() + lane() % 4 * 2;
+    FNNFAST_UNROLL(8)
+    for (int j = 0; j < kTilesN; ++j) {
+      FNNFAST_UNROLL(2)
+      for (int e = 0; e < 2; ++e) {
+        const float value = f(column + 8 * j + e);
+        FNNFAST_UNROLL(8)
+        for (int i = 0; i < kTilesM; ++i) sum_[i][j][e] = sum_[i][j][e + 2] = value;
+      }
+    }
+  }
+
  private:
   static __device__ __forceinline__ int lane() { return static_cast<int>(threadIdx.x % 32); }
   static __device__ __forceinline__ int warp() { return static_cast<int>(threadIdx.x % kThreads / 32); }

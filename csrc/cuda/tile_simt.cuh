@@ -103,6 +103,17 @@ struct SimtTile {
     for (int j = 0; j < ThreadN; ++j) f(row(i), column(j), sum_[i][j]);
   }
 
+  // All outputs of a column are f(column), which is asked once.
+  template <class F>
+  __device__ __forceinline__ void fill_columns(F f) {
+    FNNFAST_UNROLL(8)
+    for (int j = 0; j < ThreadN; ++j) {
+      const T value = f(column(j));
+      FNNFAST_UNROLL(8)
+      for (int i = 0; i < ThreadM; ++i) sum_[i][j] = value;
+    }
+  }
+
  private:
   static __device__ __forceinline__ int row(int i) {
     return static_cast<int>(threadIdx.x) / (N / ThreadN) * kGroup + i / kGroup * (M / (ThreadM / kGroup)) + i % kGroup;
