@@ -19,17 +19,71 @@ struct Finished {
   int rows, columns;
   std::int64_t row, column;
 
-  __device__ __forceinline__ S& at(int r, int c) const { return values[r * pitch + c]; }
+  __device__ __forceinline__ S& at(int r, int c) const {
+    assume_shared(values);
+    return values[r * pitch + c];
+  }
+  // A column of the whole matrix; beyond its edge the last one.
+  __device__ __forceinline__ std::int64_t column_at(int c) const { return column + (c < columns ? c : columns - 1); }
 };
 
-// Calls f(row, column) for the tile's elements, each by one thread, neighbouring threads side by side.
-template <class S, class F>
+// Calls f(row, column) for the tile's elements, or the first of each Size of a row, each by one thread, neighbouring
+// threads side by side. They lie over a power of two of columns, as there is one of threads: nothing is divided.
+template <int Size = 1, class S, class F>
 __device__ __forceinline__ void for_elements(const Finished<S>& tile, F f) {
-  const int count = tile.rows * tile.columns;
-  for (int i = static_cast<int>(threadIdx.x); i < count; i += static_cast<int>(blockDim.x)) {
-    const int r = i / tile.columns;
-    f(r, i - r * tile.columns);
-  }
+  const int across = (tile.columns + Size - 1) / Size;
+  const unsigned threads = blockDim.x;
+  int shift = 0;
+  while (1 << shift < across && 2u << shift <= threads) ++shift;
+  const int step = static_cast<int>(threads >> shift);
+  for (int c = static_cast<int>(threadIdx.x & ((1u << shift) - 1)); c < across; c += 1 << shift)
+    for (int r = static_cast<int>(threadIdx.x >> shift); r < tile.rows; r += step) f(r, c * Size);
+}
+
+// Some neighbours in a row, moved between registers and shared memory 16 bytes at a time.
+template <class S, int Size>
+struct alignas(16) Neighbours {
+  S at[Size];
+};
+
+// Calls f(neighbours&, row, column) for all of the tile, whose rows are whole neighbourhoods: what lies beyond the
+// matrix' edge is computed, too, and left behind. Several values at a time hide the latency of their arithmetic.
+template <int Size, class S, class F>
+__device__ __forceinline__ void for_neighbours(const Finished<S>& tile, F f) {
+  for_elements<Size>(tile, [&](int r, int c) {
+    auto& place = reinterpret_cast<Neighbours<S, Size>&>(tile.at(r, c));
+    Neighbours<S, Size> values = place;
+    f(values, r, c);
+    place = values;
+  });
+}
+
+template <class T, class S>
+__device__ __forceinline__ bool in_chunks(const Finished<S>& tile, const T* data, std::int64_t stride) {
+  return stride * static_cast<std::int64_t>(sizeof(T)) % 16 == 0 && reinterpret_cast<std::uintptr_t>(data) % 16 == 0 &&
+         reinterpret_cast<std::uintptr_t>(tile.values) % 16 == 0 && tile.pitch * static_cast<int>(sizeof(S)) % 16 == 0;
+}
+
+// Calls f(value&, column, other) for the tile's values and those of a matrix in the same place.
+template <class S, class T, class F>
+__device__ __forceinline__ void for_elements_with(const Finished<S>& tile, const Matrix<const T>& other, F f) {
+  constexpr int kSize = Chunk<T>::kSize;
+  const T* const in = other.data + tile.row * other.stride + tile.column;
+  assume_global(in);
+  const bool aligned = in_chunks(tile, in, other.stride);
+  for_neighbours<kSize>(tile, [&](Neighbours<S, kSize>& values, int r, int c) {
+    const T* const from = in + r * other.stride + c;
+    const int rest = tile.columns - c;
+    Chunk<T> chunk;
+    if (aligned && rest >= kSize) {
+      chunk = *reinterpret_cast<const Chunk<T>*>(from);
+    } else {
+      FNNFAST_UNROLL(8)
+      for (int e = 0; e < kSize; ++e) chunk.at[e] = e < rest ? from[e] : narrow<T>(S(0));
+    }
+    FNNFAST_UNROLL(8)
+    for (int e = 0; e < kSize; ++e) f(values.at[e], tile.column_at(c + e), widen<S>(chunk.at[e]));
+  });
 }
 
 // In place, by one thread a row: rows are short where they fit a tile.
@@ -53,9 +107,11 @@ __device__ FNNFAST_NOINLINE void activate(Finished<S> tile, ActivationOf<S> act)
     if constexpr (Act::kRowwise) {
       softmax(tile);
     } else if constexpr (!std::is_same_v<Act, Identity>) {
-      for_elements(tile, [&](int r, int c) {
-        S& z = tile.at(r, c);
-        z = Act::template forward<cuda::Math<S>>(V{z}, act.template at<Act>(tile.column + c)).v;
+      constexpr int kSize = Chunk<S>::kSize;
+      for_neighbours<kSize>(tile, [&](Neighbours<S, kSize>& z, int, int c) {
+        FNNFAST_UNROLL(4)
+        for (int e = 0; e < kSize; ++e)
+          z.at[e] = Act::template forward<cuda::Math<S>>(V{z.at[e]}, act.template at<Act>(tile.column_at(c + e))).v;
       });
     }
   });
@@ -68,9 +124,8 @@ __device__ FNNFAST_NOINLINE void differentiate(Finished<S> tile, ActivationOf<S>
   using V = cuda::Vec<S>;
   visit_activation(act.index, [&]<class Act>(Act) {
     if constexpr (Act::kDifferentiable && !Act::kRowwise && Act::kSaves != Saves::kNothing) {
-      for_elements(tile, [&](int r, int c) {
-        const V of{widen<S>(saved.data[(tile.row + r) * saved.stride + tile.column + c])};
-        tile.at(r, c) *= saved_derivative<Act>(of, act.template at<Act>(tile.column + c)).v;
+      for_elements_with(tile, saved, [&](S& value, std::int64_t column, S of) {
+        value *= saved_derivative<Act>(V{of}, act.template at<Act>(column)).v;
       });
     }
   });
@@ -79,9 +134,7 @@ __device__ FNNFAST_NOINLINE void differentiate(Finished<S> tile, ActivationOf<S>
 
 template <class S, class T>
 __device__ FNNFAST_NOINLINE void add(Finished<S> tile, Matrix<const T> from) {
-  for_elements(tile, [&](int r, int c) {
-    tile.at(r, c) += widen<S>(from.data[(tile.row + r) * from.stride + tile.column + c]);
-  });
+  for_elements_with(tile, from, [](S& value, std::int64_t, S other) { value += other; });
   __syncthreads();
 }
 
@@ -90,17 +143,15 @@ template <class S, class T>
 __device__ FNNFAST_NOINLINE void store(Finished<S> tile, Matrix<T> to) {
   constexpr int kSize = Chunk<T>::kSize;
   T* const out = to.data + tile.row * to.stride + tile.column;
-  const bool aligned = tile.columns % kSize == 0 && (to.stride * static_cast<std::int64_t>(sizeof(T))) % 16 == 0 &&
-                       reinterpret_cast<std::uintptr_t>(out) % 16 == 0;
-  if (aligned) {
-    const int chunks = tile.columns / kSize;
-    for (int i = static_cast<int>(threadIdx.x); i < tile.rows * chunks; i += static_cast<int>(blockDim.x)) {
-      const int r = i / chunks, c = i % chunks * kSize;
+  assume_global(out);
+  if (tile.columns % kSize == 0 && in_chunks(tile, out, to.stride)) {
+    for_elements<kSize>(tile, [&](int r, int c) {
+      const auto values = reinterpret_cast<const Neighbours<S, kSize>&>(tile.at(r, c));
       Chunk<T> chunk;
-      FNNFAST_UNROLL(8)
-      for (int e = 0; e < kSize; ++e) chunk.at[e] = narrow<T>(tile.at(r, c + e));
+      FNNFAST_UNROLL(16)
+      for (int e = 0; e < kSize; ++e) chunk.at[e] = narrow<T>(values.at[e]);
       *reinterpret_cast<Chunk<T>*>(out + r * to.stride + c) = chunk;
-    }
+    });
   } else {
     for_elements(tile, [&](int r, int c) { out[r * to.stride + c] = narrow<T>(tile.at(r, c)); });
   }

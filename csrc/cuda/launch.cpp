@@ -66,7 +66,6 @@ void check_device(cudaError_t status, const char* what) {
   throw DeviceError(words);
 }
 
-
 DeviceInfo device_info() {
   static std::mutex mutex;
   static std::array<DeviceInfo, kMaxDevices> known{};

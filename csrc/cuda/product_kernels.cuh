@@ -12,23 +12,27 @@
 namespace fnnfast {
 
 // The tiles of an element type. Large ones read least memory for their arithmetic; small ones fill the device where
-// there is little to do. All give the same bits.
+// there is little to do. Maxout's large ones spread over more threads, whose registers hold the largest so far as well.
+// All give the same bits.
 template <class T, bool TransposedA, bool TransposedB>
 struct Tiles {
   static constexpr int kLarge = 128, kSmall = 64;
-  using Large = MmaTile<T, 128, 128, 64, 32, TransposedA, TransposedB>;
+  using Large = MmaTile<T, 128, 128, 64, 64, TransposedA, TransposedB>;
+  using LargeOfMaxout = MmaTile<T, 128, 128, 64, 32, TransposedA, TransposedB>;
   using Small = MmaTile<T, 64, 64, 32, 32, TransposedA, TransposedB>;
 };
 template <bool TransposedA, bool TransposedB>
 struct Tiles<float, TransposedA, TransposedB> {
   static constexpr int kLarge = 128, kSmall = 64;
   using Large = SimtTile<float, 128, 128, 16, 8, 8, TransposedA, TransposedB>;
+  using LargeOfMaxout = Large;
   using Small = SimtTile<float, 64, 64, 16, 4, 4, TransposedA, TransposedB>;
 };
 template <bool TransposedA, bool TransposedB>
 struct Tiles<double, TransposedA, TransposedB> {
   static constexpr int kLarge = 64, kSmall = 32;
   using Large = SimtTile<double, 64, 64, 16, 4, 4, TransposedA, TransposedB>;
+  using LargeOfMaxout = Large;
   using Small = SimtTile<double, 32, 32, 16, 4, 4, TransposedA, TransposedB>;
 };
 
@@ -70,15 +74,19 @@ struct Nothing {
   __device__ __forceinline__ void operator()(const T*) const {}
 };
 
-// A launch has blocks for tiles row by row, as many layers of them as blockIdx.y tells: x's rows are read once where a
-// row of tiles runs side by side.
+// A launch has blocks for all tiles, as many layers of them as blockIdx.y tells. Blocks that run side by side go down
+// the columns of a band of kBand rows of tiles: they share rows of one operand and columns of the other, which the L2
+// cache then has.
 template <class Tile>
 struct Place {
   std::int64_t m, n;
   explicit __device__ __forceinline__ Place(std::int64_t columns) {
-    const unsigned across = static_cast<unsigned>((columns + Tile::kN - 1) / Tile::kN);
-    m = std::int64_t{blockIdx.x / across} * Tile::kM;
-    n = std::int64_t{blockIdx.x % across} * Tile::kN;
+    constexpr unsigned kBand = 16;
+    const unsigned across = static_cast<unsigned>((columns + Tile::kN - 1) / Tile::kN), down = gridDim.x / across;
+    const unsigned above = blockIdx.x / (kBand * across) * kBand, rest = down - above;
+    const unsigned high = rest < kBand ? rest : kBand, i = blockIdx.x - above * across;
+    m = std::int64_t{above + i % high} * Tile::kM;
+    n = std::int64_t{i / high} * Tile::kN;
   }
 };
 
@@ -91,14 +99,14 @@ struct ForwardArguments {
 // With Maxout the running maximum and its piece stay in registers beside the sums, which takes
 // the weights as they are: nothing is interleaved, and any number of pieces will do.
 template <class T, class Tile, bool Maxout>
-__global__ void __launch_bounds__(Tile::kThreads, 1)
+__global__ void __launch_bounds__(Tile::kThreads, Maxout ? 1 : Tile::kBlocksEach)
     forward_kernel(const __grid_constant__ ForwardArguments<T> arguments) {
   using S = typename Tile::Value;
   const auto& [task, x, weight] = arguments;
   const auto [m, n] = Place<Tile>(task.outputs);
   Tile tile;
   const auto begin = [&](const S* bias) {
-    tile.for_each([&](int, int c, S& v) { v = bias != nullptr && n + c < task.outputs ? bias[n + c] : S(0); });
+    tile.fill_columns([&](int c) { return bias != nullptr && n + c < task.outputs ? bias[n + c] : S(0); });
   };
   const auto result = finished<Tile>(task.rows, task.outputs, m, n);
   begin(task.bias);
@@ -156,7 +164,7 @@ struct InputGradientArguments {
 };
 
 template <class T, class Tile>
-__global__ void __launch_bounds__(Tile::kThreads, 1)
+__global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocksEach)
     input_gradient_kernel(const __grid_constant__ InputGradientArguments<T> arguments) {
   using S = typename Tile::Value;
   const auto& [task, dz, weight] = arguments;
@@ -187,7 +195,7 @@ struct WeightGradientArguments {
 // A layer of tiles for each slice and piece. The blocks of the first inputs sum the bias's gradient, from
 // what they have in shared memory anyway.
 template <class T, class Tile>
-__global__ void __launch_bounds__(Tile::kThreads, 1)
+__global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocksEach)
     weight_gradient_kernel(const __grid_constant__ WeightGradientArguments<T> arguments) {
   using S = typename Tile::Value;
   const WeightGradientTask<T>& task = arguments.task;
@@ -207,10 +215,17 @@ __global__ void __launch_bounds__(Tile::kThreads, 1)
     if (!sums) return;
     for (int k = 0; k < Tile::kK; ++k) sum += Tile::element_b(stage, k, own);
   });
-  if (sums && n + own < task.outputs) task.bias[slice * task.slice + piece * task.bias_piece + n + own] = sum;
   const auto result = finished<Tile>(task.inputs, task.outputs, m, n);
   to_shared(tile, result);
-  store(result, Matrix<S>{task.weight.data + slice * task.slice + piece * task.weight_piece, task.weight.stride});
+  const auto put = [&](const auto& weight, auto* bias) {
+    using To = std::remove_pointer_t<decltype(bias)>;
+    const std::int64_t bias_at = slice * task.slice + piece * task.bias_piece + n + own;
+    if (sums && n + own < task.outputs) bias[bias_at] = narrow<To>(sum);
+    store(result, Matrix<To>{weight.data + slice * task.slice + piece * task.weight_piece, weight.stride});
+  };
+  if constexpr (!std::is_same_v<Stored<T>, S>)
+    if (task.rounded_bias != nullptr) return put(task.rounded, task.rounded_bias);
+  put(task.weight, task.bias);
 }
 
 // Calls f(Tile, TileGrid) with the tile that the plan takes.
@@ -241,8 +256,17 @@ void forward_product(const ForwardTask<T>& task, cudaStream_t stream) {
   const ForwardArguments<T> arguments{task, source<T>(task.x, task.rows, task.inputs),
                                       source<T>(task.weight, task.inputs, task.outputs, task.weight_piece)};
   with_tile<T, false, false>(task.rows, task.outputs, 1, [&]<class Tile>(const TileGrid& grid) {
-    const auto kernel = task.pieces > 1 ? forward_kernel<T, Tile, true> : forward_kernel<T, Tile, false>;
-    launch("forward", kernel, grid_of(grid, 1), Tile::kThreads, shared_bytes<Tile>(), stream, arguments);
+    using Shapes = Tiles<T, false, false>;
+    const auto start = [&]<class Of, bool Maxout>() {
+      launch("forward", forward_kernel<T, Of, Maxout>, grid_of(grid, 1), Of::kThreads, shared_bytes<Of>(), stream,
+             arguments);
+    };
+    if (task.pieces == 1)
+      start.template operator()<Tile, false>();
+    else if (grid.large)
+      start.template operator()<typename Shapes::LargeOfMaxout, true>();
+    else
+      start.template operator()<typename Shapes::Small, true>();
   });
 }
 

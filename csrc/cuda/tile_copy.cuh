@@ -54,29 +54,36 @@ __device__ __forceinline__ void copy_tile(T* to, const Source<T>& from, std::int
   constexpr int kSize = Chunk<T>::kSize;
   constexpr int kChunks = Rows * (Columns / kSize);
   static_assert(Columns % kSize == 0 && Pitch % kSize == 0);
-  const int thread = static_cast<int>(threadIdx.x) % Threads;
-  FNNFAST_UNROLL(16)
-  for (int first = 0; first < kChunks; first += Threads) {
-    const int i = first + thread;
-    if (kChunks % Threads != 0 && i >= kChunks) break;
+  const auto for_chunk = [&](int first, auto copy) {
+    const int i = first + static_cast<int>(threadIdx.x % Threads);
+    if (kChunks % Threads != 0 && i >= kChunks) return;
     const int r = i / (Columns / kSize), c = i % (Columns / kSize) * kSize;
-    T* const place = to + r * Pitch + c;
-    const T* const start = from.data + (row + r) * from.stride + column + c;
-    if (from.aligned && from.winners == nullptr) {
-      const std::int64_t rest = row + r < from.rows ? from.columns - column - c : 0;
-      const int valid = rest >= kSize ? kSize : rest > 0 ? static_cast<int>(rest) : 0;
-      copy_async<16>(place, valid > 0 ? start : from.data, valid * static_cast<int>(sizeof(T)));
-    } else if constexpr (sizeof(T) >= 4) {
-      for (int e = 0; e < kSize; ++e) {
-        const bool counts = from.counts(row + r, column + c + e);
-        copy_async<sizeof(T)>(place + e, counts ? start + e : from.data, counts ? static_cast<int>(sizeof(T)) : 0);
-      }
-    } else {  // there are no asynchronous copies of 2 bytes
-      Chunk<T> chunk;
-      for (int e = 0; e < kSize; ++e) chunk.at[e] = from.counts(row + r, column + c + e) ? start[e] : narrow<T>(0.0f);
-      *reinterpret_cast<Chunk<T>*>(place) = chunk;
-    }
+    copy(to + r * Pitch + c, from.data + (row + r) * from.stride + column + c, row + r, column + c);
+  };
+  if (from.aligned && from.winners == nullptr) {
+    FNNFAST_UNROLL(16)
+    for (int first = 0; first < kChunks; first += Threads)
+      for_chunk(first, [&](T* place, const T* start, std::int64_t r, std::int64_t c) {
+        const std::int64_t rest = r < from.rows ? from.columns - c : 0;
+        const int valid = rest >= kSize ? kSize : rest > 0 ? static_cast<int>(rest) : 0;
+        copy_async<16>(place, valid > 0 ? start : from.data, valid * static_cast<int>(sizeof(T)));
+      });
+    return;
   }
+  FNNFAST_ROLLED
+  for (int first = 0; first < kChunks; first += Threads)
+    for_chunk(first, [&](T* place, const T* start, std::int64_t r, std::int64_t c) {
+      if constexpr (sizeof(T) >= 4) {
+        for (int e = 0; e < kSize; ++e) {
+          const bool counts = from.counts(r, c + e);
+          copy_async<sizeof(T)>(place + e, counts ? start + e : from.data, counts ? static_cast<int>(sizeof(T)) : 0);
+        }
+      } else {  // there are no asynchronous copies of 2 bytes
+        Chunk<T> chunk;
+        for (int e = 0; e < kSize; ++e) chunk.at[e] = from.counts(r, c + e) ? start[e] : narrow<T>(0.0f);
+        *reinterpret_cast<Chunk<T>*>(place) = chunk;
+      }
+    });
 }
 
 // The same, transposed: element (r, c) goes to to[c * Pitch + r].
@@ -94,5 +101,80 @@ __device__ __forceinline__ void copy_tile_transposed(T* to, const Source<T>& fro
                           counts ? static_cast<int>(sizeof(T)) : 0);
   }
 }
+
+// A thread's share of such copies, tile after tile along k, where tiles are whole along k and the rows aligned: an
+// offset that steps on, and no bounds. Size elements at a time go from (r, c) to to[r * RowPitch + c * ColumnPitch]. On
+// the other side, what lies beyond the edge is read from the last row or chunk: the outputs that it gets into are not
+// stored. Single elements are too many to hold where each begins, so all their rows must be there. OverRows: k goes
+// down the rows.
+template <class T, int Rows, int Columns, int Size, int RowPitch, int ColumnPitch, int Threads, bool OverRows>
+class TileWalk {
+ public:
+  static constexpr bool kOverRows = OverRows;
+  static __device__ __forceinline__ bool is_possible(const Source<T>& from, std::int64_t row, std::int64_t column) {
+    return (from.aligned || Size == 1) && from.winners == nullptr && row + (kHolds ? 0 : Rows - 1) < from.rows &&
+           column < from.columns && (!OverRows || from.columns % Size == 0);
+  }
+
+  __device__ __forceinline__ TileWalk(const Source<T>& from, std::int64_t row, std::int64_t column)
+      : step_(OverRows ? Rows * from.stride : Columns), down_(kDown * from.stride) {
+    const unsigned thread = threadIdx.x % Threads;
+    const int r = static_cast<int>(thread / kAcross), c = static_cast<int>(thread % kAcross) * Size;
+    to_ = r * RowPitch + c * ColumnPitch;
+    FNNFAST_UNROLL(16)
+    for (int i = 0; i < (kHolds ? kCopies : 1); ++i) {
+      const std::int64_t at_row = row + r + i * kDown, at_column = column + c;
+      from_[i] = from.data + (OverRows ? at_row : least(at_row, from.rows - 1)) * from.stride +
+                 (OverRows ? least(at_column, from.columns - Size) : at_column);
+      hold(from_[i]);
+    }
+    hold(to_);
+  }
+
+  __device__ __forceinline__ void copy(T* to) {
+    const T* next = from_[0] + at_;
+    FNNFAST_UNROLL(16)
+    for (int i = 0; i < kCopies; ++i) {
+      copy_async<kBytes>(to + to_ + i * kDown * RowPitch, kHolds ? from_[i] + at_ : next);
+      next += down_;
+    }
+    at_ += step_;
+  }
+
+ private:
+  static constexpr int kAcross = Columns / Size, kDown = Threads / kAcross, kCopies = Rows / kDown;
+  static constexpr int kBytes = Size * static_cast<int>(sizeof(T));
+  static constexpr bool kHolds = Size > 1;  // where each copy begins
+  static_assert(Columns % Size == 0 && Threads % kAcross == 0 && Rows % kDown == 0);
+
+  static __device__ __forceinline__ std::int64_t least(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
+
+  const T* from_[kHolds ? kCopies : 1];
+  std::int64_t at_ = 0, step_, down_;
+  int to_;
+};
+
+// Both operands of a product: A at row m and column k, B at row k and column n, B's tile OffsetB elements after A's.
+template <class T, class WalkA, class WalkB, int OffsetB>
+class ProductWalk {
+ public:
+  static __device__ __forceinline__ bool is_possible(const Source<T>& a, const Source<T>& b, std::int64_t m,
+                                                     std::int64_t n, std::int64_t k) {
+    return WalkA::is_possible(a, kTransposedA ? k : m, kTransposedA ? m : k) &&
+           WalkB::is_possible(b, kTransposedB ? n : k, kTransposedB ? k : n);
+  }
+  __device__ __forceinline__ ProductWalk(const Source<T>& a, const Source<T>& b, std::int64_t m, std::int64_t n,
+                                         std::int64_t k)
+      : a_(a, kTransposedA ? k : m, kTransposedA ? m : k), b_(b, kTransposedB ? n : k, kTransposedB ? k : n) {}
+  __device__ __forceinline__ void copy(T* stage) {
+    a_.copy(stage);
+    b_.copy(stage + OffsetB);
+  }
+
+ private:
+  static constexpr bool kTransposedA = WalkA::kOverRows, kTransposedB = !WalkB::kOverRows;
+  WalkA a_;
+  WalkB b_;
+};
 
 }  // namespace fnnfast

@@ -14,6 +14,7 @@ struct MmaTile {
   using Value = float;
   static constexpr int kM = M, kN = N, kK = 64 / static_cast<int>(sizeof(T));
   static constexpr int kThreads = (M / WarpM) * (N / WarpN) * 32;
+  static constexpr int kBlocksEach = 2;  // of a multiprocessor: while one waits or finishes, the other multiplies
   static constexpr int kStages = 4;
   static constexpr int kOutputsEach = WarpM * WarpN / 32;  // of a thread
 
@@ -47,6 +48,11 @@ struct MmaTile {
     copy_a(stage, a, m, k);
     copy_b(stage + kElementsA, b, k, n);
   }
+
+  using Walk = ProductWalk<
+      T, TileWalk<T, TransposedA ? kK : M, TransposedA ? M : kK, Chunk<T>::kSize, kPitchA, 1, kThreads, TransposedA>,
+      TileWalk<T, TransposedB ? N : kK, TransposedB ? kK : N, Chunk<T>::kSize, kPitchB, 1, kThreads, !TransposedB>,
+      kElementsA>;
 
   // Where A lies that is not copied but made in shared memory: its pitch, the elements that hold it, and an element's
   // place. It has whole steps of kK columns.
@@ -97,9 +103,24 @@ struct MmaTile {
     }
   }
 
+  // All outputs of a column are f(column), which is asked once.
+  template <class F>
+  __device__ __forceinline__ void fill_columns(F f) {
+    const int column = warp_column() + lane() % 4 * 2;
+    FNNFAST_UNROLL(8)
+    for (int j = 0; j < kTilesN; ++j) {
+      FNNFAST_UNROLL(2)
+      for (int e = 0; e < 2; ++e) {
+        const float value = f(column + 8 * j + e);
+        FNNFAST_UNROLL(8)
+        for (int i = 0; i < kTilesM; ++i) sum_[i][j][e] = sum_[i][j][e + 2] = value;
+      }
+    }
+  }
+
  private:
-  static __device__ __forceinline__ int lane() { return static_cast<int>(threadIdx.x) % 32; }
-  static __device__ __forceinline__ int warp() { return static_cast<int>(threadIdx.x) % kThreads / 32; }
+  static __device__ __forceinline__ int lane() { return static_cast<int>(threadIdx.x % 32); }
+  static __device__ __forceinline__ int warp() { return static_cast<int>(threadIdx.x % kThreads / 32); }
   static __device__ __forceinline__ int warp_row() { return warp() / (N / WarpN) * WarpM; }
   static __device__ __forceinline__ int warp_column() { return warp() % (N / WarpN) * WarpN; }
 

@@ -15,6 +15,7 @@ struct SimtTile {
   using Value = T;
   static constexpr int kM = M, kN = N, kK = K;
   static constexpr int kThreads = (M / ThreadM) * (N / ThreadN);
+  static constexpr int kBlocksEach = 1;  // of a multiprocessor: the sums and both operands take the registers of two
   static constexpr int kStages = 3;
   static constexpr int kOutputsEach = ThreadM * ThreadN;  // of a thread
 
@@ -50,6 +51,15 @@ struct SimtTile {
     copy_a(stage, a, m, k);
     copy_b(stage + kElementsA, b, k, n);
   }
+
+  // Rows of k go an element at a time, to k outside.
+  using Walk =
+      ProductWalk<T,
+                  std::conditional_t<TransposedA, TileWalk<T, K, M, Chunk<T>::kSize, kPitchA, 1, kThreads, true>,
+                                     TileWalk<T, M, K, 1, 1, kPitchA, kThreads, false>>,
+                  std::conditional_t<TransposedB, TileWalk<T, N, K, 1, 1, kPitchB, kThreads, false>,
+                                     TileWalk<T, K, N, Chunk<T>::kSize, kPitchB, 1, kThreads, true>>,
+                  kElementsA>;
 
   // Where A lies that is not copied but made in shared memory: its pitch, the elements that hold it, and an element's
   // place. It has whole steps of kK columns.
@@ -91,6 +101,17 @@ struct SimtTile {
     FNNFAST_UNROLL(8)
     for (int i = 0; i < ThreadM; ++i) FNNFAST_UNROLL(8)
     for (int j = 0; j < ThreadN; ++j) f(row(i), column(j), sum_[i][j]);
+  }
+
+  // All outputs of a column are f(column), which is asked once.
+  template <class F>
+  __device__ __forceinline__ void fill_columns(F f) {
+    FNNFAST_UNROLL(8)
+    for (int j = 0; j < ThreadN; ++j) {
+      const T value = f(column(j));
+      FNNFAST_UNROLL(8)
+      for (int i = 0; i < ThreadM; ++i) sum_[i][j] = value;
+    }
   }
 
  private:
