@@ -1,6 +1,7 @@
 // What arrays on the device hold, and what products of them are summed in.
 #pragma once
 
+#include <cstdint>
 #include <type_traits>
 
 #include "../core/macros.hpp"
@@ -44,6 +45,16 @@ FNNFAST_INLINE T narrow(S v) {
     return T{v};
   else
     return static_cast<T>(v);
+}
+
+// The first (0) or second (1) of two elements of 2 bytes in a register.
+template <class T>
+FNNFAST_INLINE T element_of_pair(std::uint32_t pair, int which) {
+  const auto bits = static_cast<unsigned short>(pair >> 16 * which);
+  if constexpr (std::is_same_v<T, Half>)
+    return __ushort_as_half(bits);
+  else
+    return __ushort_as_bfloat16(bits);
 }
 
 // a b + c, rounded once.
