@@ -57,6 +57,14 @@ FNNFAST_INLINE T element_of_pair(std::uint32_t pair, int which) {
     return __ushort_as_bfloat16(bits);
 }
 
+template <class T>
+FNNFAST_INLINE std::uint32_t pair_of(T first, T second) {
+  if constexpr (std::is_same_v<T, Half>)
+    return std::uint32_t{__half_as_ushort(first)} | std::uint32_t{__half_as_ushort(second)} << 16;
+  else
+    return std::uint32_t{__bfloat16_as_ushort(first)} | std::uint32_t{__bfloat16_as_ushort(second)} << 16;
+}
+
 // a b + c, rounded once.
 template <class T>
 FNNFAST_INLINE T fused(T a, T b, T c) {

@@ -126,7 +126,8 @@ void launch_few(const FusedTask<T>& task, const Choice& choice, cudaStream_t str
 template <class T>
 void launch_registers(const FusedTask<T>& task, const Choice& choice, cudaStream_t stream) {
   const RegistersPlan& plan = choice.registers;
-  const FusedRegistersArguments<T> arguments{task, plan, is_aligned(task.x.data, task.x.stride)};
+  const FusedRegistersArguments<T> arguments{task, plan, is_aligned(task.x.data, 0),
+                                             is_aligned(task.x.data, task.x.stride)};
   launch("fused", has_any_activation(task) ? fused_registers_kernel<T, true> : fused_registers_kernel<T, false>,
          dim3(static_cast<unsigned>(plan.blocks)), 32 * plan.warps, plan.shared_bytes, stream, arguments);
 }

@@ -8,6 +8,7 @@
 
 #include "fused_layer.cuh"
 #include "fused_plan.hpp"
+#include "tile_registers.cuh"
 
 namespace fnnfast {
 
@@ -15,7 +16,7 @@ template <class T>
 struct FusedRegistersArguments {
   FusedTask<T> task;
   RegistersPlan plan;
-  bool aligned_input;  // every row begins at a multiple of 16 bytes
+  bool aligned_input, aligned_rows;  // the network's input begins at a multiple of 16 bytes, and so does every row
 
   __device__ __forceinline__ bool is_last(int layer) const { return layer + 1 == task.layers; }
   __device__ __forceinline__ T* weights(int layer) const {
@@ -26,22 +27,6 @@ struct FusedRegistersArguments {
     return reinterpret_cast<Chunk<float>*>(shared_memory() + plan.biases) + layer * RegistersPlan::kColumns / 2;
   }
 };
-
-__device__ __forceinline__ int warp_lane() { return static_cast<int>(threadIdx.x) % 32; }
-
-// The columns of a lane's elements in 16 columns of a layer: two neighbours of each of two products. The last layer's
-// change places in its products, so that a lane's outputs of a row are four neighbours, which it stores at once.
-struct LaneColumns {
-  int first, step;
-
-  __device__ __forceinline__ LaneColumns(int column, bool last)
-      : first(column + warp_lane() % 4 * (last ? 4 : 2)), step(last ? 2 : 8) {}
-  __device__ __forceinline__ int at(int product, int element) const { return first + product * step + element; }
-};
-// The place in the last layer's products of an even column, and of the one after it.
-__device__ __forceinline__ int last_place(int column) {
-  return column / 16 * 16 + column / 2 % 2 * 8 + column % 16 / 4 * 2;
-}
 
 // Whole steps of 32 columns, as a block's tiles have: a zero more to add would turn a sum of -0 into 0.
 __device__ __forceinline__ bool has_second_half(int columns) { return columns > RegistersPlan::kColumns / 2; }
@@ -75,123 +60,59 @@ __device__ __forceinline__ void copy_parameters(const FusedRegistersArguments<T>
   }
 }
 
-// A warp's next rows of the network's input, in shared memory: room for those that it works on next.
+// A warp's next rows of the network's input, in shared memory: room for those that it works on next. They lie there as
+// ldmatrix wants them, or, where they do not all begin at multiples of 16 bytes, as in memory, in which the first of a
+// warp's rows then does if the whole input does.
 template <class T>
 class NextInput {
  public:
   explicit __device__ __forceinline__ NextInput(const FusedRegistersArguments<T>& all)
-      : task_(all.task),
+      : all_(all),
         rows_(reinterpret_cast<T*>(shared_memory() + all.plan.inputs) +
-              static_cast<int>(threadIdx.x) / 32 * RegistersPlan::kRows * kPitch),
-        valid_(std::clamp(task_.layer[0].inputs - column(), 0, int{kSize})),
-        aligned_(all.aligned_input) {}
+              static_cast<int>(threadIdx.x) / 32 * RegistersPlan::kRows * kPitch) {}
 
   // Begins the copies of those from m on; zeros beyond the edges.
   __device__ __forceinline__ void copy(std::int64_t m) {
-    const auto rest = static_cast<int>(std::min<std::int64_t>(task_.rows - m, RegistersPlan::kRows)) - first_row();
-    T* const to = rows_ + first_row() * kPitch + column();
-    const T* const from = task_.x.data + (m + first_row()) * task_.x.stride + column();
-    if (aligned_) {
+    const FusedTask<T>& task = all_.task;
+    const int inputs = task.layer[0].inputs;
+    const auto rest = static_cast<int>(std::min<std::int64_t>(task.rows - m, RegistersPlan::kRows));
+    const T* const from = task.x.data + m * inputs;
+    if (all_.aligned_rows) {
+      constexpr int kChunks = RegistersPlan::kColumns / kSize;
+      const int first = warp_lane() / kChunks, column = warp_lane() % kChunks * kSize;
+      const int valid = std::clamp(inputs - column, 0, int{kSize});
       FNNFAST_UNROLL(8)
-      for (int r = 0; r < RegistersPlan::kRows; r += kRowsAtOnce) {
-        const int valid = r < rest ? valid_ : 0;
-        copy_async<16>(to + r * kPitch, valid > 0 ? from + r * task_.x.stride : task_.x.data,
-                       valid * static_cast<int>(sizeof(T)));
-      }
+      for (int r = first; r < first + RegistersPlan::kRows; r += 32 / kChunks)
+        copy_chunk(rows_ + r * kPitch + column, from + r * inputs + column, r < rest ? valid : 0);
     } else {
-      for (int r = 0; r < RegistersPlan::kRows; r += kRowsAtOnce) {
-        Chunk<T> chunk;
-        FNNFAST_UNROLL(8)
-        for (int e = 0; e < kSize; ++e)
-          chunk.at[e] = r < rest && e < valid_ ? from[r * task_.x.stride + e] : narrow<T>(0.0f);
-        *reinterpret_cast<Chunk<T>*>(to + r * kPitch) = chunk;
+      for (int first = 0; first < RegistersPlan::kRows * inputs; first += 32 * kSize) {
+        const int i = first + warp_lane() * kSize;
+        const int valid = std::clamp(rest * inputs - i, 0, int{kSize});
+        if (all_.aligned_input) {
+          copy_chunk(rows_ + i, from + i, valid);
+        } else {
+          FNNFAST_UNROLL(8)
+          for (int e = 0; e < kSize; ++e) rows_[i + e] = e < valid ? from[i + e] : narrow<T>(0.0f);
+        }
       }
     }
   }
-  __device__ __forceinline__ const T* rows() const { return rows_; }
+  __device__ __forceinline__ void read(RegisterRows<T>& rows) const {
+    if (all_.aligned_rows)
+      rows.load(rows_);
+    else
+      rows.gather(rows_, all_.task.layer[0].inputs);
+  }
 
  private:
   static constexpr int kPitch = RegistersPlan::kPitch, kSize = Chunk<T>::kSize;
-  static constexpr int kChunks = RegistersPlan::kColumns / kSize, kRowsAtOnce = 32 / kChunks;
-  static __device__ __forceinline__ int first_row() { return warp_lane() / kChunks; }
-  static __device__ __forceinline__ int column() { return warp_lane() % kChunks * kSize; }
 
-  const FusedTask<T>& task_;
+  __device__ __forceinline__ void copy_chunk(T* to, const T* from, int valid) const {
+    copy_async<16>(to, valid > 0 ? from : all_.task.x.data, valid * static_cast<int>(sizeof(T)));
+  }
+
+  const FusedRegistersArguments<T>& all_;
   T* rows_;
-  int valid_;
-  bool aligned_;
-};
-
-// A warp's rows of a layer's outputs: a lane's share, as the left operand of mma16816.
-template <class T>
-struct RegisterRows {
-  static constexpr int kTiles = RegistersPlan::kRows / 16, kSteps = RegistersPlan::kColumns / 16;
-  std::uint32_t at[kTiles][kSteps][4];
-
-  __device__ __forceinline__ void load(const T* rows) {
-    constexpr int kPitch = RegistersPlan::kPitch;
-    const T* const own = rows + warp_lane() % 16 * kPitch + warp_lane() / 16 * 8;
-    FNNFAST_UNROLL(2)
-    for (int i = 0; i < kTiles; ++i) {
-      FNNFAST_UNROLL(4)
-      for (int s = 0; s < kSteps; ++s) load_matrix(at[i][s], own + 16 * i * kPitch + 16 * s);
-    }
-  }
-  __device__ __forceinline__ void clear(int step) {
-    FNNFAST_UNROLL(2)
-    for (int i = 0; i < kTiles; ++i) {
-      FNNFAST_UNROLL(4)
-      for (int e = 0; e < 4; ++e) at[i][step][e] = 0;
-    }
-  }
-};
-
-// A lane's sums of 16 columns, of two products for each 16 rows.
-struct RegisterSums {
-  static constexpr int kTiles = RegistersPlan::kRows / 16;
-  float at[kTiles][2][4];
-
-  __device__ __forceinline__ void begin(const Chunk<float>* biases) {
-    FNNFAST_UNROLL(2)
-    for (int j = 0; j < 2; ++j) {
-      const Chunk<float> bias = biases[4 * j + warp_lane() % 4];
-      FNNFAST_UNROLL(2)
-      for (int i = 0; i < kTiles; ++i) {
-        FNNFAST_UNROLL(4)
-        for (int e = 0; e < 4; ++e) at[i][j][e] = bias.at[e];
-      }
-    }
-  }
-  template <class T>
-  __device__ __forceinline__ void multiply(const RegisterRows<T>& rows, int step, const std::uint32_t (&weights)[4]) {
-    const std::uint32_t b[2][2] = {{weights[0], weights[1]}, {weights[2], weights[3]}};
-    FNNFAST_UNROLL(2)
-    for (int i = 0; i < kTiles; ++i) {
-      FNNFAST_UNROLL(2)
-      for (int j = 0; j < 2; ++j) mma16816<T>(at[i][j], rows.at[i][step], b[j]);
-    }
-  }
-  template <class T>
-  __device__ __forceinline__ void round_to(RegisterRows<T>& rows, int step, bool relu) const {
-    FNNFAST_UNROLL(2)
-    for (int i = 0; i < kTiles; ++i) {
-      FNNFAST_UNROLL(4)
-      for (int e = 0; e < 4; ++e) {
-        const std::uint32_t pair = round_pair<T>(at[i][e / 2][e % 2 * 2], at[i][e / 2][e % 2 * 2 + 1]);
-        rows.at[i][step][e] = relu ? relu_pair<T>(pair) : pair;
-      }
-    }
-  }
-  // Calls f(row of the warp's, column, sum).
-  template <class F>
-  __device__ __forceinline__ void for_each(LaneColumns columns, F f) {
-    FNNFAST_UNROLL(2)
-    for (int i = 0; i < kTiles; ++i) {
-      FNNFAST_UNROLL(8)
-      for (int e = 0; e < 8; ++e)
-        f(16 * i + e / 2 % 2 * 8 + warp_lane() / 4, columns.at(e / 4, e % 2), at[i][e / 4][e % 4]);
-    }
-  }
 };
 
 // What few networks have is a function of its own, by value: the kernel is left with the registers and instructions
@@ -360,16 +281,21 @@ __global__ void __launch_bounds__(RegistersPlan::most_warps(Any) * 32, 1)
     fused_registers_kernel(const __grid_constant__ FusedRegistersArguments<T> arguments) {
   const FusedTask<T>& task = arguments.task;
   const std::int64_t step = std::int64_t{gridDim.x} * (blockDim.x / 32) * RegistersPlan::kRows;
-  std::int64_t m = (std::int64_t{threadIdx.x / 32} * gridDim.x + blockIdx.x) * RegistersPlan::kRows;
+  // The same for all lanes, said so that the compiler knows that they stay together.
+  const unsigned warp = __shfl_sync(0xFFFFFFFF, threadIdx.x / 32, 0);
+  std::int64_t m = (std::int64_t{warp} * gridDim.x + blockIdx.x) * RegistersPlan::kRows;
   NextInput<T> input(arguments);
-  if (m < task.rows) input.copy(m);
   copy_parameters(arguments);
   copy_commit();
-  copy_wait<0>();
-  __syncthreads();
+  if (m < task.rows) input.copy(m);
+  copy_commit();
+  copy_wait<1>();
+  __syncthreads();  // all parameters are there
   for (; m < task.rows; m += step) {
     RegisterRows<T> rows, next;
-    rows.load(input.rows());
+    copy_wait<0>();
+    __syncwarp();  // the input has come, all lanes' copies
+    input.read(rows);
     __syncwarp();  // all have read what is now written over
     if (m + step < task.rows) input.copy(m + step);
     copy_commit();
@@ -384,8 +310,6 @@ __global__ void __launch_bounds__(RegistersPlan::most_warps(Any) * 32, 1)
       RegisterLayer<T, Any>(arguments, i + 1).run(next, rows);
     }
     RegisterLayer<T, Any>(arguments, last).run(rows, m);
-    copy_wait<0>();
-    __syncwarp();  // the next rows have come, all lanes' copies
   }
 }
 
