@@ -9,6 +9,7 @@ from fnnfast import Dense, Input, Maxout, Residual, Sequential
 pytestmark = pytest.mark.cuda
 
 PRECISIONS = ["float32", "float64", "tf32", "float16", "bfloat16"]
+SHORT = ["float16", "bfloat16"]
 WAYS = {"rows": (1, 5, 64, 150), "block": (1, 4, 16), "grid": (1, 5, 16)}
 ACTIVATIONS = ["relu", "tanh", "swish", "gelu", "prelu", "softplus", "identity", fnn.LeakyReLU(0.2), fnn.ELU(1.5)]
 
@@ -31,6 +32,13 @@ def random_layers(rng):
     return [*layers, Dense(int(rng.integers(1, 120)), ["softmax", "sigmoid", "identity"][rng.integers(3)])]
 
 
+def narrow_layers(rng, activations=ACTIVATIONS, most=6):
+    """A chain of layers of up to 64 units, which bf16 and fp16 run in registers."""
+    widths = [int(rng.choice([rng.integers(1, 65), 16, 32, 64])) for _ in range(rng.integers(2, most + 2))]
+    layers = [Dense(units, activations[rng.integers(len(activations))]) for units in widths[1:-1]]
+    return [Input(widths[0]), *layers, Dense(widths[-1], ["softmax", *activations][rng.integers(len(activations) + 1)])]
+
+
 def assert_same(got, expected):
     bits = np.dtype(f"u{got.dtype.itemsize}")
     assert np.array_equal(got.view(bits), expected.view(bits))
@@ -49,6 +57,71 @@ def test_one_launch_answers_the_bits_of_many(cuda, monkeypatch, way, precision):
             monkeypatch.setenv("FNNFAST_CUDA_FUSED", way)
             assert_same(cuda.host(net(x)), expected[0])
             assert_same(cuda.host(net.logits(x)), expected[1])
+
+
+def assert_registers_answer_the_bits(cuda, monkeypatch, net, x):
+    """As one launch a layer, and as one launch with the activations in shared memory."""
+    answers = {}
+    for way in ("off", "rows", "registers"):
+        monkeypatch.setenv("FNNFAST_CUDA_FUSED", way)
+        assert ("in registers" in net.summary(plan=len(x))) == (way == "registers")
+        answers[way] = cuda.host(net(x)), cuda.host(net.logits(x))
+    for way in ("rows", "registers"):
+        for got, expected in zip(answers[way], answers["off"], strict=True):
+            assert_same(got, expected)
+
+
+@pytest.mark.parametrize("precision", SHORT)
+@pytest.mark.parametrize("activations", [["relu", "identity"], ACTIVATIONS])
+def test_registers_answer_the_bits_of_many_launches(cuda, monkeypatch, precision, activations):
+    rng = np.random.default_rng(len(activations))
+    for _ in range(6 if cuda.emulated else 60):
+        net = Sequential(narrow_layers(rng, activations), dtype=precision, seed=1, device="cuda")
+        for rows in (1, 31, 32, 33, 150):
+            x = cuda.array(rng.standard_normal((rows, net.input.size)).astype(np.float32))
+            assert_registers_answer_the_bits(cuda, monkeypatch, net, x)
+
+
+@pytest.mark.parametrize("precision", SHORT)
+@pytest.mark.parametrize("activation", [*ACTIVATIONS, "step", "sigmoid", "selu", "softmax"])
+def test_each_activation_in_registers(cuda, monkeypatch, precision, activation):
+    rng = np.random.default_rng(3)
+    hidden = "relu" if activation == "softmax" else activation
+    net = Sequential(
+        [Input(20), Dense(37, hidden), Dense(64, hidden), Dense(23, activation)], dtype=precision, device="cuda", seed=1
+    )
+    x = rng.standard_normal((70, 20)).astype(np.float32)
+    x[5, 3], x[40, 7], x[69, 0] = np.inf, np.nan, -0.0
+    assert_registers_answer_the_bits(cuda, monkeypatch, net, cuda.array(x))
+
+
+@pytest.mark.parametrize("precision", SHORT)
+@pytest.mark.parametrize("output", [(16, "relu"), (10, "softmax")])
+def test_registers_take_turns(cuda, monkeypatch, precision, output):
+    """More rows than all blocks' warps take at once."""
+    rng = np.random.default_rng(4)
+    net = Sequential([Input(64), Dense(48, "relu"), Dense(*output)], dtype=precision, device="cuda", seed=1)
+    rows = 4500 if cuda.emulated else 200_001
+    x = cuda.array(rng.standard_normal((rows, 64)).astype(np.float32))
+    assert_registers_answer_the_bits(cuda, monkeypatch, net, x)
+
+
+@pytest.mark.parametrize("precision", SHORT)
+@pytest.mark.parametrize("inputs", [8, 24, 33, 64])
+def test_registers_read_and_write_any_address(cuda, monkeypatch, precision, inputs):
+    """Rows of the input and of the output that begin anywhere, not at multiples of 16 bytes alone."""
+    rng = np.random.default_rng(5)
+    net = Sequential([Input(inputs), Dense(40, "relu"), Dense(12)], dtype=precision, device="cuda", seed=1)
+    values = rng.standard_normal((100, inputs)).astype(np.float32)
+    monkeypatch.setenv("FNNFAST_CUDA_FUSED", "off")
+    answer = net(cuda.array(values))
+    expected = cuda.host(answer)
+    monkeypatch.setenv("FNNFAST_CUDA_FUSED", "registers")
+    for first in (1, 2, 4, 8):
+        x = cuda.xp.empty(first + values.size, answer.dtype)[first:].reshape(values.shape)
+        x[...] = cuda.array(values).astype(answer.dtype)
+        out = cuda.xp.empty(first + expected.size, answer.dtype)[first:].reshape(expected.shape)
+        assert_same(cuda.host(net(x, out=out)), expected)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

@@ -1,6 +1,7 @@
 // What arrays on the device hold, and what products of them are summed in.
 #pragma once
 
+#include <cstdint>
 #include <type_traits>
 
 #include "../core/macros.hpp"
@@ -44,6 +45,24 @@ FNNFAST_INLINE T narrow(S v) {
     return T{v};
   else
     return static_cast<T>(v);
+}
+
+// The first (0) or second (1) of two elements of 2 bytes in a register.
+template <class T>
+FNNFAST_INLINE T element_of_pair(std::uint32_t pair, int which) {
+  const auto bits = static_cast<unsigned short>(pair >> 16 * which);
+  if constexpr (std::is_same_v<T, Half>)
+    return __ushort_as_half(bits);
+  else
+    return __ushort_as_bfloat16(bits);
+}
+
+template <class T>
+FNNFAST_INLINE std::uint32_t pair_of(T first, T second) {
+  if constexpr (std::is_same_v<T, Half>)
+    return std::uint32_t{__half_as_ushort(first)} | std::uint32_t{__half_as_ushort(second)} << 16;
+  else
+    return std::uint32_t{__bfloat16_as_ushort(first)} | std::uint32_t{__bfloat16_as_ushort(second)} << 16;
 }
 
 // a b + c, rounded once.

@@ -1,10 +1,12 @@
 #include "fused.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <string_view>
 
 #include "../core/graph.hpp"
 #include "fused_few.cuh"
+#include "fused_registers.cuh"
 #include "fused_rows.cuh"
 #include "launch.hpp"
 #include "tile_chain.cuh"
@@ -49,6 +51,18 @@ TileSizes sizes_of() {
           static_cast<int>(sizeof(typename Tile::Value))};
 }
 
+// Whether there is a kernel that keeps activations in registers.
+template <class T>
+constexpr bool kInRegisters = std::is_same_v<T, Half> || std::is_same_v<T, Bfloat16>;
+
+// Whether a layer has another activation than those that this kernel has at hand.
+template <class T>
+bool has_any_activation(const FusedTask<T>& task) {
+  return std::any_of(task.layer, task.layer + task.layers, [](const FusedLayer<T>& layer) {
+    return layer.activation != kIdentity && layer.activation != index_of<Relu>();
+  });
+}
+
 template <class T>
 FusedShape shape_of(const FusedTask<T>& task) {
   FusedShape shape{task.rows, task.layers, task.slots, {}};
@@ -65,11 +79,12 @@ FusedShape shape_of(const FusedTask<T>& task) {
   return shape;
 }
 
-// How a task runs: neither plan has blocks if it does not.
+// How a task runs: by the plan that has blocks.
 struct Choice {
   FusedShape shape;
   FewPlan few;
   bool fewest = false;
+  RegistersPlan registers;
   RowsPlan rows;
 };
 
@@ -82,7 +97,7 @@ Choice choose(const FusedTask<T>& task) {
   choice.shape = shape_of(task);
   if (way == "off") return choice;
   const FusedLimits limits{device_info().multiprocessors, static_cast<std::size_t>(device_info().shared_bytes)};
-  if (way != "rows" && task.rows <= kFewRows) {
+  if (way != "rows" && way != "registers" && task.rows <= kFewRows) {
     choice.fewest = task.rows <= Tiles::Fewest::kM;
     choice.few = plan_few(choice.shape,
                           choice.fewest ? sizes_of<typename Tiles::Fewest>() : sizes_of<typename Tiles::Few>(), limits,
@@ -90,7 +105,10 @@ Choice choose(const FusedTask<T>& task) {
                           : way == "grid" ? FewBlocks::kMany
                                           : FewBlocks::kAny);
   }
-  if (choice.few.blocks == 0) choice.rows = plan_rows(choice.shape, sizes_of<typename Tiles::Rows>(), limits);
+  if (choice.few.blocks > 0) return choice;
+  if (kInRegisters<T> && way != "rows")
+    choice.registers = plan_registers(choice.shape, has_any_activation(task), limits);
+  if (choice.registers.blocks == 0) choice.rows = plan_rows(choice.shape, sizes_of<typename Tiles::Rows>(), limits);
   return choice;
 }
 
@@ -103,6 +121,15 @@ void launch_few(const FusedTask<T>& task, const Choice& choice, cudaStream_t str
   if (plan.blocks == 1) return launch("fused", kernel, grid, 32 * plan.warps, plan.shared_bytes, stream, arguments);
   check_device(cudaMemsetAsync(task.workspace, 0, sizeof(unsigned), stream), "fused");
   launch<Blocks::kCooperative>("fused", kernel, grid, 32 * plan.warps, plan.shared_bytes, stream, arguments);
+}
+
+template <class T>
+void launch_registers(const FusedTask<T>& task, const Choice& choice, cudaStream_t stream) {
+  const RegistersPlan& plan = choice.registers;
+  const FusedRegistersArguments<T> arguments{task, plan, is_aligned(task.x.data, 0),
+                                             is_aligned(task.x.data, task.x.stride)};
+  launch("fused", has_any_activation(task) ? fused_registers_kernel<T, true> : fused_registers_kernel<T, false>,
+         dim3(static_cast<unsigned>(plan.blocks)), 32 * plan.warps, plan.shared_bytes, stream, arguments);
 }
 
 template <class T>
@@ -120,9 +147,10 @@ void launch_rows(const FusedTask<T>& task, const Choice& choice, cudaStream_t st
 }  // namespace
 
 template <class T>
-bool is_fusible(const FusedTask<T>& task) {
+FusedPlace fused_place(const FusedTask<T>& task) {
   const Choice choice = choose(task);
-  return choice.few.blocks > 0 || choice.rows.blocks > 0;
+  if (choice.registers.blocks > 0) return FusedPlace::kRegisters;
+  return choice.few.blocks > 0 || choice.rows.blocks > 0 ? FusedPlace::kSharedMemory : FusedPlace::kNone;
 }
 
 template <class T>
@@ -136,13 +164,15 @@ bool fused_forward(FusedTask<T> task, const Allocator& allocator, cudaStream_t s
     launch_few<typename Tiles::Few>(task, choice, stream);
   else if (choice.rows.blocks > 0)
     launch_rows(task, choice, stream);
-  else
+  else if (choice.registers.blocks == 0)
     return false;
+  else if constexpr (kInRegisters<T>)
+    launch_registers(task, choice, stream);
   return true;
 }
 
-#define FNNFAST_FUSED(T)                         \
-  template bool is_fusible(const FusedTask<T>&); \
+#define FNNFAST_FUSED(T)                                \
+  template FusedPlace fused_place(const FusedTask<T>&); \
   template bool fused_forward(FusedTask<T>, const Allocator&, cudaStream_t);
 FNNFAST_FUSED(float)
 FNNFAST_FUSED(double)

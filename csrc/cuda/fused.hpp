@@ -1,4 +1,4 @@
-// A whole network in one launch: the activations stay in shared memory from layer to layer.
+// A whole network in one launch: the activations stay in shared memory, or in registers, from layer to layer.
 #pragma once
 
 #include "fused_plan.hpp"
@@ -33,12 +33,14 @@ struct FusedTask {
   void* workspace;  // where blocks exchange outputs; fused_forward asks for it
 };
 
-// Whether a network can run so: none wider than kWidestFused but its input, and enough shared memory for what is kept.
+// Where a network that can run so has its activations: kNone is for one that cannot, since a layer but its input is
+// wider than kWidestFused, or what is kept does not fit.
 //
-// FNNFAST_CUDA_FUSED=off | rows | block | grid in the environment says how it runs, for tests: not so, or by one way
-// where that is possible.
+// FNNFAST_CUDA_FUSED=off | rows | registers | block | grid in the environment says how it runs, for tests: not so, or
+// by one way where that is possible.
+enum class FusedPlace { kNone, kSharedMemory, kRegisters };
 template <class T>
-bool is_fusible(const FusedTask<T>& task);
+FusedPlace fused_place(const FusedTask<T>& task);
 
 // Runs a network that can run so; false, and nothing done, for any other. May be captured.
 template <class T>

@@ -191,4 +191,33 @@ FewPlan plan_few(const FusedShape& shape, const TileSizes& tile, const FusedLimi
   return fits(plan) ? plan : FewPlan{};
 }
 
+RegistersPlan plan_registers(const FusedShape& shape, bool any_activation, const FusedLimits& limits) {
+  constexpr int kRows = RegistersPlan::kRows, kColumns = RegistersPlan::kColumns, kPitch = RegistersPlan::kPitch;
+  constexpr int kElement = 2, kSum = 4, kFewestWarps = 4;
+  if (!is_fused_shape(shape)) return {};
+  for (int i = 0; i < shape.layers; ++i) {
+    const FusedShape::Layer& layer = shape.layer[i];
+    const bool chained = layer.from == (i == 0 ? static_cast<int>(kNetworkInput) : i - 1) && layer.add == kNoLayer;
+    const bool waits = layer.rowwise && i + 1 < shape.layers;
+    if (!chained || waits || layer.pieces != 1 || layer.inputs > kColumns || layer.outputs > kColumns) return {};
+  }
+  const std::int64_t row_blocks = (shape.rows + kRows - 1) / kRows;
+  for (int warps = RegistersPlan::most_warps(any_activation); warps >= kFewestWarps; warps -= 4) {
+    RegistersPlan plan;
+    plan.warps = warps;
+    Places places(0);
+    places.take(bytes_of(shape.layers * kColumns * kPitch, kElement));
+    plan.biases = places.take(bytes_of(shape.layers * kColumns * 2, kSum));
+    plan.inputs = places.take(bytes_of(warps * kRows * kPitch, kElement));
+    // Odd: a warp's lanes, one a row, find their elements in different banks.
+    if (const int widest = widest_rowwise(shape); widest > 0) plan.sums_pitch = widest | 1;
+    plan.sums = places.take(bytes_of(warps * kRows * plan.sums_pitch, kSum));
+    plan.shared_bytes = places.end();
+    if (plan.shared_bytes > limits.shared_bytes) continue;
+    plan.blocks = static_cast<int>(std::min(row_blocks, std::int64_t{limits.multiprocessors}));
+    return plan;
+  }
+  return {};
+}
+
 }  // namespace fnnfast

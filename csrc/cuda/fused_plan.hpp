@@ -1,6 +1,7 @@
 // How a whole network in one launch lies in shared memory, and on how many blocks: plain arithmetic over sizes, no
-// CUDA. Two kernels run such a network, and each has its plan: for many rows (fused_rows.cuh), where a block takes a
-// block of rows through all layers, and for few (fused_few.cuh), where the blocks share out every layer's outputs.
+// CUDA. Three kernels run such a network, and each has its plan: for many rows (fused_rows.cuh), where a block takes a
+// block of rows through all layers, the same for narrow networks (fused_registers.cuh), where a warp does, and for few
+// rows (fused_few.cuh), where the blocks share out every layer's outputs.
 //
 // Places are in bytes.
 #pragma once
@@ -74,5 +75,22 @@ struct FewPlan {
 enum class FewBlocks { kAny, kOne, kMany };
 FewPlan plan_few(const FusedShape& shape, const TileSizes& tile, const FusedLimits& limits,
                  FewBlocks blocks = FewBlocks::kAny);
+
+// Chains of dense layers of up to kColumns inputs and outputs, of elements of 2 bytes. All weights begin shared memory,
+// kColumns rows of kPitch elements a layer; a warp has there its rows of the network's input, and of what waits for
+// softmax.
+struct RegistersPlan {
+  static constexpr int kRows = 32, kColumns = 64;  // of a warp
+  static constexpr int kPitch = kColumns + 8;      // in elements: ldmatrix finds eight rows in different banks
+  static constexpr int most_warps(bool any_activation) { return any_activation ? 12 : 16; }
+
+  int blocks = 0;  // 0: it does not fit
+  int warps = 0;
+  std::size_t biases = 0, inputs = 0, sums = 0;
+  int sums_pitch = 0;  // in elements
+  std::size_t shared_bytes = 0;
+};
+// any_activation: beside relu and the identity.
+RegistersPlan plan_registers(const FusedShape& shape, bool any_activation, const FusedLimits& limits);
 
 }  // namespace fnnfast

@@ -102,6 +102,25 @@ __device__ __forceinline__ std::uint32_t round_to_tf32(float v) {
   return bits;
 }
 
+// Two elements of 2 bytes (__half, __nv_bfloat16) in a register, as fragments hold them: the nearest ones, ...
+template <class T>
+__device__ __forceinline__ std::uint32_t round_pair(float low, float high) {
+  std::uint32_t pair;
+  if constexpr (std::is_same_v<T, __half>)
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  else
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
+}
+// ... the larger of each and 0 (not -0), NaN of NaN, ...
+template <class T>
+__device__ __forceinline__ std::uint32_t relu_pair(std::uint32_t pair) {
+  if constexpr (std::is_same_v<T, __half>)
+    asm("max.NaN.f16x2 %0, %0, %1;" : "+r"(pair) : "r"(0));
+  else
+    asm("max.NaN.bf16x2 %0, %0, %1;" : "+r"(pair) : "r"(0));
+  return pair;
+}
 // All blocks of a cooperative launch meet here, as often as they like. *counter is 0 before the first launch and kept
 // between them. The top bit flips when all have arrived: the blocks' shares of the count add up to it.
 __device__ __forceinline__ void grid_barrier(unsigned* counter) {

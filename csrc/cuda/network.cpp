@@ -123,8 +123,10 @@ FusedTask<T> DeviceNetwork<T>::fused(const Parameters& parameters, const E* x, s
 
 template <class T>
 std::vector<std::string> DeviceNetwork<T>::describe_plan(std::int64_t rows) const {
-  if (is_fusible(fused({}, nullptr, rows, nullptr, false)))
-    return {"all layers in one launch, the activations between them in shared memory"};
+  const FusedPlace place = fused_place(fused({}, nullptr, rows, nullptr, false));
+  if (place != FusedPlace::kNone)
+    return {std::string("all layers in one launch, the activations between them in ") +
+            (place == FusedPlace::kRegisters ? "registers" : "shared memory")};
   std::vector<std::string> lines;
   for (const LayerNode& layer : graph_.layers)
     lines.push_back("one launch of " + std::to_string(layer.inputs) + " x " + std::to_string(layer.units) +

@@ -22,6 +22,18 @@ FNNFAST_INLINE void visit_activation(int index, F f) {
   visit_activation(index, f, Activations());
 }
 
+// An activation's index in the list.
+template <class Act, class... A>
+FNNFAST_INLINE constexpr int index_of(TypeList<A...>) {
+  int i = 0, found = -1;
+  ((found = std::is_same_v<Act, A> ? i : found, ++i), ...);
+  return found;
+}
+template <class Act>
+FNNFAST_INLINE constexpr int index_of() {
+  return index_of<Act>(Activations());
+}
+
 // An activation with its parameter: one value (step 0), or one a column (step 1).
 template <class S>
 struct ActivationOf {

@@ -127,13 +127,44 @@ bool check_few(const FusedShape& shape, const TileSizes& tile, const FusedLimits
   return true;
 }
 
+// Of the chains above, and of narrower ones.
+bool check_registers(FusedShape shape, bool narrow, bool any_activation, const FusedLimits& limits) {
+  constexpr int kRows = RegistersPlan::kRows, kColumns = RegistersPlan::kColumns, kPitch = RegistersPlan::kPitch;
+  for (int i = 0; narrow && i < shape.layers; ++i) {
+    FusedShape::Layer& layer = shape.layer[i];
+    layer.inputs = i == 0 ? random(1, kColumns) : shape.layer[i - 1].outputs;
+    layer.outputs = random(1, kColumns);
+    layer.pieces = 1;
+    layer.add = kNoLayer;
+    layer.rowwise = layer.rowwise && i + 1 == shape.layers;
+  }
+  const RegistersPlan plan = plan_registers(shape, any_activation, limits);
+  if (plan.blocks == 0) return false;
+  CHECK(plan.shared_bytes <= limits.shared_bytes && plan.blocks <= limits.multiprocessors);
+  CHECK((plan.blocks - 1) * std::int64_t{kRows} < shape.rows);
+  CHECK(plan.warps >= 4 && plan.warps <= RegistersPlan::most_warps(any_activation));
+  for (int i = 0; i < shape.layers; ++i) {
+    const FusedShape::Layer& layer = shape.layer[i];
+    CHECK(layer.inputs <= kColumns && layer.outputs <= kColumns && layer.pieces == 1 && layer.add == kNoLayer);
+    CHECK(!layer.rowwise || (i + 1 == shape.layers && layer.outputs <= plan.sums_pitch));
+  }
+  Spans spans{{0, bytes(shape.layers * kColumns * kPitch, 2)},
+              {plan.biases, bytes(shape.layers * kColumns * 2, 4)},
+              {plan.inputs, bytes(plan.warps * kRows * kPitch, 2)},
+              {plan.sums, bytes(plan.warps * kRows * plan.sums_pitch, 4)}};
+  check_apart(spans, plan.shared_bytes);
+  return true;
+}
+
 }  // namespace
 
 int main() {
-  int rows = 0, resident = 0, one = 0, many = 0;
+  int rows = 0, resident = 0, one = 0, many = 0, registers = 0;
   for (int i = 0; i < 20000; ++i) {
     const FusedShape shape = random_shape();
     for (const FusedLimits& limits : kDevices) {
+      check_registers(shape, false, i % 2 != 0, limits);
+      registers += check_registers(shape, true, i % 2 != 0, limits);
       for (const TileSizes& tile : kRowsTiles) {
         rows += check_rows(shape, tile, limits);
         resident += plan_rows(shape, tile, limits).resident;
@@ -148,7 +179,8 @@ int main() {
   FusedShape wide = random_shape();
   wide.layer[0].outputs = kWidestFused + 1;
   CHECK(!is_fused_shape(wide) && plan_rows(wide, kRowsTiles[0], kDevices[0]).blocks == 0);
-  std::printf("%d plans for many rows, %d with resident weights; for few, %d of one block, %d of more\n", rows,
-              resident, one, many);
-  CHECK(rows > 1000 && resident > 100 && one > 100 && many > 1000);
+  std::printf(
+      "%d plans for many rows, %d with resident weights; for few, %d of one block, %d of more; %d in registers\n", rows,
+      resident, one, many, registers);
+  CHECK(registers > 1000 && rows > 1000 && resident > 100 && one > 100 && many > 1000);
 }

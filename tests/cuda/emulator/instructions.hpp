@@ -90,4 +90,27 @@ inline void mma1688(float (&d)[4], const std::uint32_t (&a)[4], const std::uint3
   emulator::meet(emulator::kMultiply<emulator::Tf32>, 0xFFFFFFFF, &operand);
 }
 
+// cvt.rn.T.f32, two at once
+template <class T>
+std::uint32_t round_pair(float low, float high) {
+  static_assert(std::is_same_v<T, __half> || std::is_same_v<T, __nv_bfloat16>);
+  const auto round = [](float v) {
+    if constexpr (std::is_same_v<T, __half>)
+      return __float2half_rn(v);
+    else
+      return __float2bfloat16_rn(v);
+  };
+  return std::uint32_t{round(low).__x} | std::uint32_t{round(high).__x} << 16;
+}
+
+// max.NaN.Tx2 with 0, which is larger than -0; NaNs become the one that is all ones but the sign.
+template <class T>
+std::uint32_t relu_pair(std::uint32_t pair) {
+  const auto relu = [](std::uint32_t v) {
+    constexpr std::uint32_t kInfinity = std::is_same_v<T, __half> ? 0x7C00 : 0x7F80;
+    return (v & 0x7FFF) > kInfinity ? 0x7FFF : v >= 0x8000 ? 0 : v;
+  };
+  return relu(pair & 0xFFFF) | relu(pair >> 16) << 16;
+}
+
 }  // namespace fnnfast

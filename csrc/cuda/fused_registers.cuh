@@ -1,0 +1,316 @@
+// A narrow network of 2-byte elements for many rows: a warp takes 32 rows through all layers, and their outputs never
+// leave its registers. What a lane holds of the sums of two neighbouring products (16 x 8 each) is, rounded, what it
+// must hold of the left operand of the next layer's product over those 16 columns. All weights lie in shared memory,
+// where they come once; between layers nothing is stored, and nobody waits for another.
+#pragma once
+
+#include <algorithm>
+
+#include "fused_layer.cuh"
+#include "fused_plan.hpp"
+#include "tile_registers.cuh"
+
+namespace fnnfast {
+
+template <class T>
+struct FusedRegistersArguments {
+  FusedTask<T> task;
+  RegistersPlan plan;
+  bool aligned_input, aligned_rows;  // the network's input begins at a multiple of 16 bytes, and so does every row
+
+  __device__ __forceinline__ bool is_last(int layer) const { return layer + 1 == task.layers; }
+  __device__ __forceinline__ T* weights(int layer) const {
+    return reinterpret_cast<T*>(shared_memory()) + layer * RegistersPlan::kColumns * RegistersPlan::kPitch;
+  }
+  // Of two neighbouring columns, and both again: what a lane's four sums of a product begin with.
+  __device__ __forceinline__ Chunk<float>* biases(int layer) const {
+    return reinterpret_cast<Chunk<float>*>(shared_memory() + plan.biases) + layer * RegistersPlan::kColumns / 2;
+  }
+};
+
+// Whole steps of 32 columns, as a block's tiles have: a zero more to add would turn a sum of -0 into 0.
+__device__ __forceinline__ bool has_second_half(int columns) { return columns > RegistersPlan::kColumns / 2; }
+
+// Begins the copies of all weights, zeros around them, and writes the biases.
+template <class T>
+__device__ __forceinline__ void copy_parameters(const FusedRegistersArguments<T>& all) {
+  constexpr int kColumns = RegistersPlan::kColumns, kPitch = RegistersPlan::kPitch, kSize = Chunk<T>::kSize;
+  const int thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
+  for (int i = 0; i < all.task.layers; ++i) {
+    const FusedLayer<T>& layer = all.task.layer[i];
+    const auto copy = [&]<int Elements>(int k, int column, int place) {
+      const int valid = k < layer.inputs ? std::clamp(layer.outputs - column, 0, Elements) : 0;
+      copy_async<Elements* static_cast<int>(sizeof(T))>(all.weights(i) + k * kPitch + place,
+                                                        layer.weight + (valid > 0 ? k * layer.row + column : 0),
+                                                        valid * static_cast<int>(sizeof(T)));
+    };
+    for (int chunk = thread; chunk < kColumns * kColumns / kSize; chunk += threads) {
+      const int k = chunk / (kColumns / kSize), column = chunk % (kColumns / kSize) * kSize;
+      if (!all.is_last(i)) {
+        copy.template operator()<kSize>(k, column, column);
+      } else {
+        for (int e = 0; e < kSize; e += 2) copy.template operator()<2>(k, column + e, last_place(column + e));
+      }
+    }
+    for (int column = thread; column < kColumns; column += threads) {
+      const int place = all.is_last(i) ? last_place(column) + column % 2 : column;
+      float* const to = all.biases(i)[place / 2].at + place % 2;
+      to[0] = to[2] = column < layer.outputs ? layer.bias[column] : 0.0f;
+    }
+  }
+}
+
+// A warp's next rows of the network's input, in shared memory: room for those that it works on next. They lie there as
+// ldmatrix wants them, or, where they do not all begin at multiples of 16 bytes, as in memory, in which the first of a
+// warp's rows then does if the whole input does.
+template <class T>
+class NextInput {
+ public:
+  explicit __device__ __forceinline__ NextInput(const FusedRegistersArguments<T>& all)
+      : all_(all),
+        rows_(reinterpret_cast<T*>(shared_memory() + all.plan.inputs) +
+              static_cast<int>(threadIdx.x) / 32 * RegistersPlan::kRows * kPitch) {}
+
+  // Begins the copies of those from m on; zeros beyond the edges.
+  __device__ __forceinline__ void copy(std::int64_t m) {
+    const FusedTask<T>& task = all_.task;
+    const int inputs = task.layer[0].inputs;
+    const auto rest = static_cast<int>(std::min<std::int64_t>(task.rows - m, RegistersPlan::kRows));
+    const T* const from = task.x.data + m * inputs;
+    if (all_.aligned_rows) {
+      constexpr int kChunks = RegistersPlan::kColumns / kSize;
+      const int first = warp_lane() / kChunks, column = warp_lane() % kChunks * kSize;
+      const int valid = std::clamp(inputs - column, 0, int{kSize});
+      FNNFAST_UNROLL(8)
+      for (int r = first; r < first + RegistersPlan::kRows; r += 32 / kChunks)
+        copy_chunk(rows_ + r * kPitch + column, from + r * inputs + column, r < rest ? valid : 0);
+    } else {
+      for (int first = 0; first < RegistersPlan::kRows * inputs; first += 32 * kSize) {
+        const int i = first + warp_lane() * kSize;
+        const int valid = std::clamp(rest * inputs - i, 0, int{kSize});
+        if (all_.aligned_input) {
+          copy_chunk(rows_ + i, from + i, valid);
+        } else {
+          FNNFAST_UNROLL(8)
+          for (int e = 0; e < kSize; ++e) rows_[i + e] = e < valid ? from[i + e] : narrow<T>(0.0f);
+        }
+      }
+    }
+  }
+  __device__ __forceinline__ void read(RegisterRows<T>& rows) const {
+    if (all_.aligned_rows)
+      rows.load(rows_);
+    else
+      rows.gather(rows_, all_.task.layer[0].inputs);
+  }
+
+ private:
+  static constexpr int kPitch = RegistersPlan::kPitch, kSize = Chunk<T>::kSize;
+
+  __device__ __forceinline__ void copy_chunk(T* to, const T* from, int valid) const {
+    copy_async<16>(to, valid > 0 ? from : all_.task.x.data, valid * static_cast<int>(sizeof(T)));
+  }
+
+  const FusedRegistersArguments<T>& all_;
+  T* rows_;
+};
+
+// What few networks have is a function of its own, by value: the kernel is left with the registers and instructions
+// that it needs for relu.
+//
+// Elementwise activations. Zeros in columns beyond the layer's, where some have none.
+__device__ FNNFAST_NOINLINE inline RegisterSums activated_sums(RegisterSums sums, ActivationOf<float> act,
+                                                               LaneColumns lane, int columns) {
+  Values<float, 8> parameter;
+  FNNFAST_UNROLL(8)
+  for (int e = 0; e < 8; ++e) {
+    const int column = lane.at(e / 4, e % 2);
+    parameter.at[e] = act.parameter != nullptr && column < columns ? act.parameter[column * act.parameter_step] : 0.0f;
+  }
+  FNNFAST_UNROLL(2)
+  for (int i = 0; i < RegisterSums::kTiles; ++i) {
+    Values<float, 8> z;
+    FNNFAST_UNROLL(8)
+    for (int e = 0; e < 8; ++e) z.at[e] = sums.at[i][e / 4][e % 4];
+    z = activated(act.index, z, parameter);
+    FNNFAST_UNROLL(8)
+    for (int e = 0; e < 8; ++e) sums.at[i][e / 4][e % 4] = lane.at(e / 4, e % 2) < columns ? z.at[e] : 0.0f;
+  }
+  return sums;
+}
+
+// Sums that wait for softmax.
+struct WaitingSums {
+  float* rows;
+  int pitch, columns;
+};
+
+__device__ FNNFAST_NOINLINE inline void store_sums(RegisterSums sums, WaitingSums to, LaneColumns lane) {
+  sums.for_each(lane, [&](int row, int column, float v) {
+    if (column < to.columns) to.rows[row * to.pitch + column] = v;
+  });
+}
+
+// In place, a lane a row.
+__device__ FNNFAST_NOINLINE inline void softmax(WaitingSums sums) {
+  __syncwarp();
+  ElementwiseTask<float> task{};
+  task.rows = 1;
+  task.columns = sums.columns;
+  task.in = task.out = sums.rows + warp_lane() * sums.pitch;
+  cuda::softmax_forward<float>(task);
+  __syncwarp();
+}
+
+// Zeros in columns beyond the layer's.
+__device__ FNNFAST_NOINLINE inline RegisterSums load_sums(WaitingSums from, LaneColumns lane) {
+  RegisterSums sums;
+  sums.for_each(lane, [&](int row, int column, float& v) {
+    v = column < from.columns ? from.rows[row * from.pitch + column] : 0.0f;
+  });
+  return sums;
+}
+
+// A layer as a warp runs it: its rows' sums of 16 columns at a time.
+template <class T, bool Any>
+class RegisterLayer {
+ public:
+  static constexpr int kSteps = RegisterRows<T>::kSteps;
+
+  __device__ __forceinline__ RegisterLayer(const FusedRegistersArguments<T>& all, int i)
+      : all_(all),
+        layer_(all.task.layer[i]),
+        last_(all.is_last(i)),
+        weights_(all.weights(i) + warp_lane() % 16 * RegistersPlan::kPitch + warp_lane() / 16 * 8),
+        biases_(all.biases(i)) {}
+
+  // To registers. Not softmax.
+  __device__ __forceinline__ void run(const RegisterRows<T>& from, RegisterRows<T>& to) const {
+    FNNFAST_UNROLL(2)
+    for (int half = 0; half < 2; ++half) {
+      const bool needed = half == 0 || has_second_half(layer_.outputs);  // by the next layer
+      FNNFAST_UNROLL(2)
+      for (int s = half * kSteps / 2; s < (half + 1) * kSteps / 2; ++s) {
+        if (needed)
+          sums_of(from, s).round_to(to, s, is_relu());
+        else
+          to.clear(s);  // said so that what was there need not be kept
+      }
+    }
+  }
+
+  // To y, from row m on: the last layer.
+  __device__ __forceinline__ void run(const RegisterRows<T>& from, std::int64_t m) const {
+    for (int s = 0; 16 * s < layer_.outputs; ++s) {
+      const RegisterSums sums = sums_of(from, s);
+      if (is_rowwise())
+        store_sums(sums, waiting(), lane(s));
+      else
+        store(sums, s, m);
+    }
+    if (!is_rowwise()) return;
+    softmax(waiting());
+    for (int s = 0; 16 * s < layer_.outputs; ++s) store(load_sums(waiting(), lane(s)), s, m);
+    __syncwarp();
+  }
+
+ private:
+  __device__ __forceinline__ bool is_relu() const { return layer_.activation == index_of<Relu>(); }
+  __device__ __forceinline__ bool is_rowwise() const { return Any && layer_.activation == index_of<Softmax>(); }
+  __device__ __forceinline__ LaneColumns lane(int s) const { return {16 * s, last_}; }
+  __device__ __forceinline__ WaitingSums waiting() const {
+    const int warp = static_cast<int>(threadIdx.x) / 32;
+    return {
+        reinterpret_cast<float*>(shared_memory() + all_.plan.sums) + warp * RegistersPlan::kRows * all_.plan.sums_pitch,
+        all_.plan.sums_pitch, layer_.outputs};
+  }
+
+  // Products and activations, but for softmax and relu.
+  __device__ __forceinline__ RegisterSums sums_of(const RegisterRows<T>& from, int s) const {
+    std::uint32_t b[kSteps][4];
+    FNNFAST_UNROLL(4)
+    for (int k = 0; k < kSteps; ++k) load_matrix_transposed(b[k], weights_ + 16 * k * RegistersPlan::kPitch + 16 * s);
+    RegisterSums sums;
+    sums.begin(biases_ + 8 * s);
+    FNNFAST_UNROLL(4)
+    for (int k = 0; k < kSteps; ++k) {
+      if (k == kSteps / 2 && !has_second_half(layer_.inputs)) break;
+      sums.multiply(from, k, b[k]);
+    }
+    if (Any && !is_relu() && !is_rowwise() && layer_.activation != kIdentity)
+      sums =
+          activated_sums(sums, {layer_.activation, layer_.parameter, layer_.parameter_step}, lane(s), layer_.outputs);
+    return sums;
+  }
+
+  __device__ __forceinline__ void store(const RegisterSums& sums, int s, std::int64_t m) const {
+    const FusedTask<T>& task = all_.task;
+    RegisterRows<T> rounded;
+    sums.round_to(rounded, 0, is_relu());
+    const int columns = layer_.outputs, column = lane(s).first;
+    const bool whole = columns % 4 == 0 && task.y.stride % 4 == 0 &&
+                       reinterpret_cast<std::uintptr_t>(task.y.data) % (4 * sizeof(T)) == 0;
+    const std::int64_t first_row = m + warp_lane() / 4;
+    T* const first = task.y.data + first_row * task.y.stride + column;
+    FNNFAST_UNROLL(4)
+    for (int i = 0; i < 2 * RegisterRows<T>::kTiles; ++i) {
+      if (first_row + 8 * i >= task.rows || column >= columns) continue;
+      T* const to = first + 8 * i * task.y.stride;
+      const std::uint32_t low = rounded.at[i / 2][0][i % 2], high = rounded.at[i / 2][0][i % 2 + 2];
+      if (whole) {
+        *reinterpret_cast<uint2*>(to) = make_uint2(low, high);
+      } else {
+        FNNFAST_UNROLL(4)
+        for (int e = 0; e < 4; ++e)
+          if (column + e < columns) to[e] = element_of_pair<T>(e < 2 ? low : high, e % 2);
+      }
+    }
+  }
+
+  const FusedRegistersArguments<T>& all_;
+  const FusedLayer<T>& layer_;
+  bool last_;
+  const T* weights_;
+  const Chunk<float>* biases_;
+};
+
+// One block a multiprocessor. Its warps take the rows that they share out with all others. Any is false where no layer
+// has another activation than relu and the identity: calls of functions cost registers, and so warps.
+template <class T, bool Any>
+__global__ void __launch_bounds__(RegistersPlan::most_warps(Any) * 32, 1)
+    fused_registers_kernel(const __grid_constant__ FusedRegistersArguments<T> arguments) {
+  const FusedTask<T>& task = arguments.task;
+  const std::int64_t step = std::int64_t{gridDim.x} * (blockDim.x / 32) * RegistersPlan::kRows;
+  // The same for all lanes, said so that the compiler knows that they stay together.
+  const unsigned warp = __shfl_sync(0xFFFFFFFF, threadIdx.x / 32, 0);
+  std::int64_t m = (std::int64_t{warp} * gridDim.x + blockIdx.x) * RegistersPlan::kRows;
+  NextInput<T> input(arguments);
+  copy_parameters(arguments);
+  copy_commit();
+  if (m < task.rows) input.copy(m);
+  copy_commit();
+  copy_wait<1>();
+  __syncthreads();  // all parameters are there
+  for (; m < task.rows; m += step) {
+    RegisterRows<T> rows, next;
+    copy_wait<0>();
+    __syncwarp();  // the input has come, all lanes' copies
+    input.read(rows);
+    __syncwarp();  // all have read what is now written over
+    if (m + step < task.rows) input.copy(m + step);
+    copy_commit();
+    const int last = task.layers - 1;
+    int i = 0;
+    if (last % 2 != 0) {
+      RegisterLayer<T, Any>(arguments, i++).run(rows, next);
+      rows = next;
+    }
+    for (; i < last; i += 2) {  // two, so that outputs need not move to where inputs are
+      RegisterLayer<T, Any>(arguments, i).run(rows, next);
+      RegisterLayer<T, Any>(arguments, i + 1).run(next, rows);
+    }
+    RegisterLayer<T, Any>(arguments, last).run(rows, m);
+  }
+}
+
+}  // namespace fnnfast
