@@ -86,6 +86,14 @@ __device__ __forceinline__ void for_elements_with(const Finished<S>& tile, const
   });
 }
 
+// The part of a matrix that the finished tile will be combined with, fetched while the product is made.
+template <class S, class T>
+__device__ __forceinline__ void prefetch(const Finished<S>& tile, const Matrix<T>& from) {
+  constexpr int kLine = 128 / static_cast<int>(sizeof(T));
+  if (from.data == nullptr) return;
+  for_elements<kLine>(tile, [&](int r, int c) { prefetch(&from.at(tile.row + r, tile.column + c)); });
+}
+
 // In place, by one thread a row: rows are short where they fit a tile.
 template <class S>
 __device__ FNNFAST_NOINLINE void softmax(Finished<S> tile) {

@@ -44,6 +44,9 @@ __device__ __forceinline__ void copy_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
 }
 
+// Has the L2 cache fetch what lies there in global memory, while the thread goes on.
+__device__ __forceinline__ void prefetch(const void* p) { asm volatile("prefetch.global.L2 [%0];" ::"l"(p)); }
+
 // Tell the compiler what it cannot know of a pointer that was an argument, so that no access asks where it goes.
 __device__ __forceinline__ void assume_shared(const void* p) { __builtin_assume(__isShared(p)); }
 __device__ __forceinline__ void assume_global(const void* p) { __builtin_assume(__isGlobal(p)); }

@@ -109,6 +109,7 @@ __global__ void __launch_bounds__(Tile::kThreads, Maxout ? 1 : Tile::kBlocksEach
     tile.fill_columns([&](int c) { return bias != nullptr && n + c < task.outputs ? bias[n + c] : S(0); });
   };
   const auto result = finished<Tile>(task.rows, task.outputs, m, n);
+  prefetch(result, task.add);
   begin(task.bias);
   accumulate(tile, x, weight, m, n, 0, task.inputs, Nothing());
   if constexpr (Maxout) {
@@ -169,6 +170,9 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocksEach)
   using S = typename Tile::Value;
   const auto& [task, dz, weight] = arguments;
   const auto [m, n] = Place<Tile>(task.inputs);
+  const auto result = finished<Tile>(task.rows, task.inputs, m, n);
+  prefetch(result, task.add);
+  prefetch(result, task.saved);
   Tile tile;
   tile.for_each([](int, int, S& v) { v = S(0); });
   for (int piece = 0; piece < task.pieces; ++piece) {
@@ -177,7 +181,6 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocksEach)
     winning.piece = piece;
     accumulate(tile, winning, of_piece, m, n, 0, task.outputs, Nothing());
   }
-  const auto result = finished<Tile>(task.rows, task.inputs, m, n);
   to_shared(tile, result);
   if (task.add.data != nullptr) add(result, Matrix<const Stored<T>>{task.add.data, task.add.stride});
   if (task.saved.data != nullptr)

@@ -28,6 +28,7 @@ void copy_wait() {
   emulator::wait_for_copies(N);
 }
 
+inline void prefetch(const void*) {}
 inline void assume_shared(const void*) {}
 inline void assume_global(const void*) {}
 template <class T>
