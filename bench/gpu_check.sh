@@ -93,7 +93,7 @@ if ! facts=$("$python" bench/gpu/facts.py 2>&1); then
 fi
 mkdir -p "$out" && out=$(cd "$out" && pwd) || exit 2
 summary=$out/summary.txt
-: >"$summary"
+echo "== $(date -u +%H:%M:%S) ${parts[*]}" >>"$summary"
 say() { echo "$*" | tee -a "$summary"; }
 
 end=$((SECONDS + total))
