@@ -148,6 +148,12 @@ def misaligned(cuda, array):
     return memory[1:].view(array.dtype).reshape(array.shape)
 
 
+def contents(cuda, array):
+    """The numbers of a contiguous array that may be misaligned: its bytes, which any copy can move."""
+    data = cuda.xp.ndarray((array.nbytes,), np.uint8, array.data)
+    return cuda.host(data.copy()).view(array.dtype).reshape(array.shape)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
 def test_elements_that_are_not_aligned_to_their_size(cuda, rng, dtype):
     """They are copied on the way in, and on the way out."""
@@ -156,10 +162,13 @@ def test_elements_that_are_not_aligned_to_their_size(cuda, rng, dtype):
     if shifted.data.ptr % shifted.itemsize == 0:
         pytest.skip("this array came out aligned")
     right = cuda.host(fnn.dense(cuda.array(x), cuda.array(weight), None, "tanh"))
+    wide = cuda.host(fnn.dense(cuda.array(x.astype(np.float64)), cuda.array(weight.astype(np.float64)), None, "tanh"))
     assert (cuda.host(fnn.dense(shifted, misaligned(cuda, weight), None, "tanh")) == right).all()
     out = misaligned(cuda, np.zeros((6, 7), dtype))
     assert fnn.dense(shifted, cuda.array(weight), None, "tanh", out=out) is out
-    assert (cuda.host(out) == right).all()
+    assert (contents(cuda, out) == right).all()
+    mixed = fnn.dense(misaligned(cuda, x.astype(np.float64)), misaligned(cuda, weight.astype(np.float64)), None, "tanh")
+    assert (cuda.host(mixed) == wide).all()
     assert (cuda.host(fnn.Tanh()(misaligned(cuda, right))) == cuda.host(fnn.Tanh()(cuda.array(right)))).all()
 
 
@@ -167,8 +176,9 @@ def test_a_network_takes_elements_that_are_not_aligned(cuda, rng):
     net, x = network(), rng.standard_normal((6, 19)).astype(np.float32)
     right = cuda.host(net(cuda.array(x)))
     out = misaligned(cuda, np.zeros((6, 10), np.float32))
-    assert (cuda.host(net(misaligned(cuda, x), out=out)) == right).all()
-    assert (cuda.host(out) == right).all()
+    assert net(misaligned(cuda, x), out=out) is out
+    assert (contents(cuda, out) == right).all()
+    assert (cuda.host(net(misaligned(cuda, x.astype(np.float64)))) == right).all()
 
 
 def test_the_border_refuses_elements_that_are_not_aligned(cuda):

@@ -75,7 +75,18 @@ class Cuda(Device):
             raise TypeError(message(name, "an array of real numbers", f"dtype {value.dtype}"))
         if value.data.device_id != self.index:
             raise ValueError(message(name, f"an array on GPU {self.index}", f"one on GPU {value.data.device_id}"))
-        return value  # type: ignore[no-any-return]
+        return value if is_aligned(value) or name == "out" else self._aligned(value)  # type: ignore[no-any-return]
+
+    def _aligned(self, array: Any) -> Any:
+        """A copy whose elements are aligned to their own size, which no kernel can do without, CuPy's included."""
+        with self.current():
+            copied = self.empty(array.shape, array.dtype)
+            self._bytes(copied)[...] = self._bytes(array)
+        return copied
+
+    def _bytes(self, array: Any) -> Any:
+        """The array's memory as (..., itemsize) bytes."""
+        return self.xp.ndarray((*array.shape, array.itemsize), np.uint8, array.data, (*array.strides, 1))
 
     def _adopt(self, name: str, value: Any) -> Any:
         """A CuPy array of what is none: another library's array on a GPU, in its memory, or numbers from the host.
@@ -160,7 +171,10 @@ class Cuda(Device):
 
     def deliver(self, result: Array, out: Any) -> Array:
         with self.current():
-            return _checks.deliver(result, out)
+            if out is None or result is out or is_aligned(out):
+                return _checks.deliver(result, out)
+            self._bytes(out)[...] = self._bytes(result)
+            return out  # type: ignore[no-any-return]
 
     # Kernels ---------------------------------------------------------------------------------------------------------
     def launch(self, kernel: Callable[..., None], *arguments: Any, **settings: Any) -> None:
@@ -254,8 +268,13 @@ class Cuda(Device):
 
 
 def is_ready(array: Any) -> bool:
-    """Whether kernels can read and write the array: contiguous, and its elements aligned to their own size."""
+    """Whether our kernels can read and write the array as it is."""
     return bool(array.flags.c_contiguous) and array.data.ptr % array.itemsize == 0
+
+
+def is_aligned(array: Any) -> bool:
+    """Whether the elements are aligned to their own size."""
+    return not any(place % array.itemsize for place in (array.data.ptr, *array.strides))
 
 
 class _Address:

@@ -46,17 +46,22 @@ def alloc(size: int) -> MemoryPointer:
 class _At:
     """An address, for NumPy."""
 
-    def __init__(self, pointer: Any, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    def __init__(self, pointer: Any, shape: tuple[int, ...], dtype: np.dtype, strides: Any = None) -> None:
         self.pointer = pointer
         typestr = f"|V{dtype.itemsize}"
         self.__array_interface__ = {"version": 3, "shape": shape, "typestr": typestr, "data": (pointer.ptr, False)}
+        if strides is not None:
+            self.__array_interface__["strides"] = strides
 
 
 class ndarray:  # noqa: N801 - as CuPy calls it
     __array_ufunc__ = None
     __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, host: np.ndarray, device_id: int | None = None) -> None:
+    def __init__(self, host: Any, device_id: Any = None, memory: Any = None, strides: Any = None) -> None:
+        if memory is not None:  # CuPy's own: (shape, dtype, memptr, strides)
+            dtype = np.dtype(device_id)
+            host, device_id = np.asarray(_At(memory, host, dtype, strides)).view(dtype), memory.device_id
         self._host = host
         self._device_id = Device().id if device_id is None else device_id
 
