@@ -15,8 +15,17 @@ constexpr double kKeepInterpreter = 20000;
 enum class Part { kWeight, kBias, kAlpha };
 constexpr const char* kPartNames[] = {"weight", "bias", "alpha"};
 
+// The arrays of a block, in the order in which Python sees them.
+std::vector<Part> parts_of(const ParameterBlock& block) {
+  std::vector<Part> parts;
+  if (block.kind == ParameterBlock::Kind::kAffine) parts.push_back(Part::kWeight);
+  if (block.bias) parts.push_back(Part::kBias);
+  if (block.slopes) parts.push_back(Part::kAlpha);
+  return parts;
+}
+
 template <class T>
-std::vector<ptrdiff_t> shape_of(const Layer<T>& layer, Part part) {
+std::vector<ptrdiff_t> shape_of(const cpu::Block<T>& layer, Part part) {
   const PanelLayout& l = layer.layout;
   std::vector<ptrdiff_t> shape;
   if (layer.maxout && part != Part::kAlpha) shape.push_back(l.pieces);
@@ -26,7 +35,7 @@ std::vector<ptrdiff_t> shape_of(const Layer<T>& layer, Part part) {
 }
 
 template <class T>
-py::object unpacked_part(const Layer<T>& layer, Part part, const T* panels, const T* alpha) {
+py::object unpacked_part(const cpu::Block<T>& layer, Part part, const T* panels, const T* alpha) {
   py::array_t<T> array(shape_of(layer, part));
   switch (part) {
     case Part::kWeight:
@@ -43,7 +52,7 @@ py::object unpacked_part(const Layer<T>& layer, Part part, const T* panels, cons
 }
 
 template <class T>
-void pack_part(const Layer<T>& layer, Part part, py::handle value, T* panels, T* alpha) {
+void pack_part(const cpu::Block<T>& layer, Part part, py::handle value, T* panels, T* alpha) {
   const T* const from = view<T>(value, kPartNames[static_cast<int>(part)], shape_of(layer, part));
   switch (part) {
     case Part::kWeight:
@@ -58,48 +67,45 @@ void pack_part(const Layer<T>& layer, Part part, py::handle value, T* panels, T*
   }
 }
 
-template <class T>
-int part_count(const Layer<T>& layer) {
-  return layer.info().learned ? 3 : 2;
-}
-
 // The layer of an index and its part of a name; KeyError where there is none.
 template <class T>
-std::pair<Layer<T>*, Part> find_part(Network<T>& network, ptrdiff_t index, const std::string& name) {
-  if (Layer<T>* const layer = network.find(index))
-    for (int part = 0; part < part_count(*layer); ++part)
-      if (name == kPartNames[part]) return {layer, static_cast<Part>(part)};
+std::pair<cpu::Block<T>*, Part> find_part(cpu::Network<T>& network, ptrdiff_t index, const std::string& name) {
+  if (cpu::Block<T>* const layer = network.find(index))
+    for (const Part part : parts_of(*layer))
+      if (name == kPartNames[static_cast<int>(part)]) return {layer, part};
   throw py::key_error(name);
 }
 
 }  // namespace
 
 template <class T>
-py::list unpacked(const Layer<T>& layer, const T* panels, const T* alpha) {
+py::list unpacked(const cpu::Block<T>& layer, const T* panels, const T* alpha) {
   py::list arrays;
-  for (int part = 0; part < part_count(layer); ++part)
-    arrays.append(unpacked_part(layer, static_cast<Part>(part), panels, alpha));
+  for (const Part part : parts_of(layer)) arrays.append(unpacked_part(layer, part, panels, alpha));
   return arrays;
 }
 
+std::size_t array_count(const ParameterBlock& block) { return parts_of(block).size(); }
+
 template <class T>
-ptrdiff_t pack_all(const Layer<T>& layer, const py::sequence& values, ptrdiff_t at, T* panels, T* alpha) {
-  for (int part = 0; part < part_count(layer); ++part)
-    pack_part(layer, static_cast<Part>(part), py::object(values[static_cast<std::size_t>(at++)]), panels, alpha);
+ptrdiff_t pack_all(const cpu::Block<T>& layer, const py::sequence& values, ptrdiff_t at, T* panels, T* alpha) {
+  for (const Part part : parts_of(layer))
+    pack_part(layer, part, py::object(values[static_cast<std::size_t>(at++)]), panels, alpha);
   return at;
 }
 
-template py::list unpacked(const Layer<float>&, const float*, const float*);
-template py::list unpacked(const Layer<double>&, const double*, const double*);
-template ptrdiff_t pack_all(const Layer<float>&, const py::sequence&, ptrdiff_t, float*, float*);
-template ptrdiff_t pack_all(const Layer<double>&, const py::sequence&, ptrdiff_t, double*, double*);
+template py::list unpacked(const cpu::Block<float>&, const float*, const float*);
+template py::list unpacked(const cpu::Block<double>&, const double*, const double*);
+template ptrdiff_t pack_all(const cpu::Block<float>&, const py::sequence&, ptrdiff_t, float*, float*);
+template ptrdiff_t pack_all(const cpu::Block<double>&, const py::sequence&, ptrdiff_t, double*, double*);
 
-PyNetwork::PyNetwork(const std::string& dtype, ptrdiff_t inputs, const py::sequence& layers) {
-  const std::vector<LayerSpec> specs = layer_specs(layers);
+PyNetwork::PyNetwork(const std::string& dtype, py::handle input, const py::sequence& layers) {
+  std::vector<LayerSpec> specs = layer_specs(layers);
+  const Shape shape = input_shape(input);
   if (dtype == "float32")
-    network_ = std::make_unique<Network<float>>(inputs, specs);
+    network_ = std::make_unique<cpu::Network<float>>(shape, false, std::move(specs));
   else if (dtype == "float64")
-    network_ = std::make_unique<Network<double>>(inputs, specs);
+    network_ = std::make_unique<cpu::Network<double>>(shape, false, std::move(specs));
   else
     throw py::value_error("dtype must be float32 or float64, got " + dtype);
 }
@@ -108,7 +114,7 @@ py::list PyNetwork::names(ptrdiff_t index) {
   return visit([&](auto& network) {
     py::list names;
     if (const auto* const layer = network.find(index))
-      for (int part = 0; part < part_count(*layer); ++part) names.append(kPartNames[part]);
+      for (const Part part : parts_of(*layer)) names.append(kPartNames[static_cast<int>(part)]);
     return names;
   });
 }
@@ -131,8 +137,8 @@ void PyNetwork::set(ptrdiff_t index, const std::string& name, py::handle value) 
   });
 }
 
-const Network<float>& PyNetwork::full_float(const char* what) const {
-  const auto* const network = std::get_if<std::unique_ptr<Network<float>>>(&network_);
+const cpu::Network<float>& PyNetwork::full_float(const char* what) const {
+  const auto* const network = std::get_if<std::unique_ptr<cpu::Network<float>>>(&network_);
   if (network == nullptr || (*network)->format() != WeightFormat::kFull)
     throw py::value_error(std::string(what) + " is made from a float32 network, this one is " + precision());
   return **network;
@@ -143,8 +149,8 @@ std::unique_ptr<PyNetwork> PyNetwork::bfloat16() const {
 }
 
 std::unique_ptr<PyNetwork> PyNetwork::quantized(const py::sequence& layers) const {
-  const Network<float>& network = full_float("int8");
-  std::vector<Network<float>::LayerScales> scales;
+  const cpu::Network<float>& network = full_float("int8");
+  std::vector<cpu::Network<float>::BlockScales> scales;
   for (const py::handle item : layers) {
     const auto layer = py::cast<py::sequence>(item);
     const auto weight = py::cast<py::array_t<float, py::array::c_style | py::array::forcecast>>(layer[2]);
@@ -157,8 +163,8 @@ std::unique_ptr<PyNetwork> PyNetwork::quantized(const py::sequence& layers) cons
 }
 
 std::string PyNetwork::precision() const {
-  if (std::holds_alternative<std::unique_ptr<Network<double>>>(network_)) return "float64";
-  switch (std::get<std::unique_ptr<Network<float>>>(network_)->format()) {
+  if (std::holds_alternative<std::unique_ptr<cpu::Network<double>>>(network_)) return "float64";
+  switch (std::get<std::unique_ptr<cpu::Network<float>>>(network_)->format()) {
     case WeightFormat::kBfloat16:
       return "bfloat16";
     case WeightFormat::kInt8:
@@ -169,10 +175,10 @@ std::string PyNetwork::precision() const {
 }
 
 py::tuple PyNetwork::quantization(ptrdiff_t index) {
-  auto* const network = std::get_if<std::unique_ptr<Network<float>>>(&network_);
+  auto* const network = std::get_if<std::unique_ptr<cpu::Network<float>>>(&network_);
   if (network == nullptr || (*network)->format() != WeightFormat::kInt8)
     throw py::value_error("only int8 networks are quantised, this one is " + precision());
-  const Layer<float>* const layer = (*network)->find(index);
+  const cpu::Block<float>* const layer = (*network)->find(index);
   if (layer == nullptr) throw py::value_error("that layer has no weights");
   py::array_t<float> scales(shape_of(*layer, Part::kBias));
   std::copy_n(layer->weight_scale.data(), layer->weight_scale.size(), scales.mutable_data());
@@ -198,7 +204,7 @@ py::object new_matrix(ptrdiff_t rows, ptrdiff_t columns) {
 }
 
 template <class T>
-py::object forward_as(const Network<T>& network, py::handle x, py::handle out, bool logits) {
+py::object forward_as(const cpu::Network<T>& network, py::handle x, py::handle out, bool logits) {
   const ptrdiff_t inputs = network.inputs(), outputs = network.outputs();
   if (!is_matrix<T>(x, inputs)) return {};
   const ptrdiff_t batch = dimension(x, 0);

@@ -13,7 +13,7 @@ namespace fnnfast {
 
 class PyNetwork {
  public:
-  PyNetwork(const std::string& dtype, ptrdiff_t inputs, const py::sequence& layers);
+  PyNetwork(const std::string& dtype, py::handle input, const py::sequence& layers);
 
   // The same network with weights of fewer bits, from float32.
   std::unique_ptr<PyNetwork> bfloat16() const;
@@ -38,19 +38,22 @@ class PyNetwork {
   }
 
  private:
-  explicit PyNetwork(Network<float>&& network) : network_(std::make_unique<Network<float>>(std::move(network))) {}
-  const Network<float>& full_float(const char* what) const;
+  explicit PyNetwork(cpu::Network<float>&& network) : network_(std::make_unique<cpu::Network<float>>(std::move(network))) {}
+  const cpu::Network<float>& full_float(const char* what) const;
 
-  std::variant<std::unique_ptr<Network<float>>, std::unique_ptr<Network<double>>> network_;
+  std::variant<std::unique_ptr<cpu::Network<float>>, std::unique_ptr<cpu::Network<double>>> network_;
 };
 
 // A layer's packed parameters (or gradients) in the user's layout: weight, bias and, where it is learned, alpha.
 template <class T>
-py::list unpacked(const Layer<T>& layer, const T* panels, const T* alpha);
+py::list unpacked(const cpu::Block<T>& layer, const T* panels, const T* alpha);
+
+// How many arrays that is.
+std::size_t array_count(const ParameterBlock& block);
 
 // Packs values[at], values[at + 1], ... over a layer's parameters (or gradients), in that order; where the next layer's
 // begin.
 template <class T>
-ptrdiff_t pack_all(const Layer<T>& layer, const py::sequence& values, ptrdiff_t at, T* panels, T* alpha);
+ptrdiff_t pack_all(const cpu::Block<T>& layer, const py::sequence& values, ptrdiff_t at, T* panels, T* alpha);
 
 }  // namespace fnnfast

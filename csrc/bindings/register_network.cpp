@@ -148,7 +148,7 @@ void register_forward(py::module_& m) {
 void register_network(py::module_& m) {
   using py::arg;
   py::class_<PyNetwork>(m, "Network")
-      .def(py::init<const std::string&, ptrdiff_t, const py::sequence&>(), arg("dtype"), arg("inputs"), arg("layers"))
+      .def(py::init<const std::string&, py::handle, const py::sequence&>(), arg("dtype"), arg("inputs"), arg("layers"))
       .def("names", &PyNetwork::names, arg("layer"))
       .def("get", &PyNetwork::get, arg("layer"), arg("name"))
       .def("set", &PyNetwork::set, arg("layer"), arg("name"), arg("value"))

@@ -39,15 +39,15 @@ class Busy {
 class PyTrainer {
   template <class T>
   struct Both {
-    Both(Network<T>& n, Loss<T> of, const OptimizerSettings& settings, std::uint64_t seed, std::vector<bool> frozen)
+    Both(cpu::Network<T>& n, Loss<T> of, const OptimizerSettings& settings, std::uint64_t seed, std::vector<bool> frozen)
         : network(n), loss(of), trainer(n, std::move(of), settings, seed, std::move(frozen)) {}
-    int states() { return trainer.optimizer_state(0).panels[1].size() > 0 ? 2 : 1; }
+    int states() const { return trainer.states(); }
     std::pair<T*, T*> state(std::size_t i, int which) {
       return {trainer.optimizer_state(i).panels[which].data(), trainer.optimizer_state(i).alpha[which].data()};
     }
-    Network<T>& network;
+    cpu::Network<T>& network;
     Loss<T> loss;
-    Trainer<T> trainer;
+    cpu::Trainer<T> trainer;
     std::vector<T> weights;
   };
 
@@ -70,8 +70,8 @@ class PyTrainer {
   }
 
   template <class T>
-  static Batch<T> batch(const Data<T>& data, ptrdiff_t first, ptrdiff_t rows) {
-    Batch<T> b{};
+  static cpu::Batch<T> batch(const Data<T>& data, ptrdiff_t first, ptrdiff_t rows) {
+    cpu::Batch<T> b{};
     b.rows = rows;
     b.indices = data.indices ? data.indices + first : nullptr;
     b.x = data.x + (data.indices ? 0 : first * data.inputs);
@@ -127,9 +127,9 @@ class PyTrainer {
   static py::list all_unpacked(Both<T>& both, Of of) {
     py::list arrays;
     for (ptrdiff_t spec = 0; spec < both.network.specs(); ++spec) {
-      const Layer<T>* const layer = both.network.find(spec);
+      const cpu::Block<T>* const layer = both.network.find(spec);
       if (layer == nullptr) continue;
-      const auto [panels, alpha] = of(static_cast<std::size_t>(layer - both.network.layers().data()));
+      const auto [panels, alpha] = of(static_cast<std::size_t>(layer - both.network.blocks().data()));
       for (const py::handle array : unpacked(*layer, panels, alpha)) arrays.append(array);
     }
     return arrays;
@@ -138,14 +138,14 @@ class PyTrainer {
   template <class T, class Of>
   static void pack_layers(Both<T>& both, const py::sequence& arrays, Of of) {
     std::size_t expected = 0;
-    for (const auto& layer : both.network.layers()) expected += layer.info().learned ? 3 : 2;
+    for (const ParameterBlock& block : both.network.blocks()) expected += array_count(block);
     if (arrays.size() != expected)
       throw py::value_error("expected " + std::to_string(expected) + " arrays, got " + std::to_string(arrays.size()));
     ptrdiff_t at = 0;
     for (ptrdiff_t spec = 0; spec < both.network.specs(); ++spec) {
-      const Layer<T>* const layer = both.network.find(spec);
+      const cpu::Block<T>* const layer = both.network.find(spec);
       if (layer == nullptr) continue;
-      const auto [panels, alpha] = of(static_cast<std::size_t>(layer - both.network.layers().data()));
+      const auto [panels, alpha] = of(static_cast<std::size_t>(layer - both.network.blocks().data()));
       at = pack_all(*layer, arrays, at, panels, alpha);
     }
   }
@@ -158,11 +158,11 @@ class PyTrainer {
   PyTrainer(PyNetwork& network, const std::string& loss, const std::string& optimizer,
             const std::map<std::string, double>& settings, std::uint64_t seed, py::handle precision,
             const std::vector<ptrdiff_t>& frozen) {
-    network.visit([&]<class T>(Network<T>& n) {
-      std::vector<bool> layers(n.layers().size());
+    network.visit([&]<class T>(cpu::Network<T>& n) {
+      std::vector<bool> layers(n.blocks().size());
       for (const ptrdiff_t spec : frozen)
-        if (const Layer<T>* const layer = n.find(spec))
-          layers[static_cast<std::size_t>(layer - n.layers().data())] = true;
+        if (const cpu::Block<T>* const layer = n.find(spec))
+          layers[static_cast<std::size_t>(layer - n.blocks().data())] = true;
       trainer_ = std::make_unique<Both<T>>(n, make_loss<T>(loss, precision), optimizer_settings(optimizer, settings),
                                            seed, std::move(layers));
     });
@@ -187,7 +187,7 @@ class PyTrainer {
       {
         const Unlocked unlocked;
         for (ptrdiff_t first = 0; first < data.rows; first += batch_size) {
-          const Batch<T> b = batch(data, first, std::min(batch_size, data.rows - first));
+          const cpu::Batch<T> b = batch(data, first, std::min(batch_size, data.rows - first));
           const double of_batch = total_weight(b.rows, b.weights);
           sum += both.trainer.step(b, learning_rate) * of_batch;
           weight += of_batch;
@@ -275,11 +275,11 @@ class PyTrainer {
   py::list take_diagnosis() {
     return use([&]<class T>(Both<T>& both) {
       py::list rows;
-      auto& layers = both.network.layers();
+      auto& layers = both.network.blocks();
       for (ptrdiff_t spec = 0; spec < both.network.specs(); ++spec) {
-        const Layer<T>* const layer = both.network.find(spec);
+        const cpu::Block<T>* const layer = both.network.find(spec);
         if (layer == nullptr) continue;
-        const LayerDiagnosis d = both.trainer.take_diagnosis(static_cast<std::size_t>(layer - layers.data()));
+        const cpu::Diagnosis d = both.trainer.take_diagnosis(static_cast<std::size_t>(layer - layers.data()));
         const double steps = static_cast<double>(std::max(d.steps, std::int64_t{1}));
         rows.append(py::make_tuple(spec, std::sqrt(d.gradient_squares / steps), std::sqrt(d.update_squares / steps),
                                    d.dead, d.saturated));

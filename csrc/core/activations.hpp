@@ -11,6 +11,7 @@
 //   derivative<M>(z, p)               from the input
 //   derivative_from_output<M>(y, p)   where kSaves is kOutput: what backward uses
 //   parameter_derivative<M>(z, p)     where kLearned: d forward / d p
+//   kInRegisters whether it is so short that a product applies it to its sums before they are stored
 //   kWatch       what training counts of its derivatives (see Watch), and kSteepest, the largest of them
 //
 // All are exact at the edges: NaN gives NaN, an infinity gives the mathematical limit. To add one, write its struct
@@ -41,6 +42,7 @@ struct Elementwise {
   static constexpr bool kLearned = false;
   static constexpr bool kDifferentiable = true;
   static constexpr bool kRowwise = false;
+  static constexpr bool kInRegisters = false;
 };
 
 // above where z > 0, below where z <= 0, and z itself where it is NaN.
@@ -159,6 +161,7 @@ struct Tanh : Elementwise {
 // f(z) = max(0, z);  f'(0) = 0
 struct Relu : Elementwise {
   static constexpr const char* kName = "relu";
+  static constexpr bool kInRegisters = true;
   static constexpr Watch kWatch = Watch::kDead;
   static constexpr Saves kSaves = Saves::kOutput;
   template <class M, class V>

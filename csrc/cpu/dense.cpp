@@ -76,7 +76,9 @@ void dense_forward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, const T* 
                    const ActivationUse& use, T* y, T* saved) {
   if (batch == 0) return;
   const Kernels<T>& k = kernels<T>();
-  LayerTask<T> t{};
+  AffineConstants<T> of;
+  AffineCall<T> t{};
+  t.of = &of;
   // With few rows only the last, narrower block is packed: on its own it is a layer of as many units.
   const ptrdiff_t in_place = batch < kPackRows ? units / k.panel_width() * k.panel_width() : 0;
   const PanelLayout rest{inputs, units - in_place, 1, k.lanes, k.panel_vectors};
@@ -84,28 +86,25 @@ void dense_forward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, const T* 
   pack(rest, WeightView<const T>{weight + in_place, 0, units, 1},
        BiasView<const T>{bias ? bias + in_place : nullptr, 0, 1}, panels.data());
   if (in_place > 0) {
-    t.unpacked = weight;
-    t.unpacked_bias = bias;
-    t.unpacked_units = in_place;
+    of.unpacked = weight;
+    of.unpacked_bias = bias;
+    of.unpacked_units = in_place;
   }
   const ActivationInfo& info = kActivationInfo[use.activation];
   T* const z = saved && info.saves == Saves::kInput ? saved : y;
+  set_sizes(of, PanelLayout{inputs, units, 1, k.lanes, k.panel_vectors});
+  of.panels = panels.data();
+  set_activation(of, k, use.activation);
+  of.parameter = static_cast<const T*>(use.parameter);
+  of.parameter_step = use.by_unit ? 1 : 0;
   t.rows = batch;
   t.x = x;
   t.x_row = inputs;
-  t.inputs = inputs;
-  t.units = units;
-  t.pieces = 1;
-  t.chunk = chunk_inputs<T>(PanelLayout{inputs, units, 1, k.lanes, k.panel_vectors}.panel(0, 0).width, inputs);
-  t.panels = panels.data();
   t.z = z;
   t.z_row = units;
   t.y = y;
   t.y_row = units;
-  if (use.activation != kIdentity && !info.rowwise) t.activation = k.activation[use.activation].forward;
-  t.parameter = static_cast<const T*>(use.parameter);
-  t.parameter_step = use.by_unit ? 1 : 0;
-  layer_forward(k.layer, t);
+  affine_forward(k.affine, t);
   if (info.rowwise) apply_activation(use, false, batch, units, z, y);
 }
 
@@ -121,20 +120,19 @@ void maxout_forward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, ptrdiff_
   const PanelLayout layout{inputs, units, pieces, k.lanes, k.panel_vectors};
   const PackedWeights<T> panels(layout.size());
   pack(layout, contiguous_weight(weight, layout), contiguous_bias(bias, layout), panels.data());
-  LayerTask<T> t{};
+  AffineConstants<T> of;
+  set_sizes(of, layout);
+  of.panels = panels.data();
+  AffineCall<T> t{};
+  t.of = &of;
   t.rows = batch;
   t.x = x;
   t.x_row = inputs;
-  t.inputs = inputs;
-  t.units = units;
-  t.pieces = pieces;
-  t.chunk = chunk_inputs<T>(layout.panel(0, 0).width, inputs);
-  t.panels = panels.data();
   t.z = t.y = y;
   t.z_row = t.y_row = units;
   t.argmax = argmax;
   t.argmax_row = units;
-  layer_forward(k.layer, t);
+  affine_forward(k.affine, t);
 }
 
 namespace {
@@ -219,13 +217,13 @@ void dense_backward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, const T*
   if (dparameter) std::fill_n(dparameter, units, T(0));
   if (batch == 0) return no_rows(layout, dweight, dbias);
   const ptrdiff_t row = leading_dimension(layout.padded_units());
-  const ptrdiff_t blocks = divide_up(batch, kAlphaRows);
+  const ptrdiff_t blocks = divide_up(batch, kSumRows);
   Buffer<T> dz(batch * row);
   Buffer<T> dalpha(dparameter ? blocks * units : 0);
   parallel_for(blocks, [&](ptrdiff_t block) {
-    const ptrdiff_t first = block * kAlphaRows;
+    const ptrdiff_t first = block * kSumRows;
     ElementwiseTask<T> t =
-        elementwise(use, std::min(kAlphaRows, batch - first), units, saved + first * units, dz.data() + first * row);
+        elementwise(use, std::min(kSumRows, batch - first), units, saved + first * units, dz.data() + first * row);
     t.dy = dy + first * units;
     t.dy_row = units;
     t.out_row = row;

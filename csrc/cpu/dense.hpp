@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "layer.hpp"
+#include "affine.hpp"
 
 namespace fnnfast {
 

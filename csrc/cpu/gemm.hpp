@@ -59,13 +59,13 @@ struct Chunk {
 };
 
 template <class T, WeightFormat kFormat>
-struct LayerScratch {
+struct AffineScratch {
   ptrdiff_t copy_row, widened, copy, index, partial;  // elements
 
-  FNNFAST_INLINE LayerScratch(const LayerTask<T>& task, const PanelLayout& layout) {
-    const bool chunked = task.inputs > task.chunk;
-    copy_row = task.chunk + 16;  // not a multiple of a page
-    widened = kFormat == WeightFormat::kBfloat16 ? (chunked ? task.chunk : task.inputs) * kWidth<T> : 0;
+  FNNFAST_INLINE AffineScratch(const AffineCall<T>& task, const PanelLayout& layout) {
+    const bool chunked = task.of->inputs > task.of->chunk;
+    copy_row = task.of->chunk + 16;  // not a multiple of a page
+    widened = kFormat == WeightFormat::kBfloat16 ? (chunked ? task.of->chunk : task.of->inputs) * kWidth<T> : 0;
     copy = chunked ? task.rows * copy_row : 0;
     index = task.argmax ? task.rows * kWidth<T> : 0;
     partial = chunked ? set_blocks(layout) * layout.groups() * task.rows * kWidth<T> : 0;
@@ -76,20 +76,20 @@ struct LayerScratch {
 };
 
 template <class T, WeightFormat kFormat>
-FNNFAST_INLINE PanelLayout layout_of(const LayerTask<T>& task) {
-  return stored_layout({task.inputs, task.units, task.pieces, Vec<T>::kLanes, kPanelVectors}, kFormat);
+FNNFAST_INLINE PanelLayout layout_of(const AffineCall<T>& task) {
+  return stored_layout({task.of->inputs, task.of->units, task.of->pieces, Vec<T>::kLanes, kPanelVectors}, kFormat);
 }
 
 template <class T, WeightFormat kFormat>
-ptrdiff_t layer_scratch(const LayerTask<T>& task) {
-  const LayerScratch<T, kFormat> scratch(task, layout_of<T, kFormat>(task));
+ptrdiff_t affine_scratch(const AffineCall<T>& task) {
+  const AffineScratch<T, kFormat> scratch(task, layout_of<T, kFormat>(task));
   return scratch.widened + scratch.copy + scratch.index + scratch.partial;
 }
 
 // The tile of a panel: what is the same for all its rows. `partial` holds the sums of the chunks before, and receives
 // those of this chunk unless it is the last.
 template <class T, WeightFormat kFormat>
-FNNFAST_INLINE Tile<T> panel_tile(const LayerTask<T>& task, const Panel& panel, const Chunk& chunk, const T* a,
+FNNFAST_INLINE Tile<T> panel_tile(const AffineCall<T>& task, const Panel& panel, const Chunk& chunk, const T* a,
                                   ptrdiff_t a_row, T* partial) {
   alignas(64) static constexpr T kZeros[kWidth<T>] = {};
   Tile<T> t{};
@@ -97,12 +97,12 @@ FNNFAST_INLINE Tile<T> panel_tile(const LayerTask<T>& task, const Panel& panel, 
   t.a = a;
   t.a_row = a_row;
   t.a_step = 1;
-  if (panel.unit < task.unpacked_units) {
-    t.b = task.unpacked + chunk.first * task.units + panel.unit;
-    t.b_step = task.units;
-    t.start = task.unpacked_bias ? task.unpacked_bias + panel.unit : kZeros;
+  if (panel.unit < task.of->unpacked_units) {
+    t.b = task.of->unpacked + chunk.first * task.of->units + panel.unit;
+    t.b_step = task.of->units;
+    t.start = task.of->unpacked_bias ? task.of->unpacked_bias + panel.unit : kZeros;
   } else {
-    t.start = task.panels + (panel.offset - (task.inputs + 1) * task.unpacked_units);
+    t.start = task.of->panels + (panel.offset - (task.of->inputs + 1) * task.of->unpacked_units);
     t.b = t.start + (stored_rows(chunk.first, kFormat) + 1) * panel.width;
     t.b_step = panel.width;
   }
@@ -118,77 +118,93 @@ FNNFAST_INLINE Tile<T> panel_tile(const LayerTask<T>& task, const Panel& panel, 
 
 // The skip connection of rows that are finished, while they are in L1.
 template <class T>
-FNNFAST_INLINE void add_skip(const LayerTask<T>& task, const Panel& panel, ptrdiff_t row, ptrdiff_t rows) {
+FNNFAST_INLINE void add_skip(const AffineCall<T>& task, const Panel& panel, const T* from, ptrdiff_t from_row, T* to,
+                             ptrdiff_t to_row, ptrdiff_t row, ptrdiff_t rows) {
   using V = Vec<T>;
-  if (task.add == nullptr) return;
   for_block<V>(rows, panel.units, [&](ptrdiff_t r, ptrdiff_t c, ptrdiff_t n) {
-    const V y = load_lanes<V>(task.y + (row + r) * task.y_row + panel.unit + c, n);
+    const V y = load_lanes<V>(from + (row + r) * from_row + panel.unit + c, n);
     const V skip = load_lanes<V>(task.add + (row + r) * task.add_row + panel.unit + c, n);
-    store_lanes(y + skip, task.sum + (row + r) * task.sum_row + panel.unit + c, n);
+    store_lanes(y + skip, to + (row + r) * to_row + panel.unit + c, n);
   });
 }
+template <class T>
+FNNFAST_INLINE void add_skip(const AffineCall<T>& task, const Panel& panel, ptrdiff_t row, ptrdiff_t rows) {
+  if (task.add != nullptr) add_skip(task, panel, task.y, task.y_row, task.sum, task.sum_row, row, rows);
+}
 
-template <class Family, class T>
-FNNFAST_INLINE void dense_panel(const LayerTask<T>& task, const Panel& panel, Tile<T>& t, Ahead ahead) {
-  using V = Vec<T>;
-  constexpr bool kFull = __is_same(Family, FullTile);
-  t.c = task.z + panel.unit;
-  t.c_row = task.z_row;
-  const bool narrow_layer = kFull && task.units <= kNarrowUnits && t.k == task.inputs;
-  t.columns = task.padded && !narrow_layer ? panel.width : panel.units;
-  // The tile is still in L1: read it once more there, with all registers free for the activation.
-  const auto activate = [&](ptrdiff_t row, ptrdiff_t rows) {
-    if (task.activation == nullptr) return add_skip(task, panel, row, rows);
+// The rest of the epilogue for rows whose sums are finished and still in L1: they are read once more there, with all
+// registers free for the activation.
+template <class T>
+FNNFAST_INLINE void finish(const AffineCall<T>& task, const Panel& panel, ptrdiff_t columns, ptrdiff_t row,
+                           ptrdiff_t rows) {
+  const AffineConstants<T>& of = *task.of;
+  const bool add_first = of.add_first && task.add != nullptr;
+  if (add_first) add_skip(task, panel, task.z, task.z_row, task.z, task.z_row, row, rows);
+  if (of.activation != nullptr && task.activate) {
     ElementwiseTask<T> e{};
     e.rows = rows;
-    e.columns = t.columns;
+    e.columns = columns;
     e.in = task.z + row * task.z_row + panel.unit;
     e.in_row = task.z_row;
     e.out = task.y + row * task.y_row + panel.unit;
     e.out_row = task.y_row;
-    e.parameter = task.parameter ? task.parameter + panel.unit * task.parameter_step : nullptr;
-    e.parameter_step = task.parameter_step;
+    e.parameter = of.parameter ? of.parameter + panel.unit * of.parameter_step : nullptr;
+    e.parameter_step = of.parameter_step;
     // Rows of a few units that touch each other are as good as one long row, and fill the vectors.
-    if (task.parameter_step == 0 && e.in_row == e.columns && e.out_row == e.columns) {
+    if (of.parameter_step == 0 && e.in_row == e.columns && e.out_row == e.columns) {
       e.columns *= rows;
       e.rows = 1;
     }
-    task.activation(e);
-    add_skip(task, panel, row, rows);
-  };
+    of.activation(e);
+  }
+  if (!add_first) add_skip(task, panel, row, rows);
+}
+
+template <class Family, class T>
+FNNFAST_INLINE void dense_panel(const AffineCall<T>& task, const Panel& panel, Tile<T>& t, Ahead ahead) {
+  using V = Vec<T>;
+  constexpr bool kFull = __is_same(Family, FullTile);
+  const AffineConstants<T>& of = *task.of;
+  t.c = task.z + panel.unit;
+  t.c_row = task.z_row;
+  const bool narrow_layer = kFull && of.units <= kNarrowUnits && t.k == of.inputs;
+  t.columns = task.padded && !narrow_layer ? panel.width : panel.units;
   ptrdiff_t in_lanes = 0;
   if constexpr (kFull) {
     if (narrow_layer) in_lanes = narrow<V>(t, task.rows);
-    if (in_lanes > 0) activate(0, in_lanes);
+    if (in_lanes > 0) finish(task, panel, t.columns, 0, in_lanes);
     t.a += in_lanes * t.a_row;
     t.c += in_lanes * t.c_row;
   }
   const int vectors = static_cast<int>(panel.width / V::kLanes);
-  if constexpr (kFull) {  // in registers, where nobody wants the pre-activation
-    if (task.activation == activation_forward<T, Relu> && task.z == task.y && task.z_row == task.y_row)
-      return panel_rows<V>(t, task.rows - in_lanes, vectors, ahead, store_function<Family, V, StoreRelu>,
-                           [&](ptrdiff_t row, ptrdiff_t rows) { add_skip(task, panel, in_lanes + row, rows); });
+  if constexpr (kFull) {  // in registers, where nobody wants what the activation reads
+    if (of.in_registers && task.activate && !(of.add_first && task.add != nullptr) && task.z == task.y &&
+        task.z_row == task.y_row)
+      return visit_in_registers(of.activation_index, Activations{}, [&]<class Act>(Act) {
+        panel_rows<V>(t, task.rows - in_lanes, vectors, ahead, store_function<Family, V, StoreActivated<Act>>,
+                      [&](ptrdiff_t row, ptrdiff_t rows) { add_skip(task, panel, in_lanes + row, rows); });
+      });
   }
   panel_rows<V>(t, task.rows - in_lanes, vectors, ahead, store_function<Family, V>,
-                [&](ptrdiff_t row, ptrdiff_t rows) { activate(in_lanes + row, rows); });
+                [&](ptrdiff_t row, ptrdiff_t rows) { finish(task, panel, t.columns, in_lanes + row, rows); });
 }
 
 template <class Family, class T>
-FNNFAST_INLINE void maxout_panel(const LayerTask<T>& task, const Panel& panel, Tile<T>& t, Ahead ahead, T* index) {
+FNNFAST_INLINE void maxout_panel(const AffineCall<T>& task, const Panel& panel, Tile<T>& t, Ahead ahead, T* index) {
   using V = Vec<T>;
-  t.c = task.y + panel.unit;
-  t.c_row = task.y_row;
+  t.c = task.z + panel.unit;
+  t.c_row = task.z_row;
   t.columns = panel.units;
   t.piece = panel.piece;
   t.index = task.argmax ? index : nullptr;
   t.index_row = kWidth<T>;
-  const bool finished = panel.piece + panel.pieces == task.pieces;
+  const bool finished = panel.piece + panel.pieces == task.of->pieces;
   panel_rows<V>(
       t, task.rows, static_cast<int>(panel.width / V::kLanes), ahead,
       [&](int n, ptrdiff_t rows) { return maximum_function<Family, V>(n, panel.pieces, rows); },
       [&](ptrdiff_t row, ptrdiff_t rows) {
         if (!finished) return;
-        add_skip(task, panel, row, rows);
+        finish(task, panel, panel.units, row, rows);
         if (task.argmax == nullptr) return;
         for (ptrdiff_t r = row; r < row + rows; ++r)
           for (ptrdiff_t u = 0; u < panel.units; u += V::kLanes) {
@@ -200,12 +216,12 @@ FNNFAST_INLINE void maxout_panel(const LayerTask<T>& task, const Panel& panel, T
 }
 
 template <class Family, class T>
-FNNFAST_INLINE void layer_panel(const LayerTask<T>& task, const Panel& panel, Tile<T>& t, Ahead ahead, T* index,
+FNNFAST_INLINE void affine_panel(const AffineCall<T>& task, const Panel& panel, Tile<T>& t, Ahead ahead, T* index,
                                 bool last_chunk) {
   using V = Vec<T>;
   if (!last_chunk)
     panel_rows<V>(t, task.rows, static_cast<int>(panel.width / V::kLanes), ahead, store_function<Family, V>, kNothing);
-  else if (task.pieces > 1)
+  else if (task.of->pieces > 1)
     maxout_panel<Family>(task, panel, t, ahead, index);
   else
     dense_panel<Family>(task, panel, t, ahead);
@@ -213,25 +229,25 @@ FNNFAST_INLINE void layer_panel(const LayerTask<T>& task, const Panel& panel, Ti
 
 // What is read after a chunk of a panel: that of the next panel of the set, the set's next chunk, or the next layer.
 template <class T, WeightFormat kFormat>
-FNNFAST_INLINE Ahead panel_after(const LayerTask<T>& task, const PanelLayout& layout, const Panel& panel,
+FNNFAST_INLINE Ahead panel_after(const AffineCall<T>& task, const PanelLayout& layout, const Panel& panel,
                                  ptrdiff_t first_block, bool last_of_set, const Chunk& chunk) {
-  if (panel.unit < task.unpacked_units) return ahead_of(task.panels, 0);
+  if (panel.unit < task.of->unpacked_units) return ahead_of(task.of->panels, 0);
   if (last_of_set && chunk.last) return ahead_of(task.next, task.next_size);
-  const T* const panels = task.panels - (task.inputs + 1) * task.unpacked_units;
+  const T* const panels = task.of->panels - (task.of->inputs + 1) * task.of->unpacked_units;
   const ptrdiff_t rows = stored_rows(chunk.inputs, kFormat);
   if (last_of_set) {
     const Panel first = layout.panel(first_block, 0);
     return ahead_of(panels + first.offset + (stored_rows(chunk.first + chunk.inputs, kFormat) + 1) * first.width,
                     rows * first.width);
   }
-  const ptrdiff_t skipped = stored_rows(task.inputs, kFormat) + 1 + stored_rows(chunk.first, kFormat) + 1;
+  const ptrdiff_t skipped = stored_rows(task.of->inputs, kFormat) + 1 + stored_rows(chunk.first, kFormat) + 1;
   return ahead_of(panels + panel.offset + skipped * panel.width, rows * panel.width);
 }
 
 template <class T, WeightFormat kFormat>
-void layer(const LayerTask<T>& task) {
+void affine(const AffineCall<T>& task) {
   const PanelLayout layout = layout_of<T, kFormat>(task);
-  const LayerScratch<T, kFormat> scratch(task, layout);
+  const AffineScratch<T, kFormat> scratch(task, layout);
   [[maybe_unused]] T* const widened = task.scratch;
   T* const copy = task.scratch + scratch.widened;
   T* const index = copy + scratch.copy;
@@ -240,9 +256,9 @@ void layer(const LayerTask<T>& task) {
   const ptrdiff_t set = scratch.copy > 0 ? scratch.set_blocks(layout) : task.last_block - task.first_block;
   for (ptrdiff_t first = task.first_block; first < task.last_block; first += set) {
     const ptrdiff_t last = first + set < task.last_block ? first + set : task.last_block;
-    for (ptrdiff_t k0 = 0; k0 < task.inputs || k0 == 0; k0 += task.chunk) {
-      const ptrdiff_t rest = task.inputs - k0;
-      const Chunk chunk{k0, rest < task.chunk ? rest : task.chunk, rest <= task.chunk};
+    for (ptrdiff_t k0 = 0; k0 < task.of->inputs || k0 == 0; k0 += task.of->chunk) {
+      const ptrdiff_t rest = task.of->inputs - k0;
+      const Chunk chunk{k0, rest < task.of->chunk ? rest : task.of->chunk, rest <= task.of->chunk};
       const T* a = task.x;
       ptrdiff_t a_row = task.x_row;
       if (scratch.copy > 0) {
@@ -261,13 +277,13 @@ void layer(const LayerTask<T>& task) {
               panel_after<T, kFormat>(task, layout, panel, first, block + 1 == last && group + 1 == groups, chunk);
           if constexpr (kFormat == WeightFormat::kBfloat16) {
             if (task.rows < kWidenRows) {
-              layer_panel<PairTile>(task, panel, t, ahead, index, chunk.last);
+              affine_panel<PairTile>(task, panel, t, ahead, index, chunk.last);
               continue;
             }
             widen(t.b, chunk.inputs, panel.width, widened);
             t.b = widened;
           }
-          layer_panel<FullTile>(task, panel, t, ahead, index, chunk.last);
+          affine_panel<FullTile>(task, panel, t, ahead, index, chunk.last);
         }
     }
   }

@@ -79,20 +79,20 @@ FNNFAST_INLINE bool quantise(const float* x, ptrdiff_t inputs, float inverse_sca
 FNNFAST_INLINE ptrdiff_t quantised_row(ptrdiff_t inputs) { return stored_rows(inputs, WeightFormat::kInt8) + 16; }
 
 // The quantised rows, the index of the winning piece, and which rows hold a NaN.
-inline ptrdiff_t int8_scratch(const LayerTask<float>& task) {
-  return task.rows * (quantised_row(task.inputs) + kWidth<float> + 1);
+inline ptrdiff_t int8_scratch(const AffineCall<float>& task) {
+  return task.rows * (quantised_row(task.of->inputs) + kWidth<float> + 1);
 }
 
-inline void int8_layer(const LayerTask<float>& task) {
-  const ptrdiff_t quads = stored_rows(task.inputs, WeightFormat::kInt8);
+inline void int8_affine(const AffineCall<float>& task) {
+  const ptrdiff_t quads = stored_rows(task.of->inputs, WeightFormat::kInt8);
   const PanelLayout layout = layout_of<float, WeightFormat::kInt8>(task);
-  const ptrdiff_t row_words = quantised_row(task.inputs);
+  const ptrdiff_t row_words = quantised_row(task.of->inputs);
   float* const words = task.scratch;
   float* const index = words + task.rows * row_words;
   float* const poisoned = index + task.rows * kWidth<float>;
   bool any = false;
   for (ptrdiff_t r = 0; r < task.rows; ++r) {
-    const bool found = quantise(task.x + r * task.x_row, task.inputs, task.inverse_scale, task.zero_point,
+    const bool found = quantise(task.x + r * task.x_row, task.of->inputs, task.of->inverse_scale, task.of->zero_point,
                                 reinterpret_cast<std::uint8_t*>(words + r * row_words));
     poisoned[r] = found ? 1.0f : 0.0f;
     any = any || found;
@@ -106,14 +106,14 @@ inline void int8_layer(const LayerTask<float>& task) {
       t.a = words;
       t.a_row = row_words;
       t.a_step = 1;
-      t.start = task.panels + panel.offset;
+      t.start = task.of->panels + panel.offset;
       t.b = t.start + kInt8Header * panel.width;
       t.b_step = panel.width;
       const ptrdiff_t panel_size = (quads + kInt8Header) * panel.width;
       const bool last = block + 1 == task.last_block && group + 1 == groups;
       const Ahead ahead =
-          last ? ahead_of(task.next, task.next_size) : ahead_of(task.panels + panel.offset + panel_size, panel_size);
-      layer_panel<QuadTile>(task, panel, t, ahead, index, true);
+          last ? ahead_of(task.next, task.next_size) : ahead_of(task.of->panels + panel.offset + panel_size, panel_size);
+      affine_panel<QuadTile>(task, panel, t, ahead, index, true);
     }
   if (!any) return;
   const ptrdiff_t first = layout.panel(task.first_block, 0).unit;
@@ -123,6 +123,6 @@ inline void int8_layer(const LayerTask<float>& task) {
       task.y[r * task.y_row + u] = __builtin_nanf("");
 }
 
-inline constexpr LayerKernel<float> kInt8Layer{Vec<float>::kLanes, kPanelVectors, int8_scratch, int8_layer};
+inline constexpr AffineKernel<float> kInt8Affine{Vec<float>::kLanes, kPanelVectors, int8_scratch, int8_affine};
 
 }  // namespace fnnfast::FNNFAST_ISA

@@ -14,13 +14,13 @@ FNNFAST_DECLARE(avx512)
 FNNFAST_DECLARE(neon)
 #undef FNNFAST_DECLARE
 namespace scalar {
-extern const LayerKernel<float> kInt8;
+extern const AffineKernel<float> kInt8;
 }
 namespace avx2 {
-extern const LayerKernel<float> kInt8;
+extern const AffineKernel<float> kInt8;
 }
 namespace avx512vnni {
-extern const LayerKernel<float> kInt8;
+extern const AffineKernel<float> kInt8;
 }
 
 namespace {
@@ -50,7 +50,7 @@ const Kernels<T>& kernels() {
   }
 }
 
-const LayerKernel<float>& int8_layer() {
+const AffineKernel<float>& int8_affine() {
   switch (selected_isa()) {
 #ifdef FNNFAST_HAVE_AVX512
     case Isa::kAvx512:

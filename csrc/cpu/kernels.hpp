@@ -24,51 +24,64 @@ struct ActivationKernels {
   ElementwiseFunction<T> forward;     // null: nothing to do (identity)
   ElementwiseFunction<T> derivative;  // null: not differentiable, or rowwise
   ElementwiseFunction<T> backward;    // null: not differentiable
+  bool in_registers;                  // Elementwise::kInRegisters
 };
 
-// One fused layer on a block of rows and a range of blocks of units: y = f(x W + b), from panels.
+// A product with its epilogue, y = f(x W + b): what is known before a call. Made once, read by every call, never copied.
 template <class T>
-struct LayerTask {
-  ptrdiff_t rows;
-  const T* x;
-  ptrdiff_t x_row;
-  ptrdiff_t inputs, units, pieces;
-  const T* panels;
+struct AffineConstants {
+  ptrdiff_t inputs = 0, units = 0, pieces = 1;
+  ptrdiff_t blocks = 0;  // of units: PanelLayout::blocks(), whose divisions a small network feels
+  ptrdiff_t chunk = 0;   // of inputs, for a panel to stay in L2
+  const T* panels = nullptr;
+  ptrdiff_t first_panel = 0;  // elements of the first one, which is fetched ahead
   // With few rows the weights may be left as they are: (inputs, units), and the bias or null. The first unpacked_units
   // units, whole blocks of full width, are then read there, and panels holds the units after them alone.
   const T* unpacked = nullptr;
   const T* unpacked_bias = nullptr;
   ptrdiff_t unpacked_units = 0;
-  ptrdiff_t first_block = 0, last_block = 0;  // of units: PanelLayout::blocks()
-  T* z;                                       // the pre-activation, where backward needs it; else equal to y
+  int activation_index = kIdentity;
+  ElementwiseFunction<T> activation = nullptr;  // null: identity, or rowwise, which waits for whole rows
+  bool in_registers = false;                    // Elementwise::kInRegisters of the activation
+  bool add_first = false;                       // f(r + add), else f(r) + add
+  const T* parameter = nullptr;                 // of the activation
+  ptrdiff_t parameter_step = 0;
+  float inverse_scale = 0, zero_point = 0;  // int8: x to 8 bits
+};
+
+// One call, on a block of rows and a range of blocks of units. A local of the caller, whose fields are stored one by one
+// and passed by reference: reading as a whole what was just written in parts makes a core wait.
+template <class T>
+struct AffineCall {
+  const AffineConstants<T>* of;
+  ptrdiff_t rows;
+  const T* x;
+  ptrdiff_t x_row;
+  T* z;  // what the activation reads, where backward needs it; else equal to y
   ptrdiff_t z_row;
   T* y;
   ptrdiff_t y_row;
-  bool padded = false;  // rows of z and y may be written to whole vectors, and so may parameter be read
-  // Null: identity, or rowwise (the caller applies it when the row is whole).
-  ElementwiseFunction<T> activation = nullptr;
-  const T* parameter = nullptr;
-  ptrdiff_t parameter_step = 0;
-  const T* add = nullptr;  // a skip connection, or null: sum = y + add; y and sum may be the same
+  const T* add = nullptr;  // a skip connection, or null: sum = y + add (y and sum may be the same); y, with add_first
   ptrdiff_t add_row = 0;
   T* sum = nullptr;
   ptrdiff_t sum_row = 0;
-  std::uint8_t* argmax = nullptr;  // maxout, may be null
+  std::uint8_t* argmax = nullptr;  // maxout: which piece won; may be null
   ptrdiff_t argmax_row = 0;
-  float inverse_scale = 0, zero_point = 0;  // int8: x to 8 bits
-  ptrdiff_t chunk;                          // of inputs, for a panel to stay in L2
-  const T* next = nullptr;                  // read after this layer: next_size elements are fetched meanwhile
+  ptrdiff_t first_block = 0, last_block = 0;
+  bool activate = true;    // else the activation is left out
+  bool padded = false;     // rows of z and y may be written to whole vectors, and so may parameter be read
+  const T* next = nullptr;  // read after this call: next_size elements are fetched meanwhile
   ptrdiff_t next_size = 0;
-  T* scratch = nullptr;  // LayerKernel::scratch() elements
+  T* scratch = nullptr;  // AffineKernel::scratch() elements
 };
 
-// A layer over weights of one format, and the shape of its register tile, which is that of its panels (pack.hpp).
+// A product over weights of one format, and the shape of its register tile, which is that of its panels (pack.hpp).
 template <class T>
-struct LayerKernel {
+struct AffineKernel {
   int lanes;          // of a vector
   int panel_vectors;  // vectors side by side in a register tile
-  ptrdiff_t (*scratch)(const LayerTask<T>&);
-  void (*run)(const LayerTask<T>&);
+  ptrdiff_t (*scratch)(const AffineCall<T>&);
+  void (*run)(const AffineCall<T>&);
 };
 
 // C(m x columns) = A(m x k) B(k x columns), one panel wide: the bare product of the backward pass.
@@ -121,8 +134,8 @@ template <class T>
 struct Kernels {
   int lanes;                      // of a vector
   int panel_vectors;              // vectors side by side in a register tile
-  LayerKernel<T> layer;           // WeightFormat::kFull
-  LayerKernel<T> bfloat16_layer;  // float only
+  AffineKernel<T> affine;           // WeightFormat::kFull
+  AffineKernel<T> bfloat16_affine;  // float only
   void (*product)(const ProductTask<T>&);
   void (*column_sums)(ptrdiff_t rows, ptrdiff_t columns, const T* in, ptrdiff_t in_row, T* out);
   void (*column_squares)(ptrdiff_t rows, ptrdiff_t columns, const T* in, ptrdiff_t in_row, T factor, T* out);
@@ -144,6 +157,6 @@ template <class T>
 const Kernels<T>& kernels();
 
 // The same for int8 weights. Its vectors may be shorter than those of kernels(), where only an older set has them.
-const LayerKernel<float>& int8_layer();
+const AffineKernel<float>& int8_affine();
 
 }  // namespace fnnfast

@@ -4,7 +4,7 @@
 
 namespace fnnfast::FNNFAST_ISA {
 
-extern const LayerKernel<float> kInt8;
-const LayerKernel<float> kInt8 = kInt8Layer;
+extern const AffineKernel<float> kInt8;
+const AffineKernel<float> kInt8 = kInt8Affine;
 
 }  // namespace fnnfast::FNNFAST_ISA

@@ -17,9 +17,9 @@ namespace fnnfast::FNNFAST_ISA {
 template <class T, class Act>
 constexpr ActivationKernels<T> activation_kernels() {
   if constexpr (Act::kRowwise) {
-    return {softmax_forward<T>, nullptr, softmax_backward<T>};
+    return {softmax_forward<T>, nullptr, softmax_backward<T>, false};
   } else {
-    ActivationKernels<T> k{activation_forward<T, Act>, nullptr, nullptr};
+    ActivationKernels<T> k{activation_forward<T, Act>, nullptr, nullptr, Act::kInRegisters};
     if constexpr (Act::kDifferentiable) {
       k.derivative = activation_derivative<T, Act>;
       k.backward = activation_backward<T, Act>;
@@ -29,10 +29,10 @@ constexpr ActivationKernels<T> activation_kernels() {
 }
 
 template <class T>
-constexpr LayerKernel<T> bfloat16_layer() {
+constexpr AffineKernel<T> bfloat16_affine() {
   if constexpr (sizeof(T) == sizeof(float))
-    return {Vec<T>::kLanes, kPanelVectors, layer_scratch<T, WeightFormat::kBfloat16>,
-            layer<T, WeightFormat::kBfloat16>};
+    return {Vec<T>::kLanes, kPanelVectors, affine_scratch<T, WeightFormat::kBfloat16>,
+            affine<T, WeightFormat::kBfloat16>};
   else
     return {};
 }
@@ -41,8 +41,8 @@ template <class T, class... Act>
 constexpr Kernels<T> make_kernels(TypeList<Act...>) {
   return {Vec<T>::kLanes,
           kPanelVectors,
-          {Vec<T>::kLanes, kPanelVectors, layer_scratch<T, WeightFormat::kFull>, layer<T, WeightFormat::kFull>},
-          bfloat16_layer<T>(),
+          {Vec<T>::kLanes, kPanelVectors, affine_scratch<T, WeightFormat::kFull>, affine<T, WeightFormat::kFull>},
+          bfloat16_affine<T>(),
           product<T>,
           column_sums<T>,
           column_squares<T>,
@@ -61,8 +61,8 @@ extern const Kernels<float> kFloat;
 extern const Kernels<double> kDouble;
 const Kernels<float> kFloat = make_kernels<float>(Activations{});
 #if defined(FNNFAST_ISA_SCALAR) || defined(FNNFAST_ISA_AVX2)
-extern const LayerKernel<float> kInt8;
-const LayerKernel<float> kInt8 = kInt8Layer;
+extern const AffineKernel<float> kInt8;
+const AffineKernel<float> kInt8 = kInt8Affine;
 #endif
 const Kernels<double> kDouble = make_kernels<double>(Activations{});
 

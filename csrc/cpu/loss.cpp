@@ -1,7 +1,7 @@
 #include "loss.hpp"
 
 #include "buffer.hpp"
-#include "layer.hpp"
+#include "affine.hpp"
 
 namespace fnnfast {
 

@@ -3,11 +3,12 @@
 #include <algorithm>
 #include <stdexcept>
 #include <type_traits>
+#include <utility>
 
 #include "isa.hpp"
 #include "threads.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cpu {
 
 namespace {
 
@@ -15,14 +16,11 @@ constexpr ptrdiff_t kLeastRows = 12;  // of a block: under that, its multiply-ad
 constexpr ptrdiff_t kMostRows = 96;
 constexpr ptrdiff_t kGoodRows = 48;  // that a block must be allowed: fewer rows read the weights too often
 
-// A chain uses two, a residual block keeps its input and that through the projection as well.
-constexpr ptrdiff_t kMostSlots = static_cast<ptrdiff_t>(Scratch::kCount) - static_cast<ptrdiff_t>(Scratch::kOutputs);
-
 template <class T>
-LayerKernel<T> layer_kernel(const Kernels<T>& k, WeightFormat format) {
-  if (format == WeightFormat::kFull) return k.layer;
+AffineKernel<T> affine_kernel(const Kernels<T>& k, WeightFormat format) {
+  if (format == WeightFormat::kFull) return k.affine;
   if constexpr (std::is_same_v<T, float>)
-    return format == WeightFormat::kInt8 ? int8_layer() : k.bfloat16_layer;
+    return format == WeightFormat::kInt8 ? int8_affine() : k.bfloat16_affine;
   else
     throw std::invalid_argument("bfloat16 and int8 are made from a float32 network");
 }
@@ -30,266 +28,253 @@ LayerKernel<T> layer_kernel(const Kernels<T>& k, WeightFormat format) {
 }  // namespace
 
 template <class T>
-Network<T>::Network(ptrdiff_t inputs, const std::vector<LayerSpec>& specs, WeightFormat format)
+Network<T>::Network(const Shape& input, bool channels_first, std::vector<LayerSpec> specs, WeightFormat format)
     : kernels_(&fnnfast::kernels<T>()),
       format_(format),
-      layer_kernel_(layer_kernel(*kernels_, format)),
-      specs_(specs),
-      graph_(make_graph(inputs, specs)) {
-  for (const LayerNode& node : graph_.layers) add_layer(node);
+      affine_kernel_(affine_kernel(*kernels_, format)),
+      channels_first_(channels_first),
+      specs_(std::move(specs)),
+      program_(lower(input, channels_first, specs_, Purpose::kInference)),
+      outputs_(program_.output().size()),
+      work_(program_.work()) {
+  for (const ParameterBlock& block : program_.blocks) add_block(block);
+  fixed_parameters_ = Buffer<T>(static_cast<ptrdiff_t>(program_.nodes.size()));
+  for (std::size_t n = 0; n < program_.nodes.size(); ++n)
+    fixed_parameters_[static_cast<ptrdiff_t>(n)] = static_cast<T>(program_.nodes[n].epilogue.parameter);
+  for (const Node& node : program_.nodes)  // where learned parameters start from
+    if (const Epilogue& e = node.epilogue; e.slopes != kNone) {
+      Block<T>& block = blocks_[static_cast<std::size_t>(e.slopes)];
+      std::fill_n(block.alpha.data(), block.units, static_cast<T>(e.parameter));
+    }
+  bind();
+  size_plan();
+}
+
+template <class T>
+void Network<T>::add_block(const ParameterBlock& of) {
+  Block<T> block;
+  static_cast<ParameterBlock&>(block) = of;
+  block.layout = {of.inputs, of.units, of.pieces, affine_kernel_.lanes, affine_kernel_.panel_vectors};
+  if (of.kind == ParameterBlock::Kind::kAffine) {
+    if (format_ == WeightFormat::kInt8 && of.inputs > kInt8MostInputs)
+      throw std::invalid_argument("int8 takes at most " + std::to_string(kInt8MostInputs) + " inputs a layer, got " +
+                                  std::to_string(of.inputs));
+    block.panels = Buffer<T>(stored_layout(block.layout, format_).size());
+  }
+  if (of.slopes) block.alpha = Buffer<T>(block.layout.padded_units());
+  blocks_.push_back(std::move(block));
+}
+
+template <class T>
+void Network<T>::size_plan() {
   const CacheSizes& caches = cache_sizes();
-  // A block's activations, of as many layers as are kept at a time, in half of L2.
-  const ptrdiff_t row_bytes = widest_ * static_cast<ptrdiff_t>(sizeof(T));
-  block_rows_ = std::clamp(static_cast<ptrdiff_t>(caches.l2 / 2) / (std::max(graph_.slots, ptrdiff_t{2}) * row_bytes),
-                           kLeastRows, kMostRows);
-  // Layer by layer, so many rows at a time that the activations between two layers stay bounded, and enough of them to
-  // repay reading all weights.
+  ptrdiff_t widest = 1, weight_bytes = 0;
+  for (const Node& node : program_.nodes) {
+    const Shape& shape = program_.value(node.out).shape;
+    widest = std::max(widest, row_stride(shape) * shape.pixels());
+  }
+  for (const Block<T>& block : blocks_) weight_bytes += block.panels.size() * static_cast<ptrdiff_t>(sizeof(T));
+  const ptrdiff_t element = static_cast<ptrdiff_t>(sizeof(T));
+  // The values of a block, as many as are kept at a time, in half of L2. An image is many rows already.
+  double rows = 0.0;
+  for (const Node& node : program_.nodes)
+    if (const Affine* const affine = node.as<Affine>()) {
+      const double pixels = static_cast<double>(program_.value(node.out).shape.pixels());
+      rows += program_.block(affine->block).work() * pixels * pixels;
+    }
+  const ptrdiff_t rows_each = std::max(ptrdiff_t{1}, static_cast<ptrdiff_t>(work_ > 0.0 ? rows / work_ : 1.0));
+  least_samples_ = divide_up(kLeastRows, rows_each);
+  const ptrdiff_t sample_bytes = std::max(executor_.elements(), 2 * widest) * element;
+  block_samples_ = std::clamp(static_cast<ptrdiff_t>(caches.l2 / 2) / sample_bytes, least_samples_, kMostRows);
+  // Step by step, so many samples at a time that the values between two steps stay bounded, and enough of them to repay
+  // reading all weights.
   constexpr ptrdiff_t kSlabBytes = ptrdiff_t{1} << 25;
-  slab_rows_ = std::max(ptrdiff_t{1024}, kSlabBytes / row_bytes);
-  streams_ = weight_bytes_ > static_cast<ptrdiff_t>(std::max(caches.l3 / 2, caches.l2));
+  slab_samples_ = std::max(divide_up(1024, rows_each), kSlabBytes / (widest * element));
+  // Neither pays where blocks read their weights from memory, or where few samples fit.
+  streams_ = weight_bytes > static_cast<ptrdiff_t>(std::max(caches.l3 / 2, caches.l2)) ||
+             block_samples_ < divide_up(kGoodRows, rows_each);
 }
 
 template <class T>
-void Network<T>::add_layer(const LayerNode& node) {
-  Layer<T> layer;
-  static_cast<LayerNode&>(layer) = node;
-  layer.layout = {node.inputs, node.units, node.pieces, layer_kernel_.lanes, layer_kernel_.panel_vectors};
-  layer.blocks = layer.layout.blocks();
-  if (format_ == WeightFormat::kInt8 && node.inputs > kInt8MostInputs)
-    throw std::invalid_argument("int8 takes at most " + std::to_string(kInt8MostInputs) + " inputs a layer, got " +
-                                std::to_string(node.inputs));
-  const PanelLayout stored = stored_layout(layer.layout, format_);
-  layer.panels = Buffer<T>(stored.size());
-  layer.first_panel = (stored.inputs + 1) * stored.panel(0, 0).width;
-  layer.chunk = chunk_inputs<T>(stored.panel(0, 0).width, node.inputs);
-  if (layer.info().parameter) {
-    layer.alpha = Buffer<T>(layer.info().learned ? layer.layout.padded_units() : 1);
-    std::fill_n(layer.alpha.data(), layer.info().learned ? node.units : 1, static_cast<T>(node.parameter));
+AffineConstants<T> Network<T>::constants_of(const Program& program, const Node& node, const T* fixed_parameter) const {
+  AffineConstants<T> of;
+  const Epilogue& e = node.epilogue;
+  if (const Affine* const affine = node.as<Affine>()) {
+    const Block<T>& block = blocks_[static_cast<std::size_t>(affine->block)];
+    set_sizes(of, block.layout);
+    of.first_panel = (stored_layout(block.layout, format_).inputs + 1) * block.layout.panel(0, 0).width;
+    of.panels = block.panels.data();
+    if (format_ == WeightFormat::kInt8) {
+      of.inverse_scale = 1.0f / block.input_scale.scale;
+      of.zero_point = static_cast<float>(block.input_scale.zero_point);
+    }
+  } else {
+    of.units = program.value(node.out).shape.c;
   }
-  widest_ = std::max(widest_, leading_dimension(node.units));
-  weight_bytes_ += layer.panels.size() * static_cast<ptrdiff_t>(sizeof(T));
-  work_ += layer.work();
-  layers_.push_back(std::move(layer));
+  set_activation(of, *kernels_, e.activation);
+  of.add_first = e.add_first;
+  of.parameter = e.slopes != kNone ? blocks_[static_cast<std::size_t>(e.slopes)].alpha.data() : fixed_parameter;
+  of.parameter_step = e.slopes != kNone ? 1 : 0;
+  return of;
 }
 
 template <class T>
-Layer<T>* Network<T>::find(ptrdiff_t spec) {
-  const ptrdiff_t at = graph_.find(spec);
-  return at == kNoLayer ? nullptr : &layers_[static_cast<std::size_t>(at)];
+void Network<T>::bind() {
+  constants_.clear();
+  for (std::size_t n = 0; n < program_.nodes.size(); ++n)
+    constants_.push_back(constants_of(program_, program_.nodes[n], fixed_parameters_.data() + n));
+  executor_ = Executor<T>(program_, *kernels_, affine_kernel_, constants_);
 }
 
 template <class T>
-LayerTask<T> Network<T>::layer_task(const Layer<T>& layer, ptrdiff_t rows, const T* x, ptrdiff_t x_row, T* z,
-                                    ptrdiff_t z_row, T* y, ptrdiff_t y_row, bool activate) const {
-  LayerTask<T> t;  // not {}, which clears all of it first: 30 cycles
-  t.rows = rows;
-  t.x = x;
-  t.x_row = x_row;
-  t.inputs = layer.layout.inputs;
-  t.units = layer.layout.units;
-  t.pieces = layer.layout.pieces;
-  t.chunk = layer.chunk;
-  t.panels = layer.panels.data();
-  t.last_block = layer.blocks;
-  t.z = z;
-  t.z_row = z_row;
-  t.y = y;
-  t.y_row = y_row;
-  if (activate && layer.activation != kIdentity && !layer.info().rowwise)
-    t.activation = kernels_->activation[layer.activation].forward;
-  t.parameter = layer.alpha.data();
-  t.parameter_step = layer.parameter_step();
-  if (format_ == WeightFormat::kInt8) {
-    t.inverse_scale = 1.0f / layer.input_scale.scale;
-    t.zero_point = static_cast<float>(layer.input_scale.zero_point);
-  }
-  return t;
+Block<T>* Network<T>::find(std::int64_t spec) {
+  const BlockId id = program_.find(spec);
+  return id == kNone ? nullptr : &blocks_[static_cast<std::size_t>(id)];
 }
 
 template <class T>
-void Network<T>::announce(LayerTask<T>& task, const Layer<T>& next) const {
-  task.next = next.panels.data();
-  task.next_size = next.first_panel;
-}
-
-template <class T>
-const T* Network<T>::full_panels(const Layer<T>& layer, Buffer<T>& copy) const {
+const T* Network<T>::full_panels(const Block<T>& block, Buffer<T>& copy) const {
   if constexpr (std::is_same_v<T, float>) {
     if (format_ != WeightFormat::kFull) {
-      copy = Buffer<T>(layer.layout.size());
+      copy = Buffer<T>(block.layout.size());
       if (format_ == WeightFormat::kBfloat16)
-        unpack_bfloat16(layer.layout, layer.panels.data(), copy.data());
+        unpack_bfloat16(block.layout, block.panels.data(), copy.data());
       else
-        unpack_int8(layer.layout, layer.panels.data(), layer.weight_scale.data(), copy.data());
+        unpack_int8(block.layout, block.panels.data(), block.weight_scale.data(), copy.data());
       return copy.data();
     }
   }
-  return layer.panels.data();
+  return block.panels.data();
 }
 
-// A layer's parameters as panels of another network's layout: that of another instruction set, perhaps.
+// A block's parameters as panels of another network's layout: that of another instruction set, perhaps.
 template <class T>
-Buffer<T> Network<T>::repacked(const Layer<T>& layer, const PanelLayout& layout) {
-  const PanelLayout& from = layer.layout;
+Buffer<T> Network<T>::repacked(const Block<T>& block, const PanelLayout& layout) {
+  const PanelLayout& from = block.layout;
   Buffer<T> weight(from.inputs * from.pieces * from.units), bias(from.pieces * from.units), panels(layout.size());
-  unpack_weight(from, layer.panels.data(), contiguous_weight(weight.data(), from));
-  unpack_bias(from, layer.panels.data(), contiguous_bias(bias.data(), from));
+  unpack_weight(from, block.panels.data(), contiguous_weight(weight.data(), from));
+  unpack_bias(from, block.panels.data(), contiguous_bias(bias.data(), from));
   pack_weight(layout, contiguous_weight<const T>(weight.data(), from), panels.data());
   pack_bias(layout, contiguous_bias<const T>(bias.data(), from), panels.data());
   return panels;
 }
 
 template <class T>
-void Network<T>::copy_alpha(const Layer<T>& from, Layer<T>& to) {
-  if (from.alpha.size() > 0)
-    std::copy_n(from.alpha.data(), from.info().learned ? from.layout.units : 1, to.alpha.data());
+void Network<T>::copy_alpha(const Block<T>& from, Block<T>& to) {
+  if (from.slopes) std::copy_n(from.alpha.data(), from.units, to.alpha.data());
 }
 
 template <class T>
 Network<T> Network<T>::to_bfloat16() const {
-  Network to(inputs(), specs_, WeightFormat::kBfloat16);
+  Network to(program_.input(), channels_first_, specs_, WeightFormat::kBfloat16);
   if constexpr (std::is_same_v<T, float>)
-    for (std::size_t i = 0; i < layers_.size(); ++i) {
-      Layer<T>& layer = to.layers_[i];
-      copy_alpha(layers_[i], layer);
-      pack_bfloat16(layer.layout, repacked(layers_[i], layer.layout).data(), layer.panels.data());
+    for (std::size_t i = 0; i < blocks_.size(); ++i) {
+      Block<T>& block = to.blocks_[i];
+      copy_alpha(blocks_[i], block);
+      if (block.kind == ParameterBlock::Kind::kAffine)
+        pack_bfloat16(block.layout, repacked(blocks_[i], block.layout).data(), block.panels.data());
     }
   return to;
 }
 
 template <class T>
-Network<T> Network<T>::to_int8(const std::vector<LayerScales>& scales) const {
-  Network to(inputs(), specs_, WeightFormat::kInt8);
-  if (scales.size() != layers_.size())
-    throw std::invalid_argument("expected scales for " + std::to_string(layers_.size()) + " layers, got " +
+Network<T> Network<T>::to_int8(const std::vector<BlockScales>& scales) const {
+  Network to(program_.input(), channels_first_, specs_, WeightFormat::kInt8);
+  const auto is_affine = [](const Block<T>& block) { return block.kind == ParameterBlock::Kind::kAffine; };
+  const auto expected = static_cast<std::size_t>(std::count_if(blocks_.begin(), blocks_.end(), is_affine));
+  if (scales.size() != expected)
+    throw std::invalid_argument("expected scales for " + std::to_string(expected) + " layers, got " +
                                 std::to_string(scales.size()));
-  if constexpr (std::is_same_v<T, float>)
-    for (std::size_t i = 0; i < layers_.size(); ++i) {
-      Layer<T>& layer = to.layers_[i];
-      const std::vector<float>& weight_scale = scales[i].weight;
-      if (static_cast<ptrdiff_t>(weight_scale.size()) != layer.layout.pieces * layer.layout.units)
+  if constexpr (std::is_same_v<T, float>) {
+    std::size_t next = 0;
+    for (std::size_t i = 0; i < blocks_.size(); ++i) {
+      Block<T>& block = to.blocks_[i];
+      copy_alpha(blocks_[i], block);
+      if (!is_affine(block)) continue;
+      const BlockScales& of = scales[next++];
+      if (static_cast<ptrdiff_t>(of.weight.size()) != block.pieces * block.units)
         throw std::invalid_argument("expected one weight scale for each piece and unit of a layer");
-      copy_alpha(layers_[i], layer);
-      layer.input_scale = scales[i].input;
-      layer.weight_scale = Buffer<T>(static_cast<ptrdiff_t>(weight_scale.size()));
-      std::copy(weight_scale.begin(), weight_scale.end(), layer.weight_scale.data());
-      pack_int8(layer.layout, repacked(layers_[i], layer.layout).data(), layer.input_scale, layer.weight_scale.data(),
-                layer.panels.data());
+      block.input_scale = of.input;
+      block.weight_scale = Buffer<T>(static_cast<ptrdiff_t>(of.weight.size()));
+      std::copy(of.weight.begin(), of.weight.end(), block.weight_scale.data());
+      pack_int8(block.layout, repacked(blocks_[i], block.layout).data(), block.input_scale, block.weight_scale.data(),
+                block.panels.data());
     }
+    to.bind();
+  }
   return to;
 }
 
-// Which way a batch runs. Rows: every thread takes blocks of rows through all layers while they are in its cache,
-// without a barrier; each block reads all weights, so they must come from a cache, and there must be rows enough.
-// Layers: one layer after the other, shared over rows and columns.
+// Which way a batch runs. Samples: every thread takes blocks of them through all steps while they are in its cache,
+// without a barrier; each block reads all weights, so they must come from a cache, and there must be samples enough.
+// Steps: one after the other, each shared over rows and columns.
 template <class T>
 typename Network<T>::Plan Network<T>::plan(ptrdiff_t batch) const {
   // Several blocks each, so that a thread that is held up does not hold up the call; but each block widens bfloat16
   // weights anew.
   const ptrdiff_t blocks_each = format_ == WeightFormat::kBfloat16 ? 2 : 4;
   const ptrdiff_t threads = num_threads();
-  if (streams_ || block_rows_ < kGoodRows) return {Mode::kLayers, slab_rows_};
-  if (threads == 1 || !worth_threads(batch, work_)) return {Mode::kSerial, block_rows_};
-  if (batch < kLeastRows * threads) return {Mode::kLayers, slab_rows_};
+  if (streams_) return {Mode::kSteps, slab_samples_};
+  if (threads == 1 || !worth_threads(batch, work_)) return {Mode::kSerial, block_samples_};
+  if (batch < least_samples_ * threads) return {Mode::kSteps, slab_samples_};
   // The same number of blocks for each thread, of equal size.
-  const ptrdiff_t needed = divide_up(batch, threads * block_rows_);
-  const ptrdiff_t each = std::max(needed, std::min(blocks_each, batch / (threads * 2 * kLeastRows)));
-  return {Mode::kRows, divide_up(batch, threads * std::max(each, ptrdiff_t{1}))};
-}
-
-template <class T>
-void Network<T>::forward_rows(const T* x, ptrdiff_t rows, T* y, bool logits, bool shared) const {
-  const std::size_t last = layers_.size() - 1;
-  T* slots[kMostSlots];
-  for (ptrdiff_t slot = 0; slot < graph_.slots; ++slot)
-    slots[slot] =
-        thread_scratch<T>(static_cast<Scratch>(static_cast<ptrdiff_t>(Scratch::kOutputs) + slot), rows * widest_);
-  const auto outputs_of = [&](ptrdiff_t layer) -> const T* {
-    return layer == kNetworkInput ? x : slots[layers_[static_cast<std::size_t>(layer)].slot];
-  };
-  const auto row_of = [&](ptrdiff_t layer) {
-    return layer == kNetworkInput ? graph_.inputs : leading_dimension(graph_.width_of(layer));
-  };
-  for (std::size_t i = 0; i <= last; ++i) {
-    const Layer<T>& layer = layers_[i];
-    T* const out = i == last ? y : slots[layer.slot];
-    const ptrdiff_t out_row = i == last ? layer.layout.units : leading_dimension(layer.layout.units);
-    const bool activate = !(logits && i == last);
-    LayerTask<T> task =
-        layer_task(layer, rows, outputs_of(layer.from), row_of(layer.from), out, out_row, out, out_row, activate);
-    task.padded = i < last;
-    if (layer.add != kNoLayer) {
-      task.add = outputs_of(layer.add);
-      task.add_row = row_of(layer.add);
-      task.sum = out;
-      task.sum_row = out_row;
-    }
-    if (shared) {
-      layer_forward(layer_kernel_, task);
-    } else {
-      announce(task, layers_[i == last ? 0 : i + 1]);  // the first again, for the next block of rows
-      layer_forward_serial(layer_kernel_, task);
-    }
-    if (!activate || !layer.info().rowwise) continue;
-    const auto rowwise = [&](ptrdiff_t first, ptrdiff_t count) {
-      T* const from = out + first * out_row;
-      activate_rows(kernels_->activation[layer.activation].forward, count, layer.layout.units, from, out_row, from,
-                    out_row);
-    };
-    if (shared)
-      for_row_blocks(rows, layer.layout.units, rowwise);
-    else
-      rowwise(0, rows);
-  }
+  const ptrdiff_t needed = divide_up(batch, threads * block_samples_);
+  const ptrdiff_t each = std::max(needed, std::min(blocks_each, batch / (threads * 2 * least_samples_)));
+  return {Mode::kSamples, divide_up(batch, threads * std::max(each, ptrdiff_t{1}))};
 }
 
 template <class T>
 void Network<T>::forward(const T* x, ptrdiff_t batch, T* y, bool logits) const {
   if (batch == 0) return;
   const Plan p = plan(batch);
-  if (p.mode == Mode::kLayers) {
-    for (ptrdiff_t first = 0; first < batch; first += p.rows_each)
-      forward_rows(x + first * graph_.inputs, std::min(p.rows_each, batch - first), y + first * outputs(), logits,
-                   true);
-    return;
-  }
-  const ptrdiff_t outputs = this->outputs();
+  const ptrdiff_t inputs = this->inputs(), outputs = outputs_;
+  const ptrdiff_t blocks = divide_up(batch, p.samples_each);
   const auto run = [&](ptrdiff_t block) {
-    const ptrdiff_t first = block * p.rows_each;
-    forward_rows(x + first * graph_.inputs, std::min(p.rows_each, batch - first), y + first * outputs, logits, false);
+    const ptrdiff_t first = block * p.samples_each, samples = std::min(p.samples_each, batch - first);
+    executor_.run(x + first * inputs, samples, y + first * outputs, logits);
   };
-  const ptrdiff_t blocks = divide_up(batch, p.rows_each);
-  if (p.mode == Mode::kSerial)
-    for (ptrdiff_t block = 0; block < blocks; ++block) run(block);
-  else
-    parallel_for(blocks, run);
+  switch (p.mode) {
+    case Mode::kSerial:
+      for (ptrdiff_t block = 0; block < blocks; ++block) run(block);
+      break;
+    case Mode::kSamples:
+      parallel_for(blocks, run);
+      break;
+    case Mode::kSteps:
+      for (ptrdiff_t first = 0; first < batch; first += p.samples_each)
+        executor_.run_shared(x + first * inputs, std::min(p.samples_each, batch - first), y + first * outputs, logits);
+      break;
+  }
 }
 
 template <class T>
 std::vector<std::string> Network<T>::describe_plan(ptrdiff_t batch) const {
   const Plan p = plan(batch);
-  const std::string rows = std::to_string(p.rows_each);
+  const std::string rows = std::to_string(p.samples_each);
   std::vector<std::string> lines;
   switch (p.mode) {
     case Mode::kSerial:
       lines.push_back("one thread, blocks of " + rows + " rows through all layers");
       break;
-    case Mode::kRows:
+    case Mode::kSamples:
       lines.push_back("up to " + std::to_string(num_threads()) + " threads, blocks of " + rows +
                       " rows through all layers, no barrier");
       break;
-    case Mode::kLayers:
+    case Mode::kSteps:
       lines.push_back("layer by layer, up to " + rows + " rows at a time, each shared over rows and columns by up to " +
                       std::to_string(num_threads()) + " threads");
       break;
   }
-  for (const Layer<T>& layer : layers_) {
-    const PanelLayout& l = layer.layout;
+  for (const Node& node : program_.nodes) {
+    const Affine* const affine = node.as<Affine>();
+    if (affine == nullptr) continue;
+    const Block<T>& block = blocks_[static_cast<std::size_t>(affine->block)];
+    const PanelLayout& l = block.layout;
     lines.push_back(
-        (layer.maxout ? "maxout " : "dense ") + std::to_string(l.inputs) + " -> " + std::to_string(l.units) +
-        (layer.maxout ? " x " + std::to_string(l.pieces) + " pieces" : std::string(" ") + layer.info().name) + ": " +
-        std::to_string(l.blocks() * l.groups()) + " panels, " +
-        std::to_string(layer.panels.size() * static_cast<ptrdiff_t>(sizeof(T))) + " bytes");
+        (block.maxout ? "maxout " : "dense ") + std::to_string(l.inputs) + " -> " + std::to_string(l.units) +
+        (block.maxout ? " x " + std::to_string(l.pieces) + " pieces" : std::string(" ") + node.epilogue.info().name) +
+        ": " + std::to_string(l.blocks() * l.groups()) + " panels, " +
+        std::to_string(block.panels.size() * static_cast<ptrdiff_t>(sizeof(T))) + " bytes");
   }
   return lines;
 }
@@ -297,4 +282,4 @@ std::vector<std::string> Network<T>::describe_plan(ptrdiff_t batch) const {
 template class Network<float>;
 template class Network<double>;
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cpu

@@ -1,25 +1,22 @@
-// A network: its layers, their packed weights, and the plan by which a batch runs through them in one call.
+// A network: its program, its packed parameters, and the plan by which a batch runs through it in one call.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
-#include "../core/graph.hpp"
+#include "../core/lower.hpp"
 #include "buffer.hpp"
-#include "layer.hpp"
+#include "execute.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cpu {
 
-// A layer with its parameters.
+// The parameters of a layer: their one storage.
 template <class T>
-struct Layer : LayerNode {
-  PanelLayout layout;
-  ptrdiff_t blocks = 0;  // layout.blocks(), whose divisions a small network feels
-  Buffer<T> panels;
-  Buffer<T> alpha;            // one a unit where learned, else one value; empty where the activation takes none
-  ptrdiff_t chunk = 0;        // LayerTask::chunk
-  ptrdiff_t first_panel = 0;  // its size
+struct Block : ParameterBlock {
+  PanelLayout layout{};
+  Buffer<T> panels;           // weights and biases
+  Buffer<T> alpha;            // learned parameters of the activation: one per unit, padded to vectors
   InputScale input_scale{};   // int8
   Buffer<T> weight_scale;     // int8: (pieces, units)
   std::uint64_t version = 0;  // counts the writes to panels: who keeps something derived from them compares it
@@ -30,75 +27,77 @@ class Network {
  public:
   using Scalar = T;
 
-  // std::invalid_argument for a spec that makes no sense.
-  Network(ptrdiff_t inputs, const std::vector<LayerSpec>& specs, WeightFormat format = WeightFormat::kFull);
+  // std::invalid_argument for layers that make no network.
+  Network(const Shape& input, bool channels_first, std::vector<LayerSpec> specs,
+          WeightFormat format = WeightFormat::kFull);
 
   // The same network with weights of fewer bits, for inference alone; float only. std::invalid_argument for what cannot
   // be converted.
-  struct LayerScales {
+  struct BlockScales {
     InputScale input;
     std::vector<float> weight;  // (pieces, units)
   };
   Network to_bfloat16() const;
-  Network to_int8(const std::vector<LayerScales>& scales) const;
+  Network to_int8(const std::vector<BlockScales>& scales) const;
 
-  const Graph& graph() const { return graph_; }
-  ptrdiff_t inputs() const { return graph_.inputs; }
-  ptrdiff_t outputs() const { return layers_.back().layout.units; }
+  const Program& program() const { return program_; }
+  // The program of a training step over the same blocks.
+  Program training_program() const { return lower(program_.input(), channels_first_, specs_, Purpose::kTraining); }
+  ptrdiff_t inputs() const { return program_.input().size(); }
+  ptrdiff_t outputs() const { return outputs_; }
   WeightFormat format() const { return format_; }
   const Kernels<T>& kernels() const { return *kernels_; }
-  const std::vector<Layer<T>>& layers() const { return layers_; }
-  std::vector<Layer<T>>& layers() { return layers_; }
-  const std::vector<Perturbation>& input_perturbations() const { return graph_.input_perturbations; }
-  double work() const { return work_; }  // fused multiply-adds a row
+  const std::vector<Block<T>>& blocks() const { return blocks_; }
+  std::vector<Block<T>>& blocks() { return blocks_; }
+  double work() const { return work_; }  // multiply-adds per sample
 
-  // A layer's panels as full numbers: a copy, if they are stored otherwise.
-  const T* full_panels(const Layer<T>& layer, Buffer<T>& copy) const;
+  // A block's panels as full numbers: a copy, if they are stored otherwise.
+  const T* full_panels(const Block<T>& block, Buffer<T>& copy) const;
 
-  // The layer of a spec's index, for a residual block its projection; null for those without parameters.
-  Layer<T>* find(ptrdiff_t spec);
-  ptrdiff_t specs() const { return static_cast<ptrdiff_t>(graph_.layer_of_spec.size()); }
+  // The block of a layer in the tree, for a residual block its projection; null for those without parameters.
+  Block<T>* find(std::int64_t spec);
+  std::int32_t specs() const { return program_.specs(); }
 
   // y (batch, outputs) = network(x (batch, inputs)), both dense rows. With logits the last layer's activation is left
   // out.
   void forward(const T* x, ptrdiff_t batch, T* y, bool logits) const;
 
-  // One layer of forward for some rows, on the calling thread; z is written where the activation saves its input and z
-  // is not y.
-  LayerTask<T> layer_task(const Layer<T>& layer, ptrdiff_t rows, const T* x, ptrdiff_t x_row, T* z, ptrdiff_t z_row,
-                          T* y, ptrdiff_t y_row, bool activate) const;
-
-  // Tells a task which layer's weights are read next.
-  void announce(LayerTask<T>& task, const Layer<T>& next) const;
-
   std::vector<std::string> describe_plan(ptrdiff_t batch) const;
 
+  // What is known before a call of a node of this network's blocks.
+  AffineConstants<T> constants_of(const Program& program, const Node& node, const T* fixed_parameter) const;
+
  private:
-  enum class Mode { kSerial, kRows, kLayers };
+  enum class Mode { kSerial, kSamples, kSteps };
   struct Plan {
     Mode mode;
-    ptrdiff_t rows_each;
+    ptrdiff_t samples_each;
   };
   Plan plan(ptrdiff_t batch) const;
-  // All layers for some rows: on the calling thread, or each layer shared between threads.
-  void forward_rows(const T* x, ptrdiff_t rows, T* y, bool logits, bool shared) const;
-  void add_layer(const LayerNode& node);
+  void add_block(const ParameterBlock& block);
+  void size_plan();
+  // Reads what the blocks hold into what calls read.
+  void bind();
 
-  static Buffer<T> repacked(const Layer<T>& layer, const PanelLayout& layout);
-  static void copy_alpha(const Layer<T>& from, Layer<T>& to);
+  static Buffer<T> repacked(const Block<T>& block, const PanelLayout& layout);
+  static void copy_alpha(const Block<T>& from, Block<T>& to);
 
   const Kernels<T>* kernels_;
   WeightFormat format_;
-  LayerKernel<T> layer_kernel_;
+  AffineKernel<T> affine_kernel_;
+  bool channels_first_;
   std::vector<LayerSpec> specs_;
-  Graph graph_;
-  std::vector<Layer<T>> layers_;
+  Program program_;
+  std::vector<Block<T>> blocks_;
+  Buffer<T> fixed_parameters_;                 // of activations, by node
+  std::vector<AffineConstants<T>> constants_;  // by node
+  Executor<T> executor_;
+  ptrdiff_t outputs_ = 0;
   double work_ = 0.0;
-  ptrdiff_t widest_ = 0;
-  ptrdiff_t weight_bytes_ = 0;
-  ptrdiff_t block_rows_ = 0;  // the most rows of a block that goes through all layers
-  ptrdiff_t slab_rows_ = 0;   // the most rows that go layer by layer
-  bool streams_ = false;      // the weights are too large for a cache to hold them from block to block
+  ptrdiff_t least_samples_ = 1;  // of a block that goes through all steps: under that, products wait for the weights
+  ptrdiff_t block_samples_ = 0;  // the most of such a block
+  ptrdiff_t slab_samples_ = 0;   // the most that go step by step
+  bool streams_ = false;         // the weights are too large for a cache to hold them from block to block
 };
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cpu

@@ -94,8 +94,9 @@ struct Store {
   }
 };
 
-// The one activation so short that a pass of its own over the finished tile would cost more than it does.
-struct StoreRelu {
+// With an activation so short that a second pass over the finished tile would cost more than the activation itself.
+template <class Act>
+struct StoreActivated {
   template <class V, int kRows, int kVectors>
   static FNNFAST_INLINE void put(const Tile<typename V::Scalar>& t, const V (&acc)[kRows][kVectors]) {
     V y[kRows][kVectors];
@@ -103,10 +104,22 @@ struct StoreRelu {
     for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v)
-        y[r][v] = Relu::template forward<Math<typename V::Scalar>>(acc[r][v], acc[r][v]);
+        y[r][v] = Act::template forward<Math<typename V::Scalar>>(acc[r][v], acc[r][v]);
     Store::put(t, y);
   }
 };
+
+// Calls f(Act()) for the activation of that index, one of those with kInRegisters.
+template <class F, class... Act>
+FNNFAST_INLINE void visit_in_registers(int index, TypeList<Act...>, F f) {
+  int i = 0;
+  const auto try_one = [&]<class One>(One one) {
+    if constexpr (One::kInRegisters)
+      if (i == index) f(one);
+    ++i;
+  };
+  (try_one(Act{}), ...);
+}
 
 // kPieces pieces of kVectors / kPieces vectors of units: only their maximum is stored.
 template <int kPieces>

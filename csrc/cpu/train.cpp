@@ -8,78 +8,105 @@
 
 #include "threads.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cpu {
 
 template <class T>
 Trainer<T>::Trainer(Network<T>& network, Loss<T> loss, const OptimizerSettings& settings, std::uint64_t seed,
                     std::vector<bool> frozen)
-    : network_(network), kernels_(network.kernels()), loss_(std::move(loss)), settings_(settings), seed_(seed) {
+    : network_(network),
+      kernels_(network.kernels()),
+      loss_(std::move(loss)),
+      settings_(settings),
+      seed_(seed),
+      program_(network.training_program()) {
   check();
-  const auto& layers = network.layers();
-  state_.resize(layers.size());
-  const int states = settings.kind == OptimizerKind::kAdam ? Adam::kStates : Sgd::kStates;
-  for (std::size_t i = 0; i < layers.size(); ++i) {
-    const Layer<T>& layer = layers[i];
-    State& s = state_[i];
-    s.row = leading_dimension(layer.layout.padded_units());
-    s.frozen = i < frozen.size() && frozen[i];
-    s.squares = Buffer<T>(2 * kernels_.lanes * GradientParts(layer.layout).count());
-    for (int which = 0; which < states; ++which) {
-      s.optimizer.panels[which] = Buffer<T>(layer.layout.size());
-      if (layer.info().learned) s.optimizer.alpha[which] = Buffer<T>(layer.layout.padded_units());
+  schedule_ = schedule_training(program_, frozen, loss_.info().from_logits);
+  const auto nodes = static_cast<NodeId>(program_.nodes.size());
+  fixed_parameters_ = Buffer<T>(nodes);
+  workspaces_.resize(program_.nodes.size());
+  states_.resize(program_.blocks.size());
+  for (NodeId n = 0; n < nodes; ++n) {
+    const Node& node = program_.node(n);
+    fixed_parameters_[n] = static_cast<T>(node.epilogue.parameter);
+    workspace(n).of = network_.constants_of(program_, node, fixed_parameters_.data() + n);
+    if (const BlockId b = block_of(node); b != kNone) state(b).node = n;
+    if (const Affine* const affine = node.as<Affine>()) {
+      // A whole vector read at the end of a slice would be the next slice's numbers.
+      const bool is_slice = program_.value(node.out).shape.c !=
+                            program_.storages[static_cast<std::size_t>(program_.value(node.out).storage)];
+      const PanelLayout& layout = block(affine->block).layout;
+      workspace(n).gathers = gathers_columns(layout) || (layout.pieces == 1 && is_slice);
     }
-    if (layer.from != kNetworkInput) s.transposed = Buffer<T>(TransposedLayout(layer.layout).size());
-    if (layer.info().learned) s.alpha_gradient = Buffer<T>(layer.layout.padded_units());
-    // Outputs that a skip connection reads beside the next layer: by way of its projection, or as they are.
-    const ptrdiff_t skipped = layer.projection ? layer.from : layer.add;
-    if (skipped >= 0 && !layers[static_cast<std::size_t>(skipped)].projection)
-      state_[static_cast<std::size_t>(skipped)].skips = true;
   }
-  while (first_trained_ < layers.size() && state_[first_trained_].frozen) ++first_trained_;
+  for (std::size_t i = 0; i < states_.size(); ++i) {
+    const Block<T>& of = network.blocks()[i];
+    State& s = states_[i];
+    s.frozen = i < frozen.size() && frozen[i];
+    if (of.kind == ParameterBlock::Kind::kAffine)
+      s.squares = Buffer<T>(2 * kernels_.lanes * GradientParts(of.layout).count());
+    for (int which = 0; which < states(); ++which) {
+      s.optimizer.panels[which] = Buffer<T>(of.panels.size());
+      if (of.slopes) s.optimizer.alpha[which] = Buffer<T>(of.layout.padded_units());
+    }
+    if (of.slopes) s.alpha_gradient = Buffer<T>(of.layout.padded_units());
+  }
+  for (const TrainingStep& step : schedule_.steps)
+    if (step.task == Task::kInput)
+      if (const Affine* const affine = program_.node(step.node).template as<Affine>())
+        state(affine->block).transposed = Buffer<T>(TransposedLayout(block(affine->block).layout).size());
+  for (const BufferShape& shape : schedule_.buffers) {
+    (void)shape;
+    buffers_.emplace_back();
+    choices_.emplace_back();
+  }
 }
 
 template <class T>
 void Trainer<T>::check() const {
   if (network_.format() != WeightFormat::kFull)
     throw std::invalid_argument("a network of reduced precision is for inference: train the one it was made from");
-  check_trainable(network_.graph());
+  check_trainable(program_);
   loss_.check(network_.outputs());
+  for (const Node& node : program_.nodes)
+    if (!node.template is<Affine>() && !node.template is<Pointwise>() && !node.template is<Perturb>())
+      throw std::invalid_argument("the CPU does not train the operation of layer " + std::to_string(node.spec));
 }
 
 // Room for a batch of that many rows; what there is already is kept.
 template <class T>
-void Trainer<T>::reserve(const Batch<T>& batch, ptrdiff_t row_blocks) {
+void Trainer<T>::reserve(const Batch<T>& batch, ptrdiff_t sample_blocks) {
   const auto grow = [](auto& buffer, ptrdiff_t n) {
     if (buffer.size() < n) buffer = std::remove_reference_t<decltype(buffer)>(n);
   };
-  const ptrdiff_t rows = batch.rows;
-  const auto& layers = network_.layers();
-  input_row_ = leading_dimension(network_.inputs());
-  if (copies_input(batch)) grow(input_, rows * input_row_);
-  if (batch.indices != nullptr && batch.targets != nullptr) grow(targets_, rows * loss_.targets(network_.outputs()));
-  grow(row_loss_, rows);
-  for (std::size_t i = 0; i < layers.size(); ++i) {
-    const Layer<T>& layer = layers[i];
-    const ptrdiff_t units = layer.layout.padded_units();
-    State& s = state_[i];
-    grow(s.y, rows * s.row);
-    grow(s.dz, rows * s.row);
-    if (s.skips) grow(s.skip, rows * s.row);
-    if (gathers_columns(layer.layout)) grow(s.dz_panels, rows * units);
-    if (layer.saves_apart()) grow(s.saved, rows * s.row);
-    if (!layer.perturbations.empty()) grow(s.perturbed, rows * s.row);
-    if (layer.layout.pieces > 1) {
-      grow(s.argmax, rows * s.row);
-      const MaxoutOrder order{rows, layer.layout.units, layer.layout.pieces};
-      grow(s.order, order.size());
-      grow(s.sorted_dz, order.gradients());
+  const ptrdiff_t samples = batch.rows;
+  if (copies_input(batch)) grow(input_, samples * row_stride(program_.input()) * program_.input().pixels());
+  if (batch.indices != nullptr && batch.targets != nullptr) grow(targets_, samples * loss_.targets(network_.outputs()));
+  grow(row_loss_, samples);
+  for (std::size_t b = 0; b < schedule_.buffers.size(); ++b) {
+    const BufferShape& shape = schedule_.buffers[b];
+    const ptrdiff_t size = samples * shape.row * shape.pixels;
+    if (shape.bytes)
+      grow(choices_[b], size);
+    else
+      grow(buffers_[b], size);
+  }
+  for (NodeId n = schedule_.first_trained; n < static_cast<NodeId>(program_.nodes.size()); ++n) {
+    const Node& node = program_.node(n);
+    Workspace& w = workspace(n);
+    const Shape& shape = program_.value(node.out).shape;
+    const ptrdiff_t rows = samples * shape.pixels(), units = divide_up(shape.c, kernels_.lanes) * kernels_.lanes;
+    if (w.gathers) grow(w.columns, rows * units);
+    if (schedule_.choice[static_cast<std::size_t>(n)].buffer != kNone) {
+      const MaxoutOrder order{rows, shape.c, w.of.pieces};
+      grow(w.order, order.size());
+      grow(w.sorted, order.gradients());
     }
-    if (layer.info().learned) grow(s.dalpha, divide_up(rows, kAlphaRows) * units);
-    if (layer.info().watch != Watch::kNothing && s.watch.size() < row_blocks * units) {
-      Buffer<T> more(row_blocks * units);
-      std::copy_n(s.watch.data(), s.watch.size(), more.data());
-      s.watch = std::move(more);
-      grow(s.watched, units);
+    if (node.epilogue.slopes != kNone) grow(w.alpha_sums, divide_up(rows, kSumRows) * units);
+    if (node.epilogue.info().watch != Watch::kNothing && w.watch.size() < sample_blocks * units) {
+      Buffer<T> more(sample_blocks * units);
+      std::copy_n(w.watch.data(), w.watch.size(), more.data());
+      w.watch = std::move(more);
+      grow(w.watched, units);
     }
   }
 }
@@ -87,69 +114,119 @@ void Trainer<T>::reserve(const Batch<T>& batch, ptrdiff_t row_blocks) {
 // Whether the batch is copied into input_: gathered, perturbed, or without the rows of weight 0.
 template <class T>
 bool Trainer<T>::copies_input(const Batch<T>& batch) const {
-  return batch.indices != nullptr || batch.weights != nullptr || !network_.input_perturbations().empty();
+  return batch.indices != nullptr || batch.weights != nullptr || schedule_.input_in_place;
 }
 
-// What layer i multiplies: the batch, gathered or perturbed where it must be, or the outputs of the layer it reads.
 template <class T>
-const T* Trainer<T>::outputs_of(ptrdiff_t layer, const Batch<T>& batch, ptrdiff_t* row) const {
-  if (layer == kNetworkInput) {
-    *row = copies_input(batch) ? input_row_ : network_.inputs();
-    return copies_input(batch) ? input_.data() : batch.x;
+typename Trainer<T>::Rows Trainer<T>::rows_at(const Place& place, const Batch<T>& batch, ptrdiff_t first) {
+  if (place.buffer == kNone) return {};
+  if (place.buffer == kInputBuffer) {
+    if (copies_input(batch)) return {input_.data() + first * place.elements() + place.channel, place.row};
+    // The caller's rows are dense. They are read alone.
+    const ptrdiff_t inputs = network_.inputs();
+    return {const_cast<T*>(batch.x) + first * inputs + place.channel, inputs / place.pixels};
   }
-  const State& s = state_[static_cast<std::size_t>(layer)];
-  *row = s.row;
-  return network_.layers()[static_cast<std::size_t>(layer)].perturbations.empty() ? s.y.data() : s.perturbed.data();
+  return {buffers_[static_cast<std::size_t>(place.buffer)].data() + first * place.elements() + place.channel, place.row};
+}
+
+template <class T>
+std::uint8_t* Trainer<T>::choice_at(NodeId node, ptrdiff_t first) {
+  const Place& place = schedule_.choice[static_cast<std::size_t>(node)];
+  if (place.buffer == kNone) return nullptr;
+  return choices_[static_cast<std::size_t>(place.buffer)].data() + first * place.elements();
 }
 
 template <class T>
 double Trainer<T>::run(const Batch<T>& batch, const UpdateStep<T>* weights, const UpdateStep<T>* others) {
-  auto& layers = network_.layers();
-  bool maxout = false, learned = false;
-  for (std::size_t i = 0; i < layers.size(); ++i) {
-    refresh_transposed(i);
-    maxout = maxout || layers[i].layout.pieces > 1;
-    learned = learned || layers[i].info().learned;
-  }
+  for (std::size_t b = 0; b < states_.size(); ++b) refresh_transposed(b);
   batch_weight_ = total_weight(batch.rows, batch.weights);
   // A step hands weights and activations from thread to thread, a line at a time: it wants more work than a forward
   // pass before that pays on cores that share no cache.
   constexpr double kExchange = 0.25;
   const ptrdiff_t threads = worth_threads(batch.rows, network_.work() * 3 * kExchange) ? num_threads() : 1;
-  // Blocks of rows: equal, up to four a thread, and not small, since each block reads all weights twice. What is summed
-  // or sorted together stays together.
+  // Blocks of samples: equal, up to four a thread, and not small, since each block reads all weights twice. What is
+  // summed or sorted together stays together.
   constexpr ptrdiff_t kLeastRows = 24, kMostRows = 256, kBlocksEach = 4;
-  const ptrdiff_t multiple = maxout ? kMaxoutChunk : learned ? kAlphaRows : 1;
+  const ptrdiff_t multiple = schedule_.samples_multiple;
   const ptrdiff_t each = std::max({ptrdiff_t{1}, std::min(kBlocksEach, batch.rows / (threads * kLeastRows)),
                                    divide_up(batch.rows, threads * kMostRows)});
-  const ptrdiff_t rows_each = divide_up(divide_up(batch.rows, threads * each), multiple) * multiple;
-  const ptrdiff_t row_blocks = divide_up(batch.rows, rows_each);
-  reserve(batch, row_blocks);
-  const auto rows = [&](ptrdiff_t block) {
-    rows_task(batch, block, block * rows_each, std::min(batch.rows, (block + 1) * rows_each));
+  const ptrdiff_t samples_each = divide_up(divide_up(batch.rows, threads * each), multiple) * multiple;
+  const ptrdiff_t blocks = divide_up(batch.rows, samples_each);
+  reserve(batch, blocks);
+  for (const Region& region : schedule_.regions) switch (region.over) {
+      case Over::kSamples:
+        run_samples(region, batch, samples_each, blocks, threads);
+        break;
+      case Over::kParameters:
+        run_parameters(region, batch, weights, others, threads);
+        break;
+      case Over::kOnce:  // of batch normalisation, which check() refuses
+        break;
+    }
+  return loss_.mean(batch.rows, row_loss_.data(), batch_weight_, network_.outputs());
+}
+
+template <class T>
+void Trainer<T>::run_samples(const Region& region, const Batch<T>& batch, ptrdiff_t samples_each, ptrdiff_t blocks,
+                             ptrdiff_t threads) {
+  const auto run_block = [&](ptrdiff_t block) {
+    const ptrdiff_t first = block * samples_each, samples = std::min(samples_each, batch.rows - first);
+    if (region.first == 0) take_input(batch, first, samples);
+    for (std::int32_t s = region.first; s < region.last; ++s) {
+      const TrainingStep& step = schedule_.steps[static_cast<std::size_t>(s)];
+      switch (step.task) {
+        case Task::kForward:
+          forward_step(step.node, batch, first, samples);
+          break;
+        case Task::kLoss:
+          loss_step(batch, first, samples);
+          break;
+        case Task::kEpilogue:
+          epilogue_step(step, batch, block, first, samples);
+          break;
+        case Task::kInput:
+          input_step(step, batch, first, samples);
+          break;
+        case Task::kStatistics:
+        case Task::kMerge:
+        case Task::kSums:
+        case Task::kMergeSums:
+        case Task::kWeights:
+          break;
+      }
+    }
   };
   if (threads == 1)
-    for (ptrdiff_t block = 0; block < row_blocks; ++block) rows(block);
+    for (ptrdiff_t block = 0; block < blocks; ++block) run_block(block);
   else
-    parallel_for(row_blocks, rows);
+    parallel_for(blocks, run_block);
+}
 
-  // Tasks [first, last) of all layers', one after the other: a layer's parts, then its slopes.
-  const auto tasks_of = [&](std::size_t i) {
-    return state_[i].frozen ? 0 : GradientParts(layers[i].layout).count() + (layers[i].info().learned ? 1 : 0);
-  };
+// The tasks of a node's parameters: the parts of its weights, then its slopes.
+template <class T>
+ptrdiff_t Trainer<T>::parameter_tasks(NodeId id) const {
+  const Node& node = program_.node(id);
+  const Affine* const affine = node.template as<Affine>();
+  const auto& blocks = network_.blocks();
+  const ptrdiff_t parts =
+      affine == nullptr ? 0 : GradientParts(blocks[static_cast<std::size_t>(affine->block)].layout).count();
+  return parts + (node.epilogue.slopes != kNone ? 1 : 0);
+}
+
+template <class T>
+void Trainer<T>::run_parameters(const Region& region, const Batch<T>& batch, const UpdateStep<T>* weights,
+                                const UpdateStep<T>* others, ptrdiff_t threads) {
   ptrdiff_t tasks = 0;
-  for (std::size_t i = 0; i < layers.size(); ++i) tasks += tasks_of(i);
-  const auto weight_tasks = [&](ptrdiff_t first, ptrdiff_t last) {
-    for (std::size_t i = 0; i < layers.size() && last > 0; ++i) {
-      if (state_[i].frozen) continue;
-      const ptrdiff_t parts = GradientParts(layers[i].layout).count();
-      if (first < parts) weights_task(i, std::max(first, ptrdiff_t{0}), std::min(last, parts), batch, weights, others);
-      first -= parts;
-      last -= parts;
-      if (!layers[i].info().learned) continue;
-      if (first <= 0 && last > 0) alpha_task(i, batch.rows, others);
-      --first;
-      --last;
+  for (std::int32_t s = region.first; s < region.last; ++s)
+    tasks += parameter_tasks(schedule_.steps[static_cast<std::size_t>(s)].node);
+  // Tasks [first, last) of all nodes', one after the other.
+  const auto run_tasks = [&](ptrdiff_t first, ptrdiff_t last) {
+    for (std::int32_t s = region.first; s < region.last && last > 0; ++s) {
+      const NodeId node = schedule_.steps[static_cast<std::size_t>(s)].node;
+      const ptrdiff_t own = parameter_tasks(node);
+      if (first < own) parameter_task(node, std::max(first, ptrdiff_t{0}), std::min(last, own), batch, weights, others);
+      first -= own;
+      last -= own;
     }
   };
   // Few enough groups of neighbouring parts that each goes to the same thread in every step (threads.hpp): weights and
@@ -157,11 +234,9 @@ double Trainer<T>::run(const Batch<T>& batch, const UpdateStep<T>* weights, cons
   constexpr ptrdiff_t kGroups = 48;
   const ptrdiff_t group = std::max(ptrdiff_t{1}, divide_up(tasks, kGroups));
   if (threads == 1)
-    weight_tasks(0, tasks);
+    run_tasks(0, tasks);
   else
-    parallel_for(divide_up(tasks, group),
-                 [&](ptrdiff_t i) { weight_tasks(i * group, std::min(tasks, (i + 1) * group)); });
-  return loss_.mean(batch.rows, row_loss_.data(), batch_weight_, network_.outputs());
+    parallel_for(divide_up(tasks, group), [&](ptrdiff_t i) { run_tasks(i * group, std::min(tasks, (i + 1) * group)); });
 }
 
 template <class T>
@@ -177,31 +252,30 @@ double Trainer<T>::step(const Batch<T>& batch, double learning_rate) {
     loss = run(batch, &weights, &others);
     ++steps_;
     // The transposed weights were kept in step by the update itself.
-    for (std::size_t i = 0; i < state_.size(); ++i)
-      if (!state_[i].frozen) state_[i].version = ++network_.layers()[i].version;
+    for (std::size_t i = 0; i < states_.size(); ++i)
+      if (!states_[i].frozen) states_[i].version = ++network_.blocks()[i].version;
     count_update();
   }
   watching_ = false;
   constexpr std::int64_t kFoldRows = std::int64_t{1} << 22;  // a float counts to 2^24
-  for (std::size_t i = 0; i < state_.size(); ++i) {
-    LayerDiagnosis& d = state_[i].diagnosis;
-    const std::int64_t before = d.rows;
-    d.rows += batch.rows;
-    if (before / kFoldRows != d.rows / kFoldRows) fold_watch(i);
+  for (State& s : states_) {
+    const std::int64_t before = s.diagnosis.rows;
+    s.diagnosis.rows += batch.rows;
+    if (before / kFoldRows != s.diagnosis.rows / kFoldRows) fold_watch(s.node);
   }
   return loss;
 }
 
 template <class T>
 void Trainer<T>::reserve_gradients() {
-  for (std::size_t i = 0; i < state_.size(); ++i)
-    if (state_[i].gradient.size() == 0) state_[i].gradient = Buffer<T>(network_.layers()[i].layout.size());
+  for (std::size_t i = 0; i < states_.size(); ++i)
+    if (states_[i].gradient.size() == 0) states_[i].gradient = Buffer<T>(network_.blocks()[i].panels.size());
 }
 
 template <class T>
 double Trainer<T>::gradients(const Batch<T>& batch) {
   reserve_gradients();
-  for (State& s : state_)
+  for (State& s : states_)
     if (s.frozen) {
       std::fill_n(s.gradient.data(), s.gradient.size(), T(0));
       std::fill_n(s.alpha_gradient.data(), s.alpha_gradient.size(), T(0));
@@ -212,4 +286,4 @@ double Trainer<T>::gradients(const Batch<T>& batch) {
 template class Trainer<float>;
 template class Trainer<double>;
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cpu

@@ -1,10 +1,10 @@
 // A training step: forward, loss, backward and update in one call.
 //
-// It has two parallel regions. In the first, blocks of rows run forward through all layers, through the loss and
-// backward through all layers, since rows do not meet there. In the second, each task makes a part of one layer's
-// weight gradient from the whole batch and applies the optimizer to it while it is in the cache. Whatever is summed
-// over the batch is summed in one fixed order, so the threads do not show in the result. Clipping needs the norm of the
-// whole gradient first: the gradient is then stored, and the update is a third region.
+// It runs the regions of a TrainingSchedule. In a region over samples, blocks of samples run all its steps, since samples
+// do not meet there. In one over parameters, each task makes a part of one layer's weight gradient from the whole batch
+// and applies the optimizer to it while it is in the cache. Whatever is summed over the batch is summed in one fixed
+// order, so the threads do not show in the result. Clipping needs the norm of the whole gradient first: the gradient is
+// then stored, and the update follows.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@
 #include "loss.hpp"
 #include "network.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cpu {
 
 // A batch: rows of x and their targets; with indices, those rows of x and targets. labels and weights are always the
 // batch's own.
@@ -28,8 +28,8 @@ struct Batch {
   const std::int64_t* indices;
 };
 
-// What was counted of a layer since it was last asked.
-struct LayerDiagnosis {
+// What was counted of a block since it was last asked.
+struct Diagnosis {
   double gradient_squares = 0.0, update_squares = 0.0;  // |gradient|^2 and |change of the weights|^2, summed over steps
   std::int64_t steps = 0, rows = 0;
   double dead = -1.0, saturated = -1.0;  // shares of the units, and of the values; -1 where that is not counted
@@ -39,18 +39,18 @@ template <class T>
 class Trainer {
  public:
   // std::invalid_argument where the network cannot be trained so. The network must outlive the trainer and keep its
-  // place. frozen: for each of the network's layers; those after the last are not.
+  // place. frozen: by block; those after the last are not.
   Trainer(Network<T>& network, Loss<T> loss, const OptimizerSettings& settings, std::uint64_t seed,
           std::vector<bool> frozen = {});
 
   // The mean loss before the update.
   double step(const Batch<T>& batch, double learning_rate);
 
-  // The same without the update; gradient(i) then holds layer i's gradient, as panels, and alpha_gradient(i) its
-  // learned parameter's.
+  // The same without the update; gradient(i) then holds block i's gradient, as panels, and alpha_gradient(i) its learned
+  // parameter's.
   double gradients(const Batch<T>& batch);
-  Buffer<T>& gradient(std::size_t layer) { return state_[layer].gradient; }
-  Buffer<T>& alpha_gradient(std::size_t layer) { return state_[layer].alpha_gradient; }
+  Buffer<T>& gradient(std::size_t block) { return states_[block].gradient; }
+  Buffer<T>& alpha_gradient(std::size_t block) { return states_[block].alpha_gradient; }
 
   // One update with the gradients that gradient(i) and alpha_gradient(i) hold.
   void apply(double learning_rate);
@@ -58,70 +58,100 @@ class Trainer {
   // Makes gradient(i) and alpha_gradient(i) exist.
   void reserve_gradients();
 
-  // The optimizer's states, as panels and one a unit; the second are empty where it has one.
+  // The optimizer's states, as panels and one per unit; the second are empty where it has one.
   struct OptimizerState {
     Buffer<T> panels[2], alpha[2];
   };
-  OptimizerState& optimizer_state(std::size_t layer) { return state_[layer].optimizer; }
+  OptimizerState& optimizer_state(std::size_t block) { return states_[block].optimizer; }
+  int states() const { return settings_.kind == OptimizerKind::kAdam ? Adam::kStates : Sgd::kStates; }
   std::int64_t steps() const { return steps_; }
   void set_l2(double l2) { settings_.l2 = l2; }
   void set_steps(std::int64_t steps) { steps_ = steps; }
 
-  // What was counted since the last call, of a layer; counting begins anew.
-  LayerDiagnosis take_diagnosis(std::size_t layer);
+  // What was counted since the last call, of a block; counting begins anew.
+  Diagnosis take_diagnosis(std::size_t block);
 
  private:
-  // What a layer keeps from the forward to the backward pass, for a whole batch, and its optimizer's state.
+  // By block: what belongs to its parameters.
   struct State {
-    Buffer<T> saved, y, perturbed, dz;   // saved: what backward reads, where that is not y
-    Buffer<T> skip;                      // the gradient that comes by a skip connection
-    Buffer<T> dz_panels;                 // where gathers_columns()
-    Buffer<std::uint8_t> argmax, order;  // of maxout
-    Buffer<T> sorted_dz;                 // dz in that order
-    Buffer<T> dalpha;                    // one row for each kAlphaRows rows
-    Buffer<T> transposed;
+    bool frozen = false;
+    NodeId node = kNone;                 // whose parameters they are
+    Buffer<T> transposed;                // for the gradient of the node's input
+    std::uint64_t version = ~0ull;       // of the weights that transposed was made from
     Buffer<T> gradient, alpha_gradient;
     OptimizerState optimizer;
-    Buffer<T> watch;         // one row for each block of rows, since the last fold_watch()
-    Buffer<double> watched;  // since the last take_diagnosis()
-    Buffer<T> squares;       // UpdateTask::squares for each part of the gradient, since the last fold_squares()
-    LayerDiagnosis diagnosis;
-    ptrdiff_t row = 0;              // leading dimension
-    std::uint64_t version = ~0ull;  // of the weights that transposed was made from
-    bool frozen = false, skips = false;
+    Buffer<T> squares;  // UpdateTask::squares for each part of the gradient, since the last fold_squares()
+    Diagnosis diagnosis;
+  };
+  // By node: what a step keeps beside the buffers of the schedule.
+  struct Workspace {
+    AffineConstants<T> of;
+    bool gathers = false;        // the gradient of r is copied by columns, for the weight gradient
+    Buffer<T> columns;           // that copy
+    Buffer<std::uint8_t> order;  // of maxout: the rows by the piece that won
+    Buffer<T> sorted;            // their gradients in that order
+    Buffer<T> alpha_sums;        // one row for each kSumRows rows
+    Buffer<T> watch;             // one row for each block of samples, since the last fold_watch()
+    Buffer<double> watched;      // since the last take_diagnosis()
+  };
+  // A value or gradient for the samples from `first` on: rows `row` apart.
+  struct Rows {
+    T* data = nullptr;
+    ptrdiff_t row = 0;
+    explicit operator bool() const { return data != nullptr; }
   };
 
   // train.cpp: the step as a whole
   void check() const;
-  void reserve(const Batch<T>& batch, ptrdiff_t row_blocks);
+  void reserve(const Batch<T>& batch, ptrdiff_t sample_blocks);
   double run(const Batch<T>& batch, const UpdateStep<T>* weights, const UpdateStep<T>* others);
+  void run_samples(const Region& region, const Batch<T>& batch, ptrdiff_t samples_each, ptrdiff_t blocks,
+                   ptrdiff_t threads);
+  void run_parameters(const Region& region, const Batch<T>& batch, const UpdateStep<T>* weights,
+                      const UpdateStep<T>* others, ptrdiff_t threads);
+  ptrdiff_t parameter_tasks(NodeId node) const;
   bool copies_input(const Batch<T>& batch) const;
-  const T* outputs_of(ptrdiff_t layer, const Batch<T>& batch, ptrdiff_t* row) const;
+  Rows rows_at(const Place& place, const Batch<T>& batch, ptrdiff_t first);
+  std::uint8_t* choice_at(NodeId node, ptrdiff_t first);
+  ptrdiff_t pixels_of(ValueId id) const { return program_.value(id).shape.pixels(); }
+  bool is_output(const Node& node) const { return node.out == program_.result; }
+  // Whether the activation of a node is applied, and its derivative taken: not where the loss takes logits.
+  bool activates(const Node& node) const { return !(is_output(node) && loss_.info().from_logits); }
 
-  // train_rows.cpp: a block of rows, forward and backward
-  void rows_task(const Batch<T>& batch, ptrdiff_t block, ptrdiff_t first, ptrdiff_t last);
-  void perturb(const std::vector<Perturbation>& all, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t columns, const T* in,
-               T* out, ptrdiff_t row) const;
-  void forward_rows(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t rows);
-  void loss_rows(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t rows);
-  void backward_rows(const Batch<T>& batch, ptrdiff_t block, ptrdiff_t first, ptrdiff_t rows);
-  void activation_gradient(std::size_t layer, ptrdiff_t block, ptrdiff_t first, ptrdiff_t rows);
+  // train_samples.cpp: what a block of samples does
+  void take_input(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples);
+  void forward_step(NodeId id, const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples);
+  void affine_forward_step(NodeId id, const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples);
+  void pointwise_forward_step(NodeId id, const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples);
+  void perturb(const Perturb& op, ptrdiff_t first, ptrdiff_t samples, const Shape& shape, Rows in, Rows out) const;
+  void loss_step(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples);
+  void epilogue_step(const TrainingStep& step, const Batch<T>& batch, ptrdiff_t block, ptrdiff_t first,
+                     ptrdiff_t samples);
+  void pass_gradient(const TrainingStep& step, const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples);
+  void activation_gradient(NodeId id, const Batch<T>& batch, ptrdiff_t block, ptrdiff_t first, ptrdiff_t samples);
+  void input_step(const TrainingStep& step, const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples);
 
-  // train_update.cpp: gradients of the weights, and what the optimizer makes of them
-  void weights_task(std::size_t layer, ptrdiff_t first, ptrdiff_t last, const Batch<T>& batch,
-                    const UpdateStep<T>* weights, const UpdateStep<T>* others);
-  void alpha_task(std::size_t layer, ptrdiff_t rows, const UpdateStep<T>* others);
-  void update_rows(std::size_t layer, ptrdiff_t offset, ptrdiff_t n, const T* gradient, const UpdateStep<T>& step,
+  // train_parameters.cpp: gradients of the parameters, and what the optimizer makes of them
+  void parameter_task(NodeId id, ptrdiff_t first, ptrdiff_t last, const Batch<T>& batch, const UpdateStep<T>* weights,
+                      const UpdateStep<T>* others);
+  void weights_task(NodeId id, ptrdiff_t first, ptrdiff_t last, const Batch<T>& batch, const UpdateStep<T>* weights,
+                    const UpdateStep<T>* others);
+  void alpha_task(NodeId id, ptrdiff_t rows, const UpdateStep<T>* others);
+  void update_rows(BlockId block, ptrdiff_t offset, ptrdiff_t n, const T* gradient, const UpdateStep<T>& step,
                    T* squares);
-  void update_alpha(std::size_t layer, const UpdateStep<T>& step);
-  void refresh_transposed(std::size_t layer);
+  void update_alpha(BlockId block, const UpdateStep<T>& step);
+  void refresh_transposed(std::size_t block);
   UpdateStep<T> update_step(double learning_rate, bool weights, double scale) const;
   double gradient_norm();
   double gradient_norm(T factor);
-  T* squares_of(std::size_t layer, ptrdiff_t part);
+  T* squares_of(BlockId block, ptrdiff_t part);
   void count_update();
-  void fold_squares(std::size_t layer);
-  void fold_watch(std::size_t layer);
+  void fold_squares(std::size_t block);
+  void fold_watch(NodeId id);
+
+  State& state(BlockId block) { return states_[static_cast<std::size_t>(block)]; }
+  Workspace& workspace(NodeId node) { return workspaces_[static_cast<std::size_t>(node)]; }
+  Block<T>& block(BlockId id) { return network_.blocks()[static_cast<std::size_t>(id)]; }
 
   Network<T>& network_;
   const Kernels<T>& kernels_;
@@ -129,13 +159,17 @@ class Trainer {
   OptimizerSettings settings_;
   std::uint64_t seed_;
   std::int64_t steps_ = 0;
-  std::vector<State> state_;
-  std::size_t first_trained_ = 0;  // gradients go back to this layer
+  Program program_;
+  TrainingSchedule schedule_;
+  std::vector<State> states_;          // by block
+  std::vector<Workspace> workspaces_;  // by node
+  Buffer<T> fixed_parameters_;         // by node
+  std::vector<Buffer<T>> buffers_;     // of the schedule: those of elements,
+  std::vector<Buffer<std::uint8_t>> choices_;  // and those of bytes
   double batch_weight_ = 0.0;
   bool watching_ = false;
   Buffer<T> input_, targets_;  // gathered or perturbed input, gathered targets
   Buffer<double> row_loss_;
-  ptrdiff_t input_row_ = 0;
 };
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cpu

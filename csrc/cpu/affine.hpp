@@ -1,18 +1,16 @@
-// One dense or maxout layer over packed weights: forward, gradient of the input, gradient of the weights. The
+// A product with its epilogue over packed weights (a dense or maxout layer): forward, gradient of the input, gradient of the weights. The
 // operations of dense.hpp, the networks and the trainer are made of these three.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 
+#include "../core/schedule.hpp"
 #include "kernels.hpp"
 #include "pack.hpp"
 #include "threads.hpp"
 
 namespace fnnfast {
-
-// Rows of a chunk in which maxout's rows are sorted by their winning piece.
-inline constexpr ptrdiff_t kMaxoutChunk = 64;
 
 // Fused multiply-adds under which waking a second thread costs more than it gains: about 5 us of work at 16 a cycle.
 inline constexpr double kSerialWork = 300000;
@@ -22,10 +20,6 @@ inline constexpr double kSerialWork = 300000;
 inline bool worth_threads(ptrdiff_t rows, double work) {
   return static_cast<double>(rows < 2 ? 2 : rows) * work >= kSerialWork;
 }
-
-// Rows whose contributions to the gradient of a learned slope are added up on their own, before these sums are added in
-// order: fixed, so that the threads do not show in the result.
-inline constexpr ptrdiff_t kAlphaRows = 32;
 
 constexpr ptrdiff_t divide_up(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
 
@@ -37,25 +31,33 @@ void for_row_blocks(ptrdiff_t rows, ptrdiff_t columns, F&& f) {
   parallel_for(divide_up(rows, each), [&](ptrdiff_t block) { f(block * each, std::min(each, rows - block * each)); });
 }
 
-// The leading dimension of a buffer of that many columns: whole cache lines, and not a multiple of a page, where rows
-// would share a few cache sets.
-inline ptrdiff_t leading_dimension(ptrdiff_t columns) {
-  const ptrdiff_t padded = (columns + 15) / 16 * 16;
-  return padded % 256 == 0 ? padded + 16 : padded;
-}
+// The leading dimension of a buffer of that many columns.
+inline ptrdiff_t leading_dimension(ptrdiff_t columns) { return row_stride({1, 1, columns}); }
 
-// How many inputs of a layer's panel, so wide, are taken at a time: LayerTask::chunk.
+// How many inputs of a panel that wide are taken at a time: AffineConstants::chunk.
 template <class T>
 ptrdiff_t chunk_inputs(ptrdiff_t width, ptrdiff_t inputs);
+
+// What a product's constants say of its sizes, for panels of that layout.
+template <class T>
+void set_sizes(AffineConstants<T>& of, const PanelLayout& layout);
+// And of its activation, but for the parameter.
+template <class T>
+void set_activation(AffineConstants<T>& of, const Kernels<T>& k, int activation) {
+  of.activation_index = activation;
+  const bool elementwise = activation != kIdentity && !kActivationInfo[activation].rowwise;
+  of.activation = elementwise ? k.activation[activation].forward : nullptr;
+  of.in_registers = k.activation[activation].in_registers;
+}
 
 // y = f(x W + b), for rows x blocks of units, shared between threads. task.first_block, last_block and scratch are set
 // here. A rowwise activation is not applied.
 template <class T>
-void layer_forward(const LayerKernel<T>& k, const LayerTask<T>& task);
+void affine_forward(const AffineKernel<T>& k, const AffineCall<T>& task);
 
 // Blocks [task.first_block, task.last_block) of all rows, on the calling thread. task.scratch is set here.
 template <class T>
-void layer_forward_serial(const LayerKernel<T>& k, LayerTask<T>& task);
+void affine_forward_serial(const AffineKernel<T>& k, AffineCall<T>& task);
 
 template <class T>
 void activate_rows(ElementwiseFunction<T> f, ptrdiff_t rows, ptrdiff_t columns, const T* z, ptrdiff_t z_row, T* y,

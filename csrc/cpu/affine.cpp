@@ -1,4 +1,4 @@
-#include "layer.hpp"
+#include "affine.hpp"
 
 #include <algorithm>
 
@@ -20,18 +20,29 @@ ptrdiff_t chunk_inputs(ptrdiff_t width, ptrdiff_t inputs) {
 }
 
 template <class T>
-void layer_forward_serial(const LayerKernel<T>& k, LayerTask<T>& task) {
+void set_sizes(AffineConstants<T>& of, const PanelLayout& layout) {
+  of.inputs = layout.inputs;
+  of.units = layout.units;
+  of.pieces = layout.pieces;
+  of.blocks = layout.blocks();
+  const ptrdiff_t width = layout.panel(0, 0).width;
+  of.first_panel = (layout.inputs + 1) * width;
+  of.chunk = chunk_inputs<T>(width, layout.inputs);
+}
+
+template <class T>
+void affine_forward_serial(const AffineKernel<T>& k, AffineCall<T>& task) {
   const ptrdiff_t scratch = k.scratch(task);
   if (scratch > 0) task.scratch = thread_scratch<T>(Scratch::kKernel, scratch);
   k.run(task);
 }
 
 template <class T>
-void layer_forward(const LayerKernel<T>& k, const LayerTask<T>& task) {
-  const PanelLayout layout{task.inputs, task.units, task.pieces, k.lanes, k.panel_vectors};
-  const ptrdiff_t blocks = layout.blocks();
+void affine_forward(const AffineKernel<T>& k, const AffineCall<T>& task) {
+  const AffineConstants<T>& of = *task.of;
+  const ptrdiff_t blocks = of.blocks;
   if (task.rows == 0 || blocks == 0) return;
-  const bool shared = worth_threads(task.rows, static_cast<double>(task.inputs * task.units * task.pieces));
+  const bool shared = worth_threads(task.rows, static_cast<double>(of.inputs * of.units * of.pieces));
   const ptrdiff_t threads = shared ? num_threads() : 1;
   // Rows are cut only as far as needed to give every thread a few tasks: each cut reads the weights once more.
   constexpr ptrdiff_t kMostRows = 256, kLeastRows = 24, kTasksEach = 4;
@@ -48,17 +59,17 @@ void layer_forward(const LayerKernel<T>& k, const LayerTask<T>& task) {
   const auto run = [&](ptrdiff_t i) {
     const ptrdiff_t row = i % across * rows_each;
     const ptrdiff_t block = i / across * blocks_each;
-    LayerTask<T> part = task;
+    AffineCall<T> part = task;
     part.rows = std::min(rows_each, task.rows - row);
     part.x += row * task.x_row;
     part.z += row * task.z_row;
     part.y += row * task.y_row;
     if (part.add) part.add += row * task.add_row;
-    if (part.add) part.sum += row * task.sum_row;
+    if (part.sum) part.sum += row * task.sum_row;
     if (part.argmax) part.argmax += row * task.argmax_row;
     part.first_block = block;
     part.last_block = std::min(block + blocks_each, blocks);
-    layer_forward_serial(k, part);
+    affine_forward_serial(k, part);
   };
   if (threads == 1)
     for (ptrdiff_t i = 0; i < columns * across; ++i) run(i);
@@ -276,8 +287,9 @@ void weight_gradient(const Kernels<T>& k, const GradientParts& parts, ptrdiff_t 
 
 #define FNNFAST_INSTANTIATE(T)                                                                                      \
   template ptrdiff_t chunk_inputs<T>(ptrdiff_t, ptrdiff_t);                                                         \
-  template void layer_forward<T>(const LayerKernel<T>&, const LayerTask<T>&);                                       \
-  template void layer_forward_serial<T>(const LayerKernel<T>&, LayerTask<T>&);                                      \
+  template void set_sizes<T>(AffineConstants<T>&, const PanelLayout&);                                                \
+  template void affine_forward<T>(const AffineKernel<T>&, const AffineCall<T>&);                                       \
+  template void affine_forward_serial<T>(const AffineKernel<T>&, AffineCall<T>&);                                      \
   template void activate_rows<T>(ElementwiseFunction<T>, ptrdiff_t, ptrdiff_t, const T*, ptrdiff_t, T*, ptrdiff_t); \
   template void data_gradient<T>(const Kernels<T>&, const PanelLayout&, const T*, ptrdiff_t, const T*, ptrdiff_t,   \
                                  const std::uint8_t*, ptrdiff_t, T*, ptrdiff_t);                                    \

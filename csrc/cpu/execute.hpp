@@ -1,0 +1,84 @@
+// Runs a network's forward schedule over blocks of samples.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "../core/schedule.hpp"
+#include "affine.hpp"
+
+namespace fnnfast::cpu {
+
+// Where a value lies, with everything about it that is known before a call.
+struct BoundPlace {
+  enum Base : std::uint8_t { kX, kY, kArena };
+  Base base = kX;
+  ptrdiff_t start = 0;  // of its buffer, in elements per sample
+  ptrdiff_t channel = 0, row = 0;
+};
+
+// A ForwardStep, likewise. Small networks feel every lookup, so there are none left to do in a call.
+template <class T>
+struct BoundStep {
+  enum class Kind : std::uint8_t { kAffine, kPointwise } kind;
+  bool rowwise = false;    // the activation waits for whole rows
+  bool is_output = false;  // writes the network's output
+  bool padded = false;     // rows may be written to whole vectors
+  bool has_add = false;
+  ptrdiff_t pixels = 1;  // rows per sample
+  ptrdiff_t channels = 0;
+  BoundPlace in, add, out;
+  const AffineConstants<T>* of = nullptr;  // of a copy: what its epilogue needs
+  ElementwiseFunction<T> activation = nullptr;  // also a rowwise one
+  const T* next = nullptr;                      // weights that are read next
+  ptrdiff_t next_size = 0;
+};
+
+template <class T>
+class Executor {
+ public:
+  Executor() = default;
+  // constants: by node.
+  Executor(const Program& program, const Kernels<T>& kernels, const AffineKernel<T>& affine,
+           const std::vector<AffineConstants<T>>& constants);
+
+  // y = program(x), both dense: on the calling thread, or each step shared between threads. With logits the activation
+  // of the output is left out.
+  void run(const T* x, ptrdiff_t samples, T* y, bool logits) const { run_steps<false>(x, samples, y, logits); }
+  void run_shared(const T* x, ptrdiff_t samples, T* y, bool logits) const { run_steps<true>(x, samples, y, logits); }
+
+  // The memory between input and output, in elements per sample.
+  ptrdiff_t elements() const { return elements_; }
+
+ private:
+  template <bool kShared>
+  void run_steps(const T* x, ptrdiff_t samples, T* y, bool logits) const;
+
+  AffineKernel<T> affine_{};
+  std::vector<BoundStep<T>> steps_;
+  ptrdiff_t elements_ = 0;
+};
+
+// out = f(in) + add, or f(in + add), over rows of matrices: an epilogue without a product.
+template <class T>
+struct PointwiseCall {
+  ptrdiff_t rows, columns;
+  const T* in;
+  ptrdiff_t in_row;
+  const T* add;  // or null
+  ptrdiff_t add_row;
+  T* z;  // where the sum in + add is kept, for backward; else equal to y
+  ptrdiff_t z_row;
+  T* y;  // f(...)
+  ptrdiff_t y_row;
+  T* out;
+  ptrdiff_t out_row;
+  bool add_first;
+  ElementwiseFunction<T> activation;  // null: identity
+  const T* parameter;
+  ptrdiff_t parameter_step;
+};
+template <class T>
+void pointwise(const PointwiseCall<T>& call);
+
+}  // namespace fnnfast::cpu

@@ -1,0 +1,269 @@
+// The gradients of the parameters, and what the optimizer makes of them.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "threads.hpp"
+#include "train.hpp"
+
+namespace fnnfast::cpu {
+
+template <class T>
+UpdateStep<T> Trainer<T>::update_step(double learning_rate, bool weights, double scale) const {
+  return fnnfast::update_step<T>(settings_, steps_, learning_rate, weights, scale);
+}
+
+template <class T>
+void Trainer<T>::update_rows(BlockId id, ptrdiff_t offset, ptrdiff_t n, const T* gradient, const UpdateStep<T>& step,
+                             T* squares) {
+  OptimizerState& o = state(id).optimizer;
+  T* const second = o.panels[1].size() ? o.panels[1].data() + offset : nullptr;
+  kernels_.update[static_cast<int>(settings_.kind)](
+      {n, block(id).panels.data() + offset, gradient, o.panels[0].data() + offset, second, &step, squares});
+}
+
+template <class T>
+void Trainer<T>::update_alpha(BlockId id, const UpdateStep<T>& step) {
+  State& s = state(id);
+  kernels_.update[static_cast<int>(settings_.kind)]({block(id).layout.padded_units(), block(id).alpha.data(),
+                                                     s.alpha_gradient.data(), s.optimizer.alpha[0].data(),
+                                                     s.optimizer.alpha[1].data(), &step, nullptr});
+}
+
+namespace {
+
+// Where a finished part of a layer's gradient goes: into the update, or with no step to take, into the gradient's own
+// panels.
+template <class T, class Update>
+struct Destination {
+  T* gradient;
+  Update update;
+  static void take(void* context, const Panel& panel, ptrdiff_t first, ptrdiff_t count, const T* values) {
+    Destination& self = *static_cast<Destination*>(context);
+    const ptrdiff_t offset = panel.offset + (first + 1) * panel.width;
+    if (self.gradient)
+      std::copy_n(values, count * panel.width, self.gradient + offset);
+    else
+      self.update(panel, first, count, offset, values);
+  }
+};
+template <class T, class Update>
+Destination(T*, Update) -> Destination<T, Update>;
+
+}  // namespace
+
+template <class T>
+void Trainer<T>::parameter_task(NodeId id, ptrdiff_t first, ptrdiff_t last, const Batch<T>& batch,
+                                const UpdateStep<T>* weights, const UpdateStep<T>* others) {
+  const Node& node = program_.node(id);
+  ptrdiff_t parts = parameter_tasks(id);
+  if (node.epilogue.slopes != kNone) {
+    --parts;
+    if (last > parts) alpha_task(id, batch.rows * pixels_of(node.out), others);
+  }
+  if (first < parts) weights_task(id, first, std::min(last, parts), batch, weights, others);
+}
+
+template <class T>
+void Trainer<T>::weights_task(NodeId id, ptrdiff_t first_part, ptrdiff_t last_part, const Batch<T>& batch,
+                              const UpdateStep<T>* weights, const UpdateStep<T>* others) {
+  const Node& node = program_.node(id);
+  const BlockId of = node.template as<Affine>()->block;
+  Block<T>& block = this->block(of);
+  State& s = state(of);
+  Workspace& w = workspace(id);
+  const ptrdiff_t rows = batch.rows * pixels_of(node.out);
+  const MaxoutOrder order{rows, block.layout.units, block.layout.pieces};
+  const Rows x = rows_at(schedule_.value_at(node.in), batch, 0), dz = rows_at(schedule_.gradient_at(node.out), batch, 0);
+  GradientSource<T> from{};
+  from.rows = rows;
+  from.x = x.data;
+  from.x_row = x.row;
+  from.dz = dz.data;
+  from.dz_row = dz.row;
+  if (w.gathers) from.dz_panels = w.columns.data();
+  if (block.layout.pieces > 1) {
+    from.maxout = &order;
+    from.order = w.order.data();
+    from.sorted = w.sorted.data();
+  }
+  T* const squares = squares_of(of, first_part);  // for all parts of this task
+  Destination to{weights ? nullptr : s.gradient.data(),
+                 [&](const Panel& panel, ptrdiff_t first, ptrdiff_t count, ptrdiff_t offset, const T* values) {
+                   update_rows(of, offset, count * panel.width, values, first < 0 ? *others : *weights, squares);
+                   if (s.transposed.size() > 0 && first >= 0)
+                     transpose(block.layout, panel, block.panels.data(), first, first + count, s.transposed.data());
+                 }};
+  weight_gradient(kernels_, GradientParts(block.layout), first_part, last_part, from, {&to, &decltype(to)::take});
+}
+
+// A learned slope's gradient: the sums of the blocks of rows, in order.
+template <class T>
+void Trainer<T>::alpha_task(NodeId id, ptrdiff_t rows, const UpdateStep<T>* others) {
+  const BlockId of = program_.node(id).epilogue.slopes;
+  const ptrdiff_t units = block(of).layout.padded_units();
+  const Buffer<T>& sums = workspace(id).alpha_sums;
+  T* const gradient = state(of).alpha_gradient.data();
+  std::copy_n(sums.data(), units, gradient);
+  for (ptrdiff_t b = 1; b < divide_up(rows, kSumRows); ++b)
+    for (ptrdiff_t u = 0; u < units; ++u) gradient[u] += sums[b * units + u];
+  if (others) update_alpha(of, *others);
+}
+
+template <class T>
+void Trainer<T>::refresh_transposed(std::size_t i) {
+  const Block<T>& block = network_.blocks()[i];
+  State& s = states_[i];
+  if (s.transposed.size() == 0 || s.version == block.version) return;
+  const PanelLayout& layout = block.layout;
+  for (ptrdiff_t b = 0; b < layout.blocks(); ++b)
+    for (ptrdiff_t group = 0; group < layout.groups(); ++group)
+      transpose(layout, layout.panel(b, group), block.panels.data(), 0, layout.inputs, s.transposed.data());
+  s.version = block.version;
+}
+
+// Of all gradients together. The sums are the same on every instruction set: one for each piece and unit, over the bias
+// and the inputs in order, then those in order. Where the squares overflow, everything is taken smaller.
+template <class T>
+double Trainer<T>::gradient_norm() {
+  const double norm = gradient_norm(T(1));
+  if (!std::isinf(norm)) return norm;
+  const T factor = std::sqrt(std::numeric_limits<T>::min());
+  return gradient_norm(factor) / static_cast<double>(factor);
+}
+
+template <class T>
+double Trainer<T>::gradient_norm(T factor) {
+  double sum = 0.0;
+  for (std::size_t i = 0; i < states_.size(); ++i) {
+    const PanelLayout& layout = network_.blocks()[i].layout;
+    State& s = states_[i];
+    const bool affine = s.gradient.size() > 0;
+    Buffer<T> columns(affine ? layout.pieces * layout.units : 0);
+    parallel_for(affine ? layout.blocks() : 0, [&](ptrdiff_t block) {
+      for (ptrdiff_t group = 0; group < layout.groups(); ++group) {
+        const Panel panel = layout.panel(block, group);
+        T* const squares = thread_scratch<T>(Scratch::kTile, panel.width);
+        kernels_.column_squares(layout.inputs + 1, panel.width, s.gradient.data() + panel.offset, panel.width, factor,
+                                squares);
+        for (ptrdiff_t p = 0; p < panel.pieces; ++p)
+          std::copy_n(squares + p * panel.stride, panel.units,
+                      columns.data() + (panel.piece + p) * layout.units + panel.unit);
+      }
+    });
+    for (ptrdiff_t c = 0; c < columns.size(); ++c) sum += static_cast<double>(columns[c]);
+    for (ptrdiff_t u = 0; u < s.alpha_gradient.size(); ++u) {
+      const double alpha = static_cast<double>(s.alpha_gradient[u]) * static_cast<double>(factor);
+      sum += alpha * alpha;
+    }
+  }
+  return std::sqrt(sum);
+}
+
+template <class T>
+void Trainer<T>::apply(double learning_rate) {
+  double scale = 1.0;
+  if (settings_.clip_norm > 0.0) {
+    const double norm = gradient_norm();
+    if (norm > settings_.clip_norm) scale = settings_.clip_norm / norm;
+  }
+  const UpdateStep<T> weights = update_step(learning_rate, true, scale);
+  const UpdateStep<T> others = update_step(learning_rate, false, scale);
+  for (std::size_t i = 0; i < states_.size(); ++i) {
+    const BlockId id = static_cast<BlockId>(i);
+    Block<T>& block = network_.blocks()[i];
+    State& s = states_[i];
+    if (s.frozen) continue;
+    const PanelLayout& layout = block.layout;
+    // There are at least as many parts as blocks.
+    parallel_for(s.gradient.size() > 0 ? layout.blocks() : 0, [&](ptrdiff_t b) {
+      T* const squares = squares_of(id, b);
+      for (ptrdiff_t group = 0; group < layout.groups(); ++group) {
+        const Panel panel = layout.panel(b, group);
+        const ptrdiff_t offset = panel.offset + panel.width;
+        update_rows(id, panel.offset, panel.width, s.gradient.data() + panel.offset, others, squares);
+        update_rows(id, offset, layout.inputs * panel.width, s.gradient.data() + offset, weights, squares);
+        if (s.transposed.size() > 0)
+          transpose(layout, panel, block.panels.data(), 0, layout.inputs, s.transposed.data());
+      }
+    });
+    if (block.slopes) update_alpha(id, others);
+    s.version = ++block.version;
+  }
+  ++steps_;
+  count_update();
+}
+
+template <class T>
+T* Trainer<T>::squares_of(BlockId block, ptrdiff_t part) {
+  return state(block).squares.data() + 2 * kernels_.lanes * part;
+}
+
+// After an update. The sums of squares are taken out before they grow too large for the next to show in them.
+template <class T>
+void Trainer<T>::count_update() {
+  constexpr std::int64_t kFoldSteps = 64;
+  for (std::size_t i = 0; i < states_.size(); ++i)
+    if (++states_[i].diagnosis.steps % kFoldSteps == 0) fold_squares(i);
+}
+
+template <class T>
+void Trainer<T>::fold_squares(std::size_t i) {
+  State& s = states_[i];
+  const ptrdiff_t lanes = kernels_.lanes;
+  for (ptrdiff_t at = 0; at < s.squares.size(); ++at) {
+    (at / lanes % 2 == 0 ? s.diagnosis.gradient_squares : s.diagnosis.update_squares) +=
+        static_cast<double>(s.squares[at]);
+    s.squares[at] = T(0);
+  }
+}
+
+// Takes what the blocks of samples have seen of the activation's derivatives together.
+template <class T>
+void Trainer<T>::fold_watch(NodeId id) {
+  if (id == kNone) return;
+  Workspace& w = workspace(id);
+  const ptrdiff_t row = divide_up(w.of.units, kernels_.lanes) * kernels_.lanes;
+  const bool saturated = program_.node(id).epilogue.info().watch == Watch::kSaturated;
+  for (ptrdiff_t at = 0; at < w.watch.size(); ++at) {
+    double& unit = w.watched[at % row];
+    const double seen = static_cast<double>(w.watch[at]);
+    if (saturated)
+      unit += seen;
+    else if (unit == unit && !(seen <= unit))
+      unit = seen;  // a NaN stays
+    w.watch[at] = T(0);
+  }
+}
+
+template <class T>
+Diagnosis Trainer<T>::take_diagnosis(std::size_t i) {
+  State& s = states_[i];
+  fold_squares(i);
+  Diagnosis result = s.diagnosis;
+  s.diagnosis = {};
+  if (s.node == kNone) return result;
+  const Node& node = program_.node(s.node);
+  Workspace& w = workspace(s.node);
+  // Nothing is counted where no gradient passes the activation: below the first node that is trained, and in a head that
+  // the loss takes from its logits.
+  if (w.watch.size() == 0 || result.rows == 0 || s.node < schedule_.first_trained || !activates(node)) return result;
+  fold_watch(s.node);
+  const ActivationInfo& info = node.epilogue.info();
+  double count = 0.0;
+  for (ptrdiff_t u = 0; u < w.of.units; ++u)
+    count += info.watch == Watch::kSaturated ? w.watched[u] : w.watched[u] < info.small ? 1.0 : 0.0;
+  std::fill_n(w.watched.data(), w.watched.size(), 0.0);
+  const double units = static_cast<double>(w.of.units);
+  if (info.watch == Watch::kDead)
+    result.dead = count / units;
+  else
+    result.saturated = count / (units * static_cast<double>(result.rows * pixels_of(node.out)));
+  return result;
+}
+
+template class Trainer<float>;
+template class Trainer<double>;
+
+}  // namespace fnnfast::cpu

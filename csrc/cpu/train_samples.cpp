@@ -1,0 +1,250 @@
+// What a block of samples does in a training step: forward through the program, through the loss, and backward to the
+// gradients of all r (core/program.hpp).
+#include <algorithm>
+
+#include "train.hpp"
+
+namespace fnnfast::cpu {
+
+namespace {
+
+template <class T>
+void copy_rows(const T* from, ptrdiff_t from_row, T* to, ptrdiff_t to_row, ptrdiff_t rows, ptrdiff_t columns) {
+  for (ptrdiff_t r = 0; r < rows; ++r) std::copy_n(from + r * from_row, columns, to + r * to_row);
+}
+
+template <class T>
+void add_rows(const T* from, ptrdiff_t from_row, T* to, ptrdiff_t to_row, ptrdiff_t rows, ptrdiff_t columns) {
+  for (ptrdiff_t r = 0; r < rows; ++r)
+    for (ptrdiff_t c = 0; c < columns; ++c) to[r * to_row + c] += from[r * from_row + c];
+}
+
+}  // namespace
+
+template <class T>
+void Trainer<T>::take_input(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples) {
+  if (!copies_input(batch)) return;
+  const Shape& shape = program_.input();
+  const ptrdiff_t inputs = shape.size(), row = row_stride(shape) * shape.pixels();
+  for (ptrdiff_t s = first; s < first + samples; ++s) {
+    T* const to = input_.data() + s * row;
+    if (batch.weights != nullptr && batch.weights[s] == T(0))
+      std::fill_n(to, inputs, T(0));  // a NaN in it would reach the gradient of the weights, as 0 * NaN
+    else
+      std::copy_n(batch.x + (batch.indices ? batch.indices[s] : s) * inputs, inputs, to);
+  }
+}
+
+// An image is one row here: what is drawn for a pixel depends on its place in the image.
+template <class T>
+void Trainer<T>::perturb(const Perturb& op, ptrdiff_t first, ptrdiff_t samples, const Shape& shape, Rows in,
+                         Rows out) const {
+  const std::uint64_t step = static_cast<std::uint64_t>(steps_);
+  const ptrdiff_t pixels = shape.pixels();
+  if (op.noise)
+    kernels_.noise({samples, shape.size(), first, in.data, in.row * pixels, out.data, out.row * pixels, op.amount, seed_,
+                    step, op.stream});
+  else
+    kernels_.dropout({samples, shape.size(), first, in.data, in.row * pixels, out.data, out.row * pixels, op.amount,
+                      seed_, step, op.stream});
+}
+
+template <class T>
+void Trainer<T>::forward_step(NodeId id, const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples) {
+  const Node& node = program_.node(id);
+  if (node.template is<Affine>()) return affine_forward_step(id, batch, first, samples);
+  if (node.template is<Pointwise>()) return pointwise_forward_step(id, batch, first, samples);
+  perturb(*node.template as<Perturb>(), first, samples, program_.value(node.out).shape,
+          rows_at(schedule_.value_at(node.in), batch, first), rows_at(schedule_.value_at(node.out), batch, first));
+}
+
+template <class T>
+void Trainer<T>::affine_forward_step(NodeId id, const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples) {
+  const Node& node = program_.node(id);
+  const Epilogue& e = node.epilogue;
+  const Workspace& w = workspace(id);
+  const Rows x = rows_at(schedule_.value_at(node.in), batch, first);
+  const Rows out = rows_at(schedule_.value_at(node.out), batch, first);
+  const Rows kept = rows_at(schedule_.saved[static_cast<std::size_t>(id)], batch, first);
+  // What backward reads: the sums or f of them, where that is not the output.
+  const Rows saved = activates(node) && kept ? kept : out;
+  const Rows y = e.info().saves == Saves::kOutput && !e.add_first ? saved : out;
+  AffineCall<T> call;
+  call.of = &w.of;
+  call.rows = samples * pixels_of(node.out);
+  call.x = x.data;
+  call.x_row = x.row;
+  call.z = saved.data;
+  call.z_row = saved.row;
+  call.y = y.data;
+  call.y_row = y.row;
+  call.last_block = w.of.blocks;
+  call.activate = activates(node);
+  const Value& value = program_.value(node.out);
+  call.padded = value.shape.is_vector() && value.shape.c == program_.storages[static_cast<std::size_t>(value.storage)];
+  for (NodeId next = id + 1; next < static_cast<NodeId>(program_.nodes.size()); ++next)
+    if (program_.node(next).template is<Affine>()) {
+      call.next = workspace(next).of.panels;
+      call.next_size = workspace(next).of.first_panel;
+      break;
+    }
+  if (e.add != kNone) {
+    const Rows add = rows_at(schedule_.value_at(e.add), batch, first);
+    call.add = add.data;
+    call.add_row = add.row;
+    call.sum = out.data;
+    call.sum_row = out.row;
+  }
+  call.argmax = choice_at(id, first);
+  call.argmax_row = schedule_.choice[static_cast<std::size_t>(id)].row;
+  affine_forward_serial(kernels_.affine, call);
+  if (call.activate && e.info().rowwise)
+    activate_rows(kernels_.activation[e.activation].forward, call.rows, w.of.units, saved.data, saved.row, y.data,
+                  y.row);
+}
+
+template <class T>
+void Trainer<T>::pointwise_forward_step(NodeId id, const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples) {
+  const Node& node = program_.node(id);
+  const Epilogue& e = node.epilogue;
+  const Workspace& w = workspace(id);
+  const Rows in = rows_at(schedule_.value_at(node.in), batch, first);
+  const Rows out = rows_at(schedule_.value_at(node.out), batch, first);
+  const Rows kept = rows_at(schedule_.saved[static_cast<std::size_t>(id)], batch, first);
+  const Rows add = e.add == kNone ? Rows{} : rows_at(schedule_.value_at(e.add), batch, first);
+  const Rows saved = activates(node) && kept ? kept : out;
+  const Rows y = e.info().saves == Saves::kOutput && !e.add_first ? saved : out;
+  const bool activate = activates(node) && e.activation != kIdentity;
+  const ptrdiff_t rows = samples * pixels_of(node.out);
+  pointwise<T>({rows, program_.value(node.out).shape.c, in.data, in.row, add.data, add.row, saved.data, saved.row,
+                y.data, y.row, out.data, out.row, e.add_first,
+                activate && !e.info().rowwise ? kernels_.activation[e.activation].forward : nullptr, w.of.parameter,
+                w.of.parameter_step});
+  if (activate && e.info().rowwise)
+    activate_rows(kernels_.activation[e.activation].forward, rows, w.of.units, y.data, y.row, y.data, y.row);
+}
+
+template <class T>
+void Trainer<T>::loss_step(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples) {
+  const ptrdiff_t columns = loss_.targets(network_.outputs());
+  const bool gathered = batch.indices != nullptr && batch.targets != nullptr;
+  for (ptrdiff_t r = first; gathered && r < first + samples; ++r)
+    std::copy_n(batch.targets + batch.indices[r] * columns, columns, targets_.data() + r * columns);
+  const ptrdiff_t pixels = program_.output().pixels();
+  const Rows z = rows_at(schedule_.value_at(program_.result), batch, first);
+  const Rows dz = rows_at(schedule_.gradient_at(program_.result), batch, first);
+  LossTask<T> t{};
+  t.rows = samples;
+  t.columns = network_.outputs();
+  t.z = z.data;
+  t.z_row = z.row * pixels;
+  if (batch.labels) t.labels = batch.labels + first;
+  if (batch.targets) t.targets = (gathered ? targets_.data() : batch.targets) + first * columns;
+  t.targets_row = columns;
+  t.precision = loss_.precision.empty() ? nullptr : loss_.precision.data();
+  t.weights = batch.weights ? batch.weights + first : nullptr;
+  t.scale = batch_weight_ > 0.0 ? static_cast<T>(1.0 / loss_.terms(batch_weight_, network_.outputs())) : T(0);
+  t.dz = dz.data;
+  t.dz_row = dz.row * pixels;
+  t.row_loss = row_loss_.data() + first;
+  kernels_.loss(loss_.kind, t);
+}
+
+// The addition's share of the gradient.
+template <class T>
+void Trainer<T>::pass_gradient(const TrainingStep& step, const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples) {
+  const Node& node = program_.node(step.node);
+  const ptrdiff_t rows = samples * pixels_of(node.out), units = program_.value(node.out).shape.c;
+  const Rows from = rows_at(schedule_.gradient_at(node.out), batch, first);
+  const Rows to = rows_at(schedule_.gradient_at(node.epilogue.add), batch, first);
+  if (step.adds)
+    add_rows(from.data, from.row, to.data, to.row, rows, units);
+  else
+    copy_rows(from.data, from.row, to.data, to.row, rows, units);
+}
+
+// From the gradient of f(r) to that of r, in place.
+template <class T>
+void Trainer<T>::activation_gradient(NodeId id, const Batch<T>& batch, ptrdiff_t block, ptrdiff_t first,
+                                     ptrdiff_t samples) {
+  const Node& node = program_.node(id);
+  const Epilogue& e = node.epilogue;
+  Workspace& w = workspace(id);
+  const ptrdiff_t pixels = pixels_of(node.out), units = divide_up(w.of.units, kernels_.lanes) * kernels_.lanes;
+  const Rows saved = rows_at(schedule_.saved[static_cast<std::size_t>(id)], batch, first);
+  const Rows dz = rows_at(schedule_.gradient_at(node.out), batch, first);
+  const bool learned = e.slopes != kNone;
+  ElementwiseTask<T> t{};
+  t.columns = w.of.units;
+  t.in_row = saved.row;
+  t.dy_row = t.out_row = dz.row;
+  t.parameter = w.of.parameter;
+  t.parameter_step = w.of.parameter_step;
+  if (watching_ && e.info().watch != Watch::kNothing) t.watch = w.watch.data() + block * units;
+  const ptrdiff_t rows = samples * pixels, first_row = first * pixels;
+  for (ptrdiff_t r = 0; r < rows; r += t.rows) {
+    t.rows = std::min(learned ? kSumRows : rows, rows - r);
+    t.in = saved.data + r * saved.row;
+    t.dy = t.out = dz.data + r * dz.row;
+    if (learned) {
+      t.dparameter = w.alpha_sums.data() + (first_row + r) / kSumRows * units;
+      std::fill_n(t.dparameter, units, T(0));
+    }
+    kernels_.activation[e.activation].backward(t);
+  }
+}
+
+template <class T>
+void Trainer<T>::epilogue_step(const TrainingStep& step, const Batch<T>& batch, ptrdiff_t block, ptrdiff_t first,
+                               ptrdiff_t samples) {
+  const Node& node = program_.node(step.node);
+  const Epilogue& e = node.epilogue;
+  Workspace& w = workspace(step.node);
+  if (step.pass && !e.add_first) pass_gradient(step, batch, first, samples);
+  if (e.activation != kIdentity && activates(node)) activation_gradient(step.node, batch, block, first, samples);
+  if (step.pass && e.add_first) pass_gradient(step, batch, first, samples);
+  if (!node.template is<Affine>()) return;
+  const ptrdiff_t pixels = pixels_of(node.out), first_row = first * pixels, rows = samples * pixels;
+  const Rows dz = rows_at(schedule_.gradient_at(node.out), batch, 0);
+  if (const Place& choice = schedule_.choice[static_cast<std::size_t>(step.node)]; choice.buffer != kNone) {
+    const MaxoutOrder order{first_row + rows, w.of.units, w.of.pieces};
+    for (ptrdiff_t chunk = first_row / kMaxoutChunk; chunk < order.chunks(); ++chunk)
+      order.sort(chunk, choice_at(step.node, 0), choice.row, dz.data, dz.row, w.order.data(), w.sorted.data());
+  }
+  if (w.gathers)
+    gather_columns(block_of(node) == kNone ? PanelLayout{} : this->block(block_of(node)).layout, batch.rows * pixels,
+                   dz.data, dz.row, first_row, rows, w.columns.data());
+}
+
+template <class T>
+void Trainer<T>::input_step(const TrainingStep& step, const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples) {
+  const Node& node = program_.node(step.node);
+  const Shape& in = program_.value(node.in).shape;
+  const ptrdiff_t rows = samples * pixels_of(node.out);
+  const Rows dz = rows_at(schedule_.gradient_at(node.out), batch, first);
+  const Rows dx = rows_at(schedule_.gradient_at(node.in), batch, first);
+  const ptrdiff_t in_rows = samples * in.pixels();
+  // Where another reader has written already, the gradient is made apart and added.
+  const bool apart = step.adds && !node.template is<Pointwise>();
+  const Rows to = apart ? Rows{thread_scratch<T>(Scratch::kOutputs, in_rows * row_stride(in)), row_stride(in)} : dx;
+  if (const Affine* const affine = node.template as<Affine>()) {
+    const Place& choice = schedule_.choice[static_cast<std::size_t>(step.node)];
+    data_gradient(kernels_, block(affine->block).layout, state(affine->block).transposed.data(), rows, dz.data, dz.row,
+                  choice_at(step.node, first), choice.row, to.data, to.row);
+  } else if (const Perturb* const op = node.template as<Perturb>()) {
+    if (!op->noise)
+      perturb(*op, first, samples, in, dz, to);
+    else if (dz.data != to.data)
+      copy_rows(dz.data, dz.row, to.data, to.row, in_rows, in.c);
+  } else if (step.adds) {
+    add_rows(dz.data, dz.row, dx.data, dx.row, in_rows, in.c);
+  } else {
+    copy_rows(dz.data, dz.row, dx.data, dx.row, in_rows, in.c);
+  }
+  if (apart) add_rows(to.data, to.row, dx.data, dx.row, in_rows, in.c);
+}
+
+template class Trainer<float>;
+template class Trainer<double>;
+
+}  // namespace fnnfast::cpu
