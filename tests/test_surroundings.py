@@ -139,3 +139,16 @@ def test_layer_by_layer_in_slabs():
         whole = net(x)
     for rows in (slice(0, 1), slice(2040, 2060), slice(4090, 4100)):
         assert net(x[rows]).tobytes() == whole[rows].tobytes()
+
+
+@pytest.mark.parametrize("last", [fnn.Dense(4096, "relu"), fnn.Dense(4096), fnn.Maxout(4096, 2)], ids=repr)
+def test_blocks_layer_by_layer(last):
+    """Each layer is shared between threads, by rows and units: the rows' sums are to go where the rows are."""
+    blocks = [fnn.Residual([fnn.Dense(16, "tanh"), last]) for _ in range(2)]  # with a projection, and without
+    net = fnn.Sequential([fnn.Input(8), *blocks, fnn.Dense(3)], seed=0)
+    x = np.random.default_rng(0).standard_normal((600, 8)).astype(np.float32)
+    with fnn.num_threads(2):
+        assert any("layer by layer" in line for line in net._network.plan(600))
+        whole = net(x)
+    for rows in (slice(0, 9), slice(250, 263), slice(511, 515), slice(590, 600)):
+        assert net(x[rows]).tobytes() == whole[rows].tobytes()
