@@ -364,6 +364,20 @@ def test_a_unit_that_is_nan_is_not_dead(isa):
     assert history.dead["dense_1"] == [net.diagnose(x)["dead"]["dense_1"]] == [0.0]
 
 
+@pytest.mark.parametrize("place", [0, 299, 599])
+def test_one_row_that_is_nan(isa, place):
+    """Whichever block of rows it is in: nothing is known of a unit that saw it."""
+    net = fnn.Sequential([fnn.Input(2), fnn.Dense(20, "relu"), fnn.Dense(1)], dtype="float64", seed=0)
+    net.parameters["dense_1.bias"] = np.full(20, -100.0)
+    trainer = fnn.Trainer(net, optimizer=STILL)
+    x = np.ones((600, 2))
+    trainer.step(x, np.zeros(600))
+    assert trainer._diagnosis()["dead"] == {"dense_1": 1.0}
+    x[place] = np.nan
+    trainer.step(x, np.zeros(600))
+    assert trainer._diagnosis()["dead"] == {"dense_1": 0.0}
+
+
 def test_few_rows_do_not_show_that_a_unit_is_dead():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
