@@ -215,6 +215,16 @@ def test_softmax(backend, isa, dtype):
     np.testing.assert_allclose(backend.host(fnn.Softmax()(backend.array(z))), softmax.forward(z), rtol=4 * eps(dtype))
 
 
+def test_softmax_of_a_large_last_logit(backend, isa, dtype):
+    """In every width: an exponential that overflows tells a maximum that missed it."""
+    softmax = reference.ACTIVATIONS["softmax"]
+    for columns in range(1, 41):
+        z = np.random.default_rng(columns).standard_normal((3, columns)).astype(dtype)
+        z[:, -1] += dtype.type(800)
+        y = backend.host(fnn.Softmax()(backend.array(z)))
+        np.testing.assert_allclose(y, softmax.forward(z), rtol=16 * eps(dtype), atol=np.finfo(dtype).tiny)
+
+
 @pytest.mark.parametrize("name", list(CASES))
 def test_shapes_dtypes_and_layouts(backend, dtype, name):
     """The shape is kept; float32 and float64 are kept, other real numbers are float64; any layout is the same array."""

@@ -166,6 +166,8 @@ BAD_TARGETS = [
     ("softmax", 5, np.ones((6, 5)), ValueError, "y: expected one-hot rows"),
     ("softmax", 5, np.full((6, 5), 0.2), ValueError, "y: expected one-hot rows"),
     ("softmax", 5, np.eye(5)[LABELS] * [1, np.nan, 1, 1, 1], ValueError, "y: expected one-hot rows"),
+    ("softmax", 5, np.eye(5)[LABELS] + 0.5 * np.eye(5)[(LABELS + 1) % 5], ValueError, "y: expected one-hot rows"),
+    ("softmax", 5, np.where(np.eye(5)[LABELS], 1, [0, 0, np.nan, 0, 0]), ValueError, "y: expected one-hot rows"),
     ("softmax", 5, ["a"] * 6, TypeError, "y: expected an array of real numbers, got dtype <U1"),
     ("softmax", 5, 3, ValueError, r"got shape \(\)"),
     ("sigmoid", 1, [0, 1, 2, 0, 1, 0], ValueError, "y: expected labels 0 and 1"),

@@ -80,15 +80,19 @@ def test_an_interrupt_ends_all(monkeypatch):
 
 
 def test_an_error_in_one_ends_all():
+    epochs, done = 50_000, [0] * len(WIDTHS)  # some seconds of each, if they were not stopped
+
     def callbacks(i):
         def fail(epoch, history):
+            done[i] = epoch + 1
             if i == 3:  # the widest, which begins first
                 raise ZeroDivisionError
 
         return [fail]
 
     with pytest.raises(ZeroDivisionError):
-        fnn.fit_many(networks(), X, Y, epochs=10**6, callbacks=callbacks)
+        fnn.fit_many(networks(), X, Y, epochs=epochs, callbacks=callbacks)
+    assert max(done) < epochs
 
 
 def test_progress_counts_the_epochs_of_all(monkeypatch):
