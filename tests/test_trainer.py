@@ -133,7 +133,7 @@ OPTIMIZERS = [
 
 
 @pytest.mark.parametrize("l2", [0.0, 0.3])
-@pytest.mark.parametrize(("optimizer", "formula", "settings"), OPTIMIZERS, ids=lambda value: repr(value))
+@pytest.mark.parametrize(("optimizer", "formula", "settings"), OPTIMIZERS, ids=[repr(row[0]) for row in OPTIMIZERS])
 def test_updates(isa, optimizer, formula, settings, l2):
     """Five steps against the textbook; l2 and decay touch weights only."""
     net, loss, x, y = problem("categorical", np.random.default_rng(0))
@@ -164,6 +164,46 @@ def test_a_step_is_gradients_and_then_apply(dtype, optimizer):
         halves.apply(halves.gradients(x, y))
         for name, values in whole.network.parameters.items():
             assert_same_bits(values, halves.network.parameters[name])
+
+
+@pytest.mark.parametrize(("size", "kept"), [(1e-19, False), (1e-15, True)])
+def test_adam_takes_gradients_whose_squares_underflow_for_0(isa, size, kept):
+    """In float32 1e-38 is nearly the smallest normal number; what is smaller would make steps slow."""
+    net = fnn.Sequential([fnn.Input(1), fnn.Dense(1)], seed=0)
+    trainer = fnn.Trainer(net, optimizer=fnn.Adam(0.01, eps=1e-30))
+    before = net.parameters["dense_1.weight"]
+    trainer.apply({"dense_1.weight": [[size]], "dense_1.bias": [size]})
+    for name, values in trainer.state().items():
+        if name != "steps":
+            assert values.all() == kept, name
+    assert (net.parameters["dense_1.weight"] != before).all() == kept
+
+
+class Meddling(list):
+    """A sequence of arrays that calls something when it is read."""
+
+    def __init__(self, arrays, call):
+        super().__init__(arrays)
+        self.call = call
+
+    def __getitem__(self, index):
+        self.call()
+        return super().__getitem__(index)
+
+
+def test_a_trainer_refuses_a_second_call_while_it_works():
+    """Its memory is for one at a time; afterwards it serves again."""
+    net, loss, x, y = problem("squares", np.random.default_rng(0))
+    trainer = fnn.Trainer(net, loss)
+    grads = list(trainer.gradients(x, y).values())
+    calls = [
+        *(lambda: trainer.step(x, y), lambda: trainer.gradients(x, y), lambda: trainer.epoch(x, y)),
+        *(trainer.state, trainer._core.take_diagnosis, lambda: trainer._core.apply(grads, 0.1)),
+    ]
+    for call in calls:
+        with pytest.raises(RuntimeError, match="this Trainer is in use by another thread"):
+            trainer._core.apply(Meddling(grads, call), 0.1)
+        call()
 
 
 def test_gradients_update_nothing():
