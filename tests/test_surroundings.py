@@ -2,6 +2,9 @@
 
 import ctypes
 import ctypes.util
+import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -152,3 +155,55 @@ def test_blocks_layer_by_layer(last):
         whole = net(x)
     for rows in (slice(0, 9), slice(250, 263), slice(511, 515), slice(590, 600)):
         assert net(x[rows]).tobytes() == whole[rows].tobytes()
+
+
+MEMORY = """
+import os
+import subprocess
+import sys
+import threading
+import numpy as np
+import fnnfast as fnn
+from fnnfast import _cpu
+
+def dense(rows, inputs, units, dtype):
+    fnn.dense(np.ones((rows, inputs), dtype), np.ones((inputs, units), dtype), activation="relu")
+
+def maxout(rows, pieces, inputs, units, dtype):
+    fnn.maxout_forward(np.ones((rows, inputs), dtype), np.ones((pieces, inputs, units), dtype))
+
+def low_precision(rows, inputs, *layers):
+    net = fnn.Sequential([fnn.Input(inputs), *layers], seed=0)
+    x = np.ones((rows, inputs), np.float32)
+    net.astype("bfloat16")(x), net.quantize(x)(x)
+
+def train(rows, inputs, *layers):
+    net = fnn.Sequential([fnn.Input(inputs), *layers, fnn.Dense(3, "softmax")], seed=0)
+    fnn.Trainer(net, clip_norm=1.0).step(np.ones((rows, inputs), np.float32), np.arange(rows) % 3)
+
+calls = [(dense, *shape, dtype) for shape in ((70, 1500, 70), (9, 4200, 33)) for dtype in (np.float32, np.float64)]
+calls += [(maxout, 24, pieces, 1500, 400, dtype) for pieces in (2, 6, 9) for dtype in (np.float32, np.float64)]
+calls += [(low_precision, 24, 2100, fnn.Dense(130, "relu"), fnn.Maxout(90, 6)), (low_precision, 1, 7, fnn.Maxout(9, 3))]
+calls += [(train, 70, 1100, fnn.Maxout(90, 6), fnn.Dense(1100, "prelu")), (train, 1, 9, fnn.Dense(3), fnn.Maxout(5, 3))]
+for isa in _cpu.isas():
+    _cpu.use_isa(isa)
+    for call, *arguments in calls:
+        thread = threading.Thread(target=call, args=arguments)
+        thread.start()
+        thread.join()
+print("done")
+"""
+
+
+def test_kernels_ask_for_enough_memory():
+    """A thread that ends gives its memory back, and the C library finds out what was written past the end of it.
+
+    In a fresh process for each call's own size, since a thread keeps the largest that it has had.
+    """
+    checked = {"OMP_NUM_THREADS": "1"}
+    if sys.platform == "linux" and "LD_PRELOAD" not in os.environ:  # glibc's checks, where they are
+        checked |= {"LD_PRELOAD": "libc_malloc_debug.so.0", "GLIBC_TUNABLES": "glibc.malloc.check=3"}
+    command = [sys.executable, "-c", MEMORY]
+    done = subprocess.run(command, env=os.environ | checked, capture_output=True, text=True, check=False)
+    assert done.stdout == "done\n", done.stderr
+    assert done.returncode == 0
