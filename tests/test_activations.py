@@ -123,6 +123,17 @@ def test_swish_of_beta_1_within_a_few_ulp(backend, isa, dtype):
     assert np.max(error) <= FEW, z[np.argmax(error)]
 
 
+def test_gelu_by_tanh_within_a_few_ulp(backend, isa):
+    """What rounding the sigmoid's argument takes away, the exponential would magnify: the kernel keeps it apart."""
+    dtype = np.dtype(np.float32)
+    z = sample(dtype)
+    y = backend.host(fnn.GELU("tanh")(backend.array(z)))
+    expected = reference.ACTIVATIONS["gelu_tanh"].forward(z.astype(float))
+    normal = np.abs(expected) >= np.finfo(dtype).tiny
+    error = np.abs(y - expected)[normal] / spacing(expected[normal], dtype)
+    assert np.max(error) <= FEW, z[normal][np.argmax(error)]
+
+
 @pytest.mark.parametrize("name", SMOOTH)
 def test_derivative_within_a_few_ulp(backend, isa, dtype, name):
     """Where a derivative passes through zero, within a few eps of its terms."""

@@ -172,6 +172,7 @@ BAD_TARGETS = [
     ("softmax", 5, 3, ValueError, r"got shape \(\)"),
     ("sigmoid", 1, [0, 1, 2, 0, 1, 0], ValueError, "y: expected labels 0 and 1"),
     ("sigmoid", 1, [0, 1, -1, 0, 1, 0], ValueError, "y: expected labels 0 and 1"),
+    ("sigmoid", 1, [0, 1, 0.5, 0, 1, 0], ValueError, "y: expected labels 0 and 1"),
     ("sigmoid", 1, NAN, ValueError, "y: expected labels 0 and 1"),
     ("sigmoid", 1, np.zeros((6, 2)), ValueError, r"y: expected shape \(B,\) or \(B, 1\), got \(6, 2\)"),
     ("sigmoid", 3, np.zeros(6), ValueError, r"y: expected shape \(B, 3\), got \(6,\)"),

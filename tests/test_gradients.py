@@ -190,6 +190,16 @@ def test_a_piece_that_never_wins_has_no_gradient(backend, isa, dtype):
     assert backend.host(grads.bias).sum() == 180
 
 
+def test_softplus_learns_from_its_left_tail(backend, isa, dtype):
+    """Its derivative is taken from the output, which is as small as it is: not as 1 less what is nearly 1."""
+    z = np.linspace(-80, 20, 301).astype(dtype)[:, None]
+    one = backend.array(np.ones((1, 1), dtype))
+    _, saved = fnn.dense_forward(backend.array(z), one, activation="softplus")
+    grads = fnn.dense_backward(backend.array(np.ones_like(z)), backend.array(z), one, saved, "softplus")
+    expected = reference.ACTIVATIONS["softplus"].derivative(z.astype(float))
+    assert_allclose(backend.host(grads.x), expected, rtol=16 * float(np.finfo(dtype).eps))
+
+
 def test_relu_has_no_gradient_at_zero(backend, isa, dtype):
     x = np.array([[0.0], [-0.0], [1.0], [-1.0]], dtype)
     one, dy = np.ones((1, 1), dtype), np.ones((4, 1), dtype)

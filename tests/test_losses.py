@@ -250,6 +250,19 @@ def test_special_outputs(isa, dtype, loss, z, target, expected):
     np.testing.assert_equal(net.evaluate(x, [target], loss=loss)["loss"], expected)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_derivative_of_nan_is_nan(isa, dtype, kind):
+    """Never 0, with which training would go on as if nothing were wrong. A single row: the weights themselves."""
+    for columns in (1, 2, 17, 40):
+        loss, _, z, targets = problem(kind, np.random.default_rng(columns), 1, columns, dtype)
+        z[0, columns - 1] = NAN
+        net, x = scores(z, kind == "gaussian learned")
+        value, grads = fnn.Trainer(net, loss).loss_and_gradients(x, targets)
+        assert np.isnan(value)
+        if kind != "multiclass hinge" or columns > 1:
+            assert np.isnan(grads[next(iter(net.parameters))][0, columns - 1]), columns
+
+
 # Which goes with what ------------------------------------------------------------------------------------------------
 LOSSES = [
     fnn.CrossEntropy(),

@@ -1,25 +1,19 @@
 """tools/plant_bugs.py: its entries find their places in the sources as they are, and it plants and judges."""
 
 import dataclasses
-import importlib.util
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-TOOL = ROOT / "tools" / "plant_bugs.py"
 
 
-@pytest.fixture(scope="module")
-def tool():
-    if not TOOL.exists():
-        pytest.skip("tools are not part of what is installed")
-    spec = importlib.util.spec_from_file_location("plant_bugs", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["plant_bugs"] = module  # which dataclasses look for
-    spec.loader.exec_module(module)
-    yield module
+@pytest.fixture
+def tool(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "tools")  # where its processes find it, too
+    yield import_module("plant_bugs")
     del sys.modules["plant_bugs"]
 
 

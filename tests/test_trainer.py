@@ -6,6 +6,7 @@ import itertools
 import numpy as np
 import pytest
 import scipy.stats
+from numpy.testing import assert_array_equal
 
 import fnnfast as fnn
 from oracles import assert_same_bits, normal
@@ -177,6 +178,38 @@ def test_adam_takes_gradients_whose_squares_underflow_for_0(isa, size, kept):
         if name != "steps":
             assert values.all() == kept, name
     assert (net.parameters["dense_1.weight"] != before).all() == kept
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [fnn.SGD(0.1, momentum=0.5), fnn.Adam(0.1, betas=(0.5, 0.5)), fnn.AdamW(0.1, betas=(0.5, 0.5))],
+    ids=repr,
+)
+def test_states_decay_to_0_and_not_to_subnormal_numbers(isa, dtype, optimizer):
+    """Which take a hundred cycles each."""
+    net = fnn.Sequential([fnn.Input(3), fnn.Dense(2)], dtype=dtype, seed=0)
+    trainer = fnn.Trainer(net, optimizer=optimizer)
+    tiny = np.finfo(dtype).tiny
+    gradient = tiny**0.25
+    for _ in range(100 if dtype == np.float32 else 800):
+        trainer.apply({name: np.full(shape, gradient) for name, shape in net.parameters.shapes.items()})
+        gradient = 0.0
+        for name, values in trainer.state().items():
+            if name != "steps":
+                assert ((values == 0) | (np.abs(values) >= tiny)).all(), name
+    assert not any(values.any() for name, values in trainer.state().items() if name != "steps")
+
+
+@pytest.mark.parametrize("optimizer", [row[0] for row in OPTIMIZERS], ids=repr)
+def test_a_gradient_that_is_nan_shows(dtype, optimizer):
+    """In what it belongs to, and in nothing else."""
+    net = fnn.Sequential([fnn.Input(3), fnn.Dense(2)], dtype=dtype, seed=0)
+    trainer = fnn.Trainer(net, optimizer=optimizer)
+    weight = np.ones((3, 2))
+    weight[1, 1] = np.nan
+    trainer.apply({"dense_1.weight": weight, "dense_1.bias": np.ones(2)})
+    assert_array_equal(np.isnan(net.parameters["dense_1.weight"]), np.isnan(weight))
+    assert np.isfinite(net.parameters["dense_1.bias"]).all()
 
 
 class Meddling(list):

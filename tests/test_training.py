@@ -200,6 +200,7 @@ def test_validation_share():
     np.testing.assert_allclose(trained + held_out, (targets**2).sum(), rtol=1e-12)
     assert held_out[0] == held_out[1]
     assert int(held_out[0]).bit_count() == 4
+    assert held_out[0] not in ((targets[:4] ** 2).sum(), (targets[-4:] ** 2).sum())  # drawn at random
     x, y = blobs(100)
     assert len(small().fit(x, y, epochs=2, validation=0.25).validation_accuracy) == 2
 

@@ -314,7 +314,11 @@ def test_nothing_left_to_learn():
 
 
 # Copies --------------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+@pytest.mark.parametrize(
+    "duplicate",
+    [copy.copy, copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net)), lambda net: net.to("cpu")],
+    ids=["copy", "deepcopy", "pickle", "to"],
+)
 def test_copies_are_frozen_too(duplicate):
     net = network()
     net.freeze("residual_1", "dense_1")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import multiprocessing
 import os
 import re
 import shutil
@@ -33,6 +34,19 @@ BUILT_FROM = ("CMakeLists.txt", "cmake", "csrc")
 AREAS = ("csrc/core", "csrc/cpu", "csrc/bindings", "python/fnnfast/sklearn", "python/fnnfast")
 
 TEST_SECONDS, RUN_SECONDS = 120, 900  # a test that hangs has noticed as well
+
+# What the tests import beside the package, loaded once: most of what a run that fails at once would cost.
+IMPORTED = (
+    "pytest",
+    "numpy",
+    "hypothesis",
+    "safetensors.numpy",
+    "scipy.stats",
+    "sklearn.utils.estimator_checks",
+    "joblib",
+)
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(list(IMPORTED))
 
 SWITCH = """\
 #pragma once
@@ -203,6 +217,21 @@ def package(bug: Bug | None, extension: Path, folder: Path) -> Path:
 
 
 # Testing -------------------------------------------------------------------------------------------------------------
+def run_pytest(folder: Path, arguments: Sequence[str], path: Path, number: int, log: Path) -> None:
+    """End this process with pytest's status, and what it says in the log; the package is that of the path."""
+    with open(os.devnull, "rb") as nothing, log.open("wb") as said:
+        for stream, at in ((nothing, 0), (said, 1), (said, 2)):
+            os.dup2(stream.fileno(), at)
+    os.chdir(folder)
+    os.environ |= {"PYTHONPATH": str(path), "FNNFAST_PLANTED": str(number)}
+    sys.path.insert(0, str(path))
+    import pytest
+
+    status = pytest.main(list(arguments))
+    sys.stdout.flush()
+    os._exit(int(status))
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What came of a bug: the test that noticed, or "" for none."""
@@ -220,31 +249,29 @@ class Tests:
 
     def noticed(self, arguments: Sequence[str], path: Path, number: int = 0) -> str:
         """The first test that fails, or what became of the run; "" if all pass."""
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "--tb=no", "-rfE", *arguments]
-        command += ["-p", "no:cacheprovider", f"--timeout={TEST_SECONDS}"]
-        environment = os.environ | {"PYTHONPATH": str(path), "FNNFAST_PLANTED": str(number)}
-        try:
-            done = subprocess.run(
-                command,
-                cwd=self.folder.parent,
-                env=environment,
-                capture_output=True,
-                text=True,
-                timeout=RUN_SECONDS,
-                stdin=subprocess.DEVNULL,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
+        options = ["-x", "-q", "--no-header", "--tb=no", "-rfE", "-p", "no:cacheprovider", f"--timeout={TEST_SECONDS}"]
+        options += ["-W", "ignore:Module already imported"]  # by IMPORTED
+        log = path / "log"
+        given = (self.folder.parent, [*options, *arguments], path, number, log)
+        process = FORKS.Process(target=run_pytest, args=given)
+        process.start()
+        process.join(RUN_SECONDS)
+        if process.is_alive():
+            process.kill()
+            process.join()
             return "no end"
-        if done.returncode in (0, 5):  # all passed, or none was asked for
+        status, said = process.exitcode or 0, log.read_text(errors="replace")
+        if status in (0, 5):  # all passed, or none was asked for
             return ""
-        if done.returncode == 4:
-            raise RuntimeError(f"pytest does not take {' '.join(command)}:\n{done.stdout}{done.stderr}")
-        failed = re.search(r"^(?:FAILED|ERROR) (\S+\[.*?\]|\S+)(?: - |$)", done.stdout, re.MULTILINE)
+        if status == 4:
+            raise RuntimeError(f"pytest does not take {' '.join(arguments)}:\n{said}")
+        failed = re.search(r"^(?:FAILED|ERROR) (\S+\[.*?\]|\S+)(?: - |$)", said, re.MULTILINE)
         if failed:
             return failed[1].removeprefix(f"{self.folder.name}/")
-        where = re.search(r'File ".*?(test_\w+\.py)", line \d+ in (test_\w+)', done.stderr)
-        crash = f"status {done.returncode}" if done.returncode > 0 else f"signal {-done.returncode}"
+        where = re.search(r'File ".*?(test_\w+\.py)", line \d+ in (test_\w+)', said)
+        if status > 0 and not where:
+            raise RuntimeError(f"pytest ended with status {status} for {' '.join(arguments)}:\n{said}")
+        crash = f"status {status}" if status > 0 else f"signal {-status}"
         return f"{where[1]}::{where[2]} ({crash})" if where else crash
 
     def judge(self, bug: Bug) -> Outcome:
