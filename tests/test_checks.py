@@ -87,6 +87,7 @@ def test_bad_x(method, x, error, message):
     ("out", "error", "message"),
     [
         (np.zeros((5, 5), np.float32), ValueError, r"out: expected shape \(6, 5\), got \(5, 5\)"),
+        (np.zeros((7, 5), np.float32), ValueError, r"out: expected shape \(6, 5\), got \(7, 5\)"),
         (np.zeros(30, np.float32), ValueError, r"out: expected shape \(6, 5\), got \(30,\)"),
         (np.zeros((6, 5)), TypeError, "out: expected dtype float32, got float64"),
         (np.zeros((6, 5), ">f4"), TypeError, "out: expected dtype float32, got >f4"),
@@ -208,6 +209,17 @@ def test_bad_targets(head, units, y, error, message):
     ):
         unchanged(net, call, error, message)
     trainer.step(X, good)
+
+
+@pytest.mark.parametrize("label", [5, -1, 2**40])
+def test_labels_of_a_batch_that_is_ready(label):
+    """Arrays that a step takes as they are go by without Python's checks."""
+    net = network()
+    trainer, labels = fnn.Trainer(net), np.array([0, 1, label, 2, 3, 0])
+    x = np.ascontiguousarray(X.reshape(6, 12), np.float32)
+    assert trainer._core.step_if_ready(x, labels, 0.1) is None
+    unchanged(net, lambda: trainer.step(x, labels), ValueError, "y: expected class indices 0 to 4, got")
+    assert trainer._core.step_if_ready(x, labels.clip(0, 4), 0.1) > 0
 
 
 @pytest.mark.parametrize(("x", "error", "message"), BAD_X)

@@ -135,6 +135,12 @@ def test_dense_sizes(backend, isa, dtype, name):
             check_dense(backend, b, i, o, dtype, name)
 
 
+@pytest.mark.parametrize("shape", [(2600, 7, 70), (1500, 130, 3), (9, 40, 2600)])
+def test_dense_sums_longer_than_the_cache_takes_at_a_time(backend, isa, dtype, shape):
+    """Over rows for the weights, over units for the inputs."""
+    check_dense(backend, *shape, dtype, "identity")
+
+
 def check_maxout(backend, b, p, i, o, dtype):
     """Against the oracle, with no gradient where the winner is not sure."""
     rng = np.random.default_rng([b, p, i, o])

@@ -78,6 +78,24 @@ def test_against_the_oracle(isa, dtype, kind, rows, columns):
     assert_within(derivative, expected, np.full(z.shape, tolerance / (rows * columns)) + 16 * eps(dtype) / rows)
 
 
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_rows(kind, weighted):
+    """More than are evaluated at a time, through a layer that changes nothing."""
+    rows, columns = 6001, 7
+    loss, oracle, z, targets = problem(kind, np.random.default_rng(2), rows, columns, np.dtype("float64"))
+    width = z.shape[1]
+    head = fnn.Gaussian(columns) if kind == "gaussian learned" else fnn.Dense(columns)
+    net = fnn.Sequential([fnn.Input(width), head], dtype="float64")
+    net.parameters[next(iter(net.parameters))] = np.eye(width)
+    times = np.random.default_rng(3).integers(1, 4, rows) if weighted else np.ones(rows, int)
+    expected = oracle.value(np.repeat(z, times, axis=0), np.repeat(targets, times, axis=0))
+    weights = times if weighted else None
+    assert net.evaluate(z, targets, loss=loss, sample_weight=weights)["loss"] == pytest.approx(expected, rel=1e-10)
+    value, _ = fnn.Trainer(net, loss).loss_and_gradients(z, targets, weights)
+    assert value == pytest.approx(expected, rel=1e-10)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_weights_are_a_weighted_mean(isa, kind):
     rng = np.random.default_rng(1)

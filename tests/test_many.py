@@ -117,6 +117,7 @@ def test_progress_counts_the_epochs_of_all(monkeypatch):
         ({"networks": networks()[0]}, TypeError, "networks: expected a sequence of Sequential"),
         ({"networks": networks()[:1] * 2}, ValueError, "different networks, got the same one more than once"),
         ({"l2": [0.1]}, ValueError, "l2: expected one setting, or one for each of 5 networks, got 1"),
+        ({"l2": [0.1] * 6}, ValueError, "l2: expected one setting, or one for each of 5 networks, got 6"),
         ({"epochs": -1}, ValueError, "epochs: expected an integer >= 0"),
         ({"callbacks": [print]}, TypeError, "callbacks: expected None or a callable"),
         ({"optimizer": "adan"}, ValueError, "did you mean 'adam'"),

@@ -135,7 +135,9 @@ def test_sizes_of_zero(dtype):
 
 def test_layer_by_layer_in_slabs():
     """A batch with more activations than are kept at a time runs in slabs of rows, with the same answers."""
-    net = fnn.Sequential([fnn.Input(8), fnn.Dense(4096, "relu"), fnn.Dense(2048, "relu"), fnn.Dense(3)], seed=0)
+    net = fnn.Sequential(
+        [fnn.Input(8), fnn.Dense(4096, "relu"), fnn.Dense(2048, "relu"), fnn.Dense(20, "softmax")], seed=0
+    )
     x = np.random.default_rng(0).standard_normal((4100, 8)).astype(np.float32)
     with fnn.num_threads(2):
         assert any("layer by layer" in line for line in net._network.plan(4100))

@@ -151,16 +151,24 @@ def test_updates(isa, optimizer, formula, settings, l2):
             np.testing.assert_allclose(net.parameters[name], expected, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("optimizer", [row[0] for row in OPTIMIZERS], ids=repr)
-def test_a_step_is_gradients_and_then_apply(dtype, optimizer):
+@pytest.mark.parametrize(
+    ("optimizer", "inputs"),
+    [*((row[0], 9) for row in OPTIMIZERS), (fnn.SGD(0.1), 300), (fnn.Adam(0.01), 300)],
+    ids=repr,
+)
+def test_a_step_is_gradients_and_then_apply(dtype, optimizer, inputs):
+    """Also where a layer's weights are updated in several parts: its biases are so once."""
+
     def trainer():
-        layers = [fnn.Input(9), fnn.Dense(20, "prelu"), fnn.Dropout(0.5), fnn.Maxout(8), fnn.Dense(3, "softmax")]
+        layers = [fnn.Input(inputs), fnn.Dense(20, "prelu"), fnn.Dropout(0.5), fnn.Maxout(8), fnn.Dense(3, "softmax")]
+        if inputs > 100:
+            layers[1:1] = [fnn.Maxout(140, 3), fnn.Dense(130)]
         return fnn.Trainer(fnn.Sequential(layers, dtype=dtype, seed=0), optimizer=optimizer, l2=0.01, seed=5)
 
     rng = np.random.default_rng(0)
     whole, halves = trainer(), trainer()
     for _ in range(4):
-        x, y = normal(rng, dtype, 33, 9), rng.integers(0, 3, 33)
+        x, y = normal(rng, dtype, 33, inputs), rng.integers(0, 3, 33)
         whole.step(x, y)
         halves.apply(halves.gradients(x, y))
         for name, values in whole.network.parameters.items():
