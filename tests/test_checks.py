@@ -154,6 +154,15 @@ def test_calls_that_do_not_match_the_signature(call, message):
         call(network())
 
 
+@pytest.mark.parametrize("name", ["result", "ou", "outs", "x"])
+def test_no_other_keyword_is_out(name):
+    """Not for arrays either that would fit."""
+    result = np.zeros((6, 5), np.float32)
+    with pytest.raises(TypeError, match=f"'{name}'"):
+        network()(X.reshape(6, 12), **{name: result})
+    assert not result.any()
+
+
 # Training ------------------------------------------------------------------------------------------------------------
 BAD_TARGETS = [
     ("softmax", 5, [0, 1, 5, 2, 3, 0], ValueError, "y: expected class indices 0 to 4, got 0 to 5"),
