@@ -123,6 +123,17 @@ def test_swish_of_beta_1_within_a_few_ulp(backend, isa, dtype):
     assert np.max(error) <= FEW, z[np.argmax(error)]
 
 
+def test_gelu_by_tanh_within_a_few_ulp(backend, isa):
+    """What rounding the sigmoid's argument takes away, the exponential would magnify: the kernel keeps it apart."""
+    dtype = np.dtype(np.float32)
+    z = sample(dtype)
+    y = backend.host(fnn.GELU("tanh")(backend.array(z)))
+    expected = reference.ACTIVATIONS["gelu_tanh"].forward(z.astype(float))
+    normal = np.abs(expected) >= np.finfo(dtype).tiny
+    error = np.abs(y - expected)[normal] / spacing(expected[normal], dtype)
+    assert np.max(error) <= FEW, z[normal][np.argmax(error)]
+
+
 @pytest.mark.parametrize("name", SMOOTH)
 def test_derivative_within_a_few_ulp(backend, isa, dtype, name):
     """Where a derivative passes through zero, within a few eps of its terms."""
@@ -213,6 +224,16 @@ def test_softmax(backend, isa, dtype):
     big = float(np.finfo(dtype).max)
     z = np.array([[big, -big, 0], [-INF, 0, 0], [1, INF, -INF], [1, NAN, 2], [-big, -big, -big]], dtype)
     np.testing.assert_allclose(backend.host(fnn.Softmax()(backend.array(z))), softmax.forward(z), rtol=4 * eps(dtype))
+
+
+def test_softmax_of_a_large_last_logit(backend, isa, dtype):
+    """In every width: an exponential that overflows tells a maximum that missed it."""
+    softmax = reference.ACTIVATIONS["softmax"]
+    for columns in range(1, 41):
+        z = np.random.default_rng(columns).standard_normal((3, columns)).astype(dtype)
+        z[:, -1] += dtype.type(800)
+        y = backend.host(fnn.Softmax()(backend.array(z)))
+        np.testing.assert_allclose(y, softmax.forward(z), rtol=16 * eps(dtype), atol=np.finfo(dtype).tiny)
 
 
 @pytest.mark.parametrize("name", list(CASES))

@@ -87,6 +87,7 @@ def test_bad_x(method, x, error, message):
     ("out", "error", "message"),
     [
         (np.zeros((5, 5), np.float32), ValueError, r"out: expected shape \(6, 5\), got \(5, 5\)"),
+        (np.zeros((7, 5), np.float32), ValueError, r"out: expected shape \(6, 5\), got \(7, 5\)"),
         (np.zeros(30, np.float32), ValueError, r"out: expected shape \(6, 5\), got \(30,\)"),
         (np.zeros((6, 5)), TypeError, "out: expected dtype float32, got float64"),
         (np.zeros((6, 5), ">f4"), TypeError, "out: expected dtype float32, got >f4"),
@@ -153,6 +154,15 @@ def test_calls_that_do_not_match_the_signature(call, message):
         call(network())
 
 
+@pytest.mark.parametrize("name", ["result", "ou", "outs", "x"])
+def test_no_other_keyword_is_out(name):
+    """Not for arrays either that would fit."""
+    result = np.zeros((6, 5), np.float32)
+    with pytest.raises(TypeError, match=f"'{name}'"):
+        network()(X.reshape(6, 12), **{name: result})
+    assert not result.any()
+
+
 # Training ------------------------------------------------------------------------------------------------------------
 BAD_TARGETS = [
     ("softmax", 5, [0, 1, 5, 2, 3, 0], ValueError, "y: expected class indices 0 to 4, got 0 to 5"),
@@ -166,10 +176,13 @@ BAD_TARGETS = [
     ("softmax", 5, np.ones((6, 5)), ValueError, "y: expected one-hot rows"),
     ("softmax", 5, np.full((6, 5), 0.2), ValueError, "y: expected one-hot rows"),
     ("softmax", 5, np.eye(5)[LABELS] * [1, np.nan, 1, 1, 1], ValueError, "y: expected one-hot rows"),
+    ("softmax", 5, np.eye(5)[LABELS] + 0.5 * np.eye(5)[(LABELS + 1) % 5], ValueError, "y: expected one-hot rows"),
+    ("softmax", 5, np.where(np.eye(5)[LABELS], 1, [0, 0, np.nan, 0, 0]), ValueError, "y: expected one-hot rows"),
     ("softmax", 5, ["a"] * 6, TypeError, "y: expected an array of real numbers, got dtype <U1"),
     ("softmax", 5, 3, ValueError, r"got shape \(\)"),
     ("sigmoid", 1, [0, 1, 2, 0, 1, 0], ValueError, "y: expected labels 0 and 1"),
     ("sigmoid", 1, [0, 1, -1, 0, 1, 0], ValueError, "y: expected labels 0 and 1"),
+    ("sigmoid", 1, [0, 1, 0.5, 0, 1, 0], ValueError, "y: expected labels 0 and 1"),
     ("sigmoid", 1, NAN, ValueError, "y: expected labels 0 and 1"),
     ("sigmoid", 1, np.zeros((6, 2)), ValueError, r"y: expected shape \(B,\) or \(B, 1\), got \(6, 2\)"),
     ("sigmoid", 3, np.zeros(6), ValueError, r"y: expected shape \(B, 3\), got \(6,\)"),
@@ -205,6 +218,17 @@ def test_bad_targets(head, units, y, error, message):
     ):
         unchanged(net, call, error, message)
     trainer.step(X, good)
+
+
+@pytest.mark.parametrize("label", [5, -1, 2**40])
+def test_labels_of_a_batch_that_is_ready(label):
+    """Arrays that a step takes as they are go by without Python's checks."""
+    net = network()
+    trainer, labels = fnn.Trainer(net), np.array([0, 1, label, 2, 3, 0])
+    x = np.ascontiguousarray(X.reshape(6, 12), np.float32)
+    assert trainer._core.step_if_ready(x, labels, 0.1) is None
+    unchanged(net, lambda: trainer.step(x, labels), ValueError, "y: expected class indices 0 to 4, got")
+    assert trainer._core.step_if_ready(x, labels.clip(0, 4), 0.1) > 0
 
 
 @pytest.mark.parametrize(("x", "error", "message"), BAD_X)

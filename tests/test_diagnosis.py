@@ -186,6 +186,18 @@ def test_a_unit_that_lives_for_one_row_is_not_dead():
     assert net.diagnose(x)["dead"] == {"dense_1": 1 / 4}
 
 
+def test_batches_of_any_size_count_together():
+    """What a small one has seen is not forgotten when the memory for a larger one is made."""
+    net = fnn.Sequential([fnn.Input(1), fnn.Dense(2, "relu"), fnn.Dense(1)], dtype="float64")
+    net.parameters["dense_1.weight"] = [[1.0, -1.0]]
+    trainer = fnn.Trainer(net, optimizer=STILL)
+    for rows, x in ((3, 1.0), (700, -1.0), (5000, -1.0)):
+        trainer.step(np.full((rows, 1), x), np.zeros(rows))
+    assert trainer._diagnosis()["dead"] == {"dense_1": 0.0}
+    trainer.step(np.full((700, 1), -1.0), np.zeros(700))
+    assert trainer._diagnosis()["dead"] == {"dense_1": 0.5}
+
+
 def test_epochs_are_counted_one_by_one():
     """What is dead in the first epoch and alive in the second is in each what it is."""
     net = network([fnn.Dense(UNITS, "relu"), fnn.Dense(UNITS, "tanh")])
@@ -329,6 +341,20 @@ def test_norms_of_gradients_and_updates(isa, dtype, case):
         assert found["update_norm"][layer] == pytest.approx(update, rel=1e-3 if dtype == np.float32 else 1e-9)
 
 
+def test_norms_of_epochs_are_counted_one_by_one():
+    net = network([fnn.Dense(9, "tanh")])
+    trainer = fnn.Trainer(net, optimizer=fnn.SGD(0.1))
+    x, y = data()
+    for rows in (slice(0, 60), slice(0, 5), slice(5, 60)):
+        grads, before = trainer.gradients(x[rows], y[rows]), dict(net.parameters)
+        trainer.step(x[rows], y[rows])
+        found = trainer._diagnosis()
+        after = {name: values - before[name] for name, values in net.parameters.items()}
+        for layer in ("dense_1", "dense_2"):
+            assert found["gradient_norm"][layer] == pytest.approx(norm(grads, layer), rel=1e-9)
+            assert found["update_norm"][layer] == pytest.approx(norm(after, layer), rel=1e-9)
+
+
 def test_norms_over_all_layers_are_shown():
     class Display(_progress.Silent):
         def epoch(self, values):
@@ -362,6 +388,20 @@ def test_a_unit_that_is_nan_is_not_dead(isa):
     with pytest.warns(fnn.DivergenceWarning):
         history = net.fit(x, np.zeros(200), epochs=1)
     assert history.dead["dense_1"] == [net.diagnose(x)["dead"]["dense_1"]] == [0.0]
+
+
+@pytest.mark.parametrize("place", [0, 299, 599])
+def test_one_row_that_is_nan(isa, place):
+    """Whichever block of rows it is in: nothing is known of a unit that saw it."""
+    net = fnn.Sequential([fnn.Input(2), fnn.Dense(20, "relu"), fnn.Dense(1)], dtype="float64", seed=0)
+    net.parameters["dense_1.bias"] = np.full(20, -100.0)
+    trainer = fnn.Trainer(net, optimizer=STILL)
+    x = np.ones((600, 2))
+    trainer.step(x, np.zeros(600))
+    assert trainer._diagnosis()["dead"] == {"dense_1": 1.0}
+    x[place] = np.nan
+    trainer.step(x, np.zeros(600))
+    assert trainer._diagnosis()["dead"] == {"dense_1": 0.0}
 
 
 def test_few_rows_do_not_show_that_a_unit_is_dead():

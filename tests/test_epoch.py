@@ -185,7 +185,7 @@ def test_calls_do_not_show(monkeypatch):
     """How much goes into a call changes no bit of the network."""
     x, y = data()
     nets = []
-    for call in (1, 10**6, 10**9):
+    for call in (1, 25_000, 45_000, 10**5, 10**6, 10**9):
         monkeypatch.setattr(training, "_CALL", call)
         net = network()
         history = net.fit(x, y, epochs=3, batch_size=4, seed=0)

@@ -135,6 +135,12 @@ def test_dense_sizes(backend, isa, dtype, name):
             check_dense(backend, b, i, o, dtype, name)
 
 
+@pytest.mark.parametrize("shape", [(2600, 7, 70), (1500, 130, 3), (9, 40, 2600)])
+def test_dense_sums_longer_than_the_cache_takes_at_a_time(backend, isa, dtype, shape):
+    """Over rows for the weights, over units for the inputs."""
+    check_dense(backend, *shape, dtype, "identity")
+
+
 def check_maxout(backend, b, p, i, o, dtype):
     """Against the oracle, with no gradient where the winner is not sure."""
     rng = np.random.default_rng([b, p, i, o])
@@ -188,6 +194,16 @@ def test_a_piece_that_never_wins_has_no_gradient(backend, isa, dtype):
     assert not backend.host(grads.weight)[1].any()
     assert not backend.host(grads.bias)[1].any()
     assert backend.host(grads.bias).sum() == 180
+
+
+def test_softplus_learns_from_its_left_tail(backend, isa, dtype):
+    """Its derivative is taken from the output, which is as small as it is: not as 1 less what is nearly 1."""
+    z = np.linspace(-80, 20, 301).astype(dtype)[:, None]
+    one = backend.array(np.ones((1, 1), dtype))
+    _, saved = fnn.dense_forward(backend.array(z), one, activation="softplus")
+    grads = fnn.dense_backward(backend.array(np.ones_like(z)), backend.array(z), one, saved, "softplus")
+    expected = reference.ACTIVATIONS["softplus"].derivative(z.astype(float))
+    assert_allclose(backend.host(grads.x), expected, rtol=16 * float(np.finfo(dtype).eps))
 
 
 def test_relu_has_no_gradient_at_zero(backend, isa, dtype):

@@ -78,6 +78,24 @@ def test_against_the_oracle(isa, dtype, kind, rows, columns):
     assert_within(derivative, expected, np.full(z.shape, tolerance / (rows * columns)) + 16 * eps(dtype) / rows)
 
 
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_rows(kind, weighted):
+    """More than are evaluated at a time, through a layer that changes nothing."""
+    rows, columns = 6001, 7
+    loss, oracle, z, targets = problem(kind, np.random.default_rng(2), rows, columns, np.dtype("float64"))
+    width = z.shape[1]
+    head = fnn.Gaussian(columns) if kind == "gaussian learned" else fnn.Dense(columns)
+    net = fnn.Sequential([fnn.Input(width), head], dtype="float64")
+    net.parameters[next(iter(net.parameters))] = np.eye(width)
+    times = np.random.default_rng(3).integers(1, 4, rows) if weighted else np.ones(rows, int)
+    expected = oracle.value(np.repeat(z, times, axis=0), np.repeat(targets, times, axis=0))
+    weights = times if weighted else None
+    assert net.evaluate(z, targets, loss=loss, sample_weight=weights)["loss"] == pytest.approx(expected, rel=1e-10)
+    value, _ = fnn.Trainer(net, loss).loss_and_gradients(z, targets, weights)
+    assert value == pytest.approx(expected, rel=1e-10)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_weights_are_a_weighted_mean(isa, kind):
     rng = np.random.default_rng(1)
@@ -91,7 +109,46 @@ def test_any_weights_are_a_weighted_mean(isa, kind):
     np.testing.assert_allclose(derivative, own * weights[:, None] / weights.sum(), rtol=1e-12, atol=1e-14)
 
 
+def test_a_large_logit_last(isa, dtype):
+    """Far above the others, in every width: an exponential that overflows tells a maximum that missed it."""
+    oracle = reference.LOSSES["categorical_cross_entropy"]
+    for columns in range(1, 41):
+        z = np.random.default_rng(columns).standard_normal((2, columns)).astype(dtype)
+        z[:, -1] += dtype.type(800)
+        labels = [0, columns - 1]
+        value, derivative = value_and_derivative(fnn.CrossEntropy(), z, labels)
+        assert value == pytest.approx(oracle.value(z, labels), rel=8 * eps(dtype))
+        np.testing.assert_allclose(derivative, oracle.gradient(z, labels), rtol=8 * eps(dtype), atol=1e-30)
+
+
 # One by one ----------------------------------------------------------------------------------------------------------
+MARGINS = np.linspace(1, 8, 1001)
+
+
+def own_gradient(margins, dtype):
+    """Of the label, whose logit is so much above the other's, a row each; and what it is exactly."""
+    z = np.stack([margins, np.zeros_like(margins)], axis=1).astype(dtype)
+    _, derivative = value_and_derivative(fnn.CrossEntropy(), z, np.zeros(len(z), int))
+    margins = z[:, 0].astype(float)
+    return derivative[:, 0].astype(float) * len(z), -1 / (1 + np.exp(margins))
+
+
+def test_the_label_of_a_cross_entropy_that_is_nearly_sure(isa, dtype):
+    """p - 1 is off by no more than rounding the sum of the exponentials, which is between 1 and 2, takes away."""
+    got, exact = own_gradient(MARGINS, dtype)
+    off = np.abs(got - exact)
+    assert (off <= eps(dtype) / 2 * 1.01 + 4 * eps(dtype) * np.abs(exact)).all()
+
+
+@pytest.mark.xfail(strict=True, reason="sum - own cancels; adding up the other classes would change trained bits")
+@pytest.mark.parametrize("margin", [8.0, 12.0, 20.0])
+def test_the_label_of_a_cross_entropy_that_is_sure(isa, margin):
+    """As exact, relative to itself, as the gradients of the other classes are."""
+    dtype = np.dtype("float32")
+    got, exact = own_gradient(np.full(3, margin), dtype)
+    np.testing.assert_allclose(got, exact, rtol=16 * eps(dtype))
+
+
 def test_gaussian_is_a_normal_density(dtype):
     rng = np.random.default_rng(0)
     z, t = rng.standard_normal((6, 3)).astype(dtype), rng.standard_normal((6, 3)).astype(dtype)
@@ -209,6 +266,19 @@ def test_special_outputs(isa, dtype, loss, z, target, expected):
     value, _ = fnn.Trainer(net, loss).loss_and_gradients(x, [target])
     np.testing.assert_equal(value, expected)
     np.testing.assert_equal(net.evaluate(x, [target], loss=loss)["loss"], expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_derivative_of_nan_is_nan(isa, dtype, kind):
+    """Never 0, with which training would go on as if nothing were wrong. A single row: the weights themselves."""
+    for columns in (1, 2, 17, 40):
+        loss, _, z, targets = problem(kind, np.random.default_rng(columns), 1, columns, dtype)
+        z[0, columns - 1] = NAN
+        net, x = scores(z, kind == "gaussian learned")
+        value, grads = fnn.Trainer(net, loss).loss_and_gradients(x, targets)
+        assert np.isnan(value)
+        if kind != "multiclass hinge" or columns > 1:
+            assert np.isnan(grads[next(iter(net.parameters))][0, columns - 1]), columns
 
 
 # Which goes with what ------------------------------------------------------------------------------------------------
@@ -356,6 +426,24 @@ def test_accuracy_of_hinge_decides_at_zero():
 def test_accuracy_of_multiclass_hinge():
     net, x = scores(np.array([[1.0, 2.0, 0.0], [5.0, 4.0, 3.0], [0.0, 0.0, 0.0]]))
     assert net.evaluate(x, [1, 2, 0], loss=fnn.MulticlassHinge())["accuracy"] == pytest.approx(2 / 3)
+
+
+def test_r2_of_constant_targets():
+    """1 where they are met, else 0; averaged with the other outputs."""
+    z = np.array([[2.0, 1.0], [2.0, 3.0], [2.0, 4.0]])
+    for y, weights, expected in (
+        ([[2, 1], [2, 3], [2, 4]], None, 1.0),
+        ([[3, 1], [3, 3], [3, 4]], None, 0.5),
+        ([[2, 1], [2, 3], [2, 5]], None, (1 + r2_score([1, 3, 5], z[:, 1])) / 2),
+        ([[2, 1], [2, 3], [9, 5]], [1, 2, 0], 1.0),
+        ([[3, 1], [3, 3], [2, 5]], [1, 2, 0], 0.5),
+        ([[2, 1], [2, 3], [2, 5]], [1, 2, 3], (1 + r2_score([1, 3, 5], z[:, 1], sample_weight=[1, 2, 3])) / 2),
+    ):
+        net, x = scores(z)
+        assert net.evaluate(x, y, sample_weight=weights)["r2"] == pytest.approx(expected, rel=1e-12)
+    net, x = scores(z[:, :1])
+    assert net.evaluate(x, [2.0] * 3)["r2"] == 1.0
+    assert net.evaluate(x, [3.0] * 3)["r2"] == 0.0
 
 
 def test_r2_of_poisson_is_that_of_the_expected_counts():

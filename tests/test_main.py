@@ -16,6 +16,7 @@ import pytest
 import fnnfast as fnn
 from fnnfast import _cpu, reference
 from fnnfast.__main__ import main
+from fnnfast._bench import timing
 
 
 def start(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -103,6 +104,7 @@ def test_check_fails_for_an_activation_without_oracle(
 
 
 # demo --------------------------------------------------------------------------------------------------------------
+@pytest.mark.slow
 def test_demo(tmp_path: Path) -> None:
     for module in ("sklearn", "matplotlib", "tqdm"):
         pytest.importorskip(module)
@@ -184,6 +186,7 @@ def test_bench_prints_json_alone(tmp_path: Path) -> None:
     assert "I2" in done.stderr
 
 
+@pytest.mark.slow
 def test_bench_beside_a_busy_core(tmp_path: Path) -> None:
     options = "--busy --only I2 --peers numpy --threads 1 --json figures.json"
     done = start("bench", *options.split(), cwd=tmp_path)
@@ -192,6 +195,27 @@ def test_bench_beside_a_busy_core(tmp_path: Path) -> None:
     (entry,) = json.loads((tmp_path / "figures.json").read_text())["contention"]
     for contender in entry["contenders"]:
         assert contender["slowdown"] == pytest.approx(contender["busy"][0] / contender["calm"][0])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status"), [((), 0), (("numpy",), 0), (("fnnfast",), 1), (("fnnfast", "numpy"), 1)], ids=str
+)
+def test_the_status_of_bench_tells_of_wrong_answers(
+    wrong: tuple[str, ...], status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of ours: a peer's are said, and are not our fault."""
+
+    def measure(problem, contenders, settings, caches, note):
+        outcomes = [
+            timing.Outcome(peer.name, "1", True, "", [1e-3], "wrong answer: off by 1" if peer.name in wrong else None)
+            for peer in contenders
+        ]
+        limits = {"fma": 1e9, "bandwidth": 1e9}
+        return timing.Measurement(problem, outcomes, limits, "L1")
+
+    monkeypatch.setattr(timing, "measure", measure)
+    assert main(["bench", "--only", "I1,I2", "--peers", "numpy", "--rounds", "1"]) == status
+    assert ("off by 1" in capsys.readouterr().out) == bool(wrong)
 
 
 @pytest.mark.parametrize(

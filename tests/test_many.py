@@ -80,15 +80,19 @@ def test_an_interrupt_ends_all(monkeypatch):
 
 
 def test_an_error_in_one_ends_all():
+    epochs, done = 50_000, [0] * len(WIDTHS)  # some seconds of each, if they were not stopped
+
     def callbacks(i):
         def fail(epoch, history):
+            done[i] = epoch + 1
             if i == 3:  # the widest, which begins first
                 raise ZeroDivisionError
 
         return [fail]
 
     with pytest.raises(ZeroDivisionError):
-        fnn.fit_many(networks(), X, Y, epochs=10**6, callbacks=callbacks)
+        fnn.fit_many(networks(), X, Y, epochs=epochs, callbacks=callbacks)
+    assert max(done) < epochs
 
 
 def test_progress_counts_the_epochs_of_all(monkeypatch):
@@ -113,6 +117,7 @@ def test_progress_counts_the_epochs_of_all(monkeypatch):
         ({"networks": networks()[0]}, TypeError, "networks: expected a sequence of Sequential"),
         ({"networks": networks()[:1] * 2}, ValueError, "different networks, got the same one more than once"),
         ({"l2": [0.1]}, ValueError, "l2: expected one setting, or one for each of 5 networks, got 1"),
+        ({"l2": [0.1] * 6}, ValueError, "l2: expected one setting, or one for each of 5 networks, got 6"),
         ({"epochs": -1}, ValueError, "epochs: expected an integer >= 0"),
         ({"callbacks": [print]}, TypeError, "callbacks: expected None or a callable"),
         ({"optimizer": "adan"}, ValueError, "did you mean 'adam'"),

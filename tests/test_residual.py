@@ -5,12 +5,14 @@ import pytest
 
 import fnnfast as fnn
 from fnnfast import reference
-from oracles import assert_same_bits
+from oracles import CASES, SMOOTH, assert_same_bits
 
 F32 = np.float32
 BLOCKS = {
     "one layer": [fnn.Dense(6, "tanh")],
     "identity last": [fnn.Dense(9, "relu"), fnn.Dense(6)],
+    "relu last": [fnn.Dense(9, "tanh"), fnn.Dense(6, "relu")],
+    "relu last, wide": [fnn.Dense(9, "tanh"), fnn.Dense(40, "relu")],
     "saves its input": [fnn.Dense(9, "relu"), fnn.Dense(6, "swish")],
     "saves its output": [fnn.Dense(70, "gelu"), fnn.Dense(6, "sigmoid")],
     "learned slopes": [fnn.Dense(6, "prelu"), fnn.Dense(6, fnn.ELU(learn=True))],
@@ -70,12 +72,24 @@ def flat(net, gradients):
 @pytest.mark.parametrize("first", [True, False], ids=["after the input", "between layers"])
 @pytest.mark.parametrize("rows", [1, 7, 90])
 def test_against_the_oracle(isa, block, first, rows):
-    head = fnn.Dense(3, "softmax")
     layers = [fnn.Input(6), *([] if first else [fnn.Dense(6, "tanh")]), fnn.Residual(block)]
-    net = network([*layers, fnn.Residual([fnn.Dense(net_width(layers), "elu")]), head])
+    check([*layers, fnn.Residual([fnn.Dense(net_width(layers), "elu")])], rows)
+
+
+@pytest.mark.parametrize("units", [6, 40])
+@pytest.mark.parametrize("name", SMOOTH)
+def test_each_activation_ends_a_block(isa, name, units):
+    """Before the addition, whichever way it is applied: 6 units have a kernel of their own, 40 take a projection."""
+    activation, _ = CASES[name].make(units, np.dtype("float64"))
+    check([fnn.Input(6), fnn.Residual([fnn.Dense(9, "tanh"), fnn.Dense(units, activation)])], 90)
+
+
+def check(layers, rows):
+    """The layers, under a softmax head, answer and train as the oracle does."""
+    net = network([*layers, fnn.Dense(3, "softmax")])
     rng = np.random.default_rng(rows)
     x, y = rng.standard_normal((rows, 6)), rng.integers(0, 3, rows)
-    np.testing.assert_allclose(net(x), reference.forward(oracle(net), x), rtol=1e-10)
+    np.testing.assert_allclose(net(x), reference.forward(oracle(net), x), rtol=1e-10, atol=1e-14)
     np.testing.assert_allclose(net.logits(x), reference.forward(oracle(net), x, logits=True), rtol=1e-10, atol=1e-12)
     trainer = fnn.Trainer(net, optimizer=fnn.SGD(0.1))
     loss, got = trainer.loss_and_gradients(x, y)

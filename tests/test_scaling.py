@@ -30,6 +30,10 @@ def test_each_factor_alone():
     ]
     wider = fnn.compound_scale(BASE, 2, depth=1, width=1.5, resolution=1)
     assert wider == [*BASE[:2], fnn.Dense(225, "relu"), BASE[3], fnn.Maxout(112, 3), BASE[5]]
+    deeper = fnn.compound_scale(BASE, 1, depth=1.4, width=1, resolution=1)  # 2.8 layers are 3
+    assert deeper == [*BASE[:4], *BASE[2:]]
+    base = [fnn.Input(9), fnn.Dense(128), fnn.Maxout(123, 2), fnn.Dense(4)]  # 140.8 is rounded up, 135.3 down
+    assert fnn.compound_scale(base, 1, depth=1) == [base[0], fnn.Dense(141), fnn.Maxout(135, 2), base[3]]
     finer = fnn.compound_scale(BASE, 2, depth=1, width=1, resolution=1.5)
     assert finer == [fnn.Input(36, 36, 3), *BASE[1:]]
     smaller = fnn.compound_scale(BASE, -2, depth=2, width=2, resolution=2)

@@ -413,6 +413,30 @@ def test_pickle_and_clone():
     assert blank.get_params() == model.get_params()
 
 
+@pytest.mark.parametrize("learning_rate", ["constant", "invscaling", "adaptive"])
+@pytest.mark.parametrize("settings", [{"momentum": 0.0}, {"momentum": 0.9}, {"nesterovs_momentum": False}], ids=repr)
+def test_pickling_between_epochs_does_not_show(learning_rate, settings):
+    """Neither in the momenta nor in the rate that a schedule has come to."""
+    model = FNNClassifier(
+        *(8,),
+        solver="sgd",
+        learning_rate=learning_rate,
+        learning_rate_init=0.1,
+        tol=10.0,  # no epoch is better by so much, so that "adaptive" has its turn
+        n_iter_no_change=1,
+        random_state=0,
+        **settings,
+    )
+    copy = clone(model)
+    for _ in range(5):
+        model.partial_fit(X[:99], Y[:99], classes=range(10))
+        copy = pickle.loads(pickle.dumps(copy.partial_fit(X[:99], Y[:99], classes=range(10))))
+        assert copy._trainer.learning_rate == model._trainer.learning_rate
+        for mine, other in zip(model.coefs_, copy.coefs_, strict=True):
+            assert_same_bits(mine, other)
+    assert (model._trainer.learning_rate == 0.1) == (learning_rate == "constant")
+
+
 def test_grid_search_in_processes():
     pipe = make_pipeline(StandardScaler(), FNNClassifier(max_iter=5, random_state=0))
     grid = {"fnnclassifier__hidden_layer_sizes": [8, (16, 8)], "fnnclassifier__activation": ["relu", fnn.Swish()]}

@@ -30,6 +30,10 @@ SETTINGS = {
     "plain sgd": {"solver": "sgd", "momentum": 0, "alpha": 3.0},
     "momentum": {"solver": "sgd", "nesterovs_momentum": False, "learning_rate_init": 0.02},
     "adaptive": {"solver": "sgd", "learning_rate": "adaptive", "tol": 0.02, "n_iter_no_change": 1},
+    "too slow": {  # the rate is divided once, then training stops
+        **{"solver": "sgd", "learning_rate": "adaptive", "learning_rate_init": 3e-6},
+        **{"tol": 1.0, "n_iter_no_change": 1},
+    },
     "invscaling": {"solver": "sgd", "learning_rate": "invscaling", "learning_rate_init": 0.3},
     "logistic": {"activation": "logistic", "hidden_layer_sizes": (20, 10)},
     "tanh": {"activation": "tanh", "hidden_layer_sizes": [20], "batch_size": 50},

@@ -2,6 +2,9 @@
 
 import ctypes
 import ctypes.util
+import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -132,10 +135,77 @@ def test_sizes_of_zero(dtype):
 
 def test_layer_by_layer_in_slabs():
     """A batch with more activations than are kept at a time runs in slabs of rows, with the same answers."""
-    net = fnn.Sequential([fnn.Input(8), fnn.Dense(4096, "relu"), fnn.Dense(2048, "relu"), fnn.Dense(3)], seed=0)
+    net = fnn.Sequential(
+        [fnn.Input(8), fnn.Dense(4096, "relu"), fnn.Dense(2048, "relu"), fnn.Dense(20, "softmax")], seed=0
+    )
     x = np.random.default_rng(0).standard_normal((4100, 8)).astype(np.float32)
     with fnn.num_threads(2):
         assert any("layer by layer" in line for line in net._network.plan(4100))
         whole = net(x)
     for rows in (slice(0, 1), slice(2040, 2060), slice(4090, 4100)):
         assert net(x[rows]).tobytes() == whole[rows].tobytes()
+
+
+@pytest.mark.parametrize("last", [fnn.Dense(4096, "relu"), fnn.Dense(4096), fnn.Maxout(4096, 2)], ids=repr)
+def test_blocks_layer_by_layer(last):
+    """Each layer is shared between threads, by rows and units: the rows' sums are to go where the rows are."""
+    blocks = [fnn.Residual([fnn.Dense(16, "tanh"), last]) for _ in range(2)]  # with a projection, and without
+    net = fnn.Sequential([fnn.Input(8), *blocks, fnn.Dense(3)], seed=0)
+    x = np.random.default_rng(0).standard_normal((600, 8)).astype(np.float32)
+    with fnn.num_threads(2):
+        assert any("layer by layer" in line for line in net._network.plan(600))
+        whole = net(x)
+    for rows in (slice(0, 9), slice(250, 263), slice(511, 515), slice(590, 600)):
+        assert net(x[rows]).tobytes() == whole[rows].tobytes()
+
+
+MEMORY = """
+import os
+import subprocess
+import sys
+import threading
+import numpy as np
+import fnnfast as fnn
+from fnnfast import _cpu
+
+def dense(rows, inputs, units, dtype):
+    fnn.dense(np.ones((rows, inputs), dtype), np.ones((inputs, units), dtype), activation="relu")
+
+def maxout(rows, pieces, inputs, units, dtype):
+    fnn.maxout_forward(np.ones((rows, inputs), dtype), np.ones((pieces, inputs, units), dtype))
+
+def low_precision(rows, inputs, *layers):
+    net = fnn.Sequential([fnn.Input(inputs), *layers], seed=0)
+    x = np.ones((rows, inputs), np.float32)
+    net.astype("bfloat16")(x), net.quantize(x)(x)
+
+def train(rows, inputs, *layers):
+    net = fnn.Sequential([fnn.Input(inputs), *layers, fnn.Dense(3, "softmax")], seed=0)
+    fnn.Trainer(net, clip_norm=1.0).step(np.ones((rows, inputs), np.float32), np.arange(rows) % 3)
+
+calls = [(dense, *shape, dtype) for shape in ((70, 1500, 70), (9, 4200, 33)) for dtype in (np.float32, np.float64)]
+calls += [(maxout, 24, pieces, 1500, 400, dtype) for pieces in (2, 6, 9) for dtype in (np.float32, np.float64)]
+calls += [(low_precision, 24, 2100, fnn.Dense(130, "relu"), fnn.Maxout(90, 6)), (low_precision, 1, 7, fnn.Maxout(9, 3))]
+calls += [(train, 70, 1100, fnn.Maxout(90, 6), fnn.Dense(1100, "prelu")), (train, 1, 9, fnn.Dense(3), fnn.Maxout(5, 3))]
+for isa in _cpu.isas():
+    _cpu.use_isa(isa)
+    for call, *arguments in calls:
+        thread = threading.Thread(target=call, args=arguments)
+        thread.start()
+        thread.join()
+print("done")
+"""
+
+
+def test_kernels_ask_for_enough_memory():
+    """A thread that ends gives its memory back, and the C library finds out what was written past the end of it.
+
+    In a fresh process for each call's own size, since a thread keeps the largest that it has had.
+    """
+    checked = {"OMP_NUM_THREADS": "1"}
+    if sys.platform == "linux" and "LD_PRELOAD" not in os.environ:  # glibc's checks, where they are
+        checked |= {"LD_PRELOAD": "libc_malloc_debug.so.0", "GLIBC_TUNABLES": "glibc.malloc.check=3"}
+    command = [sys.executable, "-c", MEMORY]
+    done = subprocess.run(command, env=os.environ | checked, capture_output=True, text=True, check=False)
+    assert done.stdout == "done\n", done.stderr
+    assert done.returncode == 0

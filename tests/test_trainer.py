@@ -6,6 +6,7 @@ import itertools
 import numpy as np
 import pytest
 import scipy.stats
+from numpy.testing import assert_array_equal
 
 import fnnfast as fnn
 from oracles import assert_same_bits, normal
@@ -133,7 +134,7 @@ OPTIMIZERS = [
 
 
 @pytest.mark.parametrize("l2", [0.0, 0.3])
-@pytest.mark.parametrize(("optimizer", "formula", "settings"), OPTIMIZERS, ids=lambda value: repr(value))
+@pytest.mark.parametrize(("optimizer", "formula", "settings"), OPTIMIZERS, ids=[repr(row[0]) for row in OPTIMIZERS])
 def test_updates(isa, optimizer, formula, settings, l2):
     """Five steps against the textbook; l2 and decay touch weights only."""
     net, loss, x, y = problem("categorical", np.random.default_rng(0))
@@ -150,20 +151,100 @@ def test_updates(isa, optimizer, formula, settings, l2):
             np.testing.assert_allclose(net.parameters[name], expected, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("optimizer", [row[0] for row in OPTIMIZERS], ids=repr)
-def test_a_step_is_gradients_and_then_apply(dtype, optimizer):
+@pytest.mark.parametrize(
+    ("optimizer", "inputs"),
+    [*((row[0], 9) for row in OPTIMIZERS), (fnn.SGD(0.1), 300), (fnn.Adam(0.01), 300)],
+    ids=repr,
+)
+def test_a_step_is_gradients_and_then_apply(dtype, optimizer, inputs):
+    """Also where a layer's weights are updated in several parts: its biases are so once."""
+
     def trainer():
-        layers = [fnn.Input(9), fnn.Dense(20, "prelu"), fnn.Dropout(0.5), fnn.Maxout(8), fnn.Dense(3, "softmax")]
+        layers = [fnn.Input(inputs), fnn.Dense(20, "prelu"), fnn.Dropout(0.5), fnn.Maxout(8), fnn.Dense(3, "softmax")]
+        if inputs > 100:
+            layers[1:1] = [fnn.Maxout(140, 3), fnn.Dense(130)]
         return fnn.Trainer(fnn.Sequential(layers, dtype=dtype, seed=0), optimizer=optimizer, l2=0.01, seed=5)
 
     rng = np.random.default_rng(0)
     whole, halves = trainer(), trainer()
     for _ in range(4):
-        x, y = normal(rng, dtype, 33, 9), rng.integers(0, 3, 33)
+        x, y = normal(rng, dtype, 33, inputs), rng.integers(0, 3, 33)
         whole.step(x, y)
         halves.apply(halves.gradients(x, y))
         for name, values in whole.network.parameters.items():
             assert_same_bits(values, halves.network.parameters[name])
+
+
+@pytest.mark.parametrize(("size", "kept"), [(1e-19, False), (1e-15, True)])
+def test_adam_takes_gradients_whose_squares_underflow_for_0(isa, size, kept):
+    """In float32 1e-38 is nearly the smallest normal number; what is smaller would make steps slow."""
+    net = fnn.Sequential([fnn.Input(1), fnn.Dense(1)], seed=0)
+    trainer = fnn.Trainer(net, optimizer=fnn.Adam(0.01, eps=1e-30))
+    before = net.parameters["dense_1.weight"]
+    trainer.apply({"dense_1.weight": [[size]], "dense_1.bias": [size]})
+    for name, values in trainer.state().items():
+        if name != "steps":
+            assert values.all() == kept, name
+    assert (net.parameters["dense_1.weight"] != before).all() == kept
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [fnn.SGD(0.1, momentum=0.5), fnn.Adam(0.1, betas=(0.5, 0.5)), fnn.AdamW(0.1, betas=(0.5, 0.5))],
+    ids=repr,
+)
+def test_states_decay_to_0_and_not_to_subnormal_numbers(isa, dtype, optimizer):
+    """Which take a hundred cycles each."""
+    net = fnn.Sequential([fnn.Input(3), fnn.Dense(2)], dtype=dtype, seed=0)
+    trainer = fnn.Trainer(net, optimizer=optimizer)
+    tiny = np.finfo(dtype).tiny
+    gradient = tiny**0.25
+    for _ in range(100 if dtype == np.float32 else 800):
+        trainer.apply({name: np.full(shape, gradient) for name, shape in net.parameters.shapes.items()})
+        gradient = 0.0
+        for name, values in trainer.state().items():
+            if name != "steps":
+                assert ((values == 0) | (np.abs(values) >= tiny)).all(), name
+    assert not any(values.any() for name, values in trainer.state().items() if name != "steps")
+
+
+@pytest.mark.parametrize("optimizer", [row[0] for row in OPTIMIZERS], ids=repr)
+def test_a_gradient_that_is_nan_shows(dtype, optimizer):
+    """In what it belongs to, and in nothing else."""
+    net = fnn.Sequential([fnn.Input(3), fnn.Dense(2)], dtype=dtype, seed=0)
+    trainer = fnn.Trainer(net, optimizer=optimizer)
+    weight = np.ones((3, 2))
+    weight[1, 1] = np.nan
+    trainer.apply({"dense_1.weight": weight, "dense_1.bias": np.ones(2)})
+    assert_array_equal(np.isnan(net.parameters["dense_1.weight"]), np.isnan(weight))
+    assert np.isfinite(net.parameters["dense_1.bias"]).all()
+
+
+class Meddling(list):
+    """A sequence of arrays that calls something when it is read."""
+
+    def __init__(self, arrays, call):
+        super().__init__(arrays)
+        self.call = call
+
+    def __getitem__(self, index):
+        self.call()
+        return super().__getitem__(index)
+
+
+def test_a_trainer_refuses_a_second_call_while_it_works():
+    """Its memory is for one at a time; afterwards it serves again."""
+    net, loss, x, y = problem("squares", np.random.default_rng(0))
+    trainer = fnn.Trainer(net, loss)
+    grads = list(trainer.gradients(x, y).values())
+    calls = [
+        *(lambda: trainer.step(x, y), lambda: trainer.gradients(x, y), lambda: trainer.epoch(x, y)),
+        *(trainer.state, trainer._core.take_diagnosis, lambda: trainer._core.apply(grads, 0.1)),
+    ]
+    for call in calls:
+        with pytest.raises(RuntimeError, match="this Trainer is in use by another thread"):
+            trainer._core.apply(Meddling(grads, call), 0.1)
+        call()
 
 
 def test_gradients_update_nothing():

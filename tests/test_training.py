@@ -200,6 +200,7 @@ def test_validation_share():
     np.testing.assert_allclose(trained + held_out, (targets**2).sum(), rtol=1e-12)
     assert held_out[0] == held_out[1]
     assert int(held_out[0]).bit_count() == 4
+    assert held_out[0] not in ((targets[:4] ** 2).sum(), (targets[-4:] ** 2).sum())  # drawn at random
     x, y = blobs(100)
     assert len(small().fit(x, y, epochs=2, validation=0.25).validation_accuracy) == 2
 
@@ -292,10 +293,19 @@ def interrupt():
     os.kill(os.getpid(), signal.SIGINT)
 
 
+@pytest.fixture
+def ctrl_c():
+    """SIGINT raises KeyboardInterrupt, also where the parent has it ignored: a shell's `command &`, nohup."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_keeps_the_history():
     net = small()
-    timer = threading.Timer(0.5, interrupt)
+    timer = threading.Timer(0.3, interrupt)
     timer.start()
     history = net.fit(*blobs(), epochs=10**9, callbacks=[fnn.EarlyStopping(patience=10**9)])
     timer.join()

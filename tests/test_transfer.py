@@ -278,6 +278,29 @@ def test_gradients_that_are_handed_in_for_frozen_layers():
         assert (after[name] == before[name]) == (layer_of(name) == "dense_1"), name
 
 
+@pytest.mark.parametrize("clip_norm", [None, 0.1])
+def test_gradients_handed_in_for_frozen_layers_are_gone_afterwards(clip_norm):
+    """Nor do they count in the norm of the next step."""
+    nets = [network() for _ in range(2)]
+    for net in nets:
+        net.freeze("dense_1", "residual_1.dense_1")
+    one, other = (fnn.Trainer(net, optimizer=fnn.SGD(0.1), clip_norm=clip_norm, seed=1) for net in nets)
+    for trainer, value in ((one, 100.0), (other, 0.0)):
+        grads = {name: np.full(shape, 1e-3) for name, shape in trainer.network.parameters.shapes.items()}
+        held = [name for name in grads if layer_of(name) in trainer.network.frozen]
+        trainer.apply(grads | {name: np.full_like(grads[name], value) for name in held})
+        for name in trainer.network.parameters:  # which clipping has moved differently
+            trainer.network.parameters[name] = network().parameters[name]
+    for _ in range(2):
+        grads = one.gradients(*data())
+        assert not any(grads[name].any() for name in held)
+        for name, grad in other.gradients(*data()).items():
+            assert_same_bits(grads[name], grad)
+        one.step(*data())
+        other.step(*data())
+        assert bits_of(nets[0]) == bits_of(nets[1])
+
+
 def test_nothing_left_to_learn():
     net = network()
     net.freeze(*WITH_PARAMETERS)
@@ -291,7 +314,11 @@ def test_nothing_left_to_learn():
 
 
 # Copies --------------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+@pytest.mark.parametrize(
+    "duplicate",
+    [copy.copy, copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net)), lambda net: net.to("cpu")],
+    ids=["copy", "deepcopy", "pickle", "to"],
+)
 def test_copies_are_frozen_too(duplicate):
     net = network()
     net.freeze("residual_1", "dense_1")

@@ -147,6 +147,25 @@ def test_rows_of_weight_0_count_for_nothing(isa, hidden, bad, kind):
     assert_same_networks(net, twin)
 
 
+@pytest.mark.parametrize("kind", HEADS)
+def test_rows_of_weight_0_after_a_step_that_counted_them(isa, kind):
+    """What the trainer's memory still holds of the step before does not show."""
+    (x, y), w, loss = data(kind), weights(), HEADS[kind][1]
+    kept = w > 0
+    one, other = (fnn.Trainer(network(kind), loss, fnn.SGD(0.01)) for _ in range(2))
+    for trainer in (one, other):
+        trainer.step(x, y)
+    for _ in range(2):
+        value, grads = one.loss_and_gradients(x, y, w)
+        expected, expected_grads = other.loss_and_gradients(x[kept], y[kept], w[kept])
+        assert value == pytest.approx(expected, rel=1e-12)
+        assert_close(expected_grads, grads)
+        assert one.step(x, y, w) == pytest.approx(other.step(x[kept], y[kept], w[kept]), rel=1e-12)
+        one.epoch(x, y, sample_weight=w)
+        other.epoch(x[kept], y[kept], sample_weight=w[kept])
+        assert_close(dict(other.network.parameters), dict(one.network.parameters))
+
+
 @pytest.mark.parametrize("kind", ["classes", "squares"])
 def test_fit_leaves_rows_of_weight_0_out(kind, dtype):
     """The same bits, history and diagnosis included, as without these rows."""

@@ -5,6 +5,7 @@
 #include <chrono>
 
 #include "../cpu/buffer.hpp"
+#include "../cpu/cpu_count.hpp"
 #include "../cpu/isa.hpp"
 #include "../cpu/kernels.hpp"
 #include "../cpu/threads.hpp"
@@ -67,6 +68,7 @@ void register_machine(py::module_& m) {
   m.def("get_num_threads", &num_threads);
   m.def("set_num_threads", &set_num_threads, py::arg("n"));
   m.def("default_num_threads", &default_num_threads);
+  m.def("processor_limit", &cgroup_processor_limit, py::arg("root") = "");
   m.def("cache_sizes", [] { return py::make_tuple(cache_sizes().l1d, cache_sizes().l2, cache_sizes().l3); });
   m.def("measure_fma_peak", &measure_fma_peak, py::arg("seconds"), py::call_guard<py::gil_scoped_release>());
   m.def("measure_read_bandwidth", &measure_read_bandwidth, py::arg("nbytes"), py::arg("seconds"),

@@ -33,6 +33,12 @@ def use_isa(name: str) -> None:
 def get_num_threads() -> int: ...
 def set_num_threads(n: int) -> None: ...
 def default_num_threads() -> int: ...
+def processor_limit(root: str = "") -> int:
+    """The processors that the CPU quota of this process's cgroups allows; 2**31 - 1 without a limit.
+
+    root is put before the paths of all files read (tests).
+    """
+
 def cache_sizes() -> tuple[int, int, int]:
     """Bytes of L1d, L2 and L3 (0 where unknown)."""
 
