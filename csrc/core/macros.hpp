@@ -17,8 +17,10 @@
 // Before a loop that must be unrolled: what it indexes is then held in registers.
 #if defined(__CUDACC__)
 #define FNNFAST_UNROLL(n) _Pragma("unroll")
+#define FNNFAST_ROLLED _Pragma("unroll 1")  // and one whose body is long
 #else
 #define FNNFAST_UNROLL(n) FNNFAST_PRAGMA(GCC unroll n)
+#define FNNFAST_ROLLED
 #define FNNFAST_PRAGMA(text) _Pragma(#text)
 #endif
 

@@ -14,13 +14,21 @@ __device__ __forceinline__ void accumulate(Tile& tile, const Source<typename Til
   using T = typename Tile::Element;
   constexpr int kAhead = Tile::kStages - 1;
   T* const stages = reinterpret_cast<T*>(shared_memory());
+  const int steps = static_cast<int>((last - first + Tile::kK - 1) / Tile::kK);
+  // Steps that are whole along k take the quick way, where the operands lie for it.
+  const int quick = Tile::Walk::is_possible(a, b, m, n, first) ? static_cast<int>((last - first) / Tile::kK) : 0;
+  typename Tile::Walk walk(a, b, m, n, first);
   const auto copy = [&](int step) {
-    const std::int64_t k = first + std::int64_t{step} * Tile::kK;
-    if (k < last) Tile::copy(stages + step % Tile::kStages * Tile::kStageElements, a, b, m, n, k);
+    T* const stage = stages + step % Tile::kStages * Tile::kStageElements;
+    if (step < quick)
+      walk.copy(stage);
+    else if (step < steps)
+      Tile::copy(stage, a, b, m, n, first + std::int64_t{step} * Tile::kK);
     copy_commit();  // an empty group, past the end, so that counting groups counts steps
   };
+  FNNFAST_ROLLED
   for (int step = 0; step < kAhead; ++step) copy(step);
-  const int steps = static_cast<int>((last - first + Tile::kK - 1) / Tile::kK);
+  FNNFAST_ROLLED
   for (int step = 0; step < steps; ++step) {
     copy_wait<kAhead - 1>();
     __syncthreads();  // all threads' copies of this step are there, and the stage of the step before is free

@@ -28,11 +28,29 @@ __device__ __forceinline__ void copy_async(void* shared, const void* global, int
                  "r"(valid)
                  : "memory");
 }
+// All of them.
+template <int Bytes>
+__device__ __forceinline__ void copy_async(void* shared, const void* global) {
+  if constexpr (Bytes == 16)
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(shared)), "l"(global) : "memory");
+  else
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(shared_address(shared)), "l"(global), "n"(Bytes)
+                 : "memory");
+}
 __device__ __forceinline__ void copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 // Until all groups of this thread's copies but the last N are done.
 template <int N>
 __device__ __forceinline__ void copy_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
+}
+
+// Has the compiler hold a value in a register, where it would rather compute it again at every use.
+template <class T>
+__device__ __forceinline__ void hold(T& value) {
+  if constexpr (sizeof(T) == 8)
+    asm volatile("" : "+l"(value));
+  else
+    asm volatile("" : "+r"(value));
 }
 
 // Four 8 x 8 matrices of 2-byte elements: lanes 8 i to 8 i + 7 give the rows (16 bytes each) of matrix i; r[i] of lane

@@ -12,25 +12,32 @@
 namespace fnnfast {
 
 // The tiles of an element type. Large ones read least memory for their arithmetic; small ones fill the device where
-// there is little to do. All give the same bits.
+// there is little to do. Maxout's large ones spread over more threads, whose registers hold the largest so far as well.
+// All give the same bits.
 template <class T, bool TransposedA, bool TransposedB>
 struct Tiles {
   static constexpr int kLarge = 128, kSmall = 64;
-  using Large = MmaTile<T, 128, 128, 64, 32, TransposedA, TransposedB>;
+  using Large = MmaTile<T, 128, 128, 64, 64, TransposedA, TransposedB>;
+  using LargeOfMaxout = MmaTile<T, 128, 128, 64, 32, TransposedA, TransposedB>;
   using Small = MmaTile<T, 64, 64, 32, 32, TransposedA, TransposedB>;
 };
 template <bool TransposedA, bool TransposedB>
 struct Tiles<float, TransposedA, TransposedB> {
   static constexpr int kLarge = 128, kSmall = 64;
   using Large = SimtTile<float, 128, 128, 16, 8, 8, TransposedA, TransposedB>;
+  using LargeOfMaxout = Large;
   using Small = SimtTile<float, 64, 64, 16, 4, 4, TransposedA, TransposedB>;
 };
 template <bool TransposedA, bool TransposedB>
 struct Tiles<double, TransposedA, TransposedB> {
   static constexpr int kLarge = 64, kSmall = 32;
   using Large = SimtTile<double, 64, 64, 16, 4, 4, TransposedA, TransposedB>;
+  using LargeOfMaxout = Large;
   using Small = SimtTile<double, 32, 32, 16, 4, 4, TransposedA, TransposedB>;
 };
+
+// Blocks that a multiprocessor has room for: while one waits at a barrier or finishes its tile, the other multiplies.
+inline constexpr int kBlocksEach = 2;
 
 template <class Tile>
 struct Finishing {
@@ -91,7 +98,7 @@ struct ForwardArguments {
 // With Maxout the running maximum and its piece stay in registers beside the sums, which takes
 // the weights as they are: nothing is interleaved, and any number of pieces will do.
 template <class T, class Tile, bool Maxout>
-__global__ void __launch_bounds__(Tile::kThreads, 1)
+__global__ void __launch_bounds__(Tile::kThreads, Maxout ? 1 : kBlocksEach)
     forward_kernel(const __grid_constant__ ForwardArguments<T> arguments) {
   using S = typename Tile::Value;
   const auto& [task, x, weight] = arguments;
@@ -156,7 +163,7 @@ struct InputGradientArguments {
 };
 
 template <class T, class Tile>
-__global__ void __launch_bounds__(Tile::kThreads, 1)
+__global__ void __launch_bounds__(Tile::kThreads, kBlocksEach)
     input_gradient_kernel(const __grid_constant__ InputGradientArguments<T> arguments) {
   using S = typename Tile::Value;
   const auto& [task, dz, weight] = arguments;
@@ -187,7 +194,7 @@ struct WeightGradientArguments {
 // A layer of tiles for each slice and piece. The blocks of the first inputs sum the bias's gradient, from
 // what they have in shared memory anyway.
 template <class T, class Tile>
-__global__ void __launch_bounds__(Tile::kThreads, 1)
+__global__ void __launch_bounds__(Tile::kThreads, kBlocksEach)
     weight_gradient_kernel(const __grid_constant__ WeightGradientArguments<T> arguments) {
   using S = typename Tile::Value;
   const WeightGradientTask<T>& task = arguments.task;
@@ -241,8 +248,17 @@ void forward_product(const ForwardTask<T>& task, cudaStream_t stream) {
   const ForwardArguments<T> arguments{task, source<T>(task.x, task.rows, task.inputs),
                                       source<T>(task.weight, task.inputs, task.outputs, task.weight_piece)};
   with_tile<T, false, false>(task.rows, task.outputs, 1, [&]<class Tile>(const TileGrid& grid) {
-    const auto kernel = task.pieces > 1 ? forward_kernel<T, Tile, true> : forward_kernel<T, Tile, false>;
-    launch("forward", kernel, grid_of(grid, 1), Tile::kThreads, shared_bytes<Tile>(), stream, arguments);
+    using Shapes = Tiles<T, false, false>;
+    const auto start = [&]<class Of, bool Maxout>() {
+      launch("forward", forward_kernel<T, Of, Maxout>, grid_of(grid, 1), Of::kThreads, shared_bytes<Of>(), stream,
+             arguments);
+    };
+    if (task.pieces == 1)
+      start.template operator()<Tile, false>();
+    else if (grid.large)
+      start.template operator()<typename Shapes::LargeOfMaxout, true>();
+    else
+      start.template operator()<typename Shapes::Small, true>();
   });
 }
 

@@ -95,4 +95,74 @@ __device__ __forceinline__ void copy_tile_transposed(T* to, const Source<T>& fro
   }
 }
 
+// A thread's share of such copies, tile after tile along k, where tiles are whole along k and the rows aligned:
+// pointers that step on, and no bounds. Size elements at a time go from (r, c) to to[r * RowPitch + c * ColumnPitch].
+// On the other side, what lies beyond the edge is read from the last row or chunk: the outputs that it gets into are
+// not stored. OverRows: k goes down the rows.
+template <class T, int Rows, int Columns, int Size, int RowPitch, int ColumnPitch, int Threads, bool OverRows>
+class TileWalk {
+ public:
+  static constexpr bool kOverRows = OverRows;
+  static __device__ __forceinline__ bool is_possible(const Source<T>& from, std::int64_t row, std::int64_t column) {
+    return (from.aligned || Size == 1) && from.winners == nullptr && row < from.rows && column < from.columns &&
+           (!OverRows || from.columns % Size == 0);
+  }
+
+  __device__ __forceinline__ TileWalk(const Source<T>& from, std::int64_t row, std::int64_t column)
+      : step_(OverRows ? Rows * from.stride : Columns) {
+    const unsigned thread = threadIdx.x % Threads;
+    const int r = static_cast<int>(thread / kAcross), c = static_cast<int>(thread % kAcross) * Size;
+    to_ = r * RowPitch + c * ColumnPitch;
+    FNNFAST_UNROLL(16)
+    for (int i = 0; i < kCopies; ++i) {
+      const std::int64_t at_row = row + r + i * kDown, at_column = column + c;
+      from_[i] = from.data + (OverRows ? at_row : least(at_row, from.rows - 1)) * from.stride +
+                 (OverRows ? least(at_column, from.columns - Size) : at_column);
+      hold(from_[i]);
+    }
+    hold(to_);
+  }
+
+  __device__ __forceinline__ void copy(T* to) {
+    FNNFAST_UNROLL(16)
+    for (int i = 0; i < kCopies; ++i) {
+      copy_async<Size* static_cast<int>(sizeof(T))>(to + to_ + i * kDown * RowPitch, from_[i] + at_);
+    }
+    at_ += step_;
+  }
+
+ private:
+  static constexpr int kAcross = Columns / Size, kDown = Threads / kAcross, kCopies = Rows / kDown;
+  static_assert(Columns % Size == 0 && Threads % kAcross == 0 && Rows % kDown == 0);
+
+  static __device__ __forceinline__ std::int64_t least(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
+
+  const T* from_[kCopies];
+  std::int64_t at_ = 0, step_;
+  int to_;
+};
+
+// Both operands of a product: A at row m and column k, B at row k and column n, B's tile OffsetB elements after A's.
+template <class T, class WalkA, class WalkB, int OffsetB>
+class ProductWalk {
+ public:
+  static __device__ __forceinline__ bool is_possible(const Source<T>& a, const Source<T>& b, std::int64_t m,
+                                                     std::int64_t n, std::int64_t k) {
+    return WalkA::is_possible(a, kTransposedA ? k : m, kTransposedA ? m : k) &&
+           WalkB::is_possible(b, kTransposedB ? n : k, kTransposedB ? k : n);
+  }
+  __device__ __forceinline__ ProductWalk(const Source<T>& a, const Source<T>& b, std::int64_t m, std::int64_t n,
+                                         std::int64_t k)
+      : a_(a, kTransposedA ? k : m, kTransposedA ? m : k), b_(b, kTransposedB ? n : k, kTransposedB ? k : n) {}
+  __device__ __forceinline__ void copy(T* stage) {
+    a_.copy(stage);
+    b_.copy(stage + OffsetB);
+  }
+
+ private:
+  static constexpr bool kTransposedA = WalkA::kOverRows, kTransposedB = !WalkB::kOverRows;
+  WalkA a_;
+  WalkB b_;
+};
+
 }  // namespace fnnfast

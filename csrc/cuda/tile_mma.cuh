@@ -48,6 +48,11 @@ struct MmaTile {
     copy_b(stage + kElementsA, b, k, n);
   }
 
+  using Walk = ProductWalk<
+      T, TileWalk<T, TransposedA ? kK : M, TransposedA ? M : kK, Chunk<T>::kSize, kPitchA, 1, kThreads, TransposedA>,
+      TileWalk<T, TransposedB ? N : kK, TransposedB ? kK : N, Chunk<T>::kSize, kPitchB, 1, kThreads, !TransposedB>,
+      kElementsA>;
+
   // Where A lies that is not copied but made in shared memory: its pitch, the elements that hold it, and an element's
   // place. It has whole steps of kK columns.
   static constexpr bool kRowsOutside = !TransposedA;
@@ -98,8 +103,8 @@ struct MmaTile {
   }
 
  private:
-  static __device__ __forceinline__ int lane() { return static_cast<int>(threadIdx.x) % 32; }
-  static __device__ __forceinline__ int warp() { return static_cast<int>(threadIdx.x) % kThreads / 32; }
+  static __device__ __forceinline__ int lane() { return static_cast<int>(threadIdx.x % 32); }
+  static __device__ __forceinline__ int warp() { return static_cast<int>(threadIdx.x % kThreads / 32); }
   static __device__ __forceinline__ int warp_row() { return warp() / (N / WarpN) * WarpM; }
   static __device__ __forceinline__ int warp_column() { return warp() % (N / WarpN) * WarpN; }
 

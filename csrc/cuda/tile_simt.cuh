@@ -51,6 +51,15 @@ struct SimtTile {
     copy_b(stage + kElementsA, b, k, n);
   }
 
+  // Rows of k go an element at a time, to k outside.
+  using Walk =
+      ProductWalk<T,
+                  std::conditional_t<TransposedA, TileWalk<T, K, M, Chunk<T>::kSize, kPitchA, 1, kThreads, true>,
+                                     TileWalk<T, M, K, 1, 1, kPitchA, kThreads, false>>,
+                  std::conditional_t<TransposedB, TileWalk<T, N, K, 1, 1, kPitchB, kThreads, false>,
+                                     TileWalk<T, K, N, Chunk<T>::kSize, kPitchB, 1, kThreads, true>>,
+                  kElementsA>;
+
   // Where A lies that is not copied but made in shared memory: its pitch, the elements that hold it, and an element's
   // place. It has whole steps of kK columns.
   static constexpr bool kRowsOutside = false;

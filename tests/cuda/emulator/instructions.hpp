@@ -16,6 +16,10 @@ void copy_async(void* shared, const void* global, int valid) {
   static_assert(Bytes == 4 || Bytes == 8 || Bytes == 16);
   emulator::issue_copy(shared, global, valid, Bytes);
 }
+template <int Bytes>
+void copy_async(void* shared, const void* global) {
+  copy_async<Bytes>(shared, global, Bytes);
+}
 inline void copy_commit() { emulator::commit_copies(); }
 // Until all but the last N groups of this thread have come.
 template <int N>
@@ -23,6 +27,9 @@ void copy_wait() {
   static_assert(N >= 0);
   emulator::wait_for_copies(N);
 }
+
+template <class T>
+void hold(T&) {}
 
 // All threads of a cooperative launch, as often as they like. The counter is the device's affair.
 inline void grid_barrier(unsigned* counter) { emulator::meet_grid(counter); }
