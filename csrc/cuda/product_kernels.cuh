@@ -77,15 +77,19 @@ struct Nothing {
   __device__ __forceinline__ void operator()(const T*) const {}
 };
 
-// A launch has blocks for tiles row by row, as many layers of them as blockIdx.y tells: x's rows are read once where a
-// row of tiles runs side by side.
+// A launch has blocks for all tiles, as many layers of them as blockIdx.y tells. Blocks that run side by side go down
+// the columns of a band of kBand rows of tiles: they share rows of one operand and columns of the other, which the L2
+// cache then has.
 template <class Tile>
 struct Place {
   std::int64_t m, n;
   explicit __device__ __forceinline__ Place(std::int64_t columns) {
-    const unsigned across = static_cast<unsigned>((columns + Tile::kN - 1) / Tile::kN);
-    m = std::int64_t{blockIdx.x / across} * Tile::kM;
-    n = std::int64_t{blockIdx.x % across} * Tile::kN;
+    constexpr unsigned kBand = 16;
+    const unsigned across = static_cast<unsigned>((columns + Tile::kN - 1) / Tile::kN), down = gridDim.x / across;
+    const unsigned above = blockIdx.x / (kBand * across) * kBand, rest = down - above;
+    const unsigned high = rest < kBand ? rest : kBand, i = blockIdx.x - above * across;
+    m = std::int64_t{above + i % high} * Tile::kM;
+    n = std::int64_t{i / high} * Tile::kN;
   }
 };
 
