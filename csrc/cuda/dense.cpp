@@ -112,13 +112,24 @@ void layer_backward(const LayerBackward<T>& task, const Allocator& allocator, cu
   w.winners = winners;
   w.slices = cut.count;
   w.slice_rows = cut.rows;
+  w.weight_piece = inputs * outputs;
+  w.bias_piece = outputs;
+  if (bias_count == 0) return;
+  if (cut.count == 1) {  // the sums are the gradients
+    if constexpr (std::is_same_v<E, S>) {
+      w.weight = {task.dweight, outputs};
+      w.bias = task.dbias;
+    } else {
+      w.rounded = {task.dweight, outputs};
+      w.rounded_bias = task.dbias;
+    }
+    weight_gradient_product(w, stream);
+    return;
+  }
   S* const partial = allocate<S>(allocator, cut.count * (count + bias_count));
   w.weight = {partial, outputs};
-  w.weight_piece = inputs * outputs;
   w.bias = partial + count;
-  w.bias_piece = outputs;
   w.slice = count + bias_count;
-  if (bias_count == 0) return;
   weight_gradient_product(w, stream);
   if (count > 0) add_slices<E>(cut.count, w.slice, count, w.weight.data, task.dweight, stream);
   add_slices<E>(cut.count, w.slice, bias_count, w.bias, task.dbias, stream);

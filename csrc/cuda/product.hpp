@@ -83,6 +83,9 @@ struct WeightGradientTask {
   Sum<T>* bias = nullptr;  // (outputs), the pieces bias_piece apart
   std::int64_t bias_piece = 0;
   std::int64_t slice = 0;  // from a slice's sums to the next's
+  // Where one slice is all, both may be stored rounded instead, the pieces as far apart; or null.
+  Matrix<Stored<T>> rounded;
+  Stored<T>* rounded_bias = nullptr;
 };
 
 // The widest rows that one tile holds whatever the plan: softmax over wider ones is a kernel of its own.

@@ -218,10 +218,17 @@ __global__ void __launch_bounds__(Tile::kThreads, kBlocksEach)
     if (!sums) return;
     for (int k = 0; k < Tile::kK; ++k) sum += Tile::element_b(stage, k, own);
   });
-  if (sums && n + own < task.outputs) task.bias[slice * task.slice + piece * task.bias_piece + n + own] = sum;
   const auto result = finished<Tile>(task.inputs, task.outputs, m, n);
   to_shared(tile, result);
-  store(result, Matrix<S>{task.weight.data + slice * task.slice + piece * task.weight_piece, task.weight.stride});
+  const auto put = [&](const auto& weight, auto* bias) {
+    using To = std::remove_pointer_t<decltype(bias)>;
+    const std::int64_t bias_at = slice * task.slice + piece * task.bias_piece + n + own;
+    if (sums && n + own < task.outputs) bias[bias_at] = narrow<To>(sum);
+    store(result, Matrix<To>{weight.data + slice * task.slice + piece * task.weight_piece, weight.stride});
+  };
+  if constexpr (!std::is_same_v<Stored<T>, S>)
+    if (task.rounded_bias != nullptr) return put(task.rounded, task.rounded_bias);
+  put(task.weight, task.bias);
 }
 
 // Calls f(Tile, TileGrid) with the tile that the plan takes.
