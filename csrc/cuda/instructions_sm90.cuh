@@ -24,7 +24,7 @@ __device__ __forceinline__ void take_registers() {
 __device__ __forceinline__ void barrier_init(unsigned barrier, unsigned count) {
   asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(count) : "memory");
 }
-// Makes barriers that this thread initialised known to the copy engine and to the cluster.
+// Makes barriers that this thread initialised known to the copy engine.
 __device__ __forceinline__ void barrier_init_fence() {
   asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
@@ -32,38 +32,12 @@ __device__ __forceinline__ void barrier_init_fence() {
 __device__ __forceinline__ void barrier_arrive(unsigned barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
-// At the barrier in the same place of another block of the cluster.
-__device__ __forceinline__ void barrier_arrive_at(unsigned barrier, unsigned block) {
-  asm volatile(
-      "{\n\t"
-      ".reg .b32 remote;\n\t"
-      "mapa.shared::cluster.u32 remote, %0, %1;\n\t"
-      "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [remote];\n\t"
-      "}" ::"r"(barrier),
-      "r"(block)
-      : "memory");
-}
 __device__ __forceinline__ void barrier_arrive_expecting(unsigned barrier, unsigned bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
 }
-#if defined(FNNFAST_BARRIER_WATCH)
-// For probes, which say how: called by a thread that has waited for two seconds.
-inline __device__ void barrier_never(unsigned barrier, unsigned parity);
-__device__ __forceinline__ std::uint64_t nanoseconds() {
-  std::uint64_t now;
-  asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now));
-  return now;
-}
-#endif
 __device__ __forceinline__ void barrier_wait(unsigned barrier, unsigned parity) {
   unsigned over;
-#if defined(FNNFAST_BARRIER_WATCH)
-  const std::uint64_t began = nanoseconds();
-#endif
   do {
-#if defined(FNNFAST_BARRIER_WATCH)
-    if (nanoseconds() - began > 2'000'000'000) barrier_never(barrier, parity);
-#endif
     asm volatile(
         "{\n\t"
         ".reg .pred over;\n\t"
@@ -74,19 +48,6 @@ __device__ __forceinline__ void barrier_wait(unsigned barrier, unsigned parity) 
         : "r"(barrier), "r"(parity)
         : "memory");
   } while (over == 0);
-}
-
-// ----- Clusters
-
-__device__ __forceinline__ unsigned cluster_rank() {
-  unsigned rank;
-  asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
-  return rank;
-}
-// All threads of all blocks of the cluster meet.
-__device__ __forceinline__ void cluster_sync() {
-  asm volatile("barrier.cluster.arrive.release;" ::: "memory");
-  asm volatile("barrier.cluster.wait.acquire;" ::: "memory");
 }
 
 // ----- Bulk tensor copies: a box of a matrix, from (column, row) on; what lies outside of the matrix is read as zero
@@ -102,13 +63,13 @@ __device__ __forceinline__ void load_box(unsigned to, const CUtensorMap& map, in
       "l"(&map), "r"(column), "r"(row), "r"(barrier)
       : "memory");
 }
-// To the same place in all blocks of the cluster that `blocks` has bits of; each block's barrier counts the bytes.
-__device__ __forceinline__ void load_box_to(unsigned to, const CUtensorMap& map, int column, int row, unsigned barrier,
-                                            std::uint16_t blocks) {
+// From a matrix of several.
+__device__ __forceinline__ void load_box(unsigned to, const CUtensorMap& map, int column, int row, int matrix,
+                                         unsigned barrier) {
   asm volatile(
-      "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1, {%2, "
-      "%3}], [%4], %5;" ::"r"(to),
-      "l"(&map), "r"(column), "r"(row), "r"(barrier), "h"(blocks)
+      "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3, %4}], [%5];" ::
+          "r"(to),
+      "l"(&map), "r"(column), "r"(row), "r"(matrix), "r"(barrier)
       : "memory");
 }
 __device__ __forceinline__ void store_box(const CUtensorMap& map, int column, int row, unsigned from) {
@@ -126,22 +87,30 @@ __device__ __forceinline__ void store_wait() { asm volatile("cp.async.bulk.wait_
 // What this thread stored to shared memory, for the copy engine and the tensor cores to see after the next barrier.
 __device__ __forceinline__ void shared_store_fence() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
-// Two numbers rounded to the nearest __half or __nv_bfloat16, the first in the low half.
-template <class T>
-__device__ __forceinline__ std::uint32_t pack(float low, float high) {
-  std::uint32_t both;
-  if constexpr (std::is_same_v<T, __half>)
-    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
-  else
-    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
-  return both;
-}
-
 // Four 8 x 8 matrices of 2-byte elements, the inverse of load_matrix.
 __device__ __forceinline__ void store_matrix(unsigned row, const std::uint32_t (&r)[4]) {
   asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(row), "r"(r[0]), "r"(r[1]),
                "r"(r[2]), "r"(r[3])
                : "memory");
+}
+
+__device__ __forceinline__ void load_matrix(std::uint32_t (&r)[4], unsigned row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(row)
+               : "memory");
+}
+
+// Four elements of 2 bytes.
+__device__ __forceinline__ void load_pairs(std::uint32_t (&pairs)[2], unsigned address) {
+  asm volatile("ld.shared.v2.b32 {%0, %1}, [%2];" : "=r"(pairs[0]), "=r"(pairs[1]) : "r"(address) : "memory");
+}
+
+// The same number in another register, by an instruction that the compiler leaves where it is.
+__device__ __forceinline__ float copy_of(float v) {
+  float copy;
+  asm volatile("mov.f32 %0, %1;" : "=f"(copy) : "f"(v));
+  return copy;
 }
 
 // ----- Products of a warpgroup
@@ -170,7 +139,7 @@ __device__ __forceinline__ void products_wait() {
 // The compiler knows nothing of products in flight: neither reads nor writes of a sum move over this.
 __device__ __forceinline__ void hold_sum(float& v) { asm volatile("" : "+f"(v)::"memory"); }
 
-// d (64 x N) = a (64 x 16) b (16 x N), or += with `add`. Warp w of the warpgroup has rows 16 w on; thread l of it d[i]
+// d (64 x N) += a (64 x 16) b (16 x N). Warp w of the warpgroup has rows 16 w on; thread l of it d[i]
 // of row l / 4 + 8 (i / 2 % 2), column 8 (i / 4) + 2 (l % 4) + i % 2. MajorA, MajorB: 1 for operands that are MN-major.
 #define FNNFAST_SUMS8(d, i)                                                                                   \
   "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), "+f"(d[i + 6]), \
@@ -189,28 +158,25 @@ __device__ __forceinline__ void hold_sum(float& v) { asm volatile("" : "+f"(v)::
 #define FNNFAST_PLACES96                                                                                       \
   ", %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, %112, %113, " \
   "%114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
-#define FNNFAST_WGMMA(n, type, places, rest, add_place, ...)                                                  \
-  asm volatile("{\n\t.reg .pred add;\n\tsetp.ne.b32 add, " add_place                                          \
-               ", 0;\n\t"                                                                                     \
-               "wgmma.mma_async.sync.aligned.m64n" n "k16.f32." type "." type " {" places "}, " rest ";\n\t}" \
-               : __VA_ARGS__                                                                                  \
-               : "l"(a), "l"(b), "r"(static_cast<int>(add)), "n"(MajorA), "n"(MajorB)                         \
-               : "memory")
-#define FNNFAST_WGMMA_OF(type)                                                                                      \
-  if constexpr (N == 256)                                                                                           \
-    FNNFAST_WGMMA("256", type, FNNFAST_PLACES0 FNNFAST_PLACES32 FNNFAST_PLACES64 FNNFAST_PLACES96,                  \
-                  "%128, %129, add, 1, 1, %131, %132", "%130", FNNFAST_SUMS32(d, 0), FNNFAST_SUMS32(d, 32),         \
-                  FNNFAST_SUMS32(d, 64), FNNFAST_SUMS32(d, 96));                                                    \
-  else if constexpr (N == 192)                                                                                      \
-    FNNFAST_WGMMA("192", type, FNNFAST_PLACES0 FNNFAST_PLACES32 FNNFAST_PLACES64, "%96, %97, add, 1, 1, %99, %100", \
-                  "%98", FNNFAST_SUMS32(d, 0), FNNFAST_SUMS32(d, 32), FNNFAST_SUMS32(d, 64));                       \
-  else                                                                                                              \
-    FNNFAST_WGMMA("128", type, FNNFAST_PLACES0 FNNFAST_PLACES32, "%64, %65, add, 1, 1, %67, %68", "%66",            \
+#define FNNFAST_WGMMA(n, type, places, rest, ...)                                                    \
+  asm volatile(                                                                                      \
+      "{\n\t.reg .pred add;\n\tsetp.eq.b32 add, 0, 0;\n\t"                                           \
+      "wgmma.mma_async.sync.aligned.m64n" n "k16.f32." type "." type " {" places "}, " rest ";\n\t}" \
+      : __VA_ARGS__                                                                                  \
+      : "l"(a), "l"(b), "n"(MajorA), "n"(MajorB)                                                     \
+      : "memory")
+#define FNNFAST_WGMMA_OF(type)                                                                      \
+  if constexpr (N == 256)                                                                           \
+    FNNFAST_WGMMA("256", type, FNNFAST_PLACES0 FNNFAST_PLACES32 FNNFAST_PLACES64 FNNFAST_PLACES96,  \
+                  "%128, %129, add, 1, 1, %130, %131", FNNFAST_SUMS32(d, 0), FNNFAST_SUMS32(d, 32), \
+                  FNNFAST_SUMS32(d, 64), FNNFAST_SUMS32(d, 96));                                    \
+  else                                                                                              \
+    FNNFAST_WGMMA("128", type, FNNFAST_PLACES0 FNNFAST_PLACES32, "%64, %65, add, 1, 1, %66, %67",   \
                   FNNFAST_SUMS32(d, 0), FNNFAST_SUMS32(d, 32))
 
 template <class T, int N, int MajorA, int MajorB>
-__device__ __forceinline__ void multiply_async(float (&d)[N / 2], std::uint64_t a, std::uint64_t b, bool add) {
-  static_assert(N == 128 || N == 192 || N == 256);
+__device__ __forceinline__ void multiply_async(float (&d)[N / 2], std::uint64_t a, std::uint64_t b) {
+  static_assert(N == 128 || N == 256);
   if constexpr (std::is_same_v<T, __half>) {
     FNNFAST_WGMMA_OF("f16");
   } else {
