@@ -111,8 +111,8 @@ struct HopperProduct {
       skip(tile);
       tile += blocks;
     }
-    for (; tile < tiles; tile += (Tile::kTogether ? 1 : Tile::kConsumers) * blocks) {
-      const HopperPlace place(of, tile);
+    HopperPlace place = place_of(tile);
+    while (tile < tiles) {
       const int n = place.n * kColumns, steps = HopperPlace::steps_of(of, place.slice);
       finish.begin(place.m * Tile::kM + static_cast<int>(first_part * 64 + warp % 4 * 16), n);
       float sum[Tile::kParts][kN / 2];
@@ -126,6 +126,8 @@ struct HopperProduct {
         }
         if (of.winners.data != nullptr) finish.store_winners(winner);
         finish(best);
+        tile += blocks;
+        place = place_of(tile);
         continue;
       }
       begin(sum, n, 0, lane);
@@ -133,12 +135,17 @@ struct HopperProduct {
         barrier_wait(shared.turn + 8 * consumer, turn_parity);
         turn_parity ^= 1;
       }
+      const int slice = place.slice;
       products(sum, at, steps, first_part, lane, [&] {
         if (!Tile::kTogether && lane == 0) barrier_arrive(shared.turn + 8 * (consumer ^ 1));
+        // What can be known of the next tile, while the last products run.
+        tile += (Tile::kTogether ? 1 : Tile::kConsumers) * blocks;
+        place = place_of(tile);
+        if (Tile::kTogether && tile < tiles) prefetch_bias(place.n * kColumns, lane);
       });
-      if (!Tile::kTogether && tile + blocks < tiles) skip(tile + blocks);
+      if (!Tile::kTogether && tile - blocks < tiles) skip(tile - blocks);
       if (Kind == Finish::kWeightGradient && of.sums != nullptr)
-        finish.store_sums(sum, place.slice);
+        finish.store_sums(sum, slice);
       else
         finish(sum);
     }
@@ -146,6 +153,9 @@ struct HopperProduct {
   }
 
  private:
+  // Past the last tile, any place.
+  __device__ __forceinline__ HopperPlace place_of(int tile) const { return {of, tile < tiles ? tile : 0}; }
+
   static __device__ __forceinline__ void hold_all(float (&sum)[Tile::kParts][kN / 2]) {
     FNNFAST_UNROLL(2)
     for (int p = 0; p < Tile::kParts; ++p) {
@@ -155,24 +165,32 @@ struct HopperProduct {
   }
 
   // Sums begin with the bias, as those of every tile do: what is added last would round differently. Beyond the edges
-  // it is another column's or piece's: nothing there is taken.
+  // it is another column's or piece's: nothing there is taken. No branches: sums that come from several are copied,
+  // and products wait for that.
   __device__ __forceinline__ void begin(float (&sum)[Tile::kParts][kN / 2], int n, int piece, unsigned lane) const {
-    const int own = static_cast<int>(lane % 4) * 2;
-    FNNFAST_UNROLL(32)
-    for (int j = 0; j < kN / 8; ++j) {
-      float2 bias{0.0f, 0.0f};
-      if (of.bias != nullptr) {
-        const int column = n + j * 8 % kColumns + own, of_piece = piece + j * 8 / kColumns;
-        bias = *reinterpret_cast<const float2*>(of.bias + (of_piece < of.pieces ? of_piece : 0) * of.bias_piece +
-                                                (column < of.columns ? column : 0));
-      }
-      FNNFAST_UNROLL(2)
-      for (int p = 0; p < Tile::kParts; ++p) {
-        sum[p][4 * j] = sum[p][4 * j + 2] = bias.x;
-        sum[p][4 * j + 1] = sum[p][4 * j + 3] = bias.y;
+    const int own = n + static_cast<int>(lane % 4) * 2, last = of.columns - 2;
+    FNNFAST_UNROLL(4)
+    for (int group = 0; group < kN / kColumns; ++group) {
+      const float* const from = of.bias + (piece + group < of.pieces ? piece + group : 0) * of.bias_piece;
+      FNNFAST_UNROLL(32)
+      for (int j = 0; j < kColumns / 8; ++j) {
+        const int column = own + j * 8 < last ? own + j * 8 : last, i = group * (kColumns / 2) + 4 * j;
+        const float2 bias = of.bias == nullptr ? float2{0.0f, 0.0f} : *reinterpret_cast<const float2*>(from + column);
+        FNNFAST_UNROLL(2)
+        for (int p = 0; p < Tile::kParts; ++p) {
+          sum[p][i] = sum[p][i + 2] = bias.x;
+          sum[p][i + 1] = sum[p][i + 3] = bias.y;
+        }
       }
     }
     hold_all(sum);
+  }
+
+  // Of the tile that begins next: 32 columns a lane.
+  __device__ __forceinline__ void prefetch_bias(int n, unsigned lane) const {
+    const int column = n + static_cast<int>(lane) * 32 % kColumns, piece = static_cast<int>(lane) * 32 / kColumns;
+    if (of.bias != nullptr && column < of.columns && piece < (Kind == Finish::kMaxout ? of.pieces : 1))
+      prefetch_near(of.bias + piece * of.bias_piece + column);
   }
 
   // Adds the products of a tile. last() is called when the last step has begun.

@@ -106,6 +106,9 @@ __device__ __forceinline__ void load_pairs(std::uint32_t (&pairs)[2], unsigned a
   asm volatile("ld.shared.v2.b32 {%0, %1}, [%2];" : "=r"(pairs[0]), "=r"(pairs[1]) : "r"(address) : "memory");
 }
 
+// Has the L1 cache fetch what lies there in global memory.
+__device__ __forceinline__ void prefetch_near(const void* p) { asm volatile("prefetch.global.L1 [%0];" ::"l"(p)); }
+
 // The same number in another register, by an instruction that the compiler leaves where it is.
 __device__ __forceinline__ float copy_of(float v) {
   float copy;
