@@ -74,11 +74,13 @@ def test_dense(cuda, assert_same, multiprocessors, dtype, shape, biased):
 
 @pytest.mark.parametrize("activation", ELEMENTWISE, ids=lambda a: a if isinstance(a, str) else type(a).__name__)
 def test_every_activation(cuda, assert_same, dtype, activation):
-    """By the units' own slopes, too, where there are some."""
+    """Far from zero as well."""
     rng = np.random.default_rng(2)
-    x, weight, bias = arrays(cuda, dtype, *dense_problem(rng, 140, 40, 152, np.dtype("f4")))
+    x, weight, bias = dense_problem(rng, 140, 40, 152, np.dtype("f4"))
+    x[70:] *= 8
+    x, weight, bias = arrays(cuda, dtype, x, weight, bias)
     act = fnn.activations.get(activation)
-    assert_same(lambda: [fnn.dense(8 * x, weight, bias, act)])
+    assert_same(lambda: [fnn.dense(x, weight, bias, act)])
     if activation not in ("step", "sign"):
         assert_same(lambda: fnn.dense_forward(x, weight, bias, act))
 
@@ -143,6 +145,7 @@ def test_nan_and_infinity_stay_in_their_rows_and_columns(cuda, assert_same, dtyp
     rng = np.random.default_rng(6)
     x, weight, bias = dense_problem(rng, 200, 104, 264, np.dtype("f4"))
     x[3], x[130, 5], weight[7, 11], bias[200] = np.nan, np.inf, np.inf, -np.inf
+    (stack,) = arrays(cuda, dtype, np.stack([weight, -weight, weight]))
     x, weight, bias = arrays(cuda, dtype, x, weight, bias)
     for activation in ("identity", "relu", "gelu"):
         assert_same(lambda a=activation: (fnn.dense(x, weight, bias, a), *fnn.dense_forward(x, weight, bias, a)))
@@ -151,7 +154,7 @@ def test_nan_and_infinity_stay_in_their_rows_and_columns(cuda, assert_same, dtyp
     expected = np.ones_like(finite)
     expected[[3, 130]], expected[:, [11, 200]] = False, False
     np.testing.assert_array_equal(finite, expected)
-    assert_same(lambda: [fnn.maxout(x, cuda.xp.stack([weight, -weight, weight]), None)])
+    assert_same(lambda: [fnn.maxout(x, stack, None)])
 
 
 def test_what_hopper_does_not_take_goes_the_general_way(cuda, assert_same, dtype):
