@@ -42,6 +42,7 @@ class Subject:
     """fnnfast under examination: its modules, and arrays for it, for as long as there is time."""
 
     deadline = float("inf")
+    is_hopper = False
 
     def __init__(self) -> None:
         emulated = facts.emulate()
@@ -50,6 +51,7 @@ class Subject:
         self._rng = np.random.default_rng(0)
         if not emulated:
             self.xp.cuda.set_allocator(None)
+            self.is_hopper = self.xp.cuda.Device().compute_capability == "90"
 
     def normal(self, dtype: str, *shape: int) -> tuple[Any, np.ndarray]:
         """The same numbers on the device, and on the host in float32 or float64."""
@@ -249,7 +251,7 @@ def large_tiles(s: Subject) -> int:
 
 def hopper(s: Subject) -> int:
     """Hopper's own products, which small shapes take by order only; on other devices nothing."""
-    if s.xp.cuda.Device().compute_capability != "90":
+    if not s.is_hopper:
         return 0
     calls = 0
     half = ("float16", "bfloat16")
