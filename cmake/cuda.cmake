@@ -24,7 +24,14 @@ endif()
 set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
 find_package(CUDAToolkit REQUIRED)
 
+# Kernels of Hopper's own instructions, where there is code for it (sm_90a).
+if(CMAKE_CUDA_ARCHITECTURES MATCHES "90a")
+  list(APPEND cuda_kernels csrc/cuda/product_hopper_bfloat16.cu csrc/cuda/product_hopper_float16.cu)
+  set(cuda_definitions FNNFAST_HOPPER)
+endif()
+
 pybind11_add_module(_cuda MODULE ${cuda_sources} ${cuda_kernels})
+target_compile_definitions(_cuda PRIVATE ${cuda_definitions})
 target_link_libraries(_cuda PRIVATE CUDA::cudart_static)
 set_target_properties(_cuda PROPERTIES
   CXX_VISIBILITY_PRESET hidden CUDA_VISIBILITY_PRESET hidden CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON

@@ -42,6 +42,7 @@ class Subject:
     """fnnfast under examination: its modules, and arrays for it, for as long as there is time."""
 
     deadline = float("inf")
+    is_hopper = False
 
     def __init__(self) -> None:
         emulated = facts.emulate()
@@ -50,6 +51,7 @@ class Subject:
         self._rng = np.random.default_rng(0)
         if not emulated:
             self.xp.cuda.set_allocator(None)
+            self.is_hopper = self.xp.cuda.Device().compute_capability == "90"
 
     def normal(self, dtype: str, *shape: int) -> tuple[Any, np.ndarray]:
         """The same numbers on the device, and on the host in float32 or float64."""
@@ -247,6 +249,31 @@ def large_tiles(s: Subject) -> int:
     return calls
 
 
+def hopper(s: Subject) -> int:
+    """Hopper's own products, which small shapes take by order only; on other devices nothing."""
+    if not s.is_hopper:
+        return 0
+    calls = 0
+    half = ("float16", "bfloat16")
+    for multiprocessors in ("1", "1000"):
+        with environment(FNNFAST_CUDA_PRODUCT="hopper_only", FNNFAST_CUDA_MULTIPROCESSORS=multiprocessors):
+            for dtype, shape, act in product(half, ((300, 72, 264), (8, 8, 8), (129, 200, 136)), ("relu", "gelu")):
+                calls += _dense(s, dtype, *shape, act)
+            for dtype, pieces in product(half, (2, 4, 5)):
+                (x, hx), (w, hw) = (s.normal(dtype, *dims) for dims in ((150, 72), (pieces, 72, 136)))
+                s.agree(f"hopper maxout of {pieces} {dtype}", s.fnn.maxout(x, w, None), s.fnn.maxout(hx, hw, None))
+                calls += 1
+        with environment(FNNFAST_CUDA_PRODUCT="hopper", FNNFAST_CUDA_MULTIPROCESSORS=multiprocessors):
+            for dtype in half:
+                net = s.fnn.Sequential(_layers(s.fnn, "wide"), dtype=dtype, device="cuda", seed=0)
+                trainer = s.fnn.Trainer(net, optimizer=s.fnn.Adam(1e-3), seed=1)
+                x, _ = s.normal(dtype, 137, 19)
+                if not np.isfinite(_number(trainer.step(x, s.xp.asarray(np.arange(137) % 10)))):
+                    raise AssertionError(f"hopper training, {dtype}: not finite")
+                calls += 1
+    return calls
+
+
 def resident_networks(s: Subject) -> int:
     """Networks in one launch whose blocks take several blocks of rows, so that weights stay in shared memory."""
     calls = 0
@@ -278,7 +305,7 @@ def grid_networks(s: Subject) -> int:
 
 
 FAMILIES: tuple[Family, ...] = (
-    dense_shapes, large_tiles, maxout, softmax, networks, resident_networks, grid_networks, training,
+    dense_shapes, large_tiles, hopper, maxout, softmax, networks, resident_networks, grid_networks, training,
     dense_activations, losses, activations,
 )  # fmt: skip
 

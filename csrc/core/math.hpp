@@ -49,6 +49,22 @@ template <class V>
 FNNFAST_INLINE V vec_fma(V a, V b, V c) {
   return fma(a, b, c);
 }
+// 1 / b and a / b of numbers that are normal, far from the ends, and whose quotients are: the same bits as by division,
+// by fewer instructions where Vec knows a way.
+template <class V>
+FNNFAST_INLINE V vec_reciprocal(V b) {
+  if constexpr (requires { reciprocal(b); })
+    return reciprocal(b);
+  else
+    return V::broadcast(1) / b;
+}
+template <class V>
+FNNFAST_INLINE V vec_quotient(V a, V b) {
+  if constexpr (requires { quotient(a, b); })
+    return quotient(a, b);
+  else
+    return a / b;
+}
 template <class V>
 FNNFAST_INLINE V vec_abs(V a) {
   return abs(a);
@@ -222,7 +238,7 @@ struct Math {
     const Reduced x = reduced(Limits::kTailHigh);
     const Vector e = scale_normal(exp_reduced(x.r), x.n);
     const Vector base = select(z < constant(0), e, constant(1));
-    const Vector product = y * fma(-base, e / (e + constant(1)), base);
+    const Vector product = y * fma(-base, vec_quotient(e, e + constant(1)), base);  // e > 2^-87
     const Mask tail = z < constant(Limits::kTailHigh);
     if (!tail.any()) [[likely]]
       return product;
@@ -247,7 +263,7 @@ struct Math {
   static FNNFAST_INLINE Scaled normal_tail(Vector a) {
     const Vector c = constant(Table::kNormalShift);
     const Vector sum = a + c;
-    const Vector u = constant(1) / sum;
+    const Vector u = vec_reciprocal(sum);
     const Vector excess = fma(a - (sum - c), u, fma(sum, u, constant(-1)));
     const Split x = reduce_square(a, excess * fma(u, constant(-Table::kNormalGrowth), constant(-1)));
     const Vector t = u - constant(Table::kNormalCentre);

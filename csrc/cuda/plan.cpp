@@ -9,9 +9,11 @@ namespace {
 std::int64_t parts(std::int64_t n, std::int64_t of) { return (n + of - 1) / of; }
 
 // A slice's rows are a multiple of this, so that no step of a product over k straddles two.
-constexpr std::int64_t kSliceUnit = 32;
+constexpr std::int64_t kSliceUnit = 64;
 constexpr std::int64_t kShortestSlice = 512;
 constexpr std::int64_t kMostSlices = 64;
+
+constexpr int kHopperTall = 128;
 
 }  // namespace
 
@@ -23,11 +25,21 @@ TileGrid tile_grid(std::int64_t m, std::int64_t n, std::int64_t layers, int mult
 }
 
 Slices slices(std::int64_t rows, std::int64_t tiles, int multiprocessors) {
-  const std::int64_t wanted = parts(std::int64_t{2} * multiprocessors, std::max<std::int64_t>(tiles, 1));
+  // Not more than run at once, two blocks a multiprocessor: one too many would run alone, after all others.
+  const std::int64_t wanted = std::int64_t{2} * multiprocessors / std::max<std::int64_t>(tiles, 1);
   const std::int64_t most = std::min(kMostSlices, std::max<std::int64_t>(rows / kShortestSlice, 1));
   const std::int64_t count = std::clamp<std::int64_t>(wanted, 1, most);
   const std::int64_t each = std::max(parts(parts(rows, count), kSliceUnit) * kSliceUnit, kSliceUnit);
   return {static_cast<int>(std::max<std::int64_t>(parts(rows, each), 1)), each};
+}
+
+bool hopper_pays(std::int64_t m, std::int64_t n, std::int64_t layers, int multiprocessors, int wide) {
+  return n > wide / 2 && 2 * parts(m, kHopperTall) * parts(n, wide) * layers >= multiprocessors;
+}
+
+bool hopper_is_wide(std::int64_t m, std::int64_t n, int multiprocessors) {
+  const auto time = [&](int wide) { return parts(parts(m, kHopperTall) * parts(n, wide), multiprocessors) * wide; };
+  return time(256) <= time(128);
 }
 
 }  // namespace fnnfast

@@ -23,4 +23,11 @@ struct Slices {
 };
 Slices slices(std::int64_t rows, std::int64_t tiles, int multiprocessors);
 
+// Hopper's own product has blocks that stay, one a multiprocessor, and only large tiles: it pays where half of the
+// multiprocessors or more have one. `wide`: columns of a tile; rows are 128.
+bool hopper_pays(std::int64_t m, std::int64_t n, std::int64_t layers, int multiprocessors, int wide);
+
+// Whether tiles 256 wide end no later than those 128 wide. They read less memory, and there are fewer of them.
+bool hopper_is_wide(std::int64_t m, std::int64_t n, int multiprocessors);
+
 }  // namespace fnnfast

@@ -6,6 +6,7 @@
 #include "launch.hpp"
 #include "plan.hpp"
 #include "product.hpp"
+#include "product_hopper.hpp"
 #include "tile_mma.cuh"
 #include "tile_simt.cuh"
 
@@ -250,12 +251,15 @@ template <class T>
 Slices weight_gradient_slices(std::int64_t rows, std::int64_t inputs, std::int64_t outputs, int pieces) {
   using Shapes = Tiles<T, true, false>;
   const int multiprocessors = device_info().multiprocessors;
-  const TileGrid grid = tile_grid(inputs, outputs, pieces, multiprocessors, Shapes::kLarge, Shapes::kSmall);
+  // As many as give all multiprocessors large tiles, where there are rows for them.
+  const TileGrid grid = tile_grid(inputs, outputs, multiprocessors, multiprocessors, Shapes::kLarge, Shapes::kSmall);
   return slices(rows, grid.rows * grid.columns * pieces, multiprocessors);
 }
 
 template <class T>
 void forward_product(const ForwardTask<T>& task, cudaStream_t stream) {
+  if constexpr (kHopperHas<T>)
+    if (hopper_forward(task, stream)) return;
   const ForwardArguments<T> arguments{task, source<T>(task.x, task.rows, task.inputs),
                                       source<T>(task.weight, task.inputs, task.outputs, task.weight_piece)};
   with_tile<T, false, false>(task.rows, task.outputs, 1, [&]<class Tile>(const TileGrid& grid) {
@@ -275,6 +279,8 @@ void forward_product(const ForwardTask<T>& task, cudaStream_t stream) {
 
 template <class T>
 void input_gradient_product(const InputGradientTask<T>& task, cudaStream_t stream) {
+  if constexpr (kHopperHas<T>)
+    if (hopper_input_gradient(task, stream)) return;
   InputGradientArguments<T> arguments{task, source<T>(task.dz, task.rows, task.outputs),
                                       source<T>(task.weight, task.inputs, task.outputs, task.weight_piece)};
   arguments.dz.winners = task.pieces > 1 ? task.winners.data : nullptr;
@@ -287,6 +293,8 @@ void input_gradient_product(const InputGradientTask<T>& task, cudaStream_t strea
 
 template <class T>
 void weight_gradient_product(const WeightGradientTask<T>& task, cudaStream_t stream) {
+  if constexpr (kHopperHas<T>)
+    if (hopper_weight_gradient(task, stream)) return;
   WeightGradientArguments<T> arguments{task, source<T>(task.x, task.rows, task.inputs),
                                        source<T>(task.dz, task.rows, task.outputs)};
   arguments.dz.winners = task.pieces > 1 ? task.winners.data : nullptr;

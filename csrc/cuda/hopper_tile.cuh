@@ -1,0 +1,145 @@
+// What the threads of a Hopper product share: shapes, shared memory, and the order of tiles. Its blocks stay and take
+// tile after tile. One warpgroup of a block only copies (the producer), two multiply and finish (the consumers), so
+// that copies run ahead over the edges of tiles: while one tile is finished, the next one's operands arrive.
+//
+// The two consumers share each tile (kTogether), or take turns: then one multiplies while the other finishes its
+// tile, which hides an epilogue of many instructions.
+#pragma once
+
+#include "instructions_sm90.cuh"
+#include "product.hpp"
+#include "vec.cuh"
+
+namespace fnnfast {
+
+enum class Consumers { kTogether, kInTurns };
+
+// How tiles are finished: identity or relu and nothing else; any activation, with all that a forward task may ask for;
+// a derivative; the gradient of weights, with the bias's; the largest of pieces.
+enum class Finish { kPlain, kActivation, kDerivative, kWeightGradient, kMaxout };
+
+// 128 x N sums a tile, Stages of 64 of k on their way. Boxes of 16 rows x 64 columns are what a warp's results leave
+// through: two halves in turns, each a box for every result.
+template <Consumers Kind, int N, int Stages, int Boxes>
+struct HopperTile {
+  static constexpr bool kTogether = Kind == Consumers::kTogether;
+  static constexpr int kM = 128, kN = N, kK = 64, kStages = Stages, kConsumers = 2;
+  static constexpr int kThreads = (1 + kConsumers) * 128, kWarps = kConsumers * 4;
+  static constexpr int kParts = kM / 64 / (kTogether ? kConsumers : 1);  // of 64 rows, of a consumer
+  static constexpr int kSums = kParts * N / 2;                           // of a thread
+  // What the producer keeps of its registers and the consumers take: all three have 504 at the launch.
+  static constexpr int kProducerRegisters = 56, kConsumerRegisters = 224;
+  static constexpr unsigned kBytesA = kM * kK * 2, kBytesB = N * kK * 2, kStageBytes = kBytesA + kBytesB;
+  static constexpr unsigned kBoxBytes = 16 * 128, kHalfBytes = Boxes / 2 * kBoxBytes;
+  static constexpr unsigned kResultBytes = kWarps * 2 * kHalfBytes;
+  static constexpr unsigned kBarriers = 2 * Stages + kConsumers + 2 * kWarps;
+  // Swizzled boxes begin at multiples of 1024, which dynamic shared memory need not.
+  static constexpr unsigned kSharedBytes = 1024 + Stages * kStageBytes + kResultBytes + 8 * kBarriers;
+  static_assert(kSums == 128 && kSharedBytes <= 227 * 1024);
+};
+using HopperWide = HopperTile<Consumers::kTogether, 256, 4, 2>;
+using HopperSquare = HopperTile<Consumers::kInTurns, 128, 5, 4>;
+
+struct HopperArguments {
+  CUtensorMap a, b;
+  // Results: the last one made, and one made before it; and what is added to the result or tells the derivative.
+  CUtensorMap last, first, other;
+  bool has_last, has_other, first_is_z, first_is_y;
+  int steps, slice_steps;  // over k: all of them, and those of a slice but the last
+  int slices;
+  int down, across;  // tiles of a slice
+  int rows, columns;
+  int pieces;
+  const float* bias;  // or null: zero; 8-byte aligned
+  std::int64_t bias_piece;
+  ActivationOf<float> activation;
+  float floor;  // kPlain: no result is below
+  float* sums;  // unrounded, or null; each slice's on its own
+  std::int64_t sums_stride, slice_sums;
+  // Sums of b's columns, or null; rounded to an element instead, where there is one slice.
+  float* column_sums;
+  void* rounded_column_sums;
+  Matrix<std::uint8_t> winners;
+};
+
+// Where things lie in shared memory. The barriers: a stage is full, is empty; a consumer may begin; a box has arrived.
+template <class Tile>
+struct HopperShared {
+  unsigned stages, results, full, empty, turn, arrived;
+  __device__ __forceinline__ explicit HopperShared(unsigned begin)
+      : stages((begin + 1023) & ~1023u),
+        results(stages + Tile::kStages * Tile::kStageBytes),
+        full(results + Tile::kResultBytes),
+        empty(full + 8 * Tile::kStages),
+        turn(empty + 8 * Tile::kStages),
+        arrived(turn + 8 * Tile::kConsumers) {}
+
+  // By one thread. A stage is empty again when the warps that read it say so: consumers' and `others`.
+  __device__ __forceinline__ void begin(unsigned others) const {
+    for (int i = 0; i < Tile::kConsumers; ++i) barrier_init(turn + 8 * i, 4);
+    for (int i = 0; i < Tile::kStages; ++i) {
+      barrier_init(full + 8 * i, 1);
+      barrier_init(empty + 8 * i, (Tile::kTogether ? Tile::kConsumers : 1) * 4 + others);
+    }
+    for (int i = 0; i < 2 * Tile::kWarps; ++i) barrier_init(arrived + 8 * i, 1);
+    barrier_init_fence();
+  }
+};
+
+// A tile's place, in tiles: down the columns of a band of rows, so that what runs at the same time shares rows of a
+// and columns of b in the L2 cache.
+struct HopperPlace {
+  int slice, m, n;
+  __device__ __forceinline__ HopperPlace(const HopperArguments& of, int tile) {
+    constexpr int kBand = 8;
+    slice = slice_of(of, tile);
+    tile -= slice * of.down * of.across;
+    const int above = tile / (kBand * of.across) * kBand, rest = of.down - above;
+    const int high = rest < kBand ? rest : kBand, i = tile - above * of.across;
+    m = above + i % high;
+    n = i / high;
+  }
+  static __device__ __forceinline__ int slice_of(const HopperArguments& of, int tile) {
+    return of.slices == 1 ? 0 : tile / (of.down * of.across);
+  }
+  static __device__ __forceinline__ int steps_of(const HopperArguments& of, int slice) {
+    const int left = of.steps - slice * of.slice_steps;
+    return left < of.slice_steps ? left : of.slice_steps;
+  }
+};
+
+// The first (0) or second (1) of two elements in a register, widened by one instruction.
+template <class T>
+__device__ __forceinline__ float widen_of_pair(std::uint32_t pair, int which) {
+  if constexpr (std::is_same_v<T, Bfloat16>)
+    return __uint_as_float(which == 0 ? pair << 16 : pair & 0xffff0000u);
+  else
+    return widen<float>(element_of_pair<T>(pair, which));
+}
+
+// Where in the ring of stages.
+template <int Stages>
+struct RingPlace {
+  unsigned stage = 0, parity = 0;
+  __device__ __forceinline__ void next() {
+    if (++stage == Stages) stage = 0, parity ^= 1;
+  }
+  __device__ __forceinline__ void skip(int steps) {
+    const unsigned to = stage + static_cast<unsigned>(steps);
+    stage = to % Stages;
+    parity ^= to / Stages & 1;
+  }
+};
+
+// Maxout has four pieces of 64 columns side by side in a tile, and takes all pieces in groups of four.
+inline constexpr int kPiecesOfTile = 4;
+
+template <Finish Kind, class Tile>
+inline constexpr int kResultColumns = Kind == Finish::kMaxout ? Tile::kN / kPiecesOfTile : Tile::kN;
+
+template <Finish Kind>
+__device__ __forceinline__ int groups_of(const HopperArguments& of) {
+  return Kind == Finish::kMaxout ? (of.pieces + kPiecesOfTile - 1) / kPiecesOfTile : 1;
+}
+
+}  // namespace fnnfast
