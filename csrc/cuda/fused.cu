@@ -8,6 +8,7 @@
 #include "fused_few.cuh"
 #include "fused_registers.cuh"
 #include "fused_rows.cuh"
+#include "fused_warpgroups.cuh"
 #include "launch.hpp"
 #include "tile_chain.cuh"
 #include "tile_mma.cuh"
@@ -128,8 +129,11 @@ void launch_registers(const FusedTask<T>& task, const Choice& choice, cudaStream
   const RegistersPlan& plan = choice.registers;
   const FusedRegistersArguments<T> arguments{task, plan, is_aligned(task.x.data, 0),
                                              is_aligned(task.x.data, task.x.stride)};
-  launch("fused", has_any_activation(task) ? fused_registers_kernel<T, true> : fused_registers_kernel<T, false>,
-         dim3(static_cast<unsigned>(plan.blocks)), 32 * plan.warps, plan.shared_bytes, stream, arguments);
+  const bool any = has_any_activation(task);
+  RegistersKernel<T> kernel = any ? nullptr : warpgroups_kernel(task);
+  if (kernel == nullptr) kernel = any ? fused_registers_kernel<T, true> : fused_registers_kernel<T, false>;
+  launch("fused", kernel, dim3(static_cast<unsigned>(plan.blocks)), 32 * plan.warps, plan.shared_bytes, stream,
+         arguments);
 }
 
 template <class T>
