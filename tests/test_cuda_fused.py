@@ -10,7 +10,7 @@ pytestmark = pytest.mark.cuda
 
 PRECISIONS = ["float32", "float64", "tf32", "float16", "bfloat16"]
 SHORT = ["float16", "bfloat16"]
-WAYS = {"rows": (1, 5, 64, 150), "block": (1, 4, 16), "grid": (1, 5, 16)}
+WAYS = {"rows": (1, 5, 64, 150), "block": (1, 4, 16), "grid": (1, 5, 16), "cluster": (1, 4, 5, 16)}
 ACTIVATIONS = ["relu", "tanh", "swish", "gelu", "prelu", "softplus", "identity", fnn.LeakyReLU(0.2), fnn.ELU(1.5)]
 
 

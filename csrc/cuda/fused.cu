@@ -89,6 +89,15 @@ struct Choice {
   RowsPlan rows;
 };
 
+// The most blocks that a cluster for few rows may have. FNNFAST_CUDA_CLUSTER in the environment: no more than so many.
+template <class T, class Tile>
+int few_cluster(std::size_t bytes) {
+  const auto kernel = reinterpret_cast<const void*>(fused_few_kernel<T, Tile, true>);
+  const int most = largest_cluster(kernel, kMostFewThreads, bytes, "fused");
+  const char* const said = std::getenv("FNNFAST_CUDA_CLUSTER");
+  return said == nullptr ? most : std::min(most, std::atoi(said));
+}
+
 template <class T>
 Choice choose(const FusedTask<T>& task) {
   using Tiles = FusedTiles<T>;
@@ -97,14 +106,17 @@ Choice choose(const FusedTask<T>& task) {
   Choice choice;
   choice.shape = shape_of(task);
   if (way == "off") return choice;
-  const FusedLimits limits{device_info().multiprocessors, static_cast<std::size_t>(device_info().shared_bytes)};
+  FusedLimits limits{device_info().multiprocessors, static_cast<std::size_t>(device_info().shared_bytes)};
   if (way != "rows" && way != "registers" && task.rows <= kFewRows) {
     choice.fewest = task.rows <= Tiles::Fewest::kM;
+    limits.cluster = choice.fewest ? few_cluster<T, typename Tiles::Fewest>(limits.shared_bytes)
+                                   : few_cluster<T, typename Tiles::Few>(limits.shared_bytes);
     choice.few = plan_few(choice.shape,
                           choice.fewest ? sizes_of<typename Tiles::Fewest>() : sizes_of<typename Tiles::Few>(), limits,
-                          way == "block"  ? FewBlocks::kOne
-                          : way == "grid" ? FewBlocks::kMany
-                                          : FewBlocks::kAny);
+                          way == "block"     ? FewBlocks::kOne
+                          : way == "grid"    ? FewBlocks::kMany
+                          : way == "cluster" ? FewBlocks::kCluster
+                                             : FewBlocks::kAny);
   }
   if (choice.few.blocks > 0) return choice;
   if (kInRegisters<T> && way != "rows")
@@ -118,7 +130,10 @@ void launch_few(const FusedTask<T>& task, const Choice& choice, cudaStream_t str
   const FewPlan& plan = choice.few;
   const FusedFewArguments<T> arguments{task, choice.shape, plan, source<T>(task.x, task.rows, task.layer[0].inputs)};
   const dim3 grid(static_cast<unsigned>(plan.blocks));
-  const auto kernel = fused_few_kernel<T, Tile>;
+  if (plan.cluster)
+    return launch<Blocks::kCluster>("fused", fused_few_kernel<T, Tile, true>, grid, 32 * plan.warps, plan.shared_bytes,
+                                    stream, arguments);
+  const auto kernel = fused_few_kernel<T, Tile, false>;
   if (plan.blocks == 1) return launch("fused", kernel, grid, 32 * plan.warps, plan.shared_bytes, stream, arguments);
   check_device(cudaMemsetAsync(task.workspace, 0, sizeof(unsigned), stream), "fused");
   launch<Blocks::kCooperative>("fused", kernel, grid, 32 * plan.warps, plan.shared_bytes, stream, arguments);

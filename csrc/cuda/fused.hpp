@@ -36,7 +36,7 @@ struct FusedTask {
 // Where a network that can run so has its activations: kNone is for one that cannot, since a layer but its input is
 // wider than kWidestFused, or what is kept does not fit.
 //
-// FNNFAST_CUDA_FUSED=off | rows | registers | block | grid in the environment says how it runs, for tests: not so, or
+// FNNFAST_CUDA_FUSED=off | rows | registers | block | grid | cluster in the environment says how it runs, for tests: not so, or
 // by one way where that is possible.
 enum class FusedPlace { kNone, kSharedMemory, kRegisters };
 template <class T>
