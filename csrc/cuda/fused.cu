@@ -12,30 +12,34 @@
 #include "launch.hpp"
 #include "tile_chain.cuh"
 #include "tile_mma.cuh"
+#include "tile_row.cuh"
 #include "tile_simt.cuh"
 
 namespace fnnfast {
 
 namespace {
 
-// Small tiles, so that the activations of a wide network fit shared memory. Few: for up to 4 rows, and for 16.
+// Small tiles, so that the activations of a wide network fit shared memory. Few: for one row, for up to 4, and for 16.
 template <class T>
 struct FusedTiles {
   using Rows = MmaTile<T, 64, 64, 32, 32, false, false>;
   using Few = MmaTile<T, 16, 16, 16, 16, false, false>;
   using Fewest = Few;
+  using One = Few;
 };
 template <>
 struct FusedTiles<float> {
   using Rows = SimtTile<float, 64, 64, 16, 4, 4, false, false>;
   using Few = ChainTile<float, 16>;
   using Fewest = ChainTile<float, 4>;
+  using One = RowTile<float>;
 };
 template <>
 struct FusedTiles<double> {
   using Rows = SimtTile<double, 32, 32, 16, 4, 4, false, false>;
   using Few = ChainTile<double, 16>;
   using Fewest = ChainTile<double, 4>;
+  using One = RowTile<double>;
 };
 
 template <class Tile>
@@ -84,10 +88,26 @@ FusedShape shape_of(const FusedTask<T>& task) {
 struct Choice {
   FusedShape shape;
   FewPlan few;
-  bool fewest = false;
   RegistersPlan registers;
   RowsPlan rows;
 };
+
+template <class T>
+struct Tag {};
+
+// Calls f(Tag<Tile>()) for the tile of so few rows.
+template <class T, class F>
+void with_few_tile(const FusedTask<T>& task, F f) {
+  using Tiles = FusedTiles<T>;
+  const char* const said = std::getenv("FNNFAST_CUDA_ROW_TILE");
+  const bool one = said == nullptr || std::string_view(said) != "off";
+  if (one && task.rows <= Tiles::One::kM)
+    f(Tag<typename Tiles::One>());
+  else if (task.rows <= Tiles::Fewest::kM)
+    f(Tag<typename Tiles::Fewest>());
+  else
+    f(Tag<typename Tiles::Few>());
+}
 
 // The most blocks that a cluster for few rows may have. FNNFAST_CUDA_CLUSTER in the environment: no more than so many.
 template <class T, class Tile>
@@ -108,15 +128,14 @@ Choice choose(const FusedTask<T>& task) {
   if (way == "off") return choice;
   FusedLimits limits{device_info().multiprocessors, static_cast<std::size_t>(device_info().shared_bytes)};
   if (way != "rows" && way != "registers" && task.rows <= kFewRows) {
-    choice.fewest = task.rows <= Tiles::Fewest::kM;
-    limits.cluster = choice.fewest ? few_cluster<T, typename Tiles::Fewest>(limits.shared_bytes)
-                                   : few_cluster<T, typename Tiles::Few>(limits.shared_bytes);
-    choice.few = plan_few(choice.shape,
-                          choice.fewest ? sizes_of<typename Tiles::Fewest>() : sizes_of<typename Tiles::Few>(), limits,
-                          way == "block"     ? FewBlocks::kOne
-                          : way == "grid"    ? FewBlocks::kMany
-                          : way == "cluster" ? FewBlocks::kCluster
-                                             : FewBlocks::kAny);
+    const FewBlocks blocks = way == "block"     ? FewBlocks::kOne
+                             : way == "grid"    ? FewBlocks::kMany
+                             : way == "cluster" ? FewBlocks::kCluster
+                                                : FewBlocks::kAny;
+    with_few_tile(task, [&]<class Tile>(Tag<Tile>) {
+      limits.cluster = few_cluster<T, Tile>(limits.shared_bytes);
+      choice.few = plan_few(choice.shape, sizes_of<Tile>(), limits, blocks);
+    });
   }
   if (choice.few.blocks > 0) return choice;
   if (kInRegisters<T> && way != "rows")
@@ -174,13 +193,10 @@ FusedPlace fused_place(const FusedTask<T>& task) {
 
 template <class T>
 bool fused_forward(FusedTask<T> task, const Allocator& allocator, cudaStream_t stream) {
-  using Tiles = FusedTiles<T>;
   const Choice choice = choose(task);
   if (choice.few.workspace_bytes > 0) task.workspace = allocator(choice.few.workspace_bytes);
-  if (choice.few.blocks > 0 && choice.fewest)
-    launch_few<typename Tiles::Fewest>(task, choice, stream);
-  else if (choice.few.blocks > 0)
-    launch_few<typename Tiles::Few>(task, choice, stream);
+  if (choice.few.blocks > 0)
+    with_few_tile(task, [&]<class Tile>(Tag<Tile>) { launch_few<Tile>(task, choice, stream); });
   else if (choice.rows.blocks > 0)
     launch_rows(task, choice, stream);
   else if (choice.registers.blocks == 0)

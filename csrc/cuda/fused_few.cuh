@@ -34,22 +34,26 @@ class FewRows {
         warps_(static_cast<int>(blockDim.x) / 32) {}
 
   __device__ __forceinline__ void run() {
-    if constexpr (Cluster) cluster_arrive();
+    if constexpr (Cluster) cluster_begin();
     copy_operand(all_.x);
     copy_weights(0);
     copy_commit();
     for (int i = 1; i < all_.task.layers; ++i) copy_weights(i);
     copy_commit();
+    Tile first;  // of a layer's outputs, the warp's: their biases come while it waits for others
+    begin_group(first, 0, 0, warp_);
     for (int i = 0; i < all_.task.layers; ++i) {
       const bool last = i + 1 == all_.task.layers, rowwise = all_.shape.layer[i].rowwise;
       fetch_operand(i);
       if (Cluster && i == 0) cluster_wait();  // all blocks have begun: there is memory to write to
-      run_layer(i);
+      run_layer(i, first);
       if (rowwise) {
         meet();
         finish_rows(i);
       }
-      if (!last) meet();
+      if (last) break;
+      begin_group(first, i + 1, 0, warp_);
+      meet();
     }
     copy_wait<0>();  // what a network of one layer has left
   }
@@ -133,22 +137,31 @@ class FewRows {
     return slot.data[has_all() ? Tile::place_a(r, c, slot.pitch) : r * slot.pitch + c];
   }
 
-  __device__ __forceinline__ void run_layer(int i) const {
+  __device__ __forceinline__ void begin_group(Tile& tile, int i, int piece, int own) const {
+    const FusedLayer<T>& layer = all_.task.layer[i];
+    begin(tile, layer.bias + piece * layer.row, column_of(own), layer.outputs);
+  }
+
+  // tile: begins the first group of outputs.
+  __device__ __forceinline__ void run_layer(int i, Tile& tile) const {
     const FusedLayer<T>& layer = all_.task.layer[i];
     const bool copied = !has_all() || layer.from == kNetworkInput;
     const Operand<T> from =
         copied ? Operand<T>{shared(all_.plan.inputs), Tile::pitch_a(Tile::kK)} : slot_of(layer.from);
-    const int step = copied ? Tile::kElementsA : Tile::place_a(0, Tile::kK, from.pitch);
+    [[maybe_unused]] const int step = copied ? Tile::kElementsA : Tile::place_a(0, Tile::kK, from.pitch);
     const int steps = (layer.inputs + Tile::kK - 1) / Tile::kK;
     for (int own = warp_; column_of(own) < layer.outputs; own += warps_) {
       const int column = column_of(own);
       const T* weights = shared(all_.plan.weight[i]) + own * layer.pieces * steps * Tile::kElementsB;
-      Tile tile;
       largest<true>(tile, layer.pieces, [&](int piece) {
-        begin(tile, layer.bias + piece * layer.row, column, layer.outputs);
-        const T* operand = from.data;
-        for (int k = 0; k < layer.inputs; k += Tile::kK, operand += step, weights += Tile::kElementsB)
-          tile.multiply(operand, from.pitch, weights);
+        if (piece > 0 || own != warp_) begin_group(tile, i, piece, own);
+        if constexpr (Tile::kM == 1) {
+          tile.multiply_steps(from.data, weights, steps);
+        } else {
+          for (int k = 0; k < steps; ++k)
+            tile.multiply(from.data + k * step, from.pitch, weights + k * Tile::kElementsB);
+        }
+        weights += steps * Tile::kElementsB;
       });
       activate(tile, ActivationOf<S>{layer.activation, layer.parameter, layer.parameter_step}, column, layer.outputs);
       tile.for_each([&](int r, int c, S& v) {

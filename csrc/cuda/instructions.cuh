@@ -54,7 +54,11 @@ __device__ __forceinline__ void assume_global(const void* p) { __builtin_assume(
 // Has the compiler hold a value in a register, where it would rather compute it again at every use.
 template <class T>
 __device__ __forceinline__ void hold(T& value) {
-  if constexpr (sizeof(T) == 8)
+  if constexpr (std::is_same_v<T, float>)
+    asm volatile("" : "+f"(value));
+  else if constexpr (std::is_same_v<T, double>)
+    asm volatile("" : "+d"(value));
+  else if constexpr (sizeof(T) == 8)
     asm volatile("" : "+l"(value));
   else
     asm volatile("" : "+r"(value));
@@ -142,8 +146,10 @@ __device__ __forceinline__ void grid_barrier(unsigned* counter) {
 }
 
 // The blocks of a cluster (from sm_90 on), here all of a grid, are resident at the same time and reach each other's
-// shared memory. They meet in two steps, between which a block need not be idle. Elsewhere nothing launches this.
+// shared memory. They meet in two steps, between which a block need not be idle. cluster_begin() instead of
+// cluster_arrive() says nothing of what was written. Elsewhere nothing launches this.
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
+__device__ __forceinline__ void cluster_begin() { asm volatile("barrier.cluster.arrive.relaxed;"); }
 __device__ __forceinline__ void cluster_arrive() { asm volatile("barrier.cluster.arrive.release;" ::: "memory"); }
 __device__ __forceinline__ void cluster_wait() { asm volatile("barrier.cluster.wait.acquire;" ::: "memory"); }
 // What lies in that block's shared memory where p points to in this one's.
@@ -154,6 +160,7 @@ __device__ __forceinline__ T* in_block(T* p, int block) {
   return reinterpret_cast<T*>(there);
 }
 #else
+__device__ __forceinline__ void cluster_begin() { __trap(); }
 __device__ __forceinline__ void cluster_arrive() { __trap(); }
 __device__ __forceinline__ void cluster_wait() { __trap(); }
 template <class T>

@@ -38,6 +38,7 @@ void hold(T&) {}
 inline void grid_barrier(unsigned* counter) { emulator::meet_grid(counter); }
 
 // A cluster is a cooperative grid, whose blocks reach each other's shared memory. They meet where they wait.
+inline void cluster_begin() {}
 inline void cluster_arrive() {}
 inline void cluster_wait() { emulator::meet_grid(&emulator::cluster_counter); }
 template <class T>
