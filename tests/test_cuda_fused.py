@@ -100,6 +100,14 @@ def test_each_activation_in_registers(cuda, monkeypatch, precision, activation):
 
 
 @pytest.mark.parametrize("precision", SHORT)
+@pytest.mark.parametrize("units", [1, 33])
+def test_infinity_stays_in_its_columns(cuda, monkeypatch, precision, units):
+    """It makes NaN of the zeros that products have beyond a layer's columns."""
+    net = Sequential([Input(1), Dense(units, "identity"), Dense(1)], dtype=precision, device="cuda", seed=1)
+    assert_registers_answer_the_bits(cuda, monkeypatch, net, cuda.array(np.array([[1], [np.inf]], np.float32)))
+
+
+@pytest.mark.parametrize("precision", SHORT)
 @pytest.mark.parametrize("output", [(16, "relu"), (10, "softmax")])
 def test_registers_take_turns(cuda, monkeypatch, precision, output):
     """More rows than all blocks' warps take at once."""

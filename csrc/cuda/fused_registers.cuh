@@ -31,6 +31,9 @@ struct FusedRegistersArguments {
 // Whole steps of 32 columns, as a block's tiles have: a zero more to add would turn a sum of -0 into 0.
 __device__ __forceinline__ bool has_second_half(int columns) { return columns > RegistersPlan::kColumns / 2; }
 
+// Whether the next layer, in such steps, reads columns that there are not.
+__device__ __forceinline__ bool has_edge(int columns) { return columns % (RegistersPlan::kColumns / 2) != 0; }
+
 // Begins the copies of all weights, zeros around them, to where address(layer, k, column) says, and writes the biases.
 template <class T, class Address>
 __device__ __forceinline__ void copy_parameters(const FusedRegistersArguments<T>& all, Address address) {
@@ -197,6 +200,7 @@ class RegisterLayer {
           to.clear(s);  // said so that what was there need not be kept
       }
     }
+    if (has_edge(layer_.outputs)) to.clear_beyond(layer_.outputs);
   }
 
   // To y, from row m on: the last layer.

@@ -49,6 +49,7 @@ class WarpgroupLayer {
         for (int e = 0; e < 4; ++e) hold(rows.at[tile][s][e]);  // while the other rows' products go on
       }
     }
+    if (has_edge(layer_.outputs)) rows.clear_beyond(layer_.outputs);
   }
 
   // The last layer's, of 16 Sums columns, unrounded.
