@@ -10,7 +10,7 @@ pytestmark = pytest.mark.cuda
 
 PRECISIONS = ["float32", "float64", "tf32", "float16", "bfloat16"]
 SHORT = ["float16", "bfloat16"]
-WAYS = {"rows": (1, 5, 64, 150), "block": (1, 4, 16), "grid": (1, 5, 16)}
+WAYS = {"rows": (1, 5, 64, 150), "block": (1, 4, 16), "grid": (1, 5, 16), "cluster": (1, 4, 5, 16)}
 ACTIVATIONS = ["relu", "tanh", "swish", "gelu", "prelu", "softplus", "identity", fnn.LeakyReLU(0.2), fnn.ELU(1.5)]
 
 
@@ -60,13 +60,17 @@ def test_one_launch_answers_the_bits_of_many(cuda, monkeypatch, way, precision):
 
 
 def assert_registers_answer_the_bits(cuda, monkeypatch, net, x):
-    """As one launch a layer, and as one launch with the activations in shared memory."""
+    """As one launch a layer, as one with the activations in shared memory, and, on Hopper, by either instruction."""
     answers = {}
     for way in ("off", "rows", "registers"):
+        monkeypatch.delenv("FNNFAST_CUDA_WGMMA", raising=False)
         monkeypatch.setenv("FNNFAST_CUDA_FUSED", way)
         assert ("in registers" in net.summary(plan=len(x))) == (way == "registers")
         answers[way] = cuda.host(net(x)), cuda.host(net.logits(x))
-    for way in ("rows", "registers"):
+    if not cuda.emulated:
+        monkeypatch.setenv("FNNFAST_CUDA_WGMMA", "off")
+        answers["mma.sync"] = cuda.host(net(x)), cuda.host(net.logits(x))
+    for way in answers:
         for got, expected in zip(answers[way], answers["off"], strict=True):
             assert_same(got, expected)
 
@@ -96,6 +100,14 @@ def test_each_activation_in_registers(cuda, monkeypatch, precision, activation):
 
 
 @pytest.mark.parametrize("precision", SHORT)
+@pytest.mark.parametrize("units", [1, 33])
+def test_infinity_stays_in_its_columns(cuda, monkeypatch, precision, units):
+    """It makes NaN of the zeros that products have beyond a layer's columns."""
+    net = Sequential([Input(1), Dense(units, "identity"), Dense(1)], dtype=precision, device="cuda", seed=1)
+    assert_registers_answer_the_bits(cuda, monkeypatch, net, cuda.array(np.array([[1], [np.inf]], np.float32)))
+
+
+@pytest.mark.parametrize("precision", SHORT)
 @pytest.mark.parametrize("output", [(16, "relu"), (10, "softmax")])
 def test_registers_take_turns(cuda, monkeypatch, precision, output):
     """More rows than all blocks' warps take at once."""
@@ -122,6 +134,50 @@ def test_registers_read_and_write_any_address(cuda, monkeypatch, precision, inpu
         x[...] = cuda.array(values).astype(answer.dtype)
         out = cuda.xp.empty(first + expected.size, answer.dtype)[first:].reshape(expected.shape)
         assert_same(cuda.host(net(x, out=out)), expected)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("blocks", [2, 4, 8, 16])
+def test_clusters_of_any_size(cuda, monkeypatch, precision, blocks):
+    """With layers of fewer groups of outputs than blocks among them, and softmax."""
+    rng = np.random.default_rng(blocks)
+    layers = [Dense(256, "relu"), Dense(3, "tanh"), Maxout(90, pieces=3), Dense(200, "swish")]
+    net = Sequential([Input(100), *layers, Dense(10, "softmax")], dtype=precision, seed=1, device="cuda")
+    monkeypatch.setenv("FNNFAST_CUDA_CLUSTER", str(blocks))
+    for rows in (1, 3, 16):
+        x = cuda.array(rng.standard_normal((rows, 100)).astype(np.float32))
+        monkeypatch.setenv("FNNFAST_CUDA_FUSED", "off")
+        expected = cuda.host(net(x))
+        monkeypatch.setenv("FNNFAST_CUDA_FUSED", "cluster")
+        for _ in range(1 if cuda.emulated else 50):
+            assert_same(cuda.host(net(x)), expected)
+
+
+@pytest.mark.parametrize("way", ["cluster", "grid"])
+def test_graphs_of_few_rows_run_side_by_side(cuda, monkeypatch, way):
+    """Two of one network, replayed on two streams at once."""
+    if cuda.emulated:
+        pytest.skip("the emulator has no graphs")
+    rng, xp = np.random.default_rng(6), cuda.xp
+    monkeypatch.setenv("FNNFAST_CUDA_FUSED", way)
+    net = Sequential([Input(784), Dense(256, "relu"), Dense(128, "relu"), Dense(10)], seed=1, device="cuda")
+    runs = []
+    for _ in range(2):
+        x = cuda.array(rng.standard_normal((1, 784)).astype(np.float32))
+        right, out, stream = cuda.host(net(x)), xp.empty((1, 10), np.float32), xp.cuda.Stream(non_blocking=True)
+        xp.cuda.Device().synchronize()
+        with stream:
+            net(x, out=out)
+            stream.begin_capture()
+            for _ in range(10):
+                net(x, out=out)
+            runs.append((stream.end_capture(), stream, x, out, right))
+    for _ in range(20):
+        for graph, stream, *_ in runs:
+            graph.launch(stream)
+    for _, stream, _, out, right in runs:
+        stream.synchronize()
+        assert_same(cuda.host(out), right)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

@@ -8,33 +8,38 @@
 #include "fused_few.cuh"
 #include "fused_registers.cuh"
 #include "fused_rows.cuh"
+#include "fused_warpgroups.cuh"
 #include "launch.hpp"
 #include "tile_chain.cuh"
 #include "tile_mma.cuh"
+#include "tile_row.cuh"
 #include "tile_simt.cuh"
 
 namespace fnnfast {
 
 namespace {
 
-// Small tiles, so that the activations of a wide network fit shared memory. Few: for up to 4 rows, and for 16.
+// Small tiles, so that the activations of a wide network fit shared memory. Few: for one row, for up to 4, and for 16.
 template <class T>
 struct FusedTiles {
   using Rows = MmaTile<T, 64, 64, 32, 32, false, false>;
   using Few = MmaTile<T, 16, 16, 16, 16, false, false>;
   using Fewest = Few;
+  using One = Few;
 };
 template <>
 struct FusedTiles<float> {
   using Rows = SimtTile<float, 64, 64, 16, 4, 4, false, false>;
   using Few = ChainTile<float, 16>;
   using Fewest = ChainTile<float, 4>;
+  using One = RowTile<float>;
 };
 template <>
 struct FusedTiles<double> {
   using Rows = SimtTile<double, 32, 32, 16, 4, 4, false, false>;
   using Few = ChainTile<double, 16>;
   using Fewest = ChainTile<double, 4>;
+  using One = RowTile<double>;
 };
 
 template <class Tile>
@@ -83,10 +88,35 @@ FusedShape shape_of(const FusedTask<T>& task) {
 struct Choice {
   FusedShape shape;
   FewPlan few;
-  bool fewest = false;
   RegistersPlan registers;
   RowsPlan rows;
 };
+
+template <class T>
+struct Tag {};
+
+// Calls f(Tag<Tile>()) for the tile of so few rows.
+template <class T, class F>
+void with_few_tile(const FusedTask<T>& task, F f) {
+  using Tiles = FusedTiles<T>;
+  const char* const said = std::getenv("FNNFAST_CUDA_ROW_TILE");
+  const bool one = said == nullptr || std::string_view(said) != "off";
+  if (one && task.rows <= Tiles::One::kM)
+    f(Tag<typename Tiles::One>());
+  else if (task.rows <= Tiles::Fewest::kM)
+    f(Tag<typename Tiles::Fewest>());
+  else
+    f(Tag<typename Tiles::Few>());
+}
+
+// The most blocks that a cluster for few rows may have. FNNFAST_CUDA_CLUSTER in the environment: no more than so many.
+template <class T, class Tile>
+int few_cluster(std::size_t bytes) {
+  const auto kernel = reinterpret_cast<const void*>(fused_few_kernel<T, Tile, true>);
+  const int most = largest_cluster(kernel, kMostFewThreads, bytes, "fused");
+  const char* const said = std::getenv("FNNFAST_CUDA_CLUSTER");
+  return said == nullptr ? most : std::min(most, std::atoi(said));
+}
 
 template <class T>
 Choice choose(const FusedTask<T>& task) {
@@ -96,14 +126,16 @@ Choice choose(const FusedTask<T>& task) {
   Choice choice;
   choice.shape = shape_of(task);
   if (way == "off") return choice;
-  const FusedLimits limits{device_info().multiprocessors, static_cast<std::size_t>(device_info().shared_bytes)};
+  FusedLimits limits{device_info().multiprocessors, static_cast<std::size_t>(device_info().shared_bytes)};
   if (way != "rows" && way != "registers" && task.rows <= kFewRows) {
-    choice.fewest = task.rows <= Tiles::Fewest::kM;
-    choice.few = plan_few(choice.shape,
-                          choice.fewest ? sizes_of<typename Tiles::Fewest>() : sizes_of<typename Tiles::Few>(), limits,
-                          way == "block"  ? FewBlocks::kOne
-                          : way == "grid" ? FewBlocks::kMany
-                                          : FewBlocks::kAny);
+    const FewBlocks blocks = way == "block"     ? FewBlocks::kOne
+                             : way == "grid"    ? FewBlocks::kMany
+                             : way == "cluster" ? FewBlocks::kCluster
+                                                : FewBlocks::kAny;
+    with_few_tile(task, [&]<class Tile>(Tag<Tile>) {
+      limits.cluster = few_cluster<T, Tile>(limits.shared_bytes);
+      choice.few = plan_few(choice.shape, sizes_of<Tile>(), limits, blocks);
+    });
   }
   if (choice.few.blocks > 0) return choice;
   if (kInRegisters<T> && way != "rows")
@@ -117,7 +149,10 @@ void launch_few(const FusedTask<T>& task, const Choice& choice, cudaStream_t str
   const FewPlan& plan = choice.few;
   const FusedFewArguments<T> arguments{task, choice.shape, plan, source<T>(task.x, task.rows, task.layer[0].inputs)};
   const dim3 grid(static_cast<unsigned>(plan.blocks));
-  const auto kernel = fused_few_kernel<T, Tile>;
+  if (plan.cluster)
+    return launch<Blocks::kCluster>("fused", fused_few_kernel<T, Tile, true>, grid, 32 * plan.warps, plan.shared_bytes,
+                                    stream, arguments);
+  const auto kernel = fused_few_kernel<T, Tile, false>;
   if (plan.blocks == 1) return launch("fused", kernel, grid, 32 * plan.warps, plan.shared_bytes, stream, arguments);
   check_device(cudaMemsetAsync(task.workspace, 0, sizeof(unsigned), stream), "fused");
   launch<Blocks::kCooperative>("fused", kernel, grid, 32 * plan.warps, plan.shared_bytes, stream, arguments);
@@ -128,8 +163,11 @@ void launch_registers(const FusedTask<T>& task, const Choice& choice, cudaStream
   const RegistersPlan& plan = choice.registers;
   const FusedRegistersArguments<T> arguments{task, plan, is_aligned(task.x.data, 0),
                                              is_aligned(task.x.data, task.x.stride)};
-  launch("fused", has_any_activation(task) ? fused_registers_kernel<T, true> : fused_registers_kernel<T, false>,
-         dim3(static_cast<unsigned>(plan.blocks)), 32 * plan.warps, plan.shared_bytes, stream, arguments);
+  const bool any = has_any_activation(task);
+  RegistersKernel<T> kernel = any ? nullptr : warpgroups_kernel(task);
+  if (kernel == nullptr) kernel = any ? fused_registers_kernel<T, true> : fused_registers_kernel<T, false>;
+  launch("fused", kernel, dim3(static_cast<unsigned>(plan.blocks)), 32 * plan.warps, plan.shared_bytes, stream,
+         arguments);
 }
 
 template <class T>
@@ -155,13 +193,10 @@ FusedPlace fused_place(const FusedTask<T>& task) {
 
 template <class T>
 bool fused_forward(FusedTask<T> task, const Allocator& allocator, cudaStream_t stream) {
-  using Tiles = FusedTiles<T>;
   const Choice choice = choose(task);
   if (choice.few.workspace_bytes > 0) task.workspace = allocator(choice.few.workspace_bytes);
-  if (choice.few.blocks > 0 && choice.fewest)
-    launch_few<typename Tiles::Fewest>(task, choice, stream);
-  else if (choice.few.blocks > 0)
-    launch_few<typename Tiles::Few>(task, choice, stream);
+  if (choice.few.blocks > 0)
+    with_few_tile(task, [&]<class Tile>(Tag<Tile>) { launch_few<Tile>(task, choice, stream); });
   else if (choice.rows.blocks > 0)
     launch_rows(task, choice, stream);
   else if (choice.registers.blocks == 0)

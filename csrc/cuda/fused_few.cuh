@@ -1,8 +1,9 @@
 // A whole network for a few rows, where time is latency: of a launch for each layer, of reading weights, of sums.
 //
 // Warps share out the outputs of every layer. The weights come to shared memory at the very start, of all layers at
-// once, since they depend on nothing. One block keeps the outputs in its shared memory; where weights are too many for
-// that, blocks exchange them through the workspace and meet after every layer.
+// once, since they depend on nothing. One block keeps the outputs in its shared memory. Where weights are too many for
+// that, several meet after every layer: those of a cluster write each output to the shared memory of all, others
+// exchange them through the workspace.
 #pragma once
 
 #include "epilogues.cuh"
@@ -21,7 +22,7 @@ struct FusedFewArguments {
 
 inline constexpr int kMostFewThreads = 512;
 
-template <class T, class Tile>
+template <class T, class Tile, bool Cluster>
 class FewRows {
  public:
   using S = typename Tile::Value;
@@ -33,28 +34,35 @@ class FewRows {
         warps_(static_cast<int>(blockDim.x) / 32) {}
 
   __device__ __forceinline__ void run() {
+    if constexpr (Cluster) cluster_begin();
     copy_operand(all_.x);
     copy_weights(0);
     copy_commit();
     for (int i = 1; i < all_.task.layers; ++i) copy_weights(i);
     copy_commit();
+    Tile first;  // of a layer's outputs, the warp's: their biases come while it waits for others
+    begin_group(first, 0, 0, warp_);
     for (int i = 0; i < all_.task.layers; ++i) {
       const bool last = i + 1 == all_.task.layers, rowwise = all_.shape.layer[i].rowwise;
       fetch_operand(i);
-      run_layer(i);
+      if (Cluster && i == 0) cluster_wait();  // all blocks have begun: there is memory to write to
+      run_layer(i, first);
       if (rowwise) {
         meet();
         finish_rows(i);
       }
-      if (!last) meet();
+      if (last) break;
+      begin_group(first, i + 1, 0, warp_);
+      meet();
     }
     copy_wait<0>();  // what a network of one layer has left
   }
 
  private:
-  __device__ __forceinline__ bool is_alone() const { return blocks_ == 1; }
+  // Whether the outputs of all blocks are in this one's shared memory.
+  __device__ __forceinline__ bool has_all() const { return Cluster || blocks_ == 1; }
   __device__ __forceinline__ unsigned char* home() const {
-    return is_alone() ? shared_memory() : static_cast<unsigned char*>(all_.task.workspace);
+    return has_all() ? shared_memory() : static_cast<unsigned char*>(all_.task.workspace);
   }
   __device__ __forceinline__ T* shared(std::size_t place) const {
     return reinterpret_cast<T*>(shared_memory() + place);
@@ -63,7 +71,9 @@ class FewRows {
 
   // All threads see what all have written.
   __device__ __forceinline__ void meet() const {
-    if (is_alone())
+    if constexpr (Cluster)
+      cluster_arrive(), cluster_wait();
+    else if (blocks_ == 1)
       __syncthreads();
     else
       grid_barrier(static_cast<unsigned*>(all_.task.workspace));
@@ -101,7 +111,7 @@ class FewRows {
     if (i == 0) {
       copy_wait<1>();
     } else {
-      if (!is_alone()) {
+      if (!has_all()) {
         const int from = all_.task.layer[i].from;
         copy_operand(from == kNetworkInput ? all_.x : outputs_of(from));
         copy_commit();
@@ -120,36 +130,45 @@ class FewRows {
   __device__ __forceinline__ Operand<T> slot_of(int i) const {
     const FusedLayer<T>& layer = all_.task.layer[i];
     return {reinterpret_cast<T*>(home() + all_.plan.slot[layer.slot]),
-            is_alone() ? Tile::pitch_a(whole_steps<Tile>(layer.outputs)) : all_.plan.slot_pitch[layer.slot]};
+            has_all() ? Tile::pitch_a(whole_steps<Tile>(layer.outputs)) : all_.plan.slot_pitch[layer.slot]};
   }
   // Of an element of a slot.
   __device__ __forceinline__ T& element(const Operand<T>& slot, int r, int c) const {
-    return slot.data[is_alone() ? Tile::place_a(r, c, slot.pitch) : r * slot.pitch + c];
+    return slot.data[has_all() ? Tile::place_a(r, c, slot.pitch) : r * slot.pitch + c];
   }
 
-  __device__ __forceinline__ void run_layer(int i) const {
+  __device__ __forceinline__ void begin_group(Tile& tile, int i, int piece, int own) const {
     const FusedLayer<T>& layer = all_.task.layer[i];
-    const bool copied = !is_alone() || layer.from == kNetworkInput;
+    begin(tile, layer.bias + piece * layer.row, column_of(own), layer.outputs);
+  }
+
+  // tile: begins the first group of outputs.
+  __device__ __forceinline__ void run_layer(int i, Tile& tile) const {
+    const FusedLayer<T>& layer = all_.task.layer[i];
+    const bool copied = !has_all() || layer.from == kNetworkInput;
     const Operand<T> from =
         copied ? Operand<T>{shared(all_.plan.inputs), Tile::pitch_a(Tile::kK)} : slot_of(layer.from);
-    const int step = copied ? Tile::kElementsA : Tile::place_a(0, Tile::kK, from.pitch);
+    [[maybe_unused]] const int step = copied ? Tile::kElementsA : Tile::place_a(0, Tile::kK, from.pitch);
     const int steps = (layer.inputs + Tile::kK - 1) / Tile::kK;
     for (int own = warp_; column_of(own) < layer.outputs; own += warps_) {
       const int column = column_of(own);
       const T* weights = shared(all_.plan.weight[i]) + own * layer.pieces * steps * Tile::kElementsB;
-      Tile tile;
       largest<true>(tile, layer.pieces, [&](int piece) {
-        begin(tile, layer.bias + piece * layer.row, column, layer.outputs);
-        const T* operand = from.data;
-        for (int k = 0; k < layer.inputs; k += Tile::kK, operand += step, weights += Tile::kElementsB)
-          tile.multiply(operand, from.pitch, weights);
+        if (piece > 0 || own != warp_) begin_group(tile, i, piece, own);
+        if constexpr (Tile::kM == 1) {
+          tile.multiply_steps(from.data, weights, steps);
+        } else {
+          for (int k = 0; k < steps; ++k)
+            tile.multiply(from.data + k * step, from.pitch, weights + k * Tile::kElementsB);
+        }
+        weights += steps * Tile::kElementsB;
       });
       activate(tile, ActivationOf<S>{layer.activation, layer.parameter, layer.parameter_step}, column, layer.outputs);
       tile.for_each([&](int r, int c, S& v) {
         if (r < all_.task.rows && column + c < layer.outputs) put(i, r, column + c, v);
       });
     }
-    if (is_alone() && i + 1 < all_.task.layers) clear_beyond<Tile>(slot_of(i), layer.outputs);
+    if (has_all() && i + 1 < all_.task.layers) clear_beyond<Tile>(slot_of(i), layer.outputs);
   }
 
   // An output, but for softmax.
@@ -160,21 +179,31 @@ class FewRows {
     else if (layer.add != kNoLayer)
       v += widen<S>(element(slot_of(layer.add), r, c));
     if (all_.shape.layer[i].rowwise)
-      sums()[r * all_.plan.sums_pitch + c] = v;
+      keep(sums()[r * all_.plan.sums_pitch + c], v);
+    else if (i + 1 == all_.task.layers)
+      put_last(r, c, v);
     else
-      put_finished(i, r, c, v);
+      keep(element(slot_of(i), r, c), narrow<T>(v));
   }
-  __device__ __forceinline__ void put_finished(int i, int r, int c, S v) const {
-    if (i + 1 == all_.task.layers)
-      all_.task.y.data[r * all_.task.y.stride + c] = narrow<Stored<T>>(v);
-    else
-      element(slot_of(i), r, c) = narrow<T>(v);
+  __device__ __forceinline__ void put_last(int r, int c, S v) const {
+    all_.task.y.data[r * all_.task.y.stride + c] = narrow<Stored<T>>(v);
+  }
+  // Where all blocks find it.
+  template <class V>
+  __device__ __forceinline__ void keep(V& place, V v) const {
+    if constexpr (Cluster) {
+      FNNFAST_UNROLL(4)
+      for (int block = 0; block < blocks_; ++block) *in_block(&place, block) = v;
+    } else {
+      place = v;
+    }
   }
 
-  // Softmax, a thread a row, the rows spread over the blocks.
+  // Softmax, a thread a row. The rows are spread over the blocks; in a cluster each block does all for itself.
   __device__ __forceinline__ void finish_rows(int i) const {
     const int columns = all_.task.layer[i].outputs;
-    const int row = static_cast<int>(threadIdx.x) * blocks_ + static_cast<int>(blockIdx.x);
+    const int thread = static_cast<int>(threadIdx.x), block = static_cast<int>(blockIdx.x);
+    const int row = Cluster ? thread : thread * blocks_ + block;
     if (row >= all_.task.rows) return;
     S* const values = sums() + row * all_.plan.sums_pitch;
     ElementwiseTask<S> task{};
@@ -182,17 +211,24 @@ class FewRows {
     task.columns = columns;
     task.in = task.out = values;
     cuda::softmax_forward<S>(task);
-    for (int c = 0; c < columns; ++c) put_finished(i, row, c, values[c]);
+    const bool last = i + 1 == all_.task.layers;
+    if (Cluster && last && block != 0) return;
+    for (int c = 0; c < columns; ++c) {
+      if (last)
+        put_last(row, c, values[c]);
+      else
+        element(slot_of(i), row, c) = narrow<T>(values[c]);
+    }
   }
 
   const FusedFewArguments<T>& all_;
   const int blocks_, warp_, warps_;
 };
 
-template <class T, class Tile>
+template <class T, class Tile, bool Cluster>
 __global__ void __launch_bounds__(kMostFewThreads, 1)
     fused_few_kernel(const __grid_constant__ FusedFewArguments<T> arguments) {
-  FewRows<T, Tile>(arguments).run();
+  FewRows<T, Tile, Cluster>(arguments).run();
 }
 
 }  // namespace fnnfast

@@ -69,7 +69,7 @@ __device__ __forceinline__ void activate(Tile& tile, const ActivationOf<typename
   if (act.index == kIdentity) return;
   FNNFAST_UNROLL(16)
   for (int first = 0; first < kOutputs; first += kEach) {
-    Values<S, kEach> z, parameter;
+    Values<S, kEach> z{}, parameter{};
     int i = 0;
     tile.for_each([&](int, int c, S& v) {
       if (i >= first && i < first + kEach) {

@@ -141,9 +141,11 @@ std::int64_t share(const FusedShape::Layer& layer, const TileSizes& tile, int bl
          tile.elements_b * tile.element;
 }
 
-FewPlan place_few(const FusedShape& shape, const TileSizes& tile, int blocks) {
+FewPlan place_few(const FusedShape& shape, const TileSizes& tile, int blocks, bool cluster) {
+  const bool exchanged = blocks > 1 && !cluster;  // through the workspace
   FewPlan plan;
   plan.blocks = blocks;
+  plan.cluster = cluster;
   plan.warps = kFewestWarps;
   Places shared(0), workspace(kCounterBytes);
   int inputs = 0;
@@ -151,19 +153,19 @@ FewPlan place_few(const FusedShape& shape, const TileSizes& tile, int blocks) {
     const FusedShape::Layer& layer = shape.layer[i];
     plan.weight[i] = shared.take(static_cast<std::size_t>(share(layer, tile, blocks)));
     plan.warps = std::max(plan.warps, std::min(parts(groups(layer, tile), blocks), kMostWarps));
-    if (blocks > 1 || layer.from == kNetworkInput) inputs = std::max(inputs, parts(layer.inputs, tile.k));
+    if (exchanged || layer.from == kNetworkInput) inputs = std::max(inputs, parts(layer.inputs, tile.k));
   }
   plan.inputs = shared.take(bytes_of(inputs * tile.elements_a, tile.element));
-  Places& home = blocks > 1 ? workspace : shared;
+  Places& home = exchanged ? workspace : shared;
   for (int s = 0; s < shape.slots; ++s) {
     plan.slot_pitch[s] = slot_columns(shape, shape.layers - 1, s, tile.k);
-    const int elements = blocks > 1 ? tile.m * plan.slot_pitch[s] : tile.buffer(plan.slot_pitch[s]);
+    const int elements = exchanged ? tile.m * plan.slot_pitch[s] : tile.buffer(plan.slot_pitch[s]);
     plan.slot[s] = home.take(bytes_of(elements, tile.element));
   }
   plan.sums_pitch = widest_rowwise(shape);
   plan.sums = home.take(bytes_of(tile.m * plan.sums_pitch, tile.sum));
   plan.shared_bytes = shared.end();
-  plan.workspace_bytes = blocks > 1 ? workspace.end() : 0;
+  plan.workspace_bytes = exchanged ? workspace.end() : 0;
   return plan;
 }
 
@@ -181,13 +183,18 @@ FewPlan plan_few(const FusedShape& shape, const TileSizes& tile, const FusedLimi
   constexpr std::int64_t kMostBytes = 1 << 30;  // far beyond what fits: sizes below stay ints
   if (weights > kMostBytes) return {};
   if (blocks == FewBlocks::kOne || (blocks == FewBlocks::kAny && weights <= std::int64_t{kOneBlockBytes})) {
-    const FewPlan plan = place_few(shape, tile, 1);
+    const FewPlan plan = place_few(shape, tile, 1, false);
     if (fits(plan)) return plan;
   }
   if (blocks == FewBlocks::kOne) return {};
+  if (blocks != FewBlocks::kMany && std::min(limits.cluster, most) > 1) {
+    const FewPlan plan = place_few(shape, tile, std::min(limits.cluster, most), true);
+    if (fits(plan)) return plan;
+  }
+  if (blocks == FewBlocks::kCluster) return {};
   const int many = std::min(limits.multiprocessors, most);
   if (many < 2) return {};
-  const FewPlan plan = place_few(shape, tile, many);
+  const FewPlan plan = place_few(shape, tile, many, false);
   return fits(plan) ? plan : FewPlan{};
 }
 

@@ -39,6 +39,7 @@ struct TileSizes {
 struct FusedLimits {
   int multiprocessors;
   std::size_t shared_bytes;  // of a block
+  int cluster = 0;           // blocks that can reach each other's shared memory; 0: none can
 };
 
 // Whether there is a place for everything in the kernels' arguments, and outputs are no wider than kWidestFused.
@@ -59,10 +60,11 @@ struct RowsPlan {
 RowsPlan plan_rows(const FusedShape& shape, const TileSizes& tile, const FusedLimits& limits);
 
 // A warp makes groups of tile.n outputs: group g of a layer is a matter of block g mod `blocks`, whose warps take
-// turns. One block keeps slots and sums in its shared memory; more blocks keep them in the workspace, whose first word
-// is the barrier's counter.
+// turns. One block keeps slots and sums in its shared memory, as does every block of a cluster, with the outputs of
+// all; other blocks keep them in the workspace, whose first word is the barrier's counter.
 struct FewPlan {
   int blocks = 0;  // 0: it does not fit
+  bool cluster = false;
   int warps = 0;
   std::size_t weight[kMostFusedLayers] = {};  // the block's share
   std::size_t inputs = 0;                     // what the layer multiplies, unless it lies in a slot of shared memory
@@ -72,7 +74,7 @@ struct FewPlan {
   int sums_pitch = 0;
   std::size_t shared_bytes = 0, workspace_bytes = 0;
 };
-enum class FewBlocks { kAny, kOne, kMany };
+enum class FewBlocks { kAny, kOne, kCluster, kMany };
 FewPlan plan_few(const FusedShape& shape, const TileSizes& tile, const FusedLimits& limits,
                  FewBlocks blocks = FewBlocks::kAny);
 

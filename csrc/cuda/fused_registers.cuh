@@ -31,16 +31,19 @@ struct FusedRegistersArguments {
 // Whole steps of 32 columns, as a block's tiles have: a zero more to add would turn a sum of -0 into 0.
 __device__ __forceinline__ bool has_second_half(int columns) { return columns > RegistersPlan::kColumns / 2; }
 
-// Begins the copies of all weights, zeros around them, and writes the biases.
-template <class T>
-__device__ __forceinline__ void copy_parameters(const FusedRegistersArguments<T>& all) {
-  constexpr int kColumns = RegistersPlan::kColumns, kPitch = RegistersPlan::kPitch, kSize = Chunk<T>::kSize;
+// Whether the next layer, in such steps, reads columns that there are not.
+__device__ __forceinline__ bool has_edge(int columns) { return columns % (RegistersPlan::kColumns / 2) != 0; }
+
+// Begins the copies of all weights, zeros around them, to where address(layer, k, column) says, and writes the biases.
+template <class T, class Address>
+__device__ __forceinline__ void copy_parameters(const FusedRegistersArguments<T>& all, Address address) {
+  constexpr int kColumns = RegistersPlan::kColumns, kSize = Chunk<T>::kSize;
   const int thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
   for (int i = 0; i < all.task.layers; ++i) {
     const FusedLayer<T>& layer = all.task.layer[i];
     const auto copy = [&]<int Elements>(int k, int column, int place) {
       const int valid = k < layer.inputs ? std::clamp(layer.outputs - column, 0, Elements) : 0;
-      copy_async<Elements* static_cast<int>(sizeof(T))>(all.weights(i) + k * kPitch + place,
+      copy_async<Elements* static_cast<int>(sizeof(T))>(address(i, k, place),
                                                         layer.weight + (valid > 0 ? k * layer.row + column : 0),
                                                         valid * static_cast<int>(sizeof(T)));
     };
@@ -197,6 +200,7 @@ class RegisterLayer {
           to.clear(s);  // said so that what was there need not be kept
       }
     }
+    if (has_edge(layer_.outputs)) to.clear_beyond(layer_.outputs);
   }
 
   // To y, from row m on: the last layer.
@@ -212,6 +216,31 @@ class RegisterLayer {
     softmax(waiting());
     for (int s = 0; 16 * s < layer_.outputs; ++s) store(load_sums(waiting(), lane(s)), s, m);
     __syncwarp();
+  }
+
+  // Sums of the last layer to y, rounded.
+  __device__ __forceinline__ void store(const RegisterSums& sums, int s, std::int64_t m) const {
+    const FusedTask<T>& task = all_.task;
+    RegisterRows<T> rounded;
+    sums.round_to(rounded, 0, is_relu());
+    const int columns = layer_.outputs, column = lane(s).first;
+    const bool whole = columns % 4 == 0 && task.y.stride % 4 == 0 &&
+                       reinterpret_cast<std::uintptr_t>(task.y.data) % (4 * sizeof(T)) == 0;
+    const std::int64_t first_row = m + warp_lane() / 4;
+    T* const first = task.y.data + first_row * task.y.stride + column;
+    FNNFAST_UNROLL(4)
+    for (int i = 0; i < 2 * RegisterRows<T>::kTiles; ++i) {
+      if (first_row + 8 * i >= task.rows || column >= columns) continue;
+      T* const to = first + 8 * i * task.y.stride;
+      const std::uint32_t low = rounded.at[i / 2][0][i % 2], high = rounded.at[i / 2][0][i % 2 + 2];
+      if (whole) {
+        *reinterpret_cast<uint2*>(to) = make_uint2(low, high);
+      } else {
+        FNNFAST_UNROLL(4)
+        for (int e = 0; e < 4; ++e)
+          if (column + e < columns) to[e] = element_of_pair<T>(e < 2 ? low : high, e % 2);
+      }
+    }
   }
 
  private:
@@ -243,30 +272,6 @@ class RegisterLayer {
     return sums;
   }
 
-  __device__ __forceinline__ void store(const RegisterSums& sums, int s, std::int64_t m) const {
-    const FusedTask<T>& task = all_.task;
-    RegisterRows<T> rounded;
-    sums.round_to(rounded, 0, is_relu());
-    const int columns = layer_.outputs, column = lane(s).first;
-    const bool whole = columns % 4 == 0 && task.y.stride % 4 == 0 &&
-                       reinterpret_cast<std::uintptr_t>(task.y.data) % (4 * sizeof(T)) == 0;
-    const std::int64_t first_row = m + warp_lane() / 4;
-    T* const first = task.y.data + first_row * task.y.stride + column;
-    FNNFAST_UNROLL(4)
-    for (int i = 0; i < 2 * RegisterRows<T>::kTiles; ++i) {
-      if (first_row + 8 * i >= task.rows || column >= columns) continue;
-      T* const to = first + 8 * i * task.y.stride;
-      const std::uint32_t low = rounded.at[i / 2][0][i % 2], high = rounded.at[i / 2][0][i % 2 + 2];
-      if (whole) {
-        *reinterpret_cast<uint2*>(to) = make_uint2(low, high);
-      } else {
-        FNNFAST_UNROLL(4)
-        for (int e = 0; e < 4; ++e)
-          if (column + e < columns) to[e] = element_of_pair<T>(e < 2 ? low : high, e % 2);
-      }
-    }
-  }
-
   const FusedRegistersArguments<T>& all_;
   const FusedLayer<T>& layer_;
   bool last_;
@@ -285,7 +290,9 @@ __global__ void __launch_bounds__(RegistersPlan::most_warps(Any) * 32, 1)
   const unsigned warp = __shfl_sync(0xFFFFFFFF, threadIdx.x / 32, 0);
   std::int64_t m = (std::int64_t{warp} * gridDim.x + blockIdx.x) * RegistersPlan::kRows;
   NextInput<T> input(arguments);
-  copy_parameters(arguments);
+  copy_parameters(arguments, [&](int layer, int k, int column) {
+    return arguments.weights(layer) + k * RegistersPlan::kPitch + column;
+  });
   copy_commit();
   if (m < task.rows) input.copy(m);
   copy_commit();

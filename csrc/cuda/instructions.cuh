@@ -54,7 +54,11 @@ __device__ __forceinline__ void assume_global(const void* p) { __builtin_assume(
 // Has the compiler hold a value in a register, where it would rather compute it again at every use.
 template <class T>
 __device__ __forceinline__ void hold(T& value) {
-  if constexpr (sizeof(T) == 8)
+  if constexpr (std::is_same_v<T, float>)
+    asm volatile("" : "+f"(value));
+  else if constexpr (std::is_same_v<T, double>)
+    asm volatile("" : "+d"(value));
+  else if constexpr (sizeof(T) == 8)
     asm volatile("" : "+l"(value));
   else
     asm volatile("" : "+r"(value));
@@ -141,20 +145,59 @@ __device__ __forceinline__ void grid_barrier(unsigned* counter) {
   __syncthreads();
 }
 
+// The blocks of a cluster (from sm_90 on), here all of a grid, are resident at the same time and reach each other's
+// shared memory. They meet in two steps, between which a block need not be idle. cluster_begin() instead of
+// cluster_arrive() says nothing of what was written. Elsewhere nothing launches this.
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
+__device__ __forceinline__ void cluster_begin() { asm volatile("barrier.cluster.arrive.relaxed;"); }
+__device__ __forceinline__ void cluster_arrive() { asm volatile("barrier.cluster.arrive.release;" ::: "memory"); }
+__device__ __forceinline__ void cluster_wait() { asm volatile("barrier.cluster.wait.acquire;" ::: "memory"); }
+// What lies in that block's shared memory where p points to in this one's.
+template <class T>
+__device__ __forceinline__ T* in_block(T* p, int block) {
+  std::uint64_t there;
+  asm("mapa.u64 %0, %1, %2;" : "=l"(there) : "l"(p), "r"(block));
+  return reinterpret_cast<T*>(there);
+}
+#else
+__device__ __forceinline__ void cluster_begin() { __trap(); }
+__device__ __forceinline__ void cluster_arrive() { __trap(); }
+__device__ __forceinline__ void cluster_wait() { __trap(); }
+template <class T>
+__device__ __forceinline__ T* in_block(T* p, int) {
+  return p;
+}
+#endif
+
 template <class... P, class... A>
-cudaError_t launch_kernel(void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared_bytes, cudaStream_t stream,
-                          bool cooperative, A&&... args) {
+cudaError_t launch_with(cudaLaunchAttribute* attribute, void (*kernel)(P...), dim3 grid, dim3 block,
+                        std::size_t shared_bytes, cudaStream_t stream, A&&... args) {
   cudaLaunchConfig_t config{};
   config.gridDim = grid;
   config.blockDim = block;
   config.dynamicSmemBytes = shared_bytes;
   config.stream = stream;
+  config.attrs = attribute;
+  config.numAttrs = attribute != nullptr ? 1 : 0;
+  return cudaLaunchKernelEx(&config, kernel, P(args)...);
+}
+template <class... P, class... A>
+cudaError_t launch_kernel(void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared_bytes, cudaStream_t stream,
+                          bool cooperative, A&&... args) {
   cudaLaunchAttribute attribute{};
   attribute.id = cudaLaunchAttributeCooperative;
   attribute.val.cooperative = 1;
-  config.attrs = &attribute;
-  config.numAttrs = cooperative ? 1 : 0;
-  return cudaLaunchKernelEx(&config, kernel, P(args)...);
+  return launch_with(cooperative ? &attribute : nullptr, kernel, grid, block, shared_bytes, stream, args...);
+}
+// The grid, along x, as one cluster.
+template <class... P, class... A>
+cudaError_t launch_cluster(void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared_bytes, cudaStream_t stream,
+                           A&&... args) {
+  cudaLaunchAttribute attribute{};
+  attribute.id = cudaLaunchAttributeClusterDimension;
+  attribute.val.clusterDim.x = grid.x;
+  attribute.val.clusterDim.y = attribute.val.clusterDim.z = 1;
+  return launch_with(&attribute, kernel, grid, block, shared_bytes, stream, args...);
 }
 
 }  // namespace fnnfast

@@ -1,5 +1,6 @@
 #include "launch.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <map>
@@ -93,5 +94,52 @@ void allow_shared_bytes(const void* kernel, std::size_t bytes, const char* name)
                name);
   most = bytes;
 }
+
+#if defined(FNNFAST_EMULATED)
+int largest_cluster(const void*, int, std::size_t, const char*) { return std::min(device_info().multiprocessors, 8); }
+#else
+namespace {
+
+int find_largest_cluster(const void* kernel, int threads, std::size_t bytes, const char* name) {
+  if (device_info().major < 9) return 0;
+  cudaFuncAttributes of{};
+  check_device(cudaFuncGetAttributes(&of, kernel), name);
+  if (of.ptxVersion < 90) return 0;  // the driver made the code from what knows no clusters
+  allow_shared_bytes(kernel, bytes, name);
+  check_device(cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1), name);
+  for (unsigned blocks = 16; blocks >= 4; blocks /= 2) {
+    cudaLaunchAttribute attribute{};
+    attribute.id = cudaLaunchAttributeClusterDimension;
+    attribute.val.clusterDim.x = blocks;
+    attribute.val.clusterDim.y = attribute.val.clusterDim.z = 1;
+    cudaLaunchConfig_t config{};
+    config.gridDim = dim3(blocks);
+    config.blockDim = dim3(static_cast<unsigned>(threads));
+    config.dynamicSmemBytes = bytes;
+    config.attrs = &attribute;
+    config.numAttrs = 1;
+    int clusters = 0;
+    if (cudaOccupancyMaxActiveClusters(&clusters, kernel, &config) == cudaSuccess && clusters > 0)
+      return static_cast<int>(blocks);
+    cudaGetLastError();
+  }
+  return 0;
+}
+
+}  // namespace
+
+int largest_cluster(const void* kernel, int threads, std::size_t bytes, const char* name) {
+  static std::mutex mutex;
+  static std::map<std::pair<int, const void*>, int> known;
+  const std::pair key(current_device(), kernel);
+  {
+    const std::lock_guard lock(mutex);
+    if (const auto found = known.find(key); found != known.end()) return found->second;
+  }
+  const int blocks = find_largest_cluster(kernel, threads, bytes, name);
+  const std::lock_guard lock(mutex);
+  return known[key] = blocks;
+}
+#endif
 
 }  // namespace fnnfast

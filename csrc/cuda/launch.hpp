@@ -29,16 +29,23 @@ DeviceInfo device_info();
 // Makes a kernel able to have more shared memory than every kernel has; once for each kernel and device.
 void allow_shared_bytes(const void* kernel, std::size_t bytes, const char* name);
 
-// All blocks of a cooperative launch are resident at the same time, and can meet (grid_barrier), or it is refused.
-enum class Blocks { kIndependent, kCooperative };
+// The blocks of the largest grid, of 16, 8 or 4, that can run as a cluster with so much shared memory each, or 0: then
+// the device or this build has no clusters. Asked once for each kernel and device.
+int largest_cluster(const void* kernel, int threads, std::size_t bytes, const char* name);
+
+// All blocks of a cooperative launch are resident at the same time, and can meet (grid_barrier), or it is refused. A
+// cluster's are, too (cluster_arrive, cluster_wait), and reach each other's shared memory.
+enum class Blocks { kIndependent, kCooperative, kCluster };
 
 template <Blocks Kind = Blocks::kIndependent, class... P, class... A>
 void launch(const char* name, void (*kernel)(P...), dim3 grid, int threads, std::size_t shared_bytes,
             cudaStream_t stream, A&&... args) {
   allow_shared_bytes(reinterpret_cast<const void*>(kernel), shared_bytes, name);
-  check_device(launch_kernel(kernel, grid, dim3(static_cast<unsigned>(threads)), shared_bytes, stream,
-                             Kind == Blocks::kCooperative, args...),
-               name);
+  const dim3 block(static_cast<unsigned>(threads));
+  if constexpr (Kind == Blocks::kCluster)
+    check_device(launch_cluster(kernel, grid, block, shared_bytes, stream, args...), name);
+  else
+    check_device(launch_kernel(kernel, grid, block, shared_bytes, stream, Kind == Blocks::kCooperative, args...), name);
 }
 
 }  // namespace fnnfast

@@ -65,6 +65,19 @@ struct RegisterRows {
       for (int e = 0; e < 4; ++e) at[i][step][e] = 0;
     }
   }
+  // From that column on: products have zeros there, but an infinite input has made NaN of them.
+  __device__ __forceinline__ void clear_beyond(int columns) {
+    FNNFAST_UNROLL(4)
+    for (int s = 0; s < kSteps; ++s) {
+      FNNFAST_UNROLL(2)
+      for (int product = 0; product < 2; ++product) {
+        const int rest = columns - LaneColumns(16 * s, false).at(product, 0);
+        const std::uint32_t mask = rest > 1 ? 0xFFFFFFFF : rest > 0 ? 0xFFFF : 0;
+        FNNFAST_UNROLL(4)
+        for (int e = 0; e < 2 * kTiles; ++e) at[e / 2][s][2 * product + e % 2] &= mask;
+      }
+    }
+  }
 };
 
 // A lane's sums of 16 columns, of two products for each 16 rows.
@@ -93,15 +106,18 @@ struct RegisterSums {
     }
   }
   template <class T>
+  __device__ __forceinline__ void round_tile(RegisterRows<T>& rows, int tile, int step, bool relu) const {
+    FNNFAST_UNROLL(4)
+    for (int e = 0; e < 4; ++e) {
+      const float* const sums = &at[tile][e / 2][e % 2 * 2];
+      const std::uint32_t pair = round_pair<T>(sums[0], sums[1]);
+      rows.at[tile][step][e] = relu ? relu_pair<T>(pair) : pair;
+    }
+  }
+  template <class T>
   __device__ __forceinline__ void round_to(RegisterRows<T>& rows, int step, bool relu) const {
     FNNFAST_UNROLL(2)
-    for (int i = 0; i < kTiles; ++i) {
-      FNNFAST_UNROLL(4)
-      for (int e = 0; e < 4; ++e) {
-        const std::uint32_t pair = round_pair<T>(at[i][e / 2][e % 2 * 2], at[i][e / 2][e % 2 * 2 + 1]);
-        rows.at[i][step][e] = relu ? relu_pair<T>(pair) : pair;
-      }
-    }
+    for (int i = 0; i < kTiles; ++i) round_tile(rows, i, step, relu);
   }
   // Calls f(row of the warp's, column, sum).
   template <class F>

@@ -100,8 +100,11 @@ bool check_few(const FusedShape& shape, const TileSizes& tile, const FusedLimits
   CHECK(shape.rows <= tile.m && plan.blocks <= limits.multiprocessors && plan.shared_bytes <= limits.shared_bytes);
   CHECK(plan.warps >= 1 && plan.warps <= 16);
   CHECK(blocks == FewBlocks::kAny || (blocks == FewBlocks::kOne) == (plan.blocks == 1));
+  CHECK(blocks == FewBlocks::kAny || (blocks == FewBlocks::kCluster) == plan.cluster);
+  CHECK(!plan.cluster || (plan.blocks > 1 && plan.blocks <= limits.cluster));
+  const bool exchanged = plan.blocks > 1 && !plan.cluster;
   Spans shared, workspace{{0, 4}};  // the counter
-  Spans& home = plan.blocks > 1 ? workspace : shared;
+  Spans& home = exchanged ? workspace : shared;
   int steps = 0;
   std::size_t slot[kMostFusedSlots] = {}, sums = 0;
   for (int i = 0; i < shape.layers; ++i) {
@@ -109,13 +112,13 @@ bool check_few(const FusedShape& shape, const TileSizes& tile, const FusedLimits
     const int own = parts(parts(layer.outputs, tile.n), plan.blocks), of_layer = parts(layer.inputs, tile.k);
     shared.push_back(
         {plan.weight[i], bytes(std::int64_t{own} * layer.pieces * of_layer * tile.elements_b, tile.element)});
-    if (plan.blocks > 1 || layer.from < 0) steps = std::max(steps, of_layer);
+    if (exchanged || layer.from < 0) steps = std::max(steps, of_layer);
     if (layer.rowwise) sums = std::max(sums, bytes(tile.m * layer.outputs, tile.sum));
     CHECK(!layer.rowwise || layer.outputs <= plan.sums_pitch);
     if (i + 1 == shape.layers) continue;
     const int columns = parts(layer.outputs, tile.k) * tile.k;
     CHECK(columns <= plan.slot_pitch[layer.slot] && plan.slot_pitch[layer.slot] * tile.element % 16 == 0);
-    const int elements = plan.blocks > 1 ? tile.m * plan.slot_pitch[layer.slot] : tile.buffer(columns);
+    const int elements = exchanged ? tile.m * plan.slot_pitch[layer.slot] : tile.buffer(columns);
     slot[layer.slot] = std::max(slot[layer.slot], bytes(elements, tile.element));
   }
   shared.push_back({plan.inputs, bytes(steps * tile.elements_a, tile.element)});
@@ -123,7 +126,7 @@ bool check_few(const FusedShape& shape, const TileSizes& tile, const FusedLimits
   home.push_back({plan.sums, sums});
   for (Spans* spans : {&shared, &workspace}) std::erase_if(*spans, [](const auto& span) { return span.second == 0; });
   check_apart(shared, plan.shared_bytes);
-  if (plan.blocks > 1) check_apart(workspace, plan.workspace_bytes);
+  if (exchanged) check_apart(workspace, plan.workspace_bytes);
   return true;
 }
 
@@ -159,7 +162,7 @@ bool check_registers(FusedShape shape, bool narrow, bool any_activation, const F
 }  // namespace
 
 int main() {
-  int rows = 0, resident = 0, one = 0, many = 0, registers = 0;
+  int rows = 0, resident = 0, one = 0, cluster = 0, many = 0, registers = 0;
   for (int i = 0; i < 20000; ++i) {
     const FusedShape shape = random_shape();
     for (const FusedLimits& limits : kDevices) {
@@ -172,6 +175,10 @@ int main() {
       for (const TileSizes& tile : kFewTiles) {
         one += check_few(shape, tile, limits, FewBlocks::kOne);
         many += check_few(shape, tile, limits, FewBlocks::kMany);
+        FusedLimits clusters = limits;
+        clusters.cluster = std::min(limits.multiprocessors, 16);
+        cluster += check_few(shape, tile, clusters, FewBlocks::kCluster);
+        check_few(shape, tile, clusters, FewBlocks::kAny);
         check_few(shape, tile, limits, FewBlocks::kAny);
       }
     }
@@ -180,7 +187,8 @@ int main() {
   wide.layer[0].outputs = kWidestFused + 1;
   CHECK(!is_fused_shape(wide) && plan_rows(wide, kRowsTiles[0], kDevices[0]).blocks == 0);
   std::printf(
-      "%d plans for many rows, %d with resident weights; for few, %d of one block, %d of more; %d in registers\n", rows,
-      resident, one, many, registers);
-  CHECK(registers > 1000 && rows > 1000 && resident > 100 && one > 100 && many > 1000);
+      "%d plans for many rows, %d with resident weights; for few, %d of one block, %d of a cluster, %d of more; %d in "
+      "registers\n",
+      rows, resident, one, cluster, many, registers);
+  CHECK(registers > 1000 && rows > 1000 && resident > 100 && one > 100 && cluster > 1000 && many > 1000);
 }

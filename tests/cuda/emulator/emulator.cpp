@@ -300,6 +300,14 @@ void meet_grid(const unsigned* counter) {
   let_others_run(self);
 }
 
+unsigned char* in_block(const void* bytes, std::size_t size, unsigned number) {
+  check_shared("in_block()", bytes, size);
+  const auto place = static_cast<const unsigned char*>(bytes) - running.shared;
+  for (const Block& block : machine.blocks)
+    if (block.index.x == number) return block.shared.get() + place;
+  fail("in_block(): no block %u in the cluster", number);
+}
+
 FNNFAST_EMULATOR_UNCHECKED void meet(const Collective& what, unsigned mask, void* operand) {
   Thread& self = this_thread(what.name);
   Warp& warp = *self.warp;

@@ -89,6 +89,9 @@ void meet(const Collective& what, unsigned mask, void* operand);
 
 void block_barrier();
 void meet_grid(const unsigned* counter);
+inline constexpr unsigned cluster_counter = 0;  // stands for the hardware's
+// Where in that block's shared memory these bytes are that lie in the running one's.
+unsigned char* in_block(const void* bytes, std::size_t size, unsigned block);
 
 // Aborts unless these bytes lie, aligned to their number, in the block's shared memory.
 void check_shared(const char* what, const void* bytes, std::size_t size);

@@ -37,6 +37,20 @@ void hold(T&) {}
 // All threads of a cooperative launch, as often as they like. The counter is the device's affair.
 inline void grid_barrier(unsigned* counter) { emulator::meet_grid(counter); }
 
+// A cluster is a cooperative grid, whose blocks reach each other's shared memory. They meet where they wait.
+inline void cluster_begin() {}
+inline void cluster_arrive() {}
+inline void cluster_wait() { emulator::meet_grid(&emulator::cluster_counter); }
+template <class T>
+T* in_block(T* p, int block) {
+  return reinterpret_cast<T*>(emulator::in_block(p, sizeof(T), static_cast<unsigned>(block)));
+}
+template <class... P, class... A>
+cudaError_t launch_cluster(void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared_bytes, cudaStream_t stream,
+                           A&&... args) {
+  return launch_kernel(kernel, grid, block, shared_bytes, stream, true, std::forward<A>(args)...);
+}
+
 namespace emulator {
 
 // A row of a matrix in shared memory, and the registers of a lane.
