@@ -13,7 +13,7 @@ namespace fnnfast {
 class PyDeviceNetwork {
  public:
   // precision: float32, float64, tf32, float16 or bfloat16.
-  PyDeviceNetwork(const std::string& precision, std::int64_t inputs, const py::sequence& layers);
+  PyDeviceNetwork(const std::string& precision, py::handle input, const py::sequence& layers);
 
   template <class F>
   auto visit(F&& f) const {
@@ -22,18 +22,18 @@ class PyDeviceNetwork {
 
  private:
   template <class T>
-  using Owned = std::unique_ptr<const DeviceNetwork<T>>;
+  using Owned = std::unique_ptr<const cuda::Network<T>>;
   std::variant<Owned<float>, Owned<double>, Owned<Tf32>, Owned<Half>, Owned<Bfloat16>> network_;
 };
 
 // The arrays of a network's parameters: full (S) and, for float16 and bfloat16, products (E), else None.
 template <class T>
-typename DeviceNetwork<T>::Parameters parameters_of(const DeviceNetwork<T>& network, py::handle full,
+typename cuda::Network<T>::Parameters parameters_of(const cuda::Network<T>& network, py::handle full,
                                                     py::handle products) {
-  using E = typename DeviceNetwork<T>::E;
-  using S = typename DeviceNetwork<T>::S;
+  using E = typename cuda::Network<T>::E;
+  using S = typename cuda::Network<T>::S;
   S* const sums = view<S>(full, "parameters", {network.parameters()});
-  if constexpr (DeviceNetwork<T>::kMixed)
+  if constexpr (cuda::Network<T>::kMixed)
     return {sums, view<E>(products, "rounded parameters", {network.parameters()})};
   else
     return {sums, sums};

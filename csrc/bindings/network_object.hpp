@@ -38,7 +38,8 @@ class PyNetwork {
   }
 
  private:
-  explicit PyNetwork(cpu::Network<float>&& network) : network_(std::make_unique<cpu::Network<float>>(std::move(network))) {}
+  explicit PyNetwork(cpu::Network<float>&& network)
+      : network_(std::make_unique<cpu::Network<float>>(std::move(network))) {}
   const cpu::Network<float>& full_float(const char* what) const;
 
   std::variant<std::unique_ptr<cpu::Network<float>>, std::unique_ptr<cpu::Network<double>>> network_;

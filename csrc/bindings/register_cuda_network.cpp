@@ -8,9 +8,11 @@
 
 namespace fnnfast {
 
-PyDeviceNetwork::PyDeviceNetwork(const std::string& precision, std::int64_t inputs, const py::sequence& layers) {
-  Graph graph = make_graph(inputs, layer_specs(layers));
-  const auto make = [&]<class T>(T) { network_ = std::make_unique<const DeviceNetwork<T>>(std::move(graph)); };
+PyDeviceNetwork::PyDeviceNetwork(const std::string& precision, py::handle input, const py::sequence& layers) {
+  const Shape shape = input_shape(input);
+  const auto make = [&]<class T>(T) {
+    network_ = std::make_unique<const cuda::Network<T>>(shape, false, layer_specs(layers));
+  };
   if (precision == "float32")
     make(float());
   else if (precision == "float64")
@@ -33,42 +35,35 @@ using Place = std::tuple<std::int64_t, std::vector<std::int64_t>, std::vector<st
 std::vector<std::pair<std::string, Place>> places(const PyDeviceNetwork& object, std::int64_t spec) {
   return object.visit([&](const auto& network) {
     std::vector<std::pair<std::string, Place>> all;
-    const ptrdiff_t at = network.graph().find(spec);
-    if (at == kNoLayer) return all;
-    const LayerNode& layer = network.graph().layers[static_cast<std::size_t>(at)];
-    const ParameterPlace& place = network.place(static_cast<std::size_t>(at));
-    std::vector<std::int64_t> weight{layer.inputs, layer.units}, weight_strides{place.row, 1};
-    std::vector<std::int64_t> bias{layer.units}, bias_strides{1};
-    if (layer.maxout) {
-      weight.insert(weight.begin(), layer.pieces);
-      weight_strides.insert(weight_strides.begin(), layer.inputs * place.row);
-      bias.insert(bias.begin(), layer.pieces);
-      bias_strides.insert(bias_strides.begin(), place.row);
+    const BlockId id = network.program().find(spec);
+    if (id == kNone) return all;
+    const ParameterBlock& block = network.program().block(id);
+    const cuda::ParameterPlace& place = network.place(id);
+    if (block.kind == ParameterBlock::Kind::kAffine) {
+      std::vector<std::int64_t> weight{block.inputs, block.units}, weight_strides{place.row, 1};
+      std::vector<std::int64_t> bias{block.units}, bias_strides{1};
+      if (block.maxout) {
+        weight.insert(weight.begin(), block.pieces);
+        weight_strides.insert(weight_strides.begin(), block.inputs * place.row);
+        bias.insert(bias.begin(), block.pieces);
+        bias_strides.insert(bias_strides.begin(), place.row);
+      }
+      all.push_back({"weight", {place.weight, weight, weight_strides}});
+      if (block.bias) all.push_back({"bias", {place.bias, bias, bias_strides}});
     }
-    all.push_back({"weight", {place.weight, weight, weight_strides}});
-    all.push_back({"bias", {place.bias, bias, bias_strides}});
-    if (layer.info().learned) all.push_back({"alpha", {place.alpha, {layer.units}, {1}}});
+    if (block.slopes) all.push_back({"alpha", {place.alpha, {block.units}, {1}}});
     return all;
   });
 }
 
-// Where fixed parameters of activations stand in the array of all parameters, and what they are.
+// What the array of all parameters holds beside parameters, and what learned ones start from.
 std::vector<std::pair<std::int64_t, double>> constants(const PyDeviceNetwork& object) {
-  return object.visit([](const auto& network) {
-    std::vector<std::pair<std::int64_t, double>> all;
-    for (std::size_t i = 0; i < network.graph().layers.size(); ++i) {
-      const LayerNode& layer = network.graph().layers[i];
-      if (!layer.info().parameter) continue;
-      const std::int64_t count = layer.info().learned ? layer.units : 1;
-      for (std::int64_t u = 0; u < count; ++u) all.push_back({network.place(i).alpha + u, layer.parameter});
-    }
-    return all;
-  });
+  return object.visit([](const auto& network) { return network.constants(); });
 }
 
 void round_parameters(const PyDeviceNetwork& object, py::handle full, py::handle products, std::uintptr_t stream) {
-  object.visit([&]<class T>(const DeviceNetwork<T>& network) {
-    if constexpr (DeviceNetwork<T>::kMixed) {
+  object.visit([&]<class T>(const cuda::Network<T>& network) {
+    if constexpr (cuda::Network<T>::kMixed) {
       const auto parameters = parameters_of(network, full, products);
       convert(network.parameters(), static_cast<const float*>(parameters.full), parameters.products, stream_of(stream));
     }
@@ -77,8 +72,8 @@ void round_parameters(const PyDeviceNetwork& object, py::handle full, py::handle
 
 void forward(const PyDeviceNetwork& object, py::handle full, py::handle products, py::handle x, py::handle out,
              bool logits, py::handle allocate, std::uintptr_t stream) {
-  object.visit([&]<class T>(const DeviceNetwork<T>& network) {
-    using E = typename DeviceNetwork<T>::E;
+  object.visit([&]<class T>(const cuda::Network<T>& network) {
+    using E = typename cuda::Network<T>::E;
     const auto parameters = parameters_of(network, full, products);
     const E* const from = view<E>(x, "x", {kAny, network.inputs()});
     const std::int64_t rows = dimension(x, 0);
@@ -93,7 +88,7 @@ void forward(const PyDeviceNetwork& object, py::handle full, py::handle products
 void register_cuda_network(py::module_& m) {
   using py::arg;
   py::class_<PyDeviceNetwork>(m, "Network")
-      .def(py::init<const std::string&, std::int64_t, const py::sequence&>(), arg("precision"), arg("inputs"),
+      .def(py::init<const std::string&, py::handle, const py::sequence&>(), arg("precision"), arg("inputs"),
            arg("layers"))
       .def_property_readonly("size",
                              [](const PyDeviceNetwork& object) {

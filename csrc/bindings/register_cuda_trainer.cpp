@@ -20,9 +20,9 @@ namespace {
 class PyDeviceTrainer {
   template <class T>
   struct Both {
-    const DeviceNetwork<T>& network;
-    DeviceTrainer<T> trainer;
-    Both(const DeviceNetwork<T>& n, DeviceTrainer<T> t) : network(n), trainer(std::move(t)) {}
+    const cuda::Network<T>& network;
+    cuda::Trainer<T> trainer;
+    Both(const cuda::Network<T>& n, cuda::Trainer<T> t) : network(n), trainer(std::move(t)) {}
   };
 
   template <class F>
@@ -34,14 +34,15 @@ class PyDeviceTrainer {
   PyDeviceTrainer(const PyDeviceNetwork& network, const std::string& loss, const std::string& optimizer,
                   const std::map<std::string, double>& settings, std::uint64_t seed,
                   const std::vector<double>& precision, const std::vector<ptrdiff_t>& frozen) {
-    network.visit([&]<class T>(const DeviceNetwork<T>& n) {
-      using S = typename DeviceNetwork<T>::S;
-      std::vector<bool> layers(n.graph().layers.size());
+    network.visit([&]<class T>(const cuda::Network<T>& n) {
+      using S = typename cuda::Network<T>::S;
+      std::vector<bool> blocks(n.program().blocks.size());
       for (const ptrdiff_t spec : frozen)
-        if (const ptrdiff_t at = n.graph().find(spec); at != kNoLayer) layers[static_cast<std::size_t>(at)] = true;
+        if (const BlockId block = n.program().find(spec); block != kNone)
+          blocks[static_cast<std::size_t>(block)] = true;
       Loss<S> of{loss_kind(loss), std::vector<S>(precision.begin(), precision.end())};
       trainer_ = std::make_unique<Both<T>>(
-          n, DeviceTrainer<T>(n, std::move(of), optimizer_settings(optimizer, settings), seed, std::move(layers)));
+          n, cuda::Trainer<T>(n, std::move(of), optimizer_settings(optimizer, settings), seed, std::move(blocks)));
     });
   }
 
@@ -78,18 +79,18 @@ class PyDeviceTrainer {
 
   void apply(const py::dict& arrays, double learning_rate, std::uintptr_t stream) {
     visit([&]<class T>(Both<T>& both) {
-      both.trainer.apply(memory_of(both, arrays, static_cast<const DeviceBatch<T>*>(nullptr)), learning_rate,
+      both.trainer.apply(memory_of(both, arrays, static_cast<const cuda::Batch<T>*>(nullptr)), learning_rate,
                          stream_of(stream));
     });
   }
 
  private:
   template <class T>
-  static DeviceBatch<T> batch_of(const Both<T>& both, py::handle x, py::handle targets, py::handle indices,
+  static cuda::Batch<T> batch_of(const Both<T>& both, py::handle x, py::handle targets, py::handle indices,
                                  py::handle weights) {
     using S = Sum<T>;
     const Loss<S>& loss = both.trainer.loss();
-    DeviceBatch<T> batch{};
+    cuda::Batch<T> batch{};
     batch.x = view<Stored<T>>(x, "x", {kAny, both.network.inputs()});
     const std::int64_t available = dimension(x, 0);
     batch.rows = available;
@@ -108,12 +109,12 @@ class PyDeviceTrainer {
 
   // arrays: full, products, first, second, state, gradient, precision, workspace; those not needed may be None.
   template <class T>
-  static typename DeviceTrainer<T>::Memory memory_of(const Both<T>& both, const py::dict& arrays,
-                                                     const DeviceBatch<T>* batch) {
+  static typename cuda::Trainer<T>::Memory memory_of(const Both<T>& both, const py::dict& arrays,
+                                                     const cuda::Batch<T>* batch) {
     using S = Sum<T>;
     const std::int64_t size = both.network.parameters();
     const std::int64_t state_bytes = sizeof(StepState<S>);
-    typename DeviceTrainer<T>::Memory memory{};
+    typename cuda::Trainer<T>::Memory memory{};
     memory.parameters = parameters_of(both.network, arrays["full"], arrays["products"]);
     memory.states[0] = view<S>(arrays["first"], "first", {size});
     if (both.trainer.states() > 1) memory.states[1] = view<S>(arrays["second"], "second", {size});

@@ -39,7 +39,8 @@ class Busy {
 class PyTrainer {
   template <class T>
   struct Both {
-    Both(cpu::Network<T>& n, Loss<T> of, const OptimizerSettings& settings, std::uint64_t seed, std::vector<bool> frozen)
+    Both(cpu::Network<T>& n, Loss<T> of, const OptimizerSettings& settings, std::uint64_t seed,
+         std::vector<bool> frozen)
         : network(n), loss(of), trainer(n, std::move(of), settings, seed, std::move(frozen)) {}
     int states() const { return trainer.states(); }
     std::pair<T*, T*> state(std::size_t i, int which) {

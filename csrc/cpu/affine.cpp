@@ -287,9 +287,9 @@ void weight_gradient(const Kernels<T>& k, const GradientParts& parts, ptrdiff_t 
 
 #define FNNFAST_INSTANTIATE(T)                                                                                      \
   template ptrdiff_t chunk_inputs<T>(ptrdiff_t, ptrdiff_t);                                                         \
-  template void set_sizes<T>(AffineConstants<T>&, const PanelLayout&);                                                \
-  template void affine_forward<T>(const AffineKernel<T>&, const AffineCall<T>&);                                       \
-  template void affine_forward_serial<T>(const AffineKernel<T>&, AffineCall<T>&);                                      \
+  template void set_sizes<T>(AffineConstants<T>&, const PanelLayout&);                                              \
+  template void affine_forward<T>(const AffineKernel<T>&, const AffineCall<T>&);                                    \
+  template void affine_forward_serial<T>(const AffineKernel<T>&, AffineCall<T>&);                                   \
   template void activate_rows<T>(ElementwiseFunction<T>, ptrdiff_t, ptrdiff_t, const T*, ptrdiff_t, T*, ptrdiff_t); \
   template void data_gradient<T>(const Kernels<T>&, const PanelLayout&, const T*, ptrdiff_t, const T*, ptrdiff_t,   \
                                  const std::uint8_t*, ptrdiff_t, T*, ptrdiff_t);                                    \

@@ -1,5 +1,5 @@
-// A product with its epilogue over packed weights (a dense or maxout layer): forward, gradient of the input, gradient of the weights. The
-// operations of dense.hpp, the networks and the trainer are made of these three.
+// A product with its epilogue over packed weights (a dense or maxout layer): forward, gradient of the input, gradient
+// of the weights. The operations of dense.hpp, the networks and the trainer are made of these three.
 #pragma once
 
 #include <algorithm>

@@ -139,8 +139,8 @@ void Executor<T>::run_steps(const T* x, ptrdiff_t samples, T* y, bool logits) co
         const auto run = [&](ptrdiff_t first, ptrdiff_t count) {
           T* const to = out + first * step.out.row;
           pointwise<T>({count, step.channels, at(step.in) + first * step.in.row, step.in.row,
-                        step.has_add ? at(step.add) + first * step.add.row : nullptr, step.add.row, to, step.out.row, to,
-                        step.out.row, to, step.out.row, step.of->add_first, applies ? step.activation : nullptr,
+                        step.has_add ? at(step.add) + first * step.add.row : nullptr, step.add.row, to, step.out.row,
+                        to, step.out.row, to, step.out.row, step.of->add_first, applies ? step.activation : nullptr,
                         step.of->parameter, step.of->parameter_step});
         };
         if constexpr (kShared)

@@ -28,7 +28,7 @@ struct BoundStep {
   ptrdiff_t pixels = 1;  // rows per sample
   ptrdiff_t channels = 0;
   BoundPlace in, add, out;
-  const AffineConstants<T>* of = nullptr;  // of a copy: what its epilogue needs
+  const AffineConstants<T>* of = nullptr;       // of a copy: what its epilogue needs
   ElementwiseFunction<T> activation = nullptr;  // also a rowwise one
   const T* next = nullptr;                      // weights that are read next
   ptrdiff_t next_size = 0;

@@ -217,7 +217,7 @@ FNNFAST_INLINE void maxout_panel(const AffineCall<T>& task, const Panel& panel, 
 
 template <class Family, class T>
 FNNFAST_INLINE void affine_panel(const AffineCall<T>& task, const Panel& panel, Tile<T>& t, Ahead ahead, T* index,
-                                bool last_chunk) {
+                                 bool last_chunk) {
   using V = Vec<T>;
   if (!last_chunk)
     panel_rows<V>(t, task.rows, static_cast<int>(panel.width / V::kLanes), ahead, store_function<Family, V>, kNothing);

@@ -111,8 +111,8 @@ inline void int8_affine(const AffineCall<float>& task) {
       t.b_step = panel.width;
       const ptrdiff_t panel_size = (quads + kInt8Header) * panel.width;
       const bool last = block + 1 == task.last_block && group + 1 == groups;
-      const Ahead ahead =
-          last ? ahead_of(task.next, task.next_size) : ahead_of(task.of->panels + panel.offset + panel_size, panel_size);
+      const Ahead ahead = last ? ahead_of(task.next, task.next_size)
+                               : ahead_of(task.of->panels + panel.offset + panel_size, panel_size);
       affine_panel<QuadTile>(task, panel, t, ahead, index, true);
     }
   if (!any) return;

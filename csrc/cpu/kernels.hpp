@@ -27,7 +27,8 @@ struct ActivationKernels {
   bool in_registers;                  // Elementwise::kInRegisters
 };
 
-// A product with its epilogue, y = f(x W + b): what is known before a call. Made once, read by every call, never copied.
+// A product with its epilogue, y = f(x W + b): what is known before a call. Made once, read by every call, never
+// copied.
 template <class T>
 struct AffineConstants {
   ptrdiff_t inputs = 0, units = 0, pieces = 1;
@@ -49,8 +50,8 @@ struct AffineConstants {
   float inverse_scale = 0, zero_point = 0;  // int8: x to 8 bits
 };
 
-// One call, on a block of rows and a range of blocks of units. A local of the caller, whose fields are stored one by one
-// and passed by reference: reading as a whole what was just written in parts makes a core wait.
+// One call, on a block of rows and a range of blocks of units. A local of the caller, whose fields are stored one by
+// one and passed by reference: reading as a whole what was just written in parts makes a core wait.
 template <class T>
 struct AffineCall {
   const AffineConstants<T>* of;
@@ -68,8 +69,8 @@ struct AffineCall {
   std::uint8_t* argmax = nullptr;  // maxout: which piece won; may be null
   ptrdiff_t argmax_row = 0;
   ptrdiff_t first_block = 0, last_block = 0;
-  bool activate = true;    // else the activation is left out
-  bool padded = false;     // rows of z and y may be written to whole vectors, and so may parameter be read
+  bool activate = true;     // else the activation is left out
+  bool padded = false;      // rows of z and y may be written to whole vectors, and so may parameter be read
   const T* next = nullptr;  // read after this call: next_size elements are fetched meanwhile
   ptrdiff_t next_size = 0;
   T* scratch = nullptr;  // AffineKernel::scratch() elements
@@ -132,8 +133,8 @@ struct MaxoutWeightTask {
 
 template <class T>
 struct Kernels {
-  int lanes;                      // of a vector
-  int panel_vectors;              // vectors side by side in a register tile
+  int lanes;                        // of a vector
+  int panel_vectors;                // vectors side by side in a register tile
   AffineKernel<T> affine;           // WeightFormat::kFull
   AffineKernel<T> bfloat16_affine;  // float only
   void (*product)(const ProductTask<T>&);

@@ -1,7 +1,7 @@
 #include "loss.hpp"
 
-#include "buffer.hpp"
 #include "affine.hpp"
+#include "buffer.hpp"
 
 namespace fnnfast {
 

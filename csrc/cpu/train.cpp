@@ -126,7 +126,8 @@ typename Trainer<T>::Rows Trainer<T>::rows_at(const Place& place, const Batch<T>
     const ptrdiff_t inputs = network_.inputs();
     return {const_cast<T*>(batch.x) + first * inputs + place.channel, inputs / place.pixels};
   }
-  return {buffers_[static_cast<std::size_t>(place.buffer)].data() + first * place.elements() + place.channel, place.row};
+  return {buffers_[static_cast<std::size_t>(place.buffer)].data() + first * place.elements() + place.channel,
+          place.row};
 }
 
 template <class T>

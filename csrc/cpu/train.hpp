@@ -1,10 +1,10 @@
 // A training step: forward, loss, backward and update in one call.
 //
-// It runs the regions of a TrainingSchedule. In a region over samples, blocks of samples run all its steps, since samples
-// do not meet there. In one over parameters, each task makes a part of one layer's weight gradient from the whole batch
-// and applies the optimizer to it while it is in the cache. Whatever is summed over the batch is summed in one fixed
-// order, so the threads do not show in the result. Clipping needs the norm of the whole gradient first: the gradient is
-// then stored, and the update follows.
+// It runs the regions of a TrainingSchedule. In a region over samples, blocks of samples run all its steps, since
+// samples do not meet there. In one over parameters, each task makes a part of one layer's weight gradient from the
+// whole batch and applies the optimizer to it while it is in the cache. Whatever is summed over the batch is summed in
+// one fixed order, so the threads do not show in the result. Clipping needs the norm of the whole gradient first: the
+// gradient is then stored, and the update follows.
 #pragma once
 
 #include <cstdint>
@@ -46,8 +46,8 @@ class Trainer {
   // The mean loss before the update.
   double step(const Batch<T>& batch, double learning_rate);
 
-  // The same without the update; gradient(i) then holds block i's gradient, as panels, and alpha_gradient(i) its learned
-  // parameter's.
+  // The same without the update; gradient(i) then holds block i's gradient, as panels, and alpha_gradient(i) its
+  // learned parameter's.
   double gradients(const Batch<T>& batch);
   Buffer<T>& gradient(std::size_t block) { return states_[block].gradient; }
   Buffer<T>& alpha_gradient(std::size_t block) { return states_[block].alpha_gradient; }
@@ -75,9 +75,9 @@ class Trainer {
   // By block: what belongs to its parameters.
   struct State {
     bool frozen = false;
-    NodeId node = kNone;                 // whose parameters they are
-    Buffer<T> transposed;                // for the gradient of the node's input
-    std::uint64_t version = ~0ull;       // of the weights that transposed was made from
+    NodeId node = kNone;            // whose parameters they are
+    Buffer<T> transposed;           // for the gradient of the node's input
+    std::uint64_t version = ~0ull;  // of the weights that transposed was made from
     Buffer<T> gradient, alpha_gradient;
     OptimizerState optimizer;
     Buffer<T> squares;  // UpdateTask::squares for each part of the gradient, since the last fold_squares()
@@ -161,10 +161,10 @@ class Trainer {
   std::int64_t steps_ = 0;
   Program program_;
   TrainingSchedule schedule_;
-  std::vector<State> states_;          // by block
-  std::vector<Workspace> workspaces_;  // by node
-  Buffer<T> fixed_parameters_;         // by node
-  std::vector<Buffer<T>> buffers_;     // of the schedule: those of elements,
+  std::vector<State> states_;                  // by block
+  std::vector<Workspace> workspaces_;          // by node
+  Buffer<T> fixed_parameters_;                 // by node
+  std::vector<Buffer<T>> buffers_;             // of the schedule: those of elements,
   std::vector<Buffer<std::uint8_t>> choices_;  // and those of bytes
   double batch_weight_ = 0.0;
   bool watching_ = false;

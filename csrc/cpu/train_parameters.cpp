@@ -75,7 +75,8 @@ void Trainer<T>::weights_task(NodeId id, ptrdiff_t first_part, ptrdiff_t last_pa
   Workspace& w = workspace(id);
   const ptrdiff_t rows = batch.rows * pixels_of(node.out);
   const MaxoutOrder order{rows, block.layout.units, block.layout.pieces};
-  const Rows x = rows_at(schedule_.value_at(node.in), batch, 0), dz = rows_at(schedule_.gradient_at(node.out), batch, 0);
+  const Rows x = rows_at(schedule_.value_at(node.in), batch, 0),
+             dz = rows_at(schedule_.gradient_at(node.out), batch, 0);
   GradientSource<T> from{};
   from.rows = rows;
   from.x = x.data;
@@ -246,8 +247,8 @@ Diagnosis Trainer<T>::take_diagnosis(std::size_t i) {
   if (s.node == kNone) return result;
   const Node& node = program_.node(s.node);
   Workspace& w = workspace(s.node);
-  // Nothing is counted where no gradient passes the activation: below the first node that is trained, and in a head that
-  // the loss takes from its logits.
+  // Nothing is counted where no gradient passes the activation: below the first node that is trained, and in a head
+  // that the loss takes from its logits.
   if (w.watch.size() == 0 || result.rows == 0 || s.node < schedule_.first_trained || !activates(node)) return result;
   fold_watch(s.node);
   const ActivationInfo& info = node.epilogue.info();

@@ -42,8 +42,8 @@ void Trainer<T>::perturb(const Perturb& op, ptrdiff_t first, ptrdiff_t samples, 
   const std::uint64_t step = static_cast<std::uint64_t>(steps_);
   const ptrdiff_t pixels = shape.pixels();
   if (op.noise)
-    kernels_.noise({samples, shape.size(), first, in.data, in.row * pixels, out.data, out.row * pixels, op.amount, seed_,
-                    step, op.stream});
+    kernels_.noise({samples, shape.size(), first, in.data, in.row * pixels, out.data, out.row * pixels, op.amount,
+                    seed_, step, op.stream});
   else
     kernels_.dropout({samples, shape.size(), first, in.data, in.row * pixels, out.data, out.row * pixels, op.amount,
                       seed_, step, op.stream});

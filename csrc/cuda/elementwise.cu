@@ -98,6 +98,26 @@ __global__ void __launch_bounds__(kThreads, 1)
   });
 }
 
+template <class T>
+__global__ void __launch_bounds__(kThreads, 1) pointwise_kernel(const __grid_constant__ PointwiseTask<T> task) {
+  using S = Sum<T>;
+  const ActivationOf<S> act{task.activation, task.parameter, task.parameter_step};
+  visit_activation(task.activation, [&]<class Act>(Act) {
+    if constexpr (!Act::kRowwise) {
+      for_all(task.rows * task.columns, [&](std::int64_t i) {
+        const std::int64_t r = i / task.columns, c = i % task.columns;
+        S v = widen<S>(task.in.at(r, c));
+        if (task.add.data != nullptr && task.add_first) v += widen<S>(task.add.at(r, c));
+        if (task.z.data != nullptr) task.z.at(r, c) = narrow<T>(v);
+        v = Act::template forward<cuda::Math<S>>(cuda::Vec<S>{v}, act.template at<Act>(c)).v;
+        if (task.y.data != nullptr) task.y.at(r, c) = narrow<T>(v);
+        if (task.add.data != nullptr && !task.add_first) v += widen<S>(task.add.at(r, c));
+        task.out.at(r, c) = narrow<T>(v);
+      });
+    }
+  });
+}
+
 template <class From, class To>
 __global__ void __launch_bounds__(kThreads, 1) convert_kernel(std::int64_t rows, std::int64_t columns, const From* from,
                                                               std::int64_t from_row, To* to, std::int64_t to_row) {
@@ -170,7 +190,7 @@ void gather_rows(std::int64_t rows, std::int64_t columns, Matrix<const T> from, 
 }
 
 template <class T>
-void perturb(const Perturbation& perturbation, std::uint64_t seed, const std::int64_t* steps, std::int64_t rows,
+void perturb(const Perturb& perturbation, std::uint64_t seed, const std::int64_t* steps, std::int64_t rows,
              std::int64_t columns, Matrix<const T> from, Matrix<T> to, cudaStream_t stream) {
   const Perturbed<T> task{rows, columns, from, to, perturbation.noise, perturbation.amount, seed, perturbation.stream};
   launch("perturb", perturb_kernel<T>, grid_for(rows * ((columns + 3) / 4)), kThreads, 0, stream, task, steps);
@@ -210,6 +230,11 @@ void convert_rows(std::int64_t rows, std::int64_t columns, const From* from, std
          from_row, to, to_row);
 }
 
+template <class T>
+void pointwise(const PointwiseTask<T>& task, cudaStream_t stream) {
+  launch("pointwise", pointwise_kernel<T>, grid_for(task.rows * task.columns), kThreads, 0, stream, task);
+}
+
 template <class From, class To>
 void convert(std::int64_t count, const From* from, To* to, cudaStream_t stream) {
   convert_rows(1, count, from, count, to, count, stream);
@@ -219,12 +244,13 @@ void convert(std::int64_t count, const From* from, To* to, cudaStream_t stream) 
   template void activation_forward(const ActivationTask<T>&, cudaStream_t);                                  \
   template void activation_derivative(const ActivationTask<T>&, cudaStream_t);                               \
   template void activation_gradient(const ActivationGradientTask<T>&, cudaStream_t);                         \
+  template void pointwise(const PointwiseTask<T>&, cudaStream_t);                                            \
   template void add_slices(int, std::int64_t, std::int64_t, const Sum<T>*, T*, cudaStream_t);                \
   template void convert(std::int64_t, const T*, Sum<T>*, cudaStream_t);                                      \
   template void add_rows(std::int64_t, std::int64_t, Matrix<const T>, Matrix<T>, cudaStream_t);              \
   template void gather_rows(std::int64_t, std::int64_t, Matrix<const T>, const std::int64_t*, const Sum<T>*, \
                             Matrix<T>, cudaStream_t);                                                        \
-  template void perturb(const Perturbation&, std::uint64_t, const std::int64_t*, std::int64_t, std::int64_t, \
+  template void perturb(const Perturb&, std::uint64_t, const std::int64_t*, std::int64_t, std::int64_t,      \
                         Matrix<const T>, Matrix<T>, cudaStream_t);                                           \
   template void convert_rows(std::int64_t, std::int64_t, const T*, std::int64_t, T*, std::int64_t, cudaStream_t);
 FNNFAST_INSTANTIATE(float)

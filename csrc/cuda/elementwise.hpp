@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "../core/graph.hpp"
+#include "../core/program.hpp"
 #include "product.hpp"
 
 namespace fnnfast {
@@ -43,6 +43,21 @@ void activation_gradient(const ActivationGradientTask<T>& task, cudaStream_t str
 template <class T>
 void add_slices(int slices, std::int64_t slice, std::int64_t count, const Sum<T>* partial, T* out, cudaStream_t stream);
 
+// out = f(in) + add, or f(in + add): an epilogue without a product. z and y, or null, receive what the activation reads
+// and f of it; add, or null; out may be in.
+template <class T>
+struct PointwiseTask {
+  std::int64_t rows, columns;
+  Matrix<const T> in, add;
+  Matrix<T> z, y, out;
+  bool add_first;
+  int activation;
+  const Sum<T>* parameter;
+  int parameter_step;
+};
+template <class T>
+void pointwise(const PointwiseTask<T>& task, cudaStream_t stream);
+
 template <class From, class To>
 void convert(std::int64_t count, const From* from, To* to, cudaStream_t stream);
 
@@ -62,7 +77,7 @@ void gather_rows(std::int64_t rows, std::int64_t columns, Matrix<const T> from, 
 
 // Dropout or noise, drawn as on the CPU for that seed, number of steps, row and column; `to` may be `from`.
 template <class T>
-void perturb(const Perturbation& perturbation, std::uint64_t seed, const std::int64_t* steps, std::int64_t rows,
+void perturb(const Perturb& perturbation, std::uint64_t seed, const std::int64_t* steps, std::int64_t rows,
              std::int64_t columns, Matrix<const T> from, Matrix<T> to, cudaStream_t stream);
 
 }  // namespace fnnfast

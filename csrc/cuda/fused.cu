@@ -4,7 +4,6 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "../core/graph.hpp"
 #include "fused_few.cuh"
 #include "fused_registers.cuh"
 #include "fused_rows.cuh"

@@ -8,7 +8,7 @@
 namespace fnnfast {
 
 // A dense or maxout layer. from and add: the layers whose outputs it multiplies and adds, -1 the network's input, -2
-// none (kNetworkInput, kNoLayer of csrc/core/graph.hpp).
+// none (kNetworkInput, kNoLayer).
 template <class T>
 struct FusedLayer {
   int inputs, outputs, pieces;
@@ -36,9 +36,9 @@ struct FusedTask {
 // Where a network that can run so has its activations: kNone is for one that cannot, since a layer but its input is
 // wider than kWidestFused, or what is kept does not fit.
 //
-// FNNFAST_CUDA_FUSED=off | rows | registers | block | grid | cluster in the environment says how it runs, for tests: not so, or
-// by one way where that is possible. For comparisons, FNNFAST_CUDA_CLUSTER is the most blocks of a cluster, and
-// FNNFAST_CUDA_ROW_TILE=off has one row run as a few.
+// FNNFAST_CUDA_FUSED=off | rows | registers | block | grid | cluster in the environment says how it runs, for tests:
+// not so, or by one way where that is possible. For comparisons, FNNFAST_CUDA_CLUSTER is the most blocks of a cluster,
+// and FNNFAST_CUDA_ROW_TILE=off has one row run as a few.
 enum class FusedPlace { kNone, kSharedMemory, kRegisters };
 template <class T>
 FusedPlace fused_place(const FusedTask<T>& task);

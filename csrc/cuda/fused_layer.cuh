@@ -3,7 +3,6 @@
 #pragma once
 
 #include "../core/epilogues.hpp"
-#include "../core/graph.hpp"
 #include "elements.hpp"
 #include "fused.hpp"
 #include "tile_copy.cuh"

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "../core/graph.hpp"
-
 namespace fnnfast {
 
 namespace {
@@ -204,7 +202,7 @@ RegistersPlan plan_registers(const FusedShape& shape, bool any_activation, const
   if (!is_fused_shape(shape)) return {};
   for (int i = 0; i < shape.layers; ++i) {
     const FusedShape::Layer& layer = shape.layer[i];
-    const bool chained = layer.from == (i == 0 ? static_cast<int>(kNetworkInput) : i - 1) && layer.add == kNoLayer;
+    const bool chained = layer.from == (i == 0 ? kNetworkInput : i - 1) && layer.add == kNoLayer;
     const bool waits = layer.rowwise && i + 1 < shape.layers;
     if (!chained || waits || layer.pieces != 1 || layer.inputs > kColumns || layer.outputs > kColumns) return {};
   }

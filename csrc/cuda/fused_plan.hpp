@@ -16,6 +16,9 @@ inline constexpr int kMostFusedSlots = 4;
 inline constexpr int kWidestFused = 256;
 inline constexpr int kFewRows = 16;
 
+// What a layer reads instead of another layer's outputs.
+inline constexpr int kNetworkInput = -1, kNoLayer = -2;
+
 // The network.
 struct FusedShape {
   struct Layer {

@@ -8,79 +8,94 @@
 #include "rows.hpp"
 #include "softmax.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 template <class T>
-DeviceTrainer<T>::DeviceTrainer(const DeviceNetwork<T>& network, Loss<S> loss, const OptimizerSettings& settings,
-                                std::uint64_t seed, std::vector<bool> frozen)
+Trainer<T>::Trainer(const Network<T>& network, Loss<S> loss, const OptimizerSettings& settings, std::uint64_t seed,
+                    std::vector<bool> frozen)
     : network_(network),
       loss_(std::move(loss)),
       settings_(settings),
       seed_(seed),
       frozen_(std::move(frozen)),
-      skips_(network.graph().layers.size()) {
-  const auto& layers = network_.graph().layers;
-  check_trainable(network_.graph());
+      program_(network.training_program()) {
+  check_trainable(program_);
+  check_operations(program_);
   loss_.check(network_.outputs());
-  frozen_.resize(layers.size());
-  // Outputs that a skip connection reads beside the next layer: by way of its projection, or as they are.
-  for (const LayerNode& layer : layers) {
-    const ptrdiff_t skipped = layer.projection ? layer.from : layer.add;
-    if (skipped >= 0 && !layers[static_cast<std::size_t>(skipped)].projection)
-      skips_[static_cast<std::size_t>(skipped)] = true;
+  frozen_.resize(program_.blocks.size());
+  schedule_ = schedule_training(program_, frozen_, loss_.info().from_logits);
+  node_of_.assign(program_.blocks.size(), kNone);
+  differentiated_.assign(program_.nodes.size(), kNone);
+  in_product_.assign(program_.nodes.size(), false);
+  std::vector<int> readers(program_.values.size());
+  for (NodeId n = 0; n < static_cast<NodeId>(program_.nodes.size()); ++n) {
+    const Node& node = program_.node(n);
+    if (const BlockId block = block_of(node); block != kNone) node_of_[static_cast<std::size_t>(block)] = n;
+    for (const ValueId read : {node.in, node.epilogue.add})
+      if (read != kNone) ++readers[static_cast<std::size_t>(read)];
   }
-  while (first_trained_ < layers.size() && frozen_[first_trained_]) ++first_trained_;
+  // The product that makes the gradient of a value can make that of its r as well, since nothing else adds to it or
+  // reads it in between.
+  for (NodeId n = 0; n < static_cast<NodeId>(program_.nodes.size()); ++n) {
+    const Node& node = program_.node(n);
+    const Epilogue& e = node.epilogue;
+    if (!node.template is<Affine>() || readers[static_cast<std::size_t>(node.out)] != 1 || e.add != kNone ||
+        e.slopes != kNone || e.info().rowwise || e.info().saves == Saves::kNothing)
+      continue;
+    for (NodeId next = n + 1; next < static_cast<NodeId>(program_.nodes.size()); ++next)
+      if (program_.node(next).in == node.out && program_.node(next).template is<Affine>()) {
+        differentiated_[static_cast<std::size_t>(next)] = n;
+        in_product_[static_cast<std::size_t>(n)] = true;
+      }
+  }
 }
 
-// Whether the loss reads that layer before its activation.
+// Whether the activation of a node is applied, and its derivative taken: not where the loss takes logits.
 template <class T>
-bool DeviceTrainer<T>::takes_logits(std::size_t i) const {
-  return i + 1 == network_.graph().layers.size() && loss_.info().from_logits;
-}
-
-// Whether the product that makes the gradient of a layer's outputs can make that of its pre-activations as well, since
-// nothing else adds to it or reads it in between.
-template <class T>
-bool DeviceTrainer<T>::differentiates_in_product(std::size_t i) const {
-  const LayerNode& layer = network_.graph().layers[i];
-  return !skips_[i] && layer.add == kNoLayer && layer.perturbations.empty() && layer.pieces == 1 &&
-         !layer.info().learned && !layer.info().rowwise && layer.info().saves != Saves::kNothing;
+bool Trainer<T>::activates(const Node& node) const {
+  return !(node.out == program_.result && loss_.info().from_logits);
 }
 
 // Whether the batch is copied: gathered, perturbed, or without the rows of weight 0.
 template <class T>
-bool DeviceTrainer<T>::copies_input(bool indices, bool weights) const {
-  return indices || weights || !network_.graph().input_perturbations.empty();
+bool Trainer<T>::copies_input(bool indices, bool weights) const {
+  return indices || weights || schedule_.input_in_place;
 }
 
 template <class T>
-typename DeviceTrainer<T>::Room DeviceTrainer<T>::arrange(Arena& arena, std::int64_t rows, bool indices,
-                                                          bool weights) const {
-  const auto& layers = network_.graph().layers;
+std::int64_t Trainer<T>::rows_of(const Call& call, ValueId id) const {
+  return call.batch.rows * program_.value(id).shape.pixels();
+}
+
+template <class T>
+typename Trainer<T>::Room Trainer<T>::arrange(Arena& arena, std::int64_t rows, bool indices, bool weights) const {
   Room room;
-  for (std::size_t i = 0; i < layers.size(); ++i) {
-    const LayerNode& layer = layers[i];
-    const ParameterPlace& place = network_.place(i);
-    const std::int64_t row = padded_row<E>(layer.units);
-    Kept k;
-    k.y = arena.matrix<E>(rows, row);
-    k.dz = arena.matrix<E>(rows, row);
-    if (layer.saves_apart()) k.saved = arena.matrix<E>(rows, row);
-    if (!layer.perturbations.empty()) k.perturbed = arena.matrix<E>(rows, row);
-    if (skips_[i]) k.skip = arena.matrix<E>(rows, row);
-    if (layer.pieces > 1) k.winners = arena.matrix<std::uint8_t>(rows, padded_row<std::uint8_t>(layer.units));
-    k.slices = weight_gradient_slices<T>(rows, layer.inputs, layer.units, static_cast<int>(layer.pieces));
-    k.partial = arena.take<S>(k.slices.count * (place.end - place.weight));
-    room.layers.push_back(k);
+  for (const BufferShape& shape : schedule_.buffers) {
+    const std::int64_t elements = rows * shape.row * shape.pixels;
+    room.buffers.push_back(shape.bytes ? static_cast<void*>(arena.take<std::uint8_t>(elements))
+                                       : static_cast<void*>(arena.take<E>(elements)));
   }
-  if (copies_input(indices, weights)) room.input = arena.matrix<E>(rows, padded_row<E>(network_.inputs()));
-  if constexpr (DeviceNetwork<T>::kMixed) {
-    room.outputs = arena.matrix<S>(rows, network_.outputs());
-    room.doutputs = arena.matrix<S>(rows, network_.outputs());
-    if (layers.back().info().rowwise && !loss_.info().from_logits)
-      room.wide = arena.take<S>(3 * rows * network_.outputs());
+  for (std::size_t b = 0; b < program_.blocks.size(); ++b) {
+    const ParameterBlock& block = program_.blocks[b];
+    const ParameterPlace& place = network_.place(static_cast<BlockId>(b));
+    const std::int64_t pixels = program_.value(program_.node(node_of_[b]).out).shape.pixels();
+    Partial partial{nullptr, {1, rows * pixels}};
+    if (block.kind == ParameterBlock::Kind::kAffine)
+      partial.slices =
+          weight_gradient_slices<T>(rows * pixels, block.inputs, block.units, static_cast<int>(block.pieces));
+    partial.data = arena.take<S>(partial.slices.count * (place.end - place.weight));
+    room.partials.push_back(partial);
   }
-  const std::int64_t targets = loss_.targets(network_.outputs());
+  const Shape& input = program_.input();
+  if (copies_input(indices, weights)) room.input = arena.matrix<E>(rows * input.pixels(), row_stride(input));
+  const std::int64_t outputs = network_.outputs();
+  if constexpr (Network<T>::kMixed) {
+    room.outputs = arena.matrix<S>(rows, outputs);
+    room.doutputs = arena.matrix<S>(rows, outputs);
+    if (program_.nodes.back().epilogue.info().rowwise && !loss_.info().from_logits)
+      room.wide = arena.take<S>(3 * rows * outputs);
+  }
+  const std::int64_t targets = loss_.targets(outputs);
   if (indices) room.targets = arena.matrix<S>(rows, targets);
   if (indices) room.labels = arena.take<std::int64_t>(rows);
   room.row_loss = arena.take<double>(rows);
@@ -89,240 +104,314 @@ typename DeviceTrainer<T>::Room DeviceTrainer<T>::arrange(Arena& arena, std::int
 }
 
 template <class T>
-std::size_t DeviceTrainer<T>::workspace_bytes(std::int64_t rows, bool indices, bool weights) const {
+std::size_t Trainer<T>::workspace_bytes(std::int64_t rows, bool indices, bool weights) const {
   Arena arena(nullptr);
   arrange(arena, rows, indices, weights);
   return arena.used();
 }
 
 template <class T>
-Matrix<const Stored<T>> DeviceTrainer<T>::outputs_of(ptrdiff_t layer, const Room& room,
-                                                     const DeviceBatch<T>& batch) const {
-  if (layer == kNetworkInput) {
-    if (room.input.data != nullptr) return room.input;
-    return {batch.x, network_.inputs()};
+Matrix<Stored<T>> Trainer<T>::at(const Call& call, const Place& place) const {
+  if (place.buffer == kNone) return {};
+  if (place.buffer == kInputBuffer) {
+    if (call.room.input.data != nullptr) return {call.room.input.data + place.channel, place.row};
+    const std::int64_t row = network_.inputs() / place.pixels;  // the caller's rows are dense, and read alone
+    return {const_cast<E*>(call.batch.x) + place.channel, row};
   }
-  const Kept& k = room.layers[static_cast<std::size_t>(layer)];
-  return k.perturbed.data != nullptr ? k.perturbed : k.y;
-}
-
-// Dropout and noise, one after the other; `to` may be `from`.
-template <class T>
-void DeviceTrainer<T>::perturb_all(const std::vector<Perturbation>& all, const Memory& memory, std::int64_t rows,
-                                   std::int64_t columns, Matrix<const E> from, Matrix<E> to,
-                                   cudaStream_t stream) const {
-  for (const Perturbation& p : all) {
-    perturb<E>(p, seed_, &memory.state->steps, rows, columns, from, to, stream);
-    from = to;
-  }
+  return {static_cast<E*>(call.room.buffers[static_cast<std::size_t>(place.buffer)]) + place.channel, place.row};
 }
 
 template <class T>
-void DeviceTrainer<T>::forward(const Memory& memory, const Room& room, const DeviceBatch<T>& batch,
-                               cudaStream_t stream) const {
-  const auto& layers = network_.graph().layers;
-  const std::int64_t rows = batch.rows;
-  if (room.input.data != nullptr) {
-    gather_rows<E, S>(rows, network_.inputs(), {batch.x, network_.inputs()}, batch.indices, batch.weights, room.input,
-                      stream);
-    perturb_all(network_.graph().input_perturbations, memory, rows, network_.inputs(), room.input, room.input, stream);
-  }
-  for (std::size_t i = 0; i < layers.size(); ++i) {
-    const LayerNode& layer = layers[i];
-    const Kept& k = room.layers[i];
-    const bool last = i + 1 == layers.size();
-    ForwardTask<T> t = network_.layer_task(i, memory.parameters, rows);
-    t.x = outputs_of(layer.from, room, batch);
-    t.activation = takes_logits(i) ? kIdentity : layer.activation;
-    const bool saves_input = kActivationInfo[t.activation].saves == Saves::kInput;
-    const bool saves_output = kActivationInfo[t.activation].saves == Saves::kOutput;
-    const bool softmax = kActivationInfo[t.activation].rowwise;
-    if (softmax && layer.units > kFusedSoftmax<T>) t.activation = kIdentity;
-    if (saves_input) t.z = k.saved;
-    if (layer.add != kNoLayer) {
-      if (saves_output) t.y = k.saved;
-      t.add = outputs_of(layer.add, room, batch);
-      t.sum = k.y;
-    } else {
-      t.y = k.y;
-    }
-    t.winners = k.winners;
-    if constexpr (DeviceNetwork<T>::kMixed)
-      if (last) t.y_sum = room.outputs;
-    forward_product(t, stream);
-    if (softmax && layer.units > kFusedSoftmax<T>) {
-      if constexpr (DeviceNetwork<T>::kMixed)
-        softmax_of_sums<T>(rows, layer.units, room.outputs, room.outputs, k.y, stream);
-      else
-        softmax_of_sums<T>(rows, layer.units, k.y, k.y, k.y, stream);
-    }
-    if (k.perturbed.data != nullptr)
-      perturb_all(layer.perturbations, memory, rows, layer.units, k.y, k.perturbed, stream);
-  }
+Matrix<std::uint8_t> Trainer<T>::choice(const Call& call, NodeId id) const {
+  const Place& place = schedule_.choice[static_cast<std::size_t>(id)];
+  if (place.buffer == kNone) return {};
+  return {static_cast<std::uint8_t*>(call.room.buffers[static_cast<std::size_t>(place.buffer)]), place.row};
 }
 
 template <class T>
-void DeviceTrainer<T>::loss(const Memory& memory, const Room& room, const DeviceBatch<T>& batch, S* loss,
-                            cudaStream_t stream) const {
-  const Kept& k = room.layers.back();
+void Trainer<T>::take_input(const Call& call) const {
+  if (call.room.input.data == nullptr) return;
+  const std::int64_t inputs = network_.inputs();
+  gather_rows<E, S>(call.batch.rows, inputs, {call.batch.x, inputs}, call.batch.indices, call.batch.weights,
+                    {call.room.input.data, call.room.input.stride * program_.input().pixels()}, call.stream);
+}
+
+template <class T>
+void Trainer<T>::forward_step(const Call& call, NodeId id) const {
+  const Node& node = program_.node(id);
+  const Epilogue& e = node.epilogue;
+  if (node.template is<Affine>()) return affine_forward(call, id);
+  const Matrix<E> in = value(call, node.in), out = value(call, node.out);
+  if (const Perturb* const op = node.template as<Perturb>()) {
+    const Shape& shape = program_.value(node.out).shape;
+    perturb<E>(*op, seed_, &call.memory.state->steps, call.batch.rows, shape.size(),
+               {in.data, in.stride * shape.pixels()}, {out.data, out.stride * shape.pixels()}, call.stream);
+    return;
+  }
+  const Matrix<E> add = e.add == kNone ? Matrix<E>{} : value(call, e.add);
+  const Matrix<E> kept = at(call, schedule_.saved[static_cast<std::size_t>(id)]);
+  const bool keeps = activates(node) && kept.data != nullptr && kept.data != out.data;
+  const bool of_input = e.info().saves == Saves::kInput;
+  pointwise<E>(
+      {rows_of(call, node.out), program_.value(node.out).shape.c, in, add, keeps && of_input ? kept : Matrix<E>{},
+       keeps && !of_input ? kept : Matrix<E>{}, out, e.add_first, activates(node) ? e.activation : kIdentity,
+       network_.activation_parameter(node, call.memory.parameters), e.slopes != kNone ? 1 : 0},
+      call.stream);
+}
+
+template <class T>
+void Trainer<T>::affine_forward(const Call& call, NodeId id) const {
+  const Node& node = program_.node(id);
+  const Epilogue& e = node.epilogue;
+  const Matrix<E> out = value(call, node.out);
+  const Matrix<E> saved = at(call, schedule_.saved[static_cast<std::size_t>(id)]);
+  ForwardTask<T> t = network_.product(node, call.memory.parameters, rows_of(call, node.out));
+  t.x = value(call, node.in);
+  const int activation = activates(node) ? e.activation : kIdentity;
+  const ActivationInfo& info = kActivationInfo[activation];
+  const bool wide = info.rowwise && t.outputs > kFusedSoftmax<T>;
+  const bool adds_first = e.add != kNone && e.add_first;
+  t.activation = wide || adds_first ? kIdentity : activation;
+  if (info.saves == Saves::kInput && !adds_first) t.z = saved;
+  if (e.add != kNone && !adds_first) {
+    if (info.saves == Saves::kOutput) t.y = saved;
+    t.add = value(call, e.add);
+    t.sum = out;
+  } else {
+    t.y = out;
+  }
+  t.winners = choice(call, id);
+  const bool is_output = node.out == program_.result;
+  if constexpr (Network<T>::kMixed)
+    if (is_output && !adds_first) t.y_sum = call.room.outputs;
+  forward_product(t, call.stream);
+  if (adds_first)
+    pointwise<E>({t.rows,
+                  t.outputs,
+                  out,
+                  value(call, e.add),
+                  info.saves == Saves::kInput ? saved : Matrix<E>{},
+                  {},
+                  out,
+                  true,
+                  activation,
+                  t.parameter,
+                  t.parameter_step},
+                 call.stream);
+  if (!wide) return;
+  if constexpr (Network<T>::kMixed)
+    softmax_of_sums<T>(t.rows, t.outputs, call.room.outputs, call.room.outputs, out, call.stream);
+  else
+    softmax_of_sums<T>(t.rows, t.outputs, out, out, out, call.stream);
+}
+
+template <class T>
+void Trainer<T>::loss_step(const Call& call, S* loss) const {
+  const Batch<T>& batch = call.batch;
+  const Room& room = call.room;
   const std::int64_t rows = batch.rows, outputs = network_.outputs(), targets = loss_.targets(outputs);
+  const std::int64_t pixels = program_.output().pixels();
   const double each = loss_.terms(1.0, outputs);
   const double weight = static_cast<double>(rows);
+  const Matrix<E> y = value(call, program_.result), dy = gradient(call, program_.result);
   LossTask<S> t{};
   t.rows = rows;
   t.columns = outputs;
-  if constexpr (DeviceNetwork<T>::kMixed) {
+  if constexpr (Network<T>::kMixed) {
+    // A product has written its sums unrounded; what else may end a network has not.
+    const Node& last = program_.nodes.back();
+    if (!last.template is<Affine>() || last.epilogue.add_first)
+      convert_rows(rows * pixels, outputs / pixels, static_cast<const E*>(y.data), y.stride, room.outputs.data,
+                   outputs / pixels, call.stream);
     t.z = room.outputs.data;
     t.z_row = room.outputs.stride;
     t.dz = room.doutputs.data;
     t.dz_row = room.doutputs.stride;
   } else {
-    t.z = k.y.data;
-    t.z_row = k.y.stride;
-    t.dz = k.dz.data;
-    t.dz_row = k.dz.stride;
+    t.z = y.data;
+    t.z_row = y.stride * pixels;
+    t.dz = dy.data;
+    t.dz_row = dy.stride * pixels;
   }
   t.targets = batch.targets;
   t.targets_row = targets;
   t.labels = batch.labels;
   if (batch.indices != nullptr && batch.targets != nullptr) {
-    gather_rows<S, S>(rows, targets, {batch.targets, targets}, batch.indices, nullptr, room.targets, stream);
+    gather_rows<S, S>(rows, targets, {batch.targets, targets}, batch.indices, nullptr, room.targets, call.stream);
     t.targets = room.targets.data;
   }
   if (batch.indices != nullptr && batch.labels != nullptr) {
-    gather_rows<std::int64_t, S>(rows, 1, {batch.labels, 1}, batch.indices, nullptr, {room.labels, 1}, stream);
+    gather_rows<std::int64_t, S>(rows, 1, {batch.labels, 1}, batch.indices, nullptr, {room.labels, 1}, call.stream);
     t.labels = room.labels;
   }
-  t.precision = memory.precision;
+  t.precision = call.memory.precision;
   t.weights = batch.weights;
   t.scale = static_cast<S>(1.0 / (weight * each));
   t.row_loss = room.row_loss;
+  StepState<S>* const state = call.memory.state;
   const bool weighs = batch.weights != nullptr;
-  if (weighs) weigh_rows(rows, batch.weights, each, &memory.state->weight, &memory.state->scale, stream);
-  loss_rows(loss_.kind, t, weighs ? &memory.state->scale : nullptr, stream);
-  mean_loss(rows, room.row_loss, weight, weighs ? &memory.state->weight : nullptr, each, loss_.constant(outputs), loss,
-            stream);
-  if constexpr (DeviceNetwork<T>::kMixed)
-    convert_rows(rows, outputs, room.doutputs.data, room.doutputs.stride, k.dz.data, k.dz.stride, stream);
+  if (weighs) weigh_rows(rows, batch.weights, each, &state->weight, &state->scale, call.stream);
+  loss_rows(loss_.kind, t, weighs ? &state->scale : nullptr, call.stream);
+  mean_loss(rows, room.row_loss, weight, weighs ? &state->weight : nullptr, each, loss_.constant(outputs), loss,
+            call.stream);
+  if constexpr (Network<T>::kMixed)
+    convert_rows(rows * pixels, outputs / pixels, room.doutputs.data, outputs / pixels, dy.data, dy.stride,
+                 call.stream);
 }
 
-// From the gradient of a layer's outputs to that of its pre-activations, in place.
+// The addition's share of the gradient.
 template <class T>
-void DeviceTrainer<T>::activation_gradient_of(std::size_t i, const Memory& memory, const Room& room, std::int64_t rows,
-                                              cudaStream_t stream) const {
-  const LayerNode& layer = network_.graph().layers[i];
-  const Kept& k = room.layers[i];
-  const Matrix<const E> saved = layer.saves_apart() ? k.saved : k.y;
-  const ForwardTask<T> of = network_.layer_task(i, memory.parameters, rows);
-  const ParameterPlace& place = network_.place(i);
-  if (!layer.info().rowwise) {
-    activation_gradient<E>({rows, layer.units, k.dz, saved, k.dz, layer.activation, of.parameter, of.parameter_step,
-                            layer.info().learned ? k.partial + (place.alpha - place.weight) : nullptr},
-                           stream);
+void Trainer<T>::pass_gradient(const Call& call, const TrainingStep& step) const {
+  const Node& node = program_.node(step.node);
+  const std::int64_t rows = rows_of(call, node.out), columns = program_.value(node.out).shape.c;
+  const Matrix<const E> from = gradient(call, node.out);
+  const Matrix<E> to = gradient(call, node.epilogue.add);
+  if (step.adds)
+    add_rows<E>(rows, columns, from, to, call.stream);
+  else
+    convert_rows(rows, columns, from.data, from.stride, to.data, to.stride, call.stream);
+}
+
+// From the gradient of f(r) to that of r, in place.
+template <class T>
+void Trainer<T>::activation_gradient_of(const Call& call, NodeId id) const {
+  const Node& node = program_.node(id);
+  const Epilogue& e = node.epilogue;
+  const std::int64_t rows = rows_of(call, node.out), columns = program_.value(node.out).shape.c;
+  const Matrix<E> dz = gradient(call, node.out);
+  const Matrix<const E> saved = at(call, schedule_.saved[static_cast<std::size_t>(id)]);
+  if (e.info().rowwise) return softmax_gradient<E>(rows, columns, saved, dz, dz, call.room.wide, call.stream);
+  S* dparameter = nullptr;
+  if (e.slopes != kNone) {
+    const ParameterPlace& place = network_.place(e.slopes);
+    dparameter = call.room.partials[static_cast<std::size_t>(e.slopes)].data + (place.alpha - place.weight);
+  }
+  activation_gradient<E>(
+      {rows, columns, dz, saved, dz, e.activation, network_.activation_parameter(node, call.memory.parameters),
+       e.slopes != kNone ? 1 : 0, dparameter},
+      call.stream);
+}
+
+template <class T>
+void Trainer<T>::epilogue_step(const Call& call, const TrainingStep& step) const {
+  const Node& node = program_.node(step.node);
+  const Epilogue& e = node.epilogue;
+  if (step.pass && !e.add_first) pass_gradient(call, step);
+  const bool done = in_product_[static_cast<std::size_t>(step.node)];
+  if (e.activation != kIdentity && activates(node) && !done) activation_gradient_of(call, step.node);
+  if (step.pass && e.add_first) pass_gradient(call, step);
+}
+
+template <class T>
+void Trainer<T>::input_step(const Call& call, const TrainingStep& step) const {
+  const Node& node = program_.node(step.node);
+  const Shape& in = program_.value(node.in).shape;
+  const Matrix<E> dz = gradient(call, node.out), dx = gradient(call, node.in);
+  const std::int64_t rows = rows_of(call, node.in);
+  if (!node.template is<Affine>()) {
+    const Perturb* const op = node.template as<Perturb>();
+    if (op != nullptr && !op->noise) {
+      const std::int64_t pixels = in.pixels();
+      perturb<E>(*op, seed_, &call.memory.state->steps, call.batch.rows, in.size(), {dz.data, dz.stride * pixels},
+                 {dz.data, dz.stride * pixels}, call.stream);
+    }
+    if (dz.data == dx.data) return;
+    if (step.adds)
+      add_rows<E>(rows, in.c, dz, dx, call.stream);
+    else
+      convert_rows(rows, in.c, static_cast<const E*>(dz.data), dz.stride, dx.data, dx.stride, call.stream);
     return;
   }
-  softmax_gradient<E>(rows, layer.units, saved, k.dz, k.dz, room.wide, stream);
+  const ForwardTask<T> of = network_.product(node, call.memory.parameters, rows);
+  InputGradientTask<T> t{};
+  t.rows = of.rows;
+  t.inputs = of.inputs;
+  t.outputs = of.outputs;
+  t.pieces = of.pieces;
+  t.dz = dz;
+  t.weight = of.weight;
+  t.weight_piece = of.weight_piece;
+  t.winners = choice(call, step.node);
+  t.dx = dx;
+  if (step.adds) t.add = dx;
+  if (const NodeId before = differentiated_[static_cast<std::size_t>(step.node)]; before != kNone) {
+    const Node& producer = program_.node(before);
+    t.activation = producer.epilogue.activation;
+    t.parameter = network_.activation_parameter(producer, call.memory.parameters);
+    t.parameter_step = 0;
+    t.saved = at(call, schedule_.saved[static_cast<std::size_t>(before)]);
+  }
+  input_gradient_product(t, call.stream);
 }
 
 template <class T>
-void DeviceTrainer<T>::weight_gradient(std::size_t i, const Room& room, const DeviceBatch<T>& batch,
-                                       cudaStream_t stream) const {
-  const LayerNode& layer = network_.graph().layers[i];
-  const Kept& k = room.layers[i];
-  const ParameterPlace& place = network_.place(i);
+void Trainer<T>::weights_step(const Call& call, NodeId id) const {
+  const Node& node = program_.node(id);
+  const Affine* const affine = node.template as<Affine>();
+  if (affine == nullptr) return;  // slopes alone, summed with the epilogue
+  const ParameterBlock& block = program_.block(affine->block);
+  const ParameterPlace& place = network_.place(affine->block);
+  const Partial& partial = call.room.partials[static_cast<std::size_t>(affine->block)];
   WeightGradientTask<T> w{};
-  w.rows = batch.rows;
-  w.inputs = layer.inputs;
-  w.outputs = layer.units;
-  w.pieces = static_cast<int>(layer.pieces);
-  w.x = outputs_of(layer.from, room, batch);
-  w.dz = k.dz;
-  w.winners = k.winners;
-  w.slices = k.slices.count;
-  w.slice_rows = k.slices.rows;
-  w.weight = {k.partial, place.row};
-  w.weight_piece = layer.inputs * place.row;
-  w.bias = k.partial + (place.bias - place.weight);
+  w.rows = rows_of(call, node.out);
+  w.inputs = block.inputs;
+  w.outputs = block.units;
+  w.pieces = static_cast<int>(block.pieces);
+  w.x = value(call, node.in);
+  w.dz = gradient(call, node.out);
+  w.winners = choice(call, id);
+  w.slices = partial.slices.count;
+  w.slice_rows = partial.slices.rows;
+  w.weight = {partial.data, place.row};
+  w.weight_piece = block.inputs * place.row;
+  w.bias = partial.data + (place.bias - place.weight);
   w.bias_piece = place.row;
   w.slice = place.end - place.weight;
-  weight_gradient_product(w, stream);
+  weight_gradient_product(w, call.stream);
 }
 
-// From the gradient of the last layer's output (or of its logits) to the gradients of all pre-activations and of all
-// parameters. A layer's dz holds the gradient of its outputs when its turn comes, but for what a skip connection
-// brings; or that of its pre-activations, where the product could make it.
 template <class T>
-void DeviceTrainer<T>::backward(const Memory& memory, const Room& room, const DeviceBatch<T>& batch,
-                                cudaStream_t stream) const {
-  const auto& layers = network_.graph().layers;
-  const std::int64_t rows = batch.rows;
-  for (std::size_t i = layers.size(); i-- > first_trained_;) {
-    const LayerNode& layer = layers[i];
-    const Kept& k = room.layers[i];
-    if (skips_[i]) add_rows<E>(rows, layer.units, k.skip, k.dz, stream);
-    for (std::size_t p = layer.perturbations.size(); p-- > 0;)
-      if (const Perturbation& dropout = layer.perturbations[p]; !dropout.noise)
-        perturb<E>(dropout, seed_, &memory.state->steps, rows, layer.units, k.dz, k.dz, stream);
-    if (layer.add >= 0) {
-      const Kept& added = room.layers[static_cast<std::size_t>(layer.add)];
-      const Matrix<E> to = layers[static_cast<std::size_t>(layer.add)].projection ? added.dz : added.skip;
-      convert_rows(rows, layer.units, static_cast<const E*>(k.dz.data), k.dz.stride, to.data, to.stride, stream);
+void Trainer<T>::run(const Call& call, S* loss) const {
+  take_input(call);
+  for (const TrainingStep& step : schedule_.steps) switch (step.task) {
+      case Task::kForward:
+        forward_step(call, step.node);
+        break;
+      case Task::kLoss:
+        loss_step(call, loss);
+        break;
+      case Task::kEpilogue:
+        epilogue_step(call, step);
+        break;
+      case Task::kInput:
+        input_step(call, step);
+        break;
+      case Task::kWeights:
+        weights_step(call, step.node);
+        break;
+      case Task::kStatistics:  // of batch normalisation, which check_operations() refuses
+      case Task::kMerge:
+      case Task::kSums:
+      case Task::kMergeSums:
+        break;
     }
-    const bool last = i + 1 == layers.size();
-    if (layer.pieces == 1 && layer.activation != kIdentity && !takes_logits(i) &&
-        (last || !differentiates_in_product(i)))
-      activation_gradient_of(i, memory, room, rows, stream);
-    if (layer.from >= static_cast<ptrdiff_t>(first_trained_)) {
-      const std::size_t from = static_cast<std::size_t>(layer.from);
-      const Kept& before = room.layers[from];
-      const ForwardTask<T> of = network_.layer_task(i, memory.parameters, rows);
-      InputGradientTask<T> t{};
-      t.rows = rows;
-      t.inputs = layer.inputs;
-      t.outputs = layer.units;
-      t.pieces = of.pieces;
-      t.dz = k.dz;
-      t.weight = of.weight;
-      t.weight_piece = of.weight_piece;
-      t.winners = k.winners;
-      t.dx = layer.projection ? before.skip : before.dz;
-      if (differentiates_in_product(from)) {
-        const ForwardTask<T> of_before = network_.layer_task(from, memory.parameters, rows);
-        t.activation = layers[from].activation;
-        t.parameter = of_before.parameter;
-        t.parameter_step = of_before.parameter_step;
-        t.saved = layers[from].saves_apart() ? before.saved : before.y;
-      }
-      input_gradient_product(t, stream);
-    }
-    if (!frozen_[i]) weight_gradient(i, room, batch, stream);
-  }
 }
 
+// The update of a block from memory.gradient.
 template <class T>
-void DeviceTrainer<T>::run(const Memory& memory, const Room& room, const DeviceBatch<T>& batch, S* value,
-                           cudaStream_t stream) const {
-  forward(memory, room, batch, stream);
-  loss(memory, room, batch, value, stream);
-  backward(memory, room, batch, stream);
-}
-
-// The update of a layer from memory.gradient.
-template <class T>
-UpdateTaskOf<Stored<T>> DeviceTrainer<T>::update_task(std::size_t i, const Memory& memory) const {
-  const LayerNode& layer = network_.graph().layers[i];
-  const ParameterPlace& place = network_.place(i);
+UpdateTaskOf<Stored<T>> Trainer<T>::update_task(BlockId id, const Memory& memory) const {
+  const ParameterBlock& block = program_.block(id);
+  const ParameterPlace& place = network_.place(id);
   UpdateTaskOf<E> t{};
-  t.units = layer.units;
+  t.units = block.units;
   t.row = place.row;
-  t.weight_end = layer.pieces * layer.inputs * place.row;
+  t.weight_end = block.pieces * block.inputs * place.row;
   t.bias = place.bias - place.weight;
-  t.bias_end = t.bias + layer.pieces * place.row;
+  t.bias_end = t.bias + (block.bias ? block.pieces * place.row : 0);
   t.alpha = place.alpha - place.weight;
-  // Fixed parameters of activations stay as they are.
-  t.count = (layer.info().learned ? place.end : place.alpha) - place.weight;
+  t.count = (block.slopes ? place.end : place.alpha) - place.weight;
   t.full = memory.parameters.full + place.weight;
-  t.products = DeviceNetwork<T>::kMixed ? memory.parameters.products + place.weight : nullptr;
+  t.products = Network<T>::kMixed ? memory.parameters.products + place.weight : nullptr;
   t.gradient = memory.gradient + place.weight;
   t.slices = 1;
   t.first = memory.states[0] + place.weight;
@@ -332,18 +421,17 @@ UpdateTaskOf<Stored<T>> DeviceTrainer<T>::update_task(std::size_t i, const Memor
 
 // The same from what the weight gradient's product has left.
 template <class T>
-UpdateTaskOf<Stored<T>> DeviceTrainer<T>::sliced_update_task(std::size_t i, const Memory& memory,
-                                                             const Room& room) const {
-  UpdateTaskOf<E> t = update_task(i, memory);
-  t.gradient = room.layers[i].partial;
-  t.slices = room.layers[i].slices.count;
-  t.slice = network_.place(i).end - network_.place(i).weight;
+UpdateTaskOf<Stored<T>> Trainer<T>::sliced_update_task(BlockId id, const Memory& memory, const Room& room) const {
+  UpdateTaskOf<E> t = update_task(id, memory);
+  const Partial& partial = room.partials[static_cast<std::size_t>(id)];
+  t.gradient = partial.data;
+  t.slices = partial.slices.count;
+  t.slice = network_.place(id).end - network_.place(id).weight;
   return t;
 }
 
 template <class T>
-void DeviceTrainer<T>::step(const Memory& memory, const DeviceBatch<T>& batch, double learning_rate, S* loss,
-                            cudaStream_t stream) {
+void Trainer<T>::step(const Memory& memory, const Batch<T>& batch, double learning_rate, S* loss, cudaStream_t stream) {
   if (settings_.clip_norm > 0.0) {  // which needs the whole gradient's norm before the first update
     gradients(memory, batch, loss, stream);
     apply(memory, learning_rate, stream);
@@ -351,41 +439,38 @@ void DeviceTrainer<T>::step(const Memory& memory, const DeviceBatch<T>& batch, d
   }
   Arena arena(memory.workspace);
   const Room room = arrange(arena, batch.rows, batch.indices != nullptr, batch.weights != nullptr);
-  run(memory, room, batch, loss, stream);
+  run({memory, room, batch, stream}, loss);
   begin_update(memory.state, settings_, learning_rate, stream);
-  for (std::size_t i = first_trained_; i < room.layers.size(); ++i) {
-    if (frozen_[i]) continue;
-    update(sliced_update_task(i, memory, room), settings_.kind, memory.state, stream);
-  }
+  for (BlockId b = 0; b < static_cast<BlockId>(program_.blocks.size()); ++b)
+    if (!is_frozen(b)) update(sliced_update_task(b, memory, room), settings_.kind, memory.state, stream);
 }
 
 template <class T>
-void DeviceTrainer<T>::gradients(const Memory& memory, const DeviceBatch<T>& batch, S* loss, cudaStream_t stream) {
+void Trainer<T>::gradients(const Memory& memory, const Batch<T>& batch, S* loss, cudaStream_t stream) {
   Arena arena(memory.workspace);
   const Room room = arrange(arena, batch.rows, batch.indices != nullptr, batch.weights != nullptr);
-  run(memory, room, batch, loss, stream);
+  run({memory, room, batch, stream}, loss);
   check_device(cudaMemsetAsync(memory.gradient, 0, static_cast<std::size_t>(network_.parameters()) * sizeof(S), stream),
                "cudaMemsetAsync");
-  for (std::size_t i = first_trained_; i < room.layers.size(); ++i) {
-    if (frozen_[i]) continue;
-    collect_gradient(sliced_update_task(i, memory, room), memory.gradient + network_.place(i).weight, stream);
-  }
+  for (BlockId b = 0; b < static_cast<BlockId>(program_.blocks.size()); ++b)
+    if (!is_frozen(b))
+      collect_gradient(sliced_update_task(b, memory, room), memory.gradient + network_.place(b).weight, stream);
 }
 
 template <class T>
-void DeviceTrainer<T>::apply(const Memory& memory, double learning_rate, cudaStream_t stream) {
+void Trainer<T>::apply(const Memory& memory, double learning_rate, cudaStream_t stream) {
   if (settings_.clip_norm > 0.0)
     sum_squares(network_.parameters(), memory.gradient, reinterpret_cast<double*>(memory.workspace), memory.state,
                 stream);
   begin_update(memory.state, settings_, learning_rate, stream);
-  for (std::size_t i = 0; i < network_.graph().layers.size(); ++i)
-    if (!frozen_[i]) update(update_task(i, memory), settings_.kind, memory.state, stream);
+  for (BlockId b = 0; b < static_cast<BlockId>(program_.blocks.size()); ++b)
+    if (!is_frozen(b)) update(update_task(b, memory), settings_.kind, memory.state, stream);
 }
 
-template class DeviceTrainer<float>;
-template class DeviceTrainer<double>;
-template class DeviceTrainer<Tf32>;
-template class DeviceTrainer<Half>;
-template class DeviceTrainer<Bfloat16>;
+template class Trainer<float>;
+template class Trainer<double>;
+template class Trainer<Tf32>;
+template class Trainer<Half>;
+template class Trainer<Bfloat16>;
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

@@ -1,8 +1,9 @@
 // A training step on the device: forward, loss, backward and update, in launches one after the other on one stream.
 //
+// The steps are those of a TrainingSchedule in its order; a stream waits by itself, so its regions mean nothing here.
 // It owns no memory, allocates none and waits for nothing, so that a step can be captured in a graph; what changes from
-// step to step (how many there were, and what follows from that) is in device memory. Sums over the batch are taken in
-// slices whose number depends on sizes and device alone, and added in order: the same bits in every run.
+// step to step is in device memory. Sums over the batch are taken in slices whose number depends on sizes and device
+// alone, and added in order: the same bits in every run.
 //
 // T, E and S as in network.hpp. Products and activations are in E; the loss, gradients of parameters and optimizer
 // states in S.
@@ -16,11 +17,11 @@
 #include "network.hpp"
 #include "update.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 // A batch: rows of x and their targets; with indices, those rows of x, targets and labels. weights are the batch's own.
 template <class T>
-struct DeviceBatch {
+struct Batch {
   std::int64_t rows;
   const Stored<T>* x;
   const Sum<T>* targets;        // or null
@@ -30,16 +31,16 @@ struct DeviceBatch {
 };
 
 template <class T>
-class DeviceTrainer {
+class Trainer {
  public:
   using E = Stored<T>;
   using S = Sum<T>;
-  using Parameters = typename DeviceNetwork<T>::Parameters;
+  using Parameters = typename Network<T>::Parameters;
 
   // std::invalid_argument where the network cannot be trained so. loss.precision is checked and counted; its values are
-  // read from Memory::precision. frozen: for each of the network's layers; those after the last are not.
-  DeviceTrainer(const DeviceNetwork<T>& network, Loss<S> loss, const OptimizerSettings& settings, std::uint64_t seed,
-                std::vector<bool> frozen);
+  // read from Memory::precision. frozen: by block; those after the last are not.
+  Trainer(const Network<T>& network, Loss<S> loss, const OptimizerSettings& settings, std::uint64_t seed,
+          std::vector<bool> frozen);
 
   // All that lies in device memory, the caller's.
   struct Memory {
@@ -47,31 +48,31 @@ class DeviceTrainer {
     S* states[2];         // as many elements as parameters each; the second null for SGD
     StepState<S>* state;  // zero before the first step
     S* gradient;          // as many elements as parameters; gradients() writes it, apply() reads it
-    const S* precision;   // one a target, or null
+    const S* precision;   // one per target, or null
     char* workspace;      // workspace_bytes()
   };
   int states() const { return settings_.kind == OptimizerKind::kAdam ? Adam::kStates : Sgd::kStates; }
   std::size_t workspace_bytes(std::int64_t rows, bool indices, bool weights) const;
 
   // *loss = the mean loss before the update.
-  void step(const Memory& memory, const DeviceBatch<T>& batch, double learning_rate, S* loss, cudaStream_t stream);
+  void step(const Memory& memory, const Batch<T>& batch, double learning_rate, S* loss, cudaStream_t stream);
   // The same without the update.
-  void gradients(const Memory& memory, const DeviceBatch<T>& batch, S* loss, cudaStream_t stream);
+  void gradients(const Memory& memory, const Batch<T>& batch, S* loss, cudaStream_t stream);
   // One update with memory.gradient.
   void apply(const Memory& memory, double learning_rate, cudaStream_t stream);
   void set_l2(double l2) { settings_.l2 = l2; }
   const Loss<S>& loss() const { return loss_; }
 
  private:
-  // What a layer keeps from the forward to the backward pass, for a whole batch.
-  struct Kept {
-    Matrix<E> y, saved, perturbed, dz, skip;
-    Matrix<std::uint8_t> winners;
-    S* partial = nullptr;  // slices of the gradient, each laid out as the layer's parameters
+  // The gradient of a block's parameters: slices of it, each laid out as the parameters.
+  struct Partial {
+    S* data = nullptr;
     Slices slices{};
   };
+  // What a batch needs, in the workspace.
   struct Room {
-    std::vector<Kept> layers;
+    std::vector<void*> buffers;     // of the schedule
+    std::vector<Partial> partials;  // by block
     Matrix<E> input;
     Matrix<S> outputs, doutputs;  // of the network, where E is narrower
     Matrix<S> targets;
@@ -80,31 +81,48 @@ class DeviceTrainer {
     double* squares = nullptr;
     S* wide = nullptr;  // softmax's backward pass, where E is narrower
   };
+  // One call's arguments, for all its steps.
+  struct Call {
+    const Memory& memory;
+    const Room& room;
+    const Batch<T>& batch;
+    cudaStream_t stream;
+  };
   Room arrange(Arena& arena, std::int64_t rows, bool indices, bool weights) const;
 
-  void run(const Memory& memory, const Room& room, const DeviceBatch<T>& batch, S* loss, cudaStream_t stream) const;
-  void forward(const Memory& memory, const Room& room, const DeviceBatch<T>& batch, cudaStream_t stream) const;
-  void loss(const Memory& memory, const Room& room, const DeviceBatch<T>& batch, S* loss, cudaStream_t stream) const;
-  void backward(const Memory& memory, const Room& room, const DeviceBatch<T>& batch, cudaStream_t stream) const;
-  void activation_gradient_of(std::size_t layer, const Memory& memory, const Room& room, std::int64_t rows,
-                              cudaStream_t stream) const;
-  void weight_gradient(std::size_t layer, const Room& room, const DeviceBatch<T>& batch, cudaStream_t stream) const;
-  void perturb_all(const std::vector<Perturbation>& all, const Memory& memory, std::int64_t rows, std::int64_t columns,
-                   Matrix<const E> from, Matrix<E> to, cudaStream_t stream) const;
-  UpdateTaskOf<E> update_task(std::size_t layer, const Memory& memory) const;
-  UpdateTaskOf<E> sliced_update_task(std::size_t layer, const Memory& memory, const Room& room) const;
+  void run(const Call& call, S* loss) const;
+  void take_input(const Call& call) const;
+  void forward_step(const Call& call, NodeId id) const;
+  void affine_forward(const Call& call, NodeId id) const;
+  void loss_step(const Call& call, S* loss) const;
+  void epilogue_step(const Call& call, const TrainingStep& step) const;
+  void pass_gradient(const Call& call, const TrainingStep& step) const;
+  void activation_gradient_of(const Call& call, NodeId id) const;
+  void input_step(const Call& call, const TrainingStep& step) const;
+  void weights_step(const Call& call, NodeId id) const;
+  UpdateTaskOf<E> update_task(BlockId block, const Memory& memory) const;
+  UpdateTaskOf<E> sliced_update_task(BlockId block, const Memory& memory, const Room& room) const;
 
-  Matrix<const E> outputs_of(ptrdiff_t layer, const Room& room, const DeviceBatch<T>& batch) const;
+  Matrix<E> at(const Call& call, const Place& place) const;
+  Matrix<E> value(const Call& call, ValueId id) const { return at(call, schedule_.value_at(id)); }
+  Matrix<E> gradient(const Call& call, ValueId id) const { return at(call, schedule_.gradient_at(id)); }
+  Matrix<std::uint8_t> choice(const Call& call, NodeId id) const;
+  std::int64_t rows_of(const Call& call, ValueId id) const;
   bool copies_input(bool indices, bool weights) const;
-  bool takes_logits(std::size_t layer) const;
-  bool differentiates_in_product(std::size_t layer) const;
+  bool activates(const Node& node) const;
+  bool is_frozen(BlockId block) const { return frozen_[static_cast<std::size_t>(block)]; }
 
-  const DeviceNetwork<T>& network_;
+  const Network<T>& network_;
   Loss<S> loss_;
   OptimizerSettings settings_;
   std::uint64_t seed_;
-  std::vector<bool> frozen_, skips_;
-  std::size_t first_trained_ = 0;  // gradients go back to this layer
+  std::vector<bool> frozen_;  // by block
+  Program program_;
+  TrainingSchedule schedule_;
+  std::vector<NodeId> node_of_;  // by block
+  std::vector<NodeId>
+      differentiated_;            // by node: the node before whose derivative its input gradient includes, or none
+  std::vector<bool> in_product_;  // by node: another one's input gradient includes its derivative
 };
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

@@ -9,7 +9,6 @@
 #include <utility>
 #include <vector>
 
-#include "../../csrc/core/graph.hpp"
 #include "../../csrc/cuda/fused_plan.hpp"
 
 using namespace fnnfast;
