@@ -183,7 +183,7 @@ part_probe() {
 part_tests() {
   require_build || return 1
   local parallel=()
-  "$python" -c 'import xdist' 2>/dev/null && parallel=(-n "${TEST_PROCESSES:-6}")
+  "$python" -c 'import xdist' 2>/dev/null && parallel=(-n "${TEST_PROCESSES:-8}")
   # Warnings of libraries that are newer than those of the suite's own environment are no errors here.
   within "$(limit TESTS 150)" "$python" -m pytest -m "cuda and not slow" -q -rfE --tb=short --maxfail=0 --timeout=60 \
     -W default "${parallel[@]}" --continue-on-collection-errors -p no:cacheprovider --durations=10 \

@@ -161,9 +161,17 @@ def _layers(fnn: Any, kind: str) -> list[Any]:
     ]
 
 
-def networks(s: Subject) -> int:
+def small_networks(s: Subject) -> int:
+    return _networks(s, "small")
+
+
+def wide_networks(s: Subject) -> int:
+    return _networks(s, "wide")
+
+
+def _networks(s: Subject, kind: str) -> int:
     calls = 0
-    for dtype, kind in product(DTYPES, ("small", "wide")):
+    for dtype in DTYPES:
         net = s.fnn.Sequential(_layers(s.fnn, kind), dtype=dtype, device="cuda", seed=0)
         host = s.fnn.Sequential(_layers(s.fnn, kind), dtype="float64" if dtype == "float64" else "float32", seed=0)
         for batch in (1, 3, 16, 33, 130):
@@ -176,11 +184,19 @@ def networks(s: Subject) -> int:
     return calls
 
 
-def training(s: Subject) -> int:
+def training_small(s: Subject) -> int:
+    return _training(s, "small")
+
+
+def training_wide(s: Subject) -> int:
+    return _training(s, "wide")
+
+
+def _training(s: Subject, kind: str) -> int:
     """Steps with dropout, noise, a skip connection, weights of samples, L2 and clipping, under every optimizer."""
     fnn, calls = s.fnn, 0
     optimizers = (fnn.SGD(0.01), fnn.SGD(0.01, momentum=0.9, nesterov=True), fnn.Adam(1e-3), fnn.AdamW(1e-3))
-    for dtype, kind, optimizer in product(DTYPES, ("small", "wide"), optimizers):
+    for dtype, optimizer in product(DTYPES, optimizers):
         net = fnn.Sequential(_layers(fnn, kind), dtype=dtype, device="cuda", seed=0)
         trainer = fnn.Trainer(net, optimizer=optimizer, l2=1e-4, seed=1, clip_norm=1.0)
         for batch in (1, 37):
@@ -305,8 +321,8 @@ def grid_networks(s: Subject) -> int:
 
 
 FAMILIES: tuple[Family, ...] = (
-    dense_shapes, large_tiles, hopper, maxout, softmax, networks, resident_networks, grid_networks, training,
-    dense_activations, losses, activations,
+    dense_shapes, large_tiles, hopper, maxout, softmax, small_networks, wide_networks, resident_networks, grid_networks,
+    training_small, training_wide, dense_activations, losses, activations,
 )  # fmt: skip
 
 
