@@ -63,7 +63,7 @@ template <class Tile>
 __device__ __forceinline__ void activate(Tile& tile, const ActivationOf<typename Tile::Value>& act, int column,
                                          int columns) {
   using S = typename Tile::Value;
-  constexpr int kOutputs = Tile::kOutputsEach, kMost = 32 / static_cast<int>(sizeof(S));
+  constexpr int kOutputs = Tile::kOutputsEach, kMost = 16 / static_cast<int>(sizeof(S));
   constexpr int kEach = kOutputs < kMost ? kOutputs : kMost;
   if (act.index == kIdentity) return;
   FNNFAST_UNROLL(16)

@@ -87,7 +87,7 @@ FewPlan plan_few(const FusedShape& shape, const TileSizes& tile, const FusedLimi
 struct RegistersPlan {
   static constexpr int kRows = 32, kColumns = 64;  // of a warp
   static constexpr int kPitch = kColumns + 8;      // in elements: ldmatrix finds eight rows in different banks
-  static constexpr int most_warps(bool any_activation) { return any_activation ? 12 : 16; }
+  static constexpr int most_warps(bool any_activation) { return any_activation ? 8 : 16; }
 
   int blocks = 0;  // 0: it does not fit
   int warps = 0;
