@@ -23,19 +23,22 @@ TAILS = sorted({*range(1, 20), *(n + d for n in (24, 32, 48, 64, 96, 128, 192, 2
 
 # Activations ---------------------------------------------------------------------------------------------------------
 class Case(NamedTuple):
-    """An activation to try: the oracle's name, the public class and its arguments (callables take units and dtype)."""
+    """An activation to try: its name in the registry, and a parameter, if it has one, that is not the default."""
 
     name: str
-    public: str
-    arguments: dict[str, Any]
 
     def make(self, units: int, dtype: np.dtype) -> tuple[Any, Any]:
         """The public object, and the parameter for the oracle: rounded to dtype, as the kernels have it."""
-        arguments = {k: v(units, dtype) if callable(v) else v for k, v in self.arguments.items()}
-        parameter = arguments.get("alpha", arguments.get("beta"))
-        if isinstance(parameter, float):
-            parameter = float(dtype.type(parameter))
-        return getattr(fnn, self.public)(**arguments), parameter
+        oracle = reference.ACTIVATIONS[self.name]
+        if oracle.default is None:
+            return fnn.activations.get(self.name), None
+        parameter = _slopes(units, dtype) if oracle.learned else OTHER.get(self.name, 1.3 * oracle.default)
+        return self.of(parameter), parameter if oracle.learned else float(dtype.type(parameter))
+
+    def of(self, parameter: Any) -> Any:
+        """The public object with that parameter."""
+        word = "beta" if "beta" in vars(fnn.activations.get(self.name)) else "alpha"
+        return fnn.activations.get(self.name, **{word: parameter})
 
 
 def _slopes(units: int, dtype: np.dtype) -> Array:
@@ -45,32 +48,24 @@ def _slopes(units: int, dtype: np.dtype) -> Array:
     return slopes
 
 
-CASES = {
-    case.name: case
-    for case in (
-        Case("identity", "Identity", {}),
-        Case("step", "Step", {}),
-        Case("sign", "Sign", {}),
-        Case("sigmoid", "Sigmoid", {}),
-        Case("tanh", "Tanh", {}),
-        Case("relu", "ReLU", {}),
-        Case("leaky_relu", "LeakyReLU", {"alpha": 0.1}),
-        Case("prelu", "PReLU", {"alpha": _slopes}),
-        Case("elu", "ELU", {"alpha": 1.3}),
-        Case("elu_learned", "ELU", {"alpha": _slopes, "learn": True}),
-        Case("selu", "SELU", {}),
-        Case("gelu", "GELU", {}),
-        Case("gelu_tanh", "GELU", {"approximate": "tanh"}),
-        Case("softplus", "Softplus", {}),
-        Case("swish", "Swish", {"beta": 1.7}),
-        Case("softmax", "Softmax", {}),
-    )
-}
+def _is_negative_zero(y: Array) -> bool:
+    return bool(y == 0 and np.signbit(y))
+
+
+OTHER = {"leaky_relu": 0.1, "swish": 1.7}
+"""Parameters to try, where that is not 1.3 times the default."""
+CASES = {name: Case(name) for name in reference.ACTIVATIONS}
 DIFFERENTIABLE = [name for name, f in reference.ACTIVATIONS.items() if f.differentiable]
 ELEMENTWISE = [name for name, f in reference.ACTIVATIONS.items() if not f.rowwise]
 SMOOTH = [name for name in ELEMENTWISE if name in DIFFERENTIABLE]
-JUMPS = ("step", "sign")
-KINKS = ("relu", "leaky_relu", "prelu", "elu", "elu_learned", "selu")
+JUMPS = [name for name in ELEMENTWISE if name not in DIFFERENTIABLE]
+KINKS = {name: f.kinks for name, f in reference.ACTIVATIONS.items()}
+VANISHING = [  # z times a factor that vanishes on the left, as for swish: the limit is -0.0, and the slope changes sign
+    name for name in ELEMENTWISE if _is_negative_zero(reference.ACTIVATIONS[name].forward(np.array(-np.inf)))
+]
+THROUGH_ZERO = [  # f(-0.0) is -0.0
+    name for name in ELEMENTWISE if _is_negative_zero(reference.ACTIVATIONS[name].forward(np.array(-0.0)))
+]
 
 _GRID = np.linspace(-12, 12, 4801)  # holds 0, and the steepest point of each to 1e-5 of its slope
 
@@ -87,6 +82,16 @@ def _steepest(name: str, parameter: float | None) -> float:
     if reference.ACTIVATIONS[name].rowwise or name in JUMPS:
         return 1.0
     return max(1.0, 1.0001 * float(np.abs(reference.ACTIVATIONS[name].derivative(_GRID, parameter)).max()))
+
+
+@cache
+def bend(name: str, parameter: float | None) -> float:
+    """The largest second derivative, or 2 where it is less, as it is for most, with any parameter tried."""
+    oracle = reference.ACTIVATIONS[name]
+    if oracle.rowwise or oracle.learned or oracle.kinks or name in JUMPS:
+        return 2.0
+    steps = np.diff(oracle.derivative(_GRID, parameter)) / np.diff(_GRID)
+    return max(2.0, 1.01 * float(np.abs(steps).max()))
 
 
 # Tolerances ----------------------------------------------------------------------------------------------------------
@@ -128,14 +133,14 @@ def dense_gradient_tolerance(
 ) -> reference.DenseGradients:
     """How far the gradients of a dense layer, of 2-d x, may be off; z is the oracle's.
 
-    An error of z moves the derivative by the second derivative, which is below 2 for all activations tried, away from
-    kinks; a derivative taken from a rounded output is off by a few eps. For softmax, off bounds the error of an output
-    and of its part in the sum: y_i (dy_i - sum_j dy_j y_j) is then off by off (|dy_i| + 2 sum_j |dy_j|).
+    An error of z moves the derivative by the second derivative, away from kinks; a derivative taken from a rounded
+    output is off by a few eps. For softmax, off bounds the error of an output and of its part in the sum:
+    y_i (dy_i - sum_j dy_j y_j) is then off by off (|dy_i| + 2 sum_j |dy_j|).
     """
     dtype, rows = np.result_type(dy, x, weight), len(x)
     f = reference.ACTIVATIONS[name]
     dz = f.backward(dy, z, parameter)
-    off = 2 * z_tolerance(x, weight, bias)
+    off = (2.0 if f.learned else bend(name, parameter)) * z_tolerance(x, weight, bias)
     dz_off = np.abs(dy) * off
     if f.rowwise:
         off = off.max(axis=1, keepdims=True) + 4 * (z.shape[1] + 8) * eps(dtype)

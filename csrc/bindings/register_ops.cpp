@@ -150,10 +150,13 @@ py::list activation_list() {
     const ActivationInfo& info = kActivationInfo[i];
     py::dict row;
     row["name"] = info.name;
+    row["init"] = info.start == Start::kHe ? "he" : info.start == Start::kLecun ? "lecun" : "xavier";
     row["saves"] = info.saves == Saves::kInput ? "input" : info.saves == Saves::kOutput ? "output" : "nothing";
     row["differentiable"] = info.differentiable;
     row["rowwise"] = info.rowwise;
     row["parameter"] = info.parameter;
+    row["default"] = info.parameter_default;
+    row["learned"] = info.learned;
     row["watch"] = info.watch == Watch::kDead ? "dead" : info.watch == Watch::kSaturated ? "saturated" : "";
     row["small"] = info.small;
     rows.append(row);

@@ -5,8 +5,10 @@
 // it (csrc/core/math.hpp). Each struct says
 //
 //   kName        its name in the registry; fnnfast.reference.ACTIVATIONS has the oracle of the same name
+//   kStart       how the weights of a layer before it start
 //   kSaves       what backward needs: the input z, the output y, or nothing
-//   kParameter   whether forward takes a parameter p (a slope, alpha, beta), and kLearned, whether p has a gradient
+//   kParameter   whether forward takes a parameter p (a slope, alpha, beta), which is kDefault unless it is given
+//   kLearned     whether p has a gradient
 //   forward<M>(z, p)
 //   derivative<M>(z, p)               from the input
 //   derivative_from_output<M>(y, p)   where kSaves is kOutput: what backward uses
@@ -16,7 +18,7 @@
 //
 // All are exact at the edges: NaN gives NaN, an infinity gives the mathematical limit. To add one, write its struct
 // here, add it to Activations at the end of this file, and define its oracle in
-// python/fnnfast/reference/activations.py.
+// python/fnnfast/reference/activations.py. Everything else follows from the registry.
 #pragma once
 
 #include <cstddef>
@@ -26,6 +28,11 @@
 namespace fnnfast {
 
 enum class Saves { kNothing, kInput, kOutput };
+
+// The distribution that keeps the scale of the signal: He normal for what passes about half of it, LeCun normal for
+// what is self-normalising, else Xavier uniform. There is no default: a new rectifier should not start Xavier
+// unnoticed.
+enum class Start { kXavier, kHe, kLecun };
 
 // A unit is dead whose derivative stays small for all rows, so that it learns no more; a value is saturated whose
 // derivative is small. Small is under a thousandth and, for saturation, a tenth of the steepest.
@@ -39,6 +46,7 @@ struct Elementwise {
   static constexpr double kSteepest = 1.0;
   static constexpr Saves kSaves = Saves::kInput;
   static constexpr bool kParameter = false;
+  static constexpr double kDefault = 1.0;
   static constexpr bool kLearned = false;
   static constexpr bool kDifferentiable = true;
   static constexpr bool kRowwise = false;
@@ -82,6 +90,7 @@ struct SigmoidPair {
 // f(z) = z
 struct Identity : Elementwise {
   static constexpr const char* kName = "identity";
+  static constexpr Start kStart = Start::kXavier;
   static constexpr Saves kSaves = Saves::kNothing;
   template <class M, class V>
   static FNNFAST_INLINE V forward(V z, V) {
@@ -96,6 +105,7 @@ struct Identity : Elementwise {
 // f(z) = 1 if z >= 0 else 0
 struct Step : Elementwise {
   static constexpr const char* kName = "step";
+  static constexpr Start kStart = Start::kXavier;
   static constexpr Saves kSaves = Saves::kNothing;
   static constexpr bool kDifferentiable = false;
   template <class M, class V>
@@ -108,6 +118,7 @@ struct Step : Elementwise {
 // f(z) = 1 if z >= 0 else -1
 struct Sign : Elementwise {
   static constexpr const char* kName = "sign";
+  static constexpr Start kStart = Start::kXavier;
   static constexpr Saves kSaves = Saves::kNothing;
   static constexpr bool kDifferentiable = false;
   template <class M, class V>
@@ -120,6 +131,7 @@ struct Sign : Elementwise {
 // f(z) = 1 / (1 + exp(-z));  f' = f (1 - f)
 struct Sigmoid : Elementwise {
   static constexpr const char* kName = "sigmoid";
+  static constexpr Start kStart = Start::kXavier;
   static constexpr Watch kWatch = Watch::kSaturated;
   static constexpr double kSteepest = 0.25;
   static constexpr Saves kSaves = Saves::kOutput;
@@ -141,6 +153,7 @@ struct Sigmoid : Elementwise {
 // f(z) = tanh z;  f' = 1 - f^2 = 4 s(2z) (1 - s(2z)), s the sigmoid
 struct Tanh : Elementwise {
   static constexpr const char* kName = "tanh";
+  static constexpr Start kStart = Start::kXavier;
   static constexpr Watch kWatch = Watch::kSaturated;
   static constexpr Saves kSaves = Saves::kOutput;
   template <class M, class V>
@@ -161,6 +174,7 @@ struct Tanh : Elementwise {
 // f(z) = max(0, z);  f'(0) = 0
 struct Relu : Elementwise {
   static constexpr const char* kName = "relu";
+  static constexpr Start kStart = Start::kHe;
   static constexpr bool kInRegisters = true;
   static constexpr Watch kWatch = Watch::kDead;
   static constexpr Saves kSaves = Saves::kOutput;
@@ -182,9 +196,11 @@ struct Relu : Elementwise {
 // f(z) = z if z > 0 else alpha z, alpha >= 0 (so that the output tells on which side the input was)
 struct LeakyRelu : Elementwise {
   static constexpr const char* kName = "leaky_relu";
+  static constexpr Start kStart = Start::kHe;
   static constexpr Watch kWatch = Watch::kDead;
   static constexpr Saves kSaves = Saves::kOutput;
   static constexpr bool kParameter = true;
+  static constexpr double kDefault = 0.01;
   template <class M, class V>
   static FNNFAST_INLINE V forward(V z, V alpha) {
     return gate<M>(z, z, times_vanishing<M>(z, alpha));  // with alpha 0, -inf has the limit 0
@@ -202,8 +218,10 @@ struct LeakyRelu : Elementwise {
 // f(z) = z if z > 0 else a_j z, a_j learned, of either sign (He et al. 2015)
 struct Prelu : Elementwise {
   static constexpr const char* kName = "prelu";
+  static constexpr Start kStart = Start::kHe;
   static constexpr Watch kWatch = Watch::kDead;
   static constexpr bool kParameter = true;
+  static constexpr double kDefault = 0.25;
   static constexpr bool kLearned = true;
   template <class M, class V>
   static FNNFAST_INLINE V forward(V z, V slope) {
@@ -222,6 +240,7 @@ struct Prelu : Elementwise {
 // f(z) = z if z > 0 else alpha (exp z - 1), alpha > 0 (Clevert et al. 2016)
 struct Elu : Elementwise {
   static constexpr const char* kName = "elu";
+  static constexpr Start kStart = Start::kHe;
   static constexpr Watch kWatch = Watch::kDead;
   static constexpr Saves kSaves = Saves::kOutput;
   static constexpr bool kParameter = true;
@@ -242,6 +261,7 @@ struct Elu : Elementwise {
 // ELU with an alpha a neuron that is learned, of either sign
 struct EluLearned : Elementwise {
   static constexpr const char* kName = "elu_learned";
+  static constexpr Start kStart = Start::kHe;
   static constexpr Watch kWatch = Watch::kDead;
   static constexpr bool kParameter = true;
   static constexpr bool kLearned = true;
@@ -262,6 +282,7 @@ struct EluLearned : Elementwise {
 // f(z) = lambda elu(z, alpha) with the constants of Klambauer et al. 2017
 struct Selu : Elementwise {
   static constexpr const char* kName = "selu";
+  static constexpr Start kStart = Start::kLecun;
   static constexpr Watch kWatch = Watch::kDead;
   static constexpr Saves kSaves = Saves::kOutput;
   static constexpr double kLambda = 1.0507009873554804934193349852946;
@@ -283,6 +304,7 @@ struct Selu : Elementwise {
 // f(z) = z Phi(z), Phi the normal distribution function (Hendrycks & Gimpel 2016);  f' = Phi + z phi
 struct Gelu : Elementwise {
   static constexpr const char* kName = "gelu";
+  static constexpr Start kStart = Start::kHe;
   static constexpr Watch kWatch = Watch::kDead;
   template <class M, class V>
   static FNNFAST_INLINE V forward(V z, V) {
@@ -298,6 +320,7 @@ struct Gelu : Elementwise {
 // f(z) = z/2 (1 + tanh u) = z s(2u), u = sqrt(2/pi) (z + 0.044715 z^3), s the sigmoid
 struct GeluTanh : Elementwise {
   static constexpr const char* kName = "gelu_tanh";
+  static constexpr Start kStart = Start::kHe;
   static constexpr Watch kWatch = Watch::kDead;
   static constexpr double kScale = 1.5957691216057307117597842397375;  // 2 sqrt(2/pi)
   static constexpr double kCubic = kScale * 0.044715;
@@ -332,6 +355,7 @@ struct GeluTanh : Elementwise {
 // f(z) = log(1 + exp z) = -log s(-z);  f' = s(z) = 1 - exp(-f), s the sigmoid
 struct Softplus : Elementwise {
   static constexpr const char* kName = "softplus";
+  static constexpr Start kStart = Start::kHe;
   static constexpr Watch kWatch = Watch::kDead;
   static constexpr Saves kSaves = Saves::kOutput;
   template <class M, class V>
@@ -351,6 +375,7 @@ struct Softplus : Elementwise {
 // f(z) = z s(beta z), s the sigmoid (Ramachandran et al. 2017);  f' = s + beta z s (1 - s)
 struct Swish : Elementwise {
   static constexpr const char* kName = "swish";
+  static constexpr Start kStart = Start::kHe;
   static constexpr Watch kWatch = Watch::kDead;
   static constexpr bool kParameter = true;
   template <class M, class V>
@@ -372,6 +397,7 @@ struct Swish : Elementwise {
 // f(z)_i = exp(z_i - max z) / sum_j exp(z_j - max z), over a row: a kernel of its own (rows.hpp)
 struct Softmax : Elementwise {
   static constexpr const char* kName = "softmax";
+  static constexpr Start kStart = Start::kXavier;
   static constexpr Saves kSaves = Saves::kOutput;
   static constexpr bool kRowwise = true;
 };
@@ -387,10 +413,12 @@ using Activations = TypeList<Identity, Step, Sign, Sigmoid, Tanh, Relu, LeakyRel
 // What code that runs none of them needs to know: a row of the registry.
 struct ActivationInfo {
   const char* name;
+  Start start;
   Saves saves;
   bool parameter, learned, differentiable, rowwise;
   Watch watch;
   double small;  // the derivative under which Watch counts
+  double parameter_default;
 };
 
 template <class Act>
@@ -402,8 +430,9 @@ template <class... A>
 struct ActivationRegistry;
 template <class... A>
 struct ActivationRegistry<TypeList<A...>> {
-  static constexpr ActivationInfo kRows[] = {{A::kName, A::kSaves, A::kParameter, A::kLearned, A::kDifferentiable,
-                                              A::kRowwise, A::kWatch, small_derivative<A>()}...};
+  static constexpr ActivationInfo kRows[] = {{A::kName, A::kStart, A::kSaves, A::kParameter, A::kLearned,
+                                              A::kDifferentiable, A::kRowwise, A::kWatch, small_derivative<A>(),
+                                              A::kDefault}...};
 };
 
 inline constexpr int kActivations = Activations::kSize;

@@ -15,10 +15,13 @@ Array = NDArray[Any]
 
 class ActivationInfo(TypedDict):
     name: str
+    init: str  # "xavier", "he" or "lecun": how the weights of a layer before it start
     saves: str  # "input", "output" or "nothing": what backward reads
     differentiable: bool
     rowwise: bool  # softmax: needs whole rows
     parameter: bool  # takes alpha or beta
+    default: float  # of the parameter
+    learned: bool  # the parameter is trained, one a neuron
     watch: str  # "dead", "saturated" or "": what training counts of small derivatives
     small: float  # what small is
 

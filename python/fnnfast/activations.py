@@ -1,7 +1,8 @@
 """Activations as objects: a name, parameters, a call and a derivative.
 
-What an activation computes is written in the kernels; their registry says which exist, what backward needs and which
-are differentiable. The classes here give them their public names and check their parameters.
+What an activation computes is written in the kernels; their registry says which exist, what backward needs, how weights
+start and which are differentiable. The classes here give them public names and check their parameters. One without a
+class is a ``Registered``.
 """
 
 from __future__ import annotations
@@ -59,6 +60,11 @@ class Activation(Frozen):
     def saves(self) -> str:
         """What backward reads: "input" (z), "output" (y) or "nothing"."""
         return _REGISTRY[self.kernel]["saves"]
+
+    @property
+    def init(self) -> str:
+        """How the weights of a dense layer with it start: "he", "lecun" or "xavier"."""
+        return _REGISTRY[self.kernel]["init"]
 
     @property
     def watch(self) -> str:
@@ -319,31 +325,62 @@ class Softmax(Activation):
 
 
 class Registered(Activation):
-    """An activation without parameters that the kernels know and that has no class of its own."""
+    """An activation that the kernels know and that has no class of its own.
 
-    def __init__(self, name: str) -> None:
+    Parameters
+    ----------
+    name : str
+        Its name in the registry of the kernels.
+    alpha : float, optional
+        Its parameter, if it has one: > 0 where backward reads the output, which else would not tell the input's side. A
+        learned one may be a sequence of O floats.
+    """
+
+    alpha: float | tuple[float, ...]
+
+    def __init__(self, name: str, **parameters: Any) -> None:
+        info = _REGISTRY[name]
+        unknown = [key for key in parameters if key != "alpha" or not info["parameter"]]
+        if unknown:
+            raise TypeError(f"{name} got an unexpected keyword argument {unknown[0]!r}")
         self._store(name=name)
+        if info["parameter"]:
+            alpha = parameters.get("alpha", info["default"])
+            check = _checks.positive if info["saves"] == "output" else _checks.finite
+            self._store(alpha=_learned_alpha(alpha) if info["learned"] else check("alpha", alpha))
+
+    @property
+    def learned(self) -> bool:
+        return _REGISTRY[self.name]["learned"]
+
+    @property
+    def parameter(self) -> float | Array | None:
+        alpha = vars(self).get("alpha")
+        return np.array(alpha) if isinstance(alpha, tuple) else alpha
 
 
-_PUBLIC: tuple[type[Activation], ...] = (
-    *(Identity, Step, Sign, Sigmoid, Tanh, ReLU, LeakyReLU),
-    *(PReLU, ELU, SELU, GELU, Softplus, Swish, Softmax),
+_PUBLIC: tuple[type[Activation], ...] = tuple(
+    cls for cls in list(globals().values()) if isinstance(cls, type) and "name" in vars(cls)
 )
 _BY_NAME: dict[str, Callable[..., Activation]] = {
+    **{cls.__name__.lower(): cls for cls in _PUBLIC},
     **{cls.name: cls for cls in _PUBLIC},
+    "linear": Identity,
     "silu": Swish,
     # The kernels' names for variants of one class:
     "gelu_tanh": lambda: GELU(approximate="tanh"),
-    "elu_learned": lambda: ELU(learn=True),
+    "elu_learned": lambda **parameters: ELU(learn=True, **parameters),
 }
 
 
-def get(name: str | Activation, **parameters: Any) -> Activation:
+def get(name: str | Activation | None, **parameters: Any) -> Activation:
     """The activation of that name; an activation object comes back as it is.
 
     Parameters
     ----------
-    name : str or Activation
+    name : str, Activation or None
+        A name of the registry or of a class, in upper or lower case; "linear" is identity, "silu" is swish. None is
+        identity, too.
     **parameters
         For a name: those of its class, instead of the defaults.
 
@@ -356,13 +393,16 @@ def get(name: str | Activation, **parameters: Any) -> Activation:
     """
     if isinstance(name, Activation) and not parameters:
         return name
+    if name is None:
+        name = Identity.name
     if not isinstance(name, str):
         raise TypeError(_checks.message("activation", "a name or an activation object", repr(name)))
-    if name in _BY_NAME:
-        return _BY_NAME[name](**parameters)
-    if name in _REGISTRY and not _REGISTRY[name]["parameter"]:
-        return Registered(name, **parameters)
-    raise _checks.unknown("activation", name, [*(cls.name for cls in _PUBLIC), "silu"])
+    known = name.lower()
+    if known in _BY_NAME:
+        return _BY_NAME[known](**parameters)
+    if known in _REGISTRY:
+        return Registered(known, **parameters)
+    raise _checks.unknown("activation", name, list(dict.fromkeys([*_REGISTRY, *_BY_NAME])))
 
 
 def _learned_alpha(alpha: Any) -> float | tuple[float, ...]:

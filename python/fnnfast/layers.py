@@ -86,15 +86,16 @@ class Layer(Frozen, ABC):
 class Dense(Layer):
     """``activation(x @ weight + bias)``.
 
-    Weights start as fits the activation: He normal for the ReLU family (relu, leaky_relu, prelu, elu, gelu, softplus,
-    swish), LeCun normal for selu, else Xavier (Glorot) uniform. Biases start at zero, learned slopes at the
-    activation's alpha.
+    Weights start as fits the activation, which says so in ``activation.init``: He normal for the ReLU family (relu,
+    elu, gelu, swish and their like), LeCun normal for selu, else Xavier (Glorot) uniform. Biases start at zero, learned
+    slopes at the activation's alpha.
 
     Parameters
     ----------
     units : int >= 1
         O, the number of neurons.
-    activation : str or Activation
+    activation : str, Activation or None
+        None is identity.
     init : str or float >= 0, optional
         How the weights start instead: "he", "lecun" (both normal) or "xavier" (uniform), or one of them with "_normal"
         or "_uniform"; a number is the standard deviation of a normal distribution.
@@ -110,7 +111,9 @@ class Dense(Layer):
     units: int
     init: str | float | None = None
 
-    def __init__(self, units: int, activation: str | Activation = "identity", init: str | float | None = None) -> None:
+    def __init__(
+        self, units: int, activation: str | Activation | None = "identity", init: str | float | None = None
+    ) -> None:
         self._store(units=_checks.integer("units", units, 1), activation=activations.get(activation))
         if init is not None:
             self._store(init=_initialisation(init))
@@ -128,9 +131,7 @@ class Dense(Layer):
         return {**shapes, "alpha": (self.units,)} if self.activation.learned else shapes
 
     def initial(self, inputs: int, rng: Generator) -> dict[str, Array]:
-        init = self.init
-        if init is None:
-            init = "he" if self.activation.name in _HE else "lecun" if self.activation.name == "selu" else "xavier"
+        init = self.activation.init if self.init is None else self.init
         values = {"weight": initial_weight(init, inputs, self.units, rng), "bias": np.zeros(self.units)}
         if self.activation.learned:
             values["alpha"] = np.full(self.units, self.activation.parameter)
@@ -301,8 +302,6 @@ class Residual(Layer):
 
 
 BY_KIND: dict[str, type[Layer]] = {cls.kind: cls for cls in (Dense, Maxout, Dropout, GaussianNoise, Gaussian, Residual)}
-
-_HE = frozenset(("relu", "leaky_relu", "prelu", "elu", "gelu", "softplus", "swish"))
 
 _VARIANCES = {
     "he": lambda inputs, units: 2 / inputs,

@@ -43,7 +43,7 @@ def dense(
     x: ArrayLike,
     weight: ArrayLike,
     bias: ArrayLike | None = None,
-    activation: str | Activation = "identity",
+    activation: str | Activation | None = "identity",
     *,
     out: Array | None = None,
 ) -> Array:
@@ -80,7 +80,7 @@ def dense(
 
 
 def dense_forward(
-    x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, activation: str | Activation = "identity"
+    x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, activation: str | Activation | None = "identity"
 ) -> tuple[Array, Array]:
     """``dense`` that also returns what ``dense_backward`` reads.
 
@@ -115,7 +115,7 @@ def dense_forward(
 
 
 def dense_backward(
-    dy: ArrayLike, x: ArrayLike, weight: ArrayLike, saved: ArrayLike, activation: str | Activation = "identity"
+    dy: ArrayLike, x: ArrayLike, weight: ArrayLike, saved: ArrayLike, activation: str | Activation | None = "identity"
 ) -> Grads:
     """Gradients of a dense layer from the gradient of its output.
 

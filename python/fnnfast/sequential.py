@@ -184,9 +184,9 @@ class Sequential(Predictor):
         -------
         dict
             "dead": by layer, the share of units whose derivative is below a thousandth in all rows, so that they learn
-            from none of them, for the ReLU family (relu, leaky_relu, prelu, elu, selu, gelu, softplus, swish).
-            "saturated": by layer, the share of values whose derivative is below a tenth of the steepest, for sigmoid
-            and tanh. A network on a GPU is copied to the host for this, and x with it.
+            from none of them, for the ReLU family (``activation.watch`` is "dead"). "saturated": by layer, the share of
+            values whose derivative is below a tenth of the steepest, for sigmoid, tanh and their like
+            (``activation.watch`` is "saturated"). A network on a GPU is copied to the host for this, and x with it.
         """
         from . import _layerwise
 

@@ -140,8 +140,8 @@ def dense(name: str, result: Comparison) -> None:
     for shape in SHAPES:
         x, weight, bias, _ = _layer(shape, 0, result.dtype)
         act, parameter = _activation(name, shape[2], result.dtype)
-        wanted = reference.dense(x, weight, bias, name, parameter)
-        magnitude = reference.dense(np.abs(x), np.abs(weight), np.abs(bias))
+        wanted, z = reference.dense_forward(x, weight, bias, name, parameter)
+        magnitude = reference.dense(np.abs(x), np.abs(weight), np.abs(bias)) * _steepness(name, z, parameter)
         result.add(
             fnn.dense(there(x), there(weight), there(bias), act), wanted, result.sum_tolerance(shape[1], magnitude)
         )
@@ -157,13 +157,15 @@ def dense_gradients(name: str, result: Comparison) -> None:
         grads = fnn.dense_backward(there(dy), there(x), there(weight), saved, act)
         wanted_y, z = reference.dense_forward(x, weight, bias, name, parameter)
         wanted = reference.dense_backward(dy, x, weight, z, name, parameter)
-        magnitude = reference.dense(np.abs(x), np.abs(weight), np.abs(bias))
+        steepness = _steepness(name, z, parameter)
+        magnitude = reference.dense(np.abs(x), np.abs(weight), np.abs(bias)) * steepness
         result.add(y, wanted_y, result.sum_tolerance(shape[1], magnitude))
         # dz carries z's error, of I terms, and a softmax's row, of O; the sums over it add their own O or B.
         terms = sum(shape)
-        result.add(grads.x, wanted.x, result.sum_tolerance(terms, np.abs(dy) @ np.abs(weight).T))
-        result.add(grads.weight, wanted.weight, result.sum_tolerance(terms, np.abs(x).T @ np.abs(dy)))
-        result.add(grads.bias, wanted.bias, result.sum_tolerance(terms, np.abs(dy).sum(axis=0)))
+        dy = np.abs(dy) * steepness
+        result.add(grads.x, wanted.x, result.sum_tolerance(terms, dy @ np.abs(weight).T))
+        result.add(grads.weight, wanted.weight, result.sum_tolerance(terms, np.abs(x).T @ dy))
+        result.add(grads.bias, wanted.bias, result.sum_tolerance(terms, dy.sum(axis=0)))
         if wanted.alpha is not None:
             slopes = reference.ACTIVATIONS[name].parameter_gradient(z, parameter)
             result.add(grads.alpha, wanted.alpha, result.sum_tolerance(terms, np.abs(dy * slopes).sum(axis=0)))
@@ -357,19 +359,23 @@ def _layer(shape: tuple[int, int, int], pieces: int, dtype: DType) -> tuple[Arra
 
 def _activation(name: str, units: int, dtype: DType) -> tuple[Any, Any]:
     """The public object and the oracle's parameter, other than by default where there is one."""
-    slopes = np.linspace(-0.5, 1.5, units).astype(dtype)
-    match name:
-        case "leaky_relu":
-            return fnn.LeakyReLU(0.1), dtype.type(0.1)
-        case "elu":
-            return fnn.ELU(1.3), dtype.type(1.3)
-        case "swish":
-            return fnn.Swish(1.7), dtype.type(1.7)
-        case "prelu":
-            return fnn.PReLU(slopes), slopes
-        case "elu_learned":
-            return fnn.ELU(slopes, learn=True), slopes
-    return fnn.activations.get(name), None
+    oracle = reference.ACTIVATIONS[name]
+    if oracle.default is None:
+        return fnn.activations.get(name), None
+    word = "beta" if "beta" in vars(fnn.activations.get(name)) else "alpha"
+    if oracle.learned:
+        slopes = np.linspace(-0.5, 1.5, units).astype(dtype)
+        return fnn.activations.get(name, **{word: slopes}), slopes
+    other = dtype.type(oracle.default + 0.3)
+    return fnn.activations.get(name, **{word: float(other)}), other
+
+
+def _steepness(name: str, z: Array, parameter: Any) -> float:
+    """What an error of z is multiplied by at most, as far as it is above 1."""
+    oracle = reference.ACTIVATIONS[name]
+    if oracle.rowwise or not oracle.differentiable:
+        return 1.0
+    return max(1.0, float(np.abs(oracle.derivative(z, parameter)).max(initial=0.0)))
 
 
 def _points(name: str, dtype: DType) -> Array:

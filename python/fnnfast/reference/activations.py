@@ -1,7 +1,8 @@
 """The activations, elementwise and unfused, in float64: what the kernels are held to.
 
 Every formula is written so that it neither overflows nor cancels, NaN gives NaN, and an infinity gives the limit.
-A derivative at a kink is the one from the left: 0 for relu, alpha for leaky_relu, prelu and elu.
+A derivative at a kink is the one of the side on which z goes on to an infinity, and where both do, of the left: 0 for
+relu and wherever a clip begins, alpha for leaky_relu, prelu and elu.
 """
 
 import math
@@ -37,6 +38,8 @@ class Activation(ABC):
         It can be trained through.
     rowwise : bool
         An output depends on its whole row (softmax): there is no elementwise derivative, but `backward`.
+    kinks : tuple of float
+        Where the derivative jumps, for some parameter at least.
     """
 
     __slots__ = ()
@@ -46,6 +49,7 @@ class Activation(ABC):
     learned: ClassVar[bool] = False
     differentiable: ClassVar[bool] = True
     rowwise: ClassVar[bool] = False
+    kinks: ClassVar[tuple[float, ...]] = ()
 
     def forward(self, z: Array, parameter: Array = None) -> Array:
         """The activation of z, of any shape; parameter is a number or (O,), along the last axis of z."""
@@ -181,6 +185,7 @@ class ReLU(Activation):
 
     __slots__ = ()
     name = "relu"
+    kinks = (0.0,)
 
     def _value(self, xp: ModuleType, z: Array, a: Array) -> Array:
         return xp.where(z > 0, z, 0.0)
@@ -194,6 +199,7 @@ class LeakyReLU(Activation):
 
     __slots__ = ()
     name = "leaky_relu"
+    kinks = (0.0,)
     default = 0.01
 
     def _value(self, xp: ModuleType, z: Array, a: Array) -> Array:
@@ -220,6 +226,7 @@ class ELU(Activation):
 
     __slots__ = ()
     name = "elu"
+    kinks = (0.0,)
     default = 1.0
 
     def _value(self, xp: ModuleType, z: Array, a: Array) -> Array:
@@ -245,6 +252,7 @@ class SELU(Activation):
 
     __slots__ = ()
     name = "selu"
+    kinks = (0.0,)
 
     def _value(self, xp: ModuleType, z: Array, a: Array) -> Array:
         return SELU_LAMBDA * xp.where(z > 0, z, SELU_ALPHA * xp.expm1(_below(xp, z)))
