@@ -73,6 +73,19 @@ FNNFAST_INLINE V clamp(V z) {
   return M::select(z > limit, limit, M::select(z < -limit, -limit, z));
 }
 
+// z held to [low, high]; a zero of z's that is low becomes low's.
+template <class M, class V>
+FNNFAST_INLINE V clip(V z, V low, V high) {
+  return M::select(z <= low, low, M::select(z >= high, high, z));
+}
+
+// inside where low < z < high, 0 from there on, and z itself where it is NaN: the derivative of what is clipped.
+template <class M, class V>
+FNNFAST_INLINE V between(V z, V low, V high, V inside) {
+  const V zero = M::constant(0.0);
+  return M::select(z <= low, zero, M::select(z >= high, zero, M::select(z == z, inside, z)));
+}
+
 // sigmoid(z) and 1 - sigmoid(z), each to full relative precision, from one exponential and one division.
 template <class M, class V>
 struct SigmoidPair {
@@ -402,13 +415,33 @@ struct Softmax : Elementwise {
   static constexpr bool kRowwise = true;
 };
 
+// f(z) = min(max(0, z), 6);  f' = 1 in between, 0 at 0 and 6
+struct Relu6 : Elementwise {
+  static constexpr const char* kName = "relu6";
+  static constexpr Start kStart = Start::kHe;
+  static constexpr Watch kWatch = Watch::kDead;
+  static constexpr Saves kSaves = Saves::kOutput;
+  template <class M, class V>
+  static FNNFAST_INLINE V forward(V z, V) {
+    return clip<M>(z, M::constant(0.0), M::constant(6.0));
+  }
+  template <class M, class V>
+  static FNNFAST_INLINE V derivative(V z, V) {
+    return between<M>(z, M::constant(0.0), M::constant(6.0), M::constant(1.0));
+  }
+  template <class M, class V>
+  static FNNFAST_INLINE V derivative_from_output(V y, V) {
+    return derivative<M>(y, y);
+  }
+};
+
 template <class... A>
 struct TypeList {
   static constexpr int kSize = sizeof...(A);
 };
 
 using Activations = TypeList<Identity, Step, Sign, Sigmoid, Tanh, Relu, LeakyRelu, Prelu, Elu, EluLearned, Selu, Gelu,
-                             GeluTanh, Softplus, Swish, Softmax>;
+                             GeluTanh, Softplus, Swish, Softmax, Relu6>;
 
 // What code that runs none of them needs to know: a row of the registry.
 struct ActivationInfo {

@@ -355,10 +355,25 @@ class Softmax(Activation):
         return y * (dy - xp.sum(dy * y, axis=-1, keepdims=True))
 
 
+class ReLU6(Activation):
+    """min(max(0, z), 6); derivative 1 if 0 < z < 6 else 0. Krizhevsky 2010."""
+
+    __slots__ = ()
+    name = "relu6"
+    kinks = (0.0, 6.0)
+
+    def _value(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        return xp.where(z > 0, xp.minimum(z, 6.0), 0.0)
+
+    def _slope(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        return xp.where(z > 0, xp.where(z < 6, 1.0, 0.0), 0.0)
+
+
 ACTIVATIONS: dict[str, Activation] = {
     activation.name: activation
     for activation in (
         Identity(), Step(), Sign(), Sigmoid(), Tanh(), ReLU(), LeakyReLU(), PReLU(),
         ELU(), LearnedELU(), SELU(), GELU(), TanhGELU(), Softplus(), Swish(), Softmax(),
+        ReLU6(),
     )
 }  # fmt: skip
