@@ -435,13 +435,192 @@ struct Relu6 : Elementwise {
   }
 };
 
+// f(z) = max(-1, min(z, 1));  f' = 1 in between, 0 at -1 and 1
+struct HardTanh : Elementwise {
+  static constexpr const char* kName = "hard_tanh";
+  static constexpr Start kStart = Start::kXavier;
+  static constexpr Watch kWatch = Watch::kSaturated;
+  static constexpr Saves kSaves = Saves::kOutput;
+  template <class M, class V>
+  static FNNFAST_INLINE V forward(V z, V) {
+    return clip<M>(z, M::constant(-1.0), M::constant(1.0));
+  }
+  template <class M, class V>
+  static FNNFAST_INLINE V derivative(V z, V) {
+    return between<M>(z, M::constant(-1.0), M::constant(1.0), M::constant(1.0));
+  }
+  template <class M, class V>
+  static FNNFAST_INLINE V derivative_from_output(V y, V) {
+    return derivative<M>(y, y);
+  }
+};
+
+// f(z) = max(0, min(z / 6 + 1/2, 1)), from z + 3, which is exact where the sum would cancel;  f' = 1/6 in between, 0 at
+// -3 and 3. From the output it would be 0 as soon as the output rounds to 1.
+struct HardSigmoid : Elementwise {
+  static constexpr const char* kName = "hard_sigmoid";
+  static constexpr Start kStart = Start::kXavier;
+  static constexpr Watch kWatch = Watch::kSaturated;
+  static constexpr double kSteepest = 1.0 / 6.0;
+  template <class M, class V>
+  static FNNFAST_INLINE V forward(V z, V) {
+    return clip<M>((z + M::constant(3.0)) * M::constant(1.0 / 6.0), M::constant(0.0), M::constant(1.0));
+  }
+  template <class M, class V>
+  static FNNFAST_INLINE V derivative(V z, V) {
+    return between<M>(z, M::constant(-3.0), M::constant(3.0), M::constant(1.0 / 6.0));
+  }
+};
+
+// f(z) = z h(z), h the hard sigmoid (Howard et al. 2019);  f' = (z + 3/2) / 3 in between, 0 at -3, 1 at 3
+struct HardSwish : Elementwise {
+  static constexpr const char* kName = "hard_swish";
+  static constexpr Start kStart = Start::kHe;
+  static constexpr Watch kWatch = Watch::kDead;
+  template <class M, class V>
+  static FNNFAST_INLINE V forward(V z, V p) {
+    return times_vanishing<M>(z, HardSigmoid::forward<M>(z, p));
+  }
+  template <class M, class V>
+  static FNNFAST_INLINE V derivative(V z, V) {
+    const V inside = (z + M::constant(1.5)) * M::constant(1.0 / 3.0);
+    return M::select(z <= M::constant(-3.0), M::constant(0.0),
+                     M::select(z >= M::constant(3.0), M::constant(1.0), inside));
+  }
+};
+
+// f(z) = z tanh(log(1 + exp z)) (Misra 2020). With e = exp(-|z|) the tanh is n / (n + 2), n = e^2 + 2 e, for z < 0,
+// else (1 + 2 e) / (1 + 2 e + 2 e^2); as b - b r / d, with b = n / 2 or 1, the errors of the quotient weigh little.
+struct Mish : Elementwise {
+  static constexpr const char* kName = "mish";
+  static constexpr Start kStart = Start::kHe;
+  static constexpr Watch kWatch = Watch::kDead;
+  template <class M, class V>
+  struct Quotient {
+    V e, base, r, d;
+    static FNNFAST_INLINE Quotient of(V z) {
+      const V one = M::constant(1.0), two = M::constant(2.0);
+      const V e = M::exp(-M::abs(z));
+      const auto negative = z < M::constant(0.0);
+      const V r = M::fma(e, e, M::select(negative, e + e, e * e));
+      const V base = M::select(negative, M::constant(0.5) * r, one);
+      return {e, base, r, r + M::select(negative, two, one + (e + e))};
+    }
+  };
+  template <class M, class V>
+  static FNNFAST_INLINE V forward(V z, V) {
+    const auto of = Quotient<M, V>::of(z);
+    const V product = z * M::fma(-of.base, of.r / of.d, of.base);
+    const auto tail = z < M::constant(-40.0);  // there the tanh is the sigmoid, and may be subnormal
+    if (!tail.any()) [[likely]]
+      return product;
+    return M::select(tail, M::times_sigmoid(z, z), product);
+  }
+  // tanh + z (1 - tanh^2) s(z), s the sigmoid: the latter is 4 z e (1 + e) / d^2, for z > 0 times e once more.
+  template <class M, class V>
+  static FNNFAST_INLINE V derivative(V z, V) {
+    const V c = clamp<M>(z);
+    const auto of = Quotient<M, V>::of(c);
+    const V inverse = M::constant(1.0) / of.d;
+    const V tanh = M::fma(-of.base, of.r * inverse, of.base);
+    const V falling = M::select(c < M::constant(0.0), of.e, of.e * of.e);
+    const V steepness = (M::constant(4.0) * inverse) * (inverse * (M::constant(1.0) + of.e));
+    return M::fma(c * falling, steepness, tanh);
+  }
+};
+
+// f(z) = z / (1 + |z|) (Glorot & Bengio 2010);  f' = 1 / (1 + |z|)^2, which falls so slowly that 1 - |f| would cancel
+struct Softsign : Elementwise {
+  static constexpr const char* kName = "softsign";
+  static constexpr Start kStart = Start::kXavier;
+  static constexpr Watch kWatch = Watch::kSaturated;
+  template <class M, class V>
+  static FNNFAST_INLINE V forward(V z, V) {
+    const V one = M::constant(1.0), size = M::abs(z);
+    const V quotient = z / (one + size);
+    return M::select(size > M::constant(1e30), M::copysign(one, z), quotient);  // infinity, too
+  }
+  template <class M, class V>
+  static FNNFAST_INLINE V derivative(V z, V) {
+    const V one = M::constant(1.0);
+    const V root = one / (one + M::abs(z));
+    return root * root;
+  }
+};
+
+// f(z) = z if z > 0 else alpha (exp(z / alpha) - 1), alpha > 0 (Barron 2017)
+struct Celu : Elementwise {
+  static constexpr const char* kName = "celu";
+  static constexpr Start kStart = Start::kHe;
+  static constexpr Watch kWatch = Watch::kDead;
+  static constexpr Saves kSaves = Saves::kOutput;
+  static constexpr bool kParameter = true;
+  template <class M, class V>
+  static FNNFAST_INLINE V forward(V z, V alpha) {
+    const V t = z / alpha;  // where it is small f is z, and alpha t may have lost some of it
+    return M::select(t > M::constant(-1e-20), z, alpha * M::expm1(t));
+  }
+  template <class M, class V>
+  static FNNFAST_INLINE V derivative(V z, V alpha) {
+    // exp(t + lost), where lost is what the division rounds away: exp magnifies it.
+    const V t = z / alpha;
+    const V e = M::exp(t);
+    const V lost = M::fma(-t, alpha, z) / alpha;
+    return gate<M>(z, M::constant(1.0), M::select(M::abs(t) < M::constant(1000.0), M::fma(e, lost, e), e));
+  }
+  template <class M, class V>
+  static FNNFAST_INLINE V derivative_from_output(V y, V alpha) {
+    return gate<M>(y, M::constant(1.0), y / alpha + M::constant(1.0));
+  }
+};
+
+// f(z) = exp z = f'
+struct Exponential : Elementwise {
+  static constexpr const char* kName = "exponential";
+  static constexpr Start kStart = Start::kXavier;
+  static constexpr Saves kSaves = Saves::kOutput;
+  template <class M, class V>
+  static FNNFAST_INLINE V forward(V z, V) {
+    return M::exp(z);
+  }
+  template <class M, class V>
+  static FNNFAST_INLINE V derivative(V z, V) {
+    return M::exp(z);
+  }
+  template <class M, class V>
+  static FNNFAST_INLINE V derivative_from_output(V y, V) {
+    return y;
+  }
+};
+
+// f(z) = log s(z) = -log(1 + exp(-z)), s the sigmoid;  f' = s(-z) = 1 - exp f
+struct LogSigmoid : Elementwise {
+  static constexpr const char* kName = "log_sigmoid";
+  static constexpr Start kStart = Start::kHe;
+  static constexpr Watch kWatch = Watch::kDead;
+  static constexpr Saves kSaves = Saves::kOutput;
+  template <class M, class V>
+  static FNNFAST_INLINE V forward(V z, V) {
+    return -M::softplus(-z);
+  }
+  template <class M, class V>
+  static FNNFAST_INLINE V derivative(V z, V) {
+    return M::sigmoid(-z);
+  }
+  template <class M, class V>
+  static FNNFAST_INLINE V derivative_from_output(V y, V) {
+    return -M::expm1(y);
+  }
+};
+
 template <class... A>
 struct TypeList {
   static constexpr int kSize = sizeof...(A);
 };
 
 using Activations = TypeList<Identity, Step, Sign, Sigmoid, Tanh, Relu, LeakyRelu, Prelu, Elu, EluLearned, Selu, Gelu,
-                             GeluTanh, Softplus, Swish, Softmax, Relu6>;
+                             GeluTanh, Softplus, Swish, Softmax, Relu6, HardTanh, HardSigmoid, HardSwish, Mish,
+                             Softsign, Celu, Exponential, LogSigmoid>;
 
 // What code that runs none of them needs to know: a row of the registry.
 struct ActivationInfo {

@@ -369,11 +369,127 @@ class ReLU6(Activation):
         return xp.where(z > 0, xp.where(z < 6, 1.0, 0.0), 0.0)
 
 
+class HardTanh(Activation):
+    """max(-1, min(z, 1)); derivative 1 if -1 < z < 1 else 0. Collobert 2004."""
+
+    __slots__ = ()
+    name = "hard_tanh"
+    kinks = (-1.0, 1.0)
+
+    def _value(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        return xp.clip(z, -1.0, 1.0)
+
+    def _slope(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        return xp.where(xp.abs(z) < 1, 1.0, 0.0)
+
+
+class HardSigmoid(Activation):
+    """max(0, min(z / 6 + 1/2, 1)), as (z + 3) / 6, which does not cancel at -3; derivative 1/6 if -3 < z < 3 else 0."""
+
+    __slots__ = ()
+    name = "hard_sigmoid"
+    kinks = (-3.0, 3.0)
+
+    def _value(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        return xp.clip((z + 3.0) / 6.0, 0.0, 1.0)
+
+    def _slope(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        return xp.where(xp.abs(z) < 3, 1.0 / 6.0, 0.0)
+
+
+class HardSwish(Activation):
+    """z max(0, min((z + 3) / 6, 1)); derivative 0, (z + 3/2) / 3 or 1. Howard et al. 2019, arXiv:1905.02244."""
+
+    __slots__ = ()
+    name = "hard_swish"
+    kinks = (-3.0, 3.0)
+
+    def _value(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        return xp.where(z >= 3, z, _finite(xp, z) * xp.clip((z + 3.0) / 6.0, 0.0, 1.0))
+
+    def _slope(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        return xp.where(z <= -3, 0.0, xp.where(z >= 3, 1.0, (z + 1.5) / 3.0))
+
+
+class Mish(Activation):
+    """z tanh u with u = log(1 + exp z); derivative tanh u + z sigma(z) / cosh(u)^2. Misra 2020, arXiv:1908.08681.
+
+    1 / cosh(u)^2 = 4 sigma(2u) sigma(-2u) does not cancel.
+    """
+
+    __slots__ = ()
+    name = "mish"
+
+    def _u(self, xp: ModuleType, z: Array) -> Array:
+        return xp.maximum(z, 0.0) + xp.log1p(xp.exp(-xp.abs(z)))
+
+    def _value(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        return xp.where(xp.isposinf(z), z, _finite(xp, z) * xp.tanh(self._u(xp, z)))
+
+    def _slope(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        z = xp.clip(z, -_FLAT, _FLAT)
+        u = self._u(xp, z)
+        return xp.tanh(u) + z * _sigmoid(xp, z) * 4.0 * _sigmoid(xp, 2.0 * u) * _sigmoid(xp, -2.0 * u)
+
+
+class Softsign(Activation):
+    """z / (1 + |z|); derivative 1 / (1 + |z|)^2. Glorot and Bengio 2010."""
+
+    __slots__ = ()
+    name = "softsign"
+
+    def _value(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        return xp.where(xp.isinf(z), xp.sign(z), z / (1.0 + xp.abs(z)))
+
+    def _slope(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        return (1.0 / (1.0 + xp.abs(z))) ** 2
+
+
+class CELU(Activation):
+    """z if z > 0 else alpha (exp(z / alpha) - 1); derivative 1 or exp(z / alpha). Barron 2017, arXiv:1704.07483."""
+
+    __slots__ = ()
+    name = "celu"
+    default = 1.0
+
+    def _value(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        return xp.where(z > 0, z, a * xp.expm1(_below(xp, z) / a))
+
+    def _slope(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        return xp.exp(_below(xp, z) / a)
+
+
+class Exponential(Activation):
+    """exp z, which is its derivative, too."""
+
+    __slots__ = ()
+    name = "exponential"
+
+    def _value(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        return xp.exp(z)
+
+    def _slope(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        return xp.exp(z)
+
+
+class LogSigmoid(Activation):
+    """log sigma(z) = min(z, 0) - log1p(exp(-|z|)) = -softplus(-z); derivative sigma(-z)."""
+
+    __slots__ = ()
+    name = "log_sigmoid"
+
+    def _value(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        return -(xp.maximum(-z, 0.0) + xp.log1p(xp.exp(-xp.abs(z))))
+
+    def _slope(self, xp: ModuleType, z: Array, a: Array) -> Array:
+        return _sigmoid(xp, -z)
+
+
 ACTIVATIONS: dict[str, Activation] = {
     activation.name: activation
     for activation in (
         Identity(), Step(), Sign(), Sigmoid(), Tanh(), ReLU(), LeakyReLU(), PReLU(),
         ELU(), LearnedELU(), SELU(), GELU(), TanhGELU(), Softplus(), Swish(), Softmax(),
-        ReLU6(),
+        ReLU6(), HardTanh(), HardSigmoid(), HardSwish(), Mish(), Softsign(), CELU(), Exponential(), LogSigmoid(),
     )
 }  # fmt: skip
