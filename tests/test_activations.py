@@ -1,5 +1,7 @@
 """Activations as objects: values, derivatives, edges, dtypes; and the registry of the kernels against the oracles'."""
 
+import doctest
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -41,6 +43,12 @@ def test_every_kernel_can_be_had_by_its_name():
         assert case.make(3, np.dtype(np.float32))[0].kernel == fnn.activations.get(name).kernel == name
 
 
+def test_the_examples_are_right():
+    tried = doctest.testmod(fnn.activations)
+    assert tried.failed == 0
+    assert tried.attempted > 8
+
+
 def test_every_class_is_public():
     for cls in fnn.activations._PUBLIC:
         assert getattr(fnn, cls.__name__) is cls
@@ -80,6 +88,7 @@ def test_default_parameters():
         (fnn.ELU(learn=True), "elu_learned"),
         (fnn.Swish(), "swish"),
         (fnn.GELU(), "gelu"),
+        (fnn.CELU(), "celu"),
     ):
         assert f.kernel == name
         np.testing.assert_allclose(f(z), reference.ACTIVATIONS[name].forward(z), rtol=1e-15)
@@ -223,6 +232,8 @@ def test_edges(backend, isa, dtype, name):
         (lambda: fnn.PReLU(alpha=-0.5), "prelu", -0.5),
         (lambda: fnn.ELU(alpha=0.0, learn=True), "elu_learned", 0.0),
         (lambda: fnn.ELU(alpha=-1.5, learn=True), "elu_learned", -1.5),
+        (lambda: fnn.CELU(alpha=0.0625), "celu", 0.0625),
+        (lambda: fnn.CELU(alpha=1e30), "celu", 1e30),
         (lambda: fnn.Swish(beta=0.0), "swish", 0.0),
         (lambda: fnn.Swish(beta=-2.0), "swish", -2.0),
     ],

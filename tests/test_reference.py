@@ -37,6 +37,15 @@ TRUTH = {
     "gelu_tanh": lambda z: z / (1 + mpmath.exp(-2 * mpmath.sqrt(2 / mpmath.pi) * (z + mpmath.mpf("0.044715") * z**3))),
     "softplus": lambda z: mpmath.log1p(mpmath.exp(z)),
     "swish": lambda z: z / (1 + mpmath.exp(-z)),
+    "relu6": lambda z: min(max(z, mpmath.mpf(0)), mpmath.mpf(6)),
+    "hard_tanh": lambda z: min(max(z, mpmath.mpf(-1)), mpmath.mpf(1)),
+    "hard_sigmoid": lambda z: min(max(z / 6 + 0.5, mpmath.mpf(0)), mpmath.mpf(1)),
+    "hard_swish": lambda z: z * min(max(z / 6 + 0.5, mpmath.mpf(0)), mpmath.mpf(1)),
+    "mish": lambda z: z * mpmath.tanh(mpmath.log1p(mpmath.exp(z))),
+    "softsign": lambda z: z / (1 + abs(z)),
+    "celu": lambda z: z if z > 0 else mpmath.expm1(z),
+    "exponential": mpmath.exp,
+    "log_sigmoid": lambda z: -mpmath.log1p(mpmath.exp(-z)),
 }
 
 
@@ -152,7 +161,23 @@ EDGES = {  # name: (value at -inf, at +inf, at 0, derivative at -inf, at +inf, a
     "gelu_tanh": (0, INF, 0, 0, 1, 0.5),
     "softplus": (0, INF, math.log(2), 0, 1, 0.5),
     "swish": (0, INF, 0, 0, 1, 0.5),
+    "relu6": (0, 6, 0, 0, 0, 0),
+    "hard_tanh": (-1, 1, 0, 0, 0, 1),
+    "hard_sigmoid": (0, 1, 0.5, 0, 0, 1 / 6),
+    "hard_swish": (0, INF, 0, 0, 1, 0.5),
+    "mish": (0, INF, 0, 0, 1, 0.6),
+    "softsign": (-1, 1, 0, 0, 0, 1),
+    "celu": (-1, INF, 0, 0, 1, 1),
+    "exponential": (0, INF, 1, 0, INF, 1),
+    "log_sigmoid": (-INF, 0, -math.log(2), 1, 0, 0.5),
 }
+
+
+def test_at_a_kink_the_derivative_is_that_of_the_side_that_goes_on():
+    expected = {"relu6": [0, 0], "hard_tanh": [0, 0], "hard_sigmoid": [0, 0], "hard_swish": [0, 1]}
+    for name, slopes in expected.items():
+        f = ACTIVATIONS[name]
+        assert f.derivative(np.array(f.kinks)).tolist() == slopes
 
 
 @pytest.mark.parametrize("name", ELEMENTWISE)
@@ -192,6 +217,7 @@ def test_the_limit_from_below_is_negative_zero(name):
         ("prelu", -0.5, (INF, INF)),
         ("elu", 2.5, (-2.5, INF)),
         ("elu_learned", -1.5, (1.5, INF)),
+        ("celu", 2.5, (-2.5, INF)),
     ],
 )
 def test_limits_with_a_parameter(name, parameter, limits):

@@ -324,6 +324,132 @@ class Softmax(Activation):
     name = "softmax"
 
 
+class ReLU6(Activation):
+    """y = min(max(0, z), 6), with derivative 0 at 0 and at 6.
+
+    Examples
+    --------
+    >>> ReLU6()([-1, 2, 8])
+    array([0., 2., 6.])
+    """
+
+    name = "relu6"
+
+
+class HardTanh(Activation):
+    """y = max(-1, min(z, 1)), with derivative 0 at -1 and at 1.
+
+    Examples
+    --------
+    >>> HardTanh()([-2, 0.5, 3])
+    array([-1. ,  0.5,  1. ])
+    """
+
+    name = "hard_tanh"
+
+
+class HardSigmoid(Activation):
+    """y = max(0, min(z / 6 + 1/2, 1)), with derivative 0 at -3 and at 3.
+
+    Examples
+    --------
+    >>> HardSigmoid()([-4, 0, 1.5])
+    array([0.  , 0.5 , 0.75])
+    """
+
+    name = "hard_sigmoid"
+
+
+class HardSwish(Activation):
+    """y = z max(0, min(z / 6 + 1/2, 1)), with derivative 0 at -3 and 1 at 3.
+
+    Howard et al., "Searching for MobileNetV3", 2019.
+
+    Examples
+    --------
+    >>> HardSwish()([-1.5, 1.5, 4])
+    array([-0.375,  1.125,  4.   ])
+    """
+
+    name = "hard_swish"
+
+
+class Mish(Activation):
+    """y = z tanh(log(1 + exp z)).
+
+    Misra, "Mish: a self regularized non-monotonic activation function", 2020.
+
+    Examples
+    --------
+    >>> Mish()([-1, 0, 1]).round(4)
+    array([-0.3034,  0.    ,  0.8651])
+    """
+
+    name = "mish"
+
+
+class Softsign(Activation):
+    """y = z / (1 + abs(z)).
+
+    Examples
+    --------
+    >>> Softsign()([-1, 0, 3])
+    array([-0.5 ,  0.  ,  0.75])
+    """
+
+    name = "softsign"
+
+
+class CELU(Activation):
+    """y = z if z > 0 else alpha (exp(z / alpha) - 1).
+
+    Barron, "Continuously differentiable exponential linear units", 2017.
+
+    Parameters
+    ----------
+    alpha : float > 0
+
+    Examples
+    --------
+    >>> CELU(alpha=2.0)([-2, 0, 1]).round(4)
+    array([-1.2642,  0.    ,  1.    ])
+    """
+
+    name = "celu"
+    alpha: float
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self._store(alpha=_checks.positive("alpha", alpha))
+
+    @property
+    def parameter(self) -> float:
+        return self.alpha
+
+
+class Exponential(Activation):
+    """y = exp z.
+
+    Examples
+    --------
+    >>> Exponential()([0, 1]).round(4)
+    array([1.    , 2.7183])
+    """
+
+    name = "exponential"
+
+
+class LogSigmoid(Activation):
+    """y = log(1 / (1 + exp(-z))) = -log(1 + exp(-z)).
+
+    Examples
+    --------
+    >>> LogSigmoid()([-1, 0, 1]).round(4)
+    array([-1.3133, -0.6931, -0.3133])
+    """
+
+    name = "log_sigmoid"
+
+
 class Registered(Activation):
     """An activation that the kernels know and that has no class of its own.
 
