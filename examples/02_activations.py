@@ -15,7 +15,8 @@ from common import save
 import fnnfast as fnn
 
 Z = np.linspace(-4, 4, 801)
-KINK = 1e-6  # half the width of the difference quotient, so nothing within it of a kink is compared
+STEP = 1e-6  # half the width of the difference quotient
+COLUMNS = 6
 
 
 def softmax() -> tuple[np.ndarray, np.ndarray]:
@@ -38,7 +39,8 @@ def main() -> None:
     public = [cls() for name, cls in vars(fnn.activations).items() if name in fnn.__all__]
     elementwise = [act for act in public if not act.rowwise]
 
-    figure, axes = plt.subplots(3, 5, figsize=(9.6, 5.6), sharex=True, sharey=True)
+    rows = -(-(len(elementwise) + 2) // COLUMNS)
+    figure, axes = plt.subplots(rows, COLUMNS, figsize=(9.6, 1.75 * rows), sharex=True, sharey=True)
     worst = 0.0
     for act, ax in zip(elementwise, axes.flat, strict=False):
         ax.set_title(act.name)
@@ -46,13 +48,14 @@ def main() -> None:
         jump = np.abs(np.diff(y, prepend=y[0])) > 0.5
         ax.plot(Z, np.where(jump, np.nan, y), "C0", lw=2, label="f(z)")
         if not act.differentiable:
-            ax.text(0, 1.7, "no gradient passes", ha="center", color="0.4")
+            ax.text(0, 1.7, "no gradient passes", ha="center", color="0.4", fontsize="small")
             continue
         slope = act.derivative(Z)
         ax.plot(Z, slope, "C1--", lw=1.8, label="f'(z)")
-        away = np.abs(Z) > KINK
-        quotient = (act(Z + KINK) - act(Z - KINK)) / (2 * KINK)
-        worst = max(worst, np.abs(quotient - slope)[away].max())
+        above, below = Z + STEP, Z - STEP
+        smooth = (np.abs(act.derivative(above) - act.derivative(below)) < 0.01) & (np.abs(Z) > STEP)  # away from kinks
+        quotient = (act(above) - act(below)) / (2 * STEP)
+        worst = max(worst, (np.abs(quotient - slope) / np.maximum(1, np.abs(slope)))[smooth].max())
 
     ax = axes.flat[len(elementwise)]
     p, slope = softmax()
@@ -69,6 +72,8 @@ def main() -> None:
     ax.plot(Z, y, "C0", lw=2)
     ax.plot(Z, slope, "C1--", lw=1.8)
 
+    for ax in axes.flat[len(elementwise) + 2 :]:
+        ax.set_visible(False)
     for ax in axes.flat:
         ax.axvline(0, color="0.5", lw=0.8, zorder=0)
         ax.set(xlim=(-4, 4), xticks=(-4, -2, 0, 2, 4), ylim=(-1.3, 2.3))
