@@ -128,19 +128,21 @@ def softmax(s: Subject) -> int:
     return sum(_dense(s, dtype, 37, 18, outputs, "softmax") for dtype, outputs in product(DTYPES, (2, 10, 64, 65, 300)))
 
 
+def _maxout(s: Subject, dtype: str, batch: int, inputs: int, outputs: int, pieces: int) -> int:
+    (x, hx), (w, hw), (b, hb), (dy, _) = (
+        s.normal(dtype, *shape)
+        for shape in ((batch, inputs), (pieces, inputs, outputs), (pieces, outputs), (batch, outputs))
+    )
+    with s.precision(dtype):
+        y, saved = s.fnn.maxout_forward(x, w, b)
+        s.fnn.maxout_backward(dy, x, w, saved)
+    s.agree(f"maxout of {pieces} {dtype} {batch} x {inputs} x {outputs}", y, s.fnn.maxout(hx, hw, hb))
+    return 2
+
+
 def maxout(s: Subject) -> int:
-    calls = 0
-    for dtype, (batch, inputs, outputs), pieces in product(DTYPES, SHAPES[1:5], (1, 2, 3, 5)):
-        (x, hx), (w, hw), (b, hb), (dy, _) = (
-            s.normal(dtype, *shape)
-            for shape in ((batch, inputs), (pieces, inputs, outputs), (pieces, outputs), (batch, outputs))
-        )
-        with s.precision(dtype):
-            y, saved = s.fnn.maxout_forward(x, w, b)
-            s.fnn.maxout_backward(dy, x, w, saved)
-        s.agree(f"maxout of {pieces} {dtype} {batch} x {inputs} x {outputs}", y, s.fnn.maxout(hx, hw, hb))
-        calls += 2
-    return calls
+    cases = product(DTYPES, SHAPES[1:5], (1, 2, 3, 5))
+    return sum(_maxout(s, dtype, *shape, pieces) for dtype, shape, pieces in cases)
 
 
 def activations(s: Subject) -> int:
@@ -265,15 +267,8 @@ def large_tiles(s: Subject) -> int:
     with environment(FNNFAST_CUDA_MULTIPROCESSORS="1"):
         for dtype, shape in product(DTYPES, ((300, 72, 264), (256, 64, 256), (301, 73, 265))):
             calls += _dense(s, dtype, *shape, "gelu")
-        for dtype, (batch, inputs, outputs) in product(DTYPES, ((256, 64, 256), (150, 33, 137))):
-            (x, hx), (w, hw), (dy, _) = (
-                s.normal(dtype, *dims) for dims in ((batch, inputs), (3, inputs, outputs), (batch, outputs))
-            )
-            with s.precision(dtype):
-                y, saved = s.fnn.maxout_forward(x, w, None)
-                s.fnn.maxout_backward(dy, x, w, saved)
-            s.agree(f"large maxout {dtype} {batch} x {inputs} x {outputs}", y, s.fnn.maxout(hx, hw, None))
-            calls += 2
+        for dtype, shape in product(DTYPES, ((256, 64, 256), (150, 33, 137))):
+            calls += _maxout(s, dtype, *shape, 3)
     return calls
 
 

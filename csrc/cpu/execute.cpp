@@ -1,6 +1,5 @@
 #include "execute.hpp"
 
-#include <algorithm>
 #include <stdexcept>
 #include <string>
 
@@ -15,18 +14,6 @@ BoundPlace bound(const Place& place, const ForwardSchedule& schedule) {
   if (place.buffer == kOutputBuffer) return {BoundPlace::kY, 0, place.channel, place.row};
   if (place.buffer == kNone) return {};
   return {BoundPlace::kArena, schedule.start[static_cast<std::size_t>(place.buffer)], place.channel, place.row};
-}
-
-template <class T>
-void add_rows(ptrdiff_t rows, ptrdiff_t columns, const T* a, ptrdiff_t a_row, const T* b, ptrdiff_t b_row, T* out,
-              ptrdiff_t out_row) {
-  for (ptrdiff_t r = 0; r < rows; ++r)
-    for (ptrdiff_t c = 0; c < columns; ++c) out[r * out_row + c] = a[r * a_row + c] + b[r * b_row + c];
-}
-
-template <class T>
-void copy_rows(ptrdiff_t rows, ptrdiff_t columns, const T* from, ptrdiff_t from_row, T* to, ptrdiff_t to_row) {
-  for (ptrdiff_t r = 0; r < rows; ++r) std::copy_n(from + r * from_row, columns, to + r * to_row);
 }
 
 }  // namespace

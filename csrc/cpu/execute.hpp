@@ -1,6 +1,7 @@
 // Runs a network's forward schedule over blocks of samples.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -58,6 +59,19 @@ class Executor {
   std::vector<BoundStep<T>> steps_;
   ptrdiff_t elements_ = 0;
 };
+
+template <class T>
+void copy_rows(ptrdiff_t rows, ptrdiff_t columns, const T* from, ptrdiff_t from_row, T* to, ptrdiff_t to_row) {
+  for (ptrdiff_t r = 0; r < rows; ++r) std::copy_n(from + r * from_row, columns, to + r * to_row);
+}
+
+// out = a + b; out may be one of them.
+template <class T>
+void add_rows(ptrdiff_t rows, ptrdiff_t columns, const T* a, ptrdiff_t a_row, const T* b, ptrdiff_t b_row, T* out,
+              ptrdiff_t out_row) {
+  for (ptrdiff_t r = 0; r < rows; ++r)
+    for (ptrdiff_t c = 0; c < columns; ++c) out[r * out_row + c] = a[r * a_row + c] + b[r * b_row + c];
+}
 
 // out = f(in) + add, or f(in + add), over rows of matrices: an epilogue without a product.
 template <class T>

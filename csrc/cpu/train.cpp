@@ -25,15 +25,19 @@ Trainer<T>::Trainer(Network<T>& network, Loss<T> loss, const OptimizerSettings& 
   fixed_parameters_ = Buffer<T>(nodes);
   workspaces_.resize(program_.nodes.size());
   states_.resize(program_.blocks.size());
+  NodeId last_affine = kNone;
   for (NodeId n = 0; n < nodes; ++n) {
     const Node& node = program_.node(n);
     fixed_parameters_[n] = static_cast<T>(node.epilogue.parameter);
     workspace(n).of = network_.constants_of(program_, node, fixed_parameters_.data() + n);
     if (const BlockId b = block_of(node); b != kNone) state(b).node = n;
     if (const Affine* const affine = node.as<Affine>()) {
-      // A whole vector read at the end of a slice would be the next slice's numbers.
-      const bool is_slice = program_.value(node.out).shape.c !=
-                            program_.storages[static_cast<std::size_t>(program_.value(node.out).storage)];
+      if (last_affine != kNone) workspace(last_affine).next = n;
+      last_affine = n;
+      // A whole vector at the end of a slice would be the next slice's numbers.
+      const Value& out = program_.value(node.out);
+      const bool is_slice = out.shape.c != program_.storages[static_cast<std::size_t>(out.storage)];
+      workspace(n).padded = out.shape.is_vector() && !is_slice;
       const PanelLayout& layout = block(affine->block).layout;
       workspace(n).gathers = gathers_columns(layout) || (layout.pieces == 1 && is_slice);
     }
@@ -54,11 +58,8 @@ Trainer<T>::Trainer(Network<T>& network, Loss<T> loss, const OptimizerSettings& 
     if (step.task == Task::kInput)
       if (const Affine* const affine = program_.node(step.node).template as<Affine>())
         state(affine->block).transposed = Buffer<T>(TransposedLayout(block(affine->block).layout).size());
-  for (const BufferShape& shape : schedule_.buffers) {
-    (void)shape;
-    buffers_.emplace_back();
-    choices_.emplace_back();
-  }
+  buffers_.resize(schedule_.buffers.size());
+  choices_.resize(schedule_.buffers.size());
 }
 
 template <class T>

@@ -86,6 +86,8 @@ class Trainer {
   // By node: what a step keeps beside the buffers of the schedule.
   struct Workspace {
     AffineConstants<T> of;
+    NodeId next = kNone;         // the Affine node after it in forward order, whose weights are read next
+    bool padded = false;         // its output's rows may be written to whole vectors
     bool gathers = false;        // the gradient of r is copied by columns, for the weight gradient
     Buffer<T> columns;           // that copy
     Buffer<std::uint8_t> order;  // of maxout: the rows by the piece that won
@@ -99,6 +101,12 @@ class Trainer {
     T* data = nullptr;
     ptrdiff_t row = 0;
     explicit operator bool() const { return data != nullptr; }
+  };
+
+  // What a node's forward step writes: its value; what backward reads, the sums or f of them, which may be the value
+  // itself; and f(r).
+  struct Results {
+    Rows out, saved, y;
   };
 
   // train.cpp: the step as a whole
@@ -121,6 +129,7 @@ class Trainer {
   // train_samples.cpp: what a block of samples does
   void take_input(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples);
   void forward_step(NodeId id, const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples);
+  Results results_at(NodeId id, const Batch<T>& batch, ptrdiff_t first);
   void affine_forward_step(NodeId id, const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples);
   void pointwise_forward_step(NodeId id, const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples);
   void perturb(const Perturb& op, ptrdiff_t first, ptrdiff_t samples, const Shape& shape, Rows in, Rows out) const;

@@ -6,21 +6,6 @@
 
 namespace fnnfast::cpu {
 
-namespace {
-
-template <class T>
-void copy_rows(const T* from, ptrdiff_t from_row, T* to, ptrdiff_t to_row, ptrdiff_t rows, ptrdiff_t columns) {
-  for (ptrdiff_t r = 0; r < rows; ++r) std::copy_n(from + r * from_row, columns, to + r * to_row);
-}
-
-template <class T>
-void add_rows(const T* from, ptrdiff_t from_row, T* to, ptrdiff_t to_row, ptrdiff_t rows, ptrdiff_t columns) {
-  for (ptrdiff_t r = 0; r < rows; ++r)
-    for (ptrdiff_t c = 0; c < columns; ++c) to[r * to_row + c] += from[r * from_row + c];
-}
-
-}  // namespace
-
 template <class T>
 void Trainer<T>::take_input(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples) {
   if (!copies_input(batch)) return;
@@ -59,16 +44,21 @@ void Trainer<T>::forward_step(NodeId id, const Batch<T>& batch, ptrdiff_t first,
 }
 
 template <class T>
+typename Trainer<T>::Results Trainer<T>::results_at(NodeId id, const Batch<T>& batch, ptrdiff_t first) {
+  const Node& node = program_.node(id);
+  const Rows out = rows_at(schedule_.value_at(node.out), batch, first);
+  const Rows kept = rows_at(schedule_.saved[static_cast<std::size_t>(id)], batch, first);
+  const Rows saved = activates(node) && kept ? kept : out;
+  return {out, saved, node.epilogue.info().saves == Saves::kOutput && !node.epilogue.add_first ? saved : out};
+}
+
+template <class T>
 void Trainer<T>::affine_forward_step(NodeId id, const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples) {
   const Node& node = program_.node(id);
   const Epilogue& e = node.epilogue;
   const Workspace& w = workspace(id);
   const Rows x = rows_at(schedule_.value_at(node.in), batch, first);
-  const Rows out = rows_at(schedule_.value_at(node.out), batch, first);
-  const Rows kept = rows_at(schedule_.saved[static_cast<std::size_t>(id)], batch, first);
-  // What backward reads: the sums or f of them, where that is not the output.
-  const Rows saved = activates(node) && kept ? kept : out;
-  const Rows y = e.info().saves == Saves::kOutput && !e.add_first ? saved : out;
+  const auto [out, saved, y] = results_at(id, batch, first);
   AffineCall<T> call;
   call.of = &w.of;
   call.rows = samples * pixels_of(node.out);
@@ -80,14 +70,11 @@ void Trainer<T>::affine_forward_step(NodeId id, const Batch<T>& batch, ptrdiff_t
   call.y_row = y.row;
   call.last_block = w.of.blocks;
   call.activate = activates(node);
-  const Value& value = program_.value(node.out);
-  call.padded = value.shape.is_vector() && value.shape.c == program_.storages[static_cast<std::size_t>(value.storage)];
-  for (NodeId next = id + 1; next < static_cast<NodeId>(program_.nodes.size()); ++next)
-    if (program_.node(next).template is<Affine>()) {
-      call.next = workspace(next).of.panels;
-      call.next_size = workspace(next).of.first_panel;
-      break;
-    }
+  call.padded = w.padded;
+  if (w.next != kNone) {
+    call.next = workspace(w.next).of.panels;
+    call.next_size = workspace(w.next).of.first_panel;
+  }
   if (e.add != kNone) {
     const Rows add = rows_at(schedule_.value_at(e.add), batch, first);
     call.add = add.data;
@@ -109,11 +96,8 @@ void Trainer<T>::pointwise_forward_step(NodeId id, const Batch<T>& batch, ptrdif
   const Epilogue& e = node.epilogue;
   const Workspace& w = workspace(id);
   const Rows in = rows_at(schedule_.value_at(node.in), batch, first);
-  const Rows out = rows_at(schedule_.value_at(node.out), batch, first);
-  const Rows kept = rows_at(schedule_.saved[static_cast<std::size_t>(id)], batch, first);
+  const auto [out, saved, y] = results_at(id, batch, first);
   const Rows add = e.add == kNone ? Rows{} : rows_at(schedule_.value_at(e.add), batch, first);
-  const Rows saved = activates(node) && kept ? kept : out;
-  const Rows y = e.info().saves == Saves::kOutput && !e.add_first ? saved : out;
   const bool activate = activates(node) && e.activation != kIdentity;
   const ptrdiff_t rows = samples * pixels_of(node.out);
   pointwise<T>({rows, program_.value(node.out).shape.c, in.data, in.row, add.data, add.row, saved.data, saved.row,
@@ -158,9 +142,9 @@ void Trainer<T>::pass_gradient(const TrainingStep& step, const Batch<T>& batch, 
   const Rows from = rows_at(schedule_.gradient_at(node.out), batch, first);
   const Rows to = rows_at(schedule_.gradient_at(node.epilogue.add), batch, first);
   if (step.adds)
-    add_rows(from.data, from.row, to.data, to.row, rows, units);
+    add_rows(rows, units, to.data, to.row, from.data, from.row, to.data, to.row);
   else
-    copy_rows(from.data, from.row, to.data, to.row, rows, units);
+    copy_rows(rows, units, from.data, from.row, to.data, to.row);
 }
 
 // From the gradient of f(r) to that of r, in place.
@@ -235,13 +219,13 @@ void Trainer<T>::input_step(const TrainingStep& step, const Batch<T>& batch, ptr
     if (!op->noise)
       perturb(*op, first, samples, in, dz, to);
     else if (dz.data != to.data)
-      copy_rows(dz.data, dz.row, to.data, to.row, in_rows, in.c);
+      copy_rows(in_rows, in.c, dz.data, dz.row, to.data, to.row);
   } else if (step.adds) {
-    add_rows(dz.data, dz.row, dx.data, dx.row, in_rows, in.c);
+    add_rows(in_rows, in.c, dx.data, dx.row, dz.data, dz.row, dx.data, dx.row);
   } else {
-    copy_rows(dz.data, dz.row, dx.data, dx.row, in_rows, in.c);
+    copy_rows(in_rows, in.c, dz.data, dz.row, dx.data, dx.row);
   }
-  if (apart) add_rows(to.data, to.row, dx.data, dx.row, in_rows, in.c);
+  if (apart) add_rows(in_rows, in.c, dx.data, dx.row, to.data, to.row, dx.data, dx.row);
 }
 
 template class Trainer<float>;
