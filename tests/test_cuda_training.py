@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fnnfast as fnn
-from fnnfast import Dense, Dropout, GaussianNoise, Input, Maxout, Residual, Sequential
+from fnnfast import Activation, Dense, Dropout, GaussianNoise, Input, Maxout, Residual, Sequential
 
 pytestmark = pytest.mark.cuda
 
@@ -29,6 +29,16 @@ NETWORKS = {
         Residual([Dense(12, "tanh"), Dense(16, "relu")]),
         Residual([Dense(9, "swish"), Maxout(10, pieces=2)]),
         Dense(10, "softmax"),
+    ],
+    "tree": [
+        Input(8),
+        Activation("tanh"),
+        Dense(16, bias=False),
+        Residual([Residual([Dense(16, "swish")]), Dense(9, "tanh")], [Dense(9, bias=False), Activation("elu")], "gelu"),
+        Activation("prelu"),
+        Residual([Maxout(9, bias=False)], activation="relu"),
+        Residual([Dense(10, "tanh")]),
+        Activation("softmax"),
     ],
     "perturbed": [
         Input(8),

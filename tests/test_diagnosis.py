@@ -1,5 +1,6 @@
 """What training counts on its way (dead units, saturated values, norms), and the same on any data."""
 
+import collections
 import itertools
 import warnings
 
@@ -48,11 +49,13 @@ def oracle(net, x):
     """Dead and saturated shares by their definition, in plain NumPy, with float64 throughout."""
     shares = {"dead": {}, "saturated": {}}
 
-    def run(name, layer, h):
+    def product(name, h):
         weight, bias = (net.parameters[f"{name}.{key}"].astype(float) for key in ("weight", "bias"))
-        if isinstance(layer, fnn.Maxout):
+        if weight.ndim == 3:
             return (np.einsum("bi,pio->bpo", h, weight) + bias).max(axis=1)
-        z = h @ weight + bias
+        return h @ weight + bias
+
+    def activate(name, layer, z):
         f = reference.ACTIVATIONS[layer.activation.kernel]
         parameter = net.parameters[f"{name}.alpha"] if layer.activation.learned else layer.activation.parameter
         if f.name in SATURATED:
@@ -62,20 +65,20 @@ def oracle(net, x):
             shares["dead"][name] = (np.abs(f.derivative(z, parameter)) < 1e-3).all(axis=0).mean()
         return f.forward(z, parameter)
 
-    def run_all(names, h):
-        for name in names:
-            layer = net.named_layers[name]
+    def run_all(prefix, layers, h):
+        counts = collections.Counter()
+        for layer in layers:
+            counts[layer.kind] += 1
+            name = f"{prefix}{layer.kind}_{counts[layer.kind]}"
             if isinstance(layer, fnn.Residual):
-                inside = run_all([inner for inner in net.named_layers if inner.startswith(f"{name}.")], h)
-                skip = h
-                if f"{name}.weight" in net.parameters:
-                    skip = h @ net.parameters[f"{name}.weight"] + net.parameters[f"{name}.bias"]
-                h = inside + skip
+                skip = product(name, h) if f"{name}.weight" in net.parameters else h
+                h = run_all(f"{name}.", layer.layers, h) + skip
             elif isinstance(layer, (fnn.Dense, fnn.Maxout)):
-                h = run(name, layer, h)
+                h = product(name, h)
+            h = activate(name, layer, h)
         return h
 
-    run_all([name for name in net.named_layers if "." not in name], x.astype(float))
+    run_all("", net.layers[1:], x.astype(float))
     return shares
 
 
@@ -109,6 +112,13 @@ STACKS = {
         fnn.Dense(7, "softplus"),
     ],
     "a block first": [fnn.Residual([fnn.Dense(9, "gelu")]), fnn.Dense(7, "prelu")],
+    "activations alone": [
+        fnn.Dense(UNITS),
+        fnn.Activation("relu"),
+        fnn.Residual([fnn.Dense(UNITS, "tanh")], activation="sigmoid"),
+        fnn.Activation("elu"),
+        fnn.Residual([fnn.Residual([fnn.Dense(UNITS)]), fnn.Activation("prelu")]),
+    ],
     "maxout": [fnn.Maxout(9, pieces=3), fnn.Dense(UNITS, "relu"), fnn.Maxout(6), fnn.Dense(5, "selu")],
     "no activation": [fnn.Dense(9), fnn.Maxout(4)],
 }

@@ -217,7 +217,9 @@ def layer(index, **fields):
         (layer(1, activation={"name": "swish", "beta": 10**400}), "beta: expected a finite number"),
         (layer(1, units="2"), "units: expected an integer"),
         (layer(1, units=-2), "units: expected an integer >= 1, got -2"),
-        (layer(1, bias=False), "makes no sense.*bias"),
+        (layer(1, bias=False), "unknown tensors dense_1.bias"),
+        (layer(1, bias="no"), "bias: expected a bool, got 'no'"),
+        (layer(1, biases=False), "makes no sense.*biases"),
         (layer(1, activation={"name": "os.system"}), "activation: expected one of"),
         (layer(1, activation={"name": "prelu", "beta": 1}), "makes no sense.*beta"),
         (layer(1, activation="prelu"), "makes no sense"),
@@ -252,7 +254,7 @@ def test_a_forged_parameter_out_of_range(tmp_path):
 @pytest.mark.parametrize(
     ("metadata", "reason"),
     [
-        ({"format_version": "2"}, "format_version: expected 1, got '2'"),
+        ({"format_version": "3"}, "format_version: expected 1 or 2, got '3'"),
         ({"architecture": "{"}, "makes no sense"),
         ({"architecture": "[" * 100_000}, "makes no sense"),
         ({"architecture": "7"}, "makes no sense"),

@@ -470,6 +470,50 @@ def test_network_gradients(loss, head):
     assert_allclose(ACTIVATIONS[head].forward(reference.forward(layers, x, logits=True)), reference.forward(layers, x))
 
 
+def test_gradients_of_a_tree():
+    rng = np.random.default_rng(12)
+
+    def dense(inputs, units, activation="identity", **more):
+        return {"kind": "dense", "weight": rng.normal(size=(inputs, units)), "activation": activation, **more}
+
+    inner = {
+        "kind": "residual",
+        "layers": [dense(4, 4, "tanh"), {"kind": "dropout", "mask": rng.integers(0, 2, (6, 4))}],
+    }
+    outer = {
+        "kind": "residual",
+        "layers": [dense(3, 4, "swish", bias=rng.normal(size=4)), inner],
+        "shortcut": [dense(3, 4), {"kind": "activation", "activation": "prelu", "alpha": rng.uniform(0, 1, 4)}],
+        "activation": "elu",
+        "parameter": 0.7,
+    }
+    projected = {"kind": "residual", "layers": [{"kind": "flatten"}, dense(4, 2, "tanh")]}
+    projected |= {"weight": rng.normal(size=(4, 2)), "bias": rng.normal(size=2)}
+    layers = [outer, projected, {"kind": "activation", "activation": "softmax"}]
+    x, targets = rng.normal(size=(6, 3)), rng.integers(0, 2, 6)
+    value, gradients = reference.gradients(layers, x, targets, "categorical_cross_entropy")
+    logits = reference.forward(layers[:-1], x)
+    assert_array_equal(reference.forward(layers, x, logits=True), logits)
+    assert_allclose(ACTIVATIONS["softmax"].forward(logits), reference.forward(layers, x))
+    checked = 0
+
+    def check(layers, gradients):
+        nonlocal checked
+        for layer, of_layer in zip(layers, gradients, strict=True):
+            for name, gradient in of_layer.items():
+                if name in ("layers", "shortcut"):
+                    check(layer[name], gradient)
+                    continue
+                loss = lambda _: reference.gradients(layers_, x, targets, "categorical_cross_entropy")[0]  # noqa: E731
+                assert_allclose(gradient, central_difference(loss, layer[name]), atol=1e-7)
+                checked += 1
+
+    layers_ = layers
+    check(layers, gradients)
+    assert checked == 8
+    assert value > 0
+
+
 def test_training_learns_xor():
     rng = np.random.default_rng(11)
     x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=float)

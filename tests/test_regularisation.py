@@ -269,7 +269,7 @@ def test_nothing_is_drawn_in_inference(isa, dtype, stack):
         (
             lambda: fnn.Sequential([fnn.Input(2), fnn.Dense(2), fnn.GaussianNoise(1)]),
             ValueError,
-            r"layers: expected a Dense, Maxout or Gaussian last, got GaussianNoise\(stddev=1.0\)",
+            r"layers: expected a Dense, Maxout, Activation or Residual last, got GaussianNoise\(stddev=1.0\)",
         ),
         (
             lambda: fnn.Trainer(fnn.Sequential([fnn.Input(2), fnn.GaussianNoise(1e39), fnn.Dense(1)])),

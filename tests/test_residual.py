@@ -1,7 +1,9 @@
-"""Residual blocks: against the oracle, forward and backward, and what may be in one."""
+"""Trees of layers: residual blocks, nested, with shortcuts; against the oracle, forward and backward."""
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import fnnfast as fnn
 from fnnfast import reference
@@ -20,6 +22,39 @@ BLOCKS = {
     "projection": [fnn.Dense(9, "relu"), fnn.Dense(40, "swish")],
     "projection of maxout": [fnn.Maxout(17, pieces=2)],
     "three layers": [fnn.Dense(9, "relu"), fnn.Dense(5, "tanh"), fnn.Dense(6, "selu")],
+    "nested": [fnn.Residual([fnn.Dense(6, "tanh")]), fnn.Residual([fnn.Dense(9, "elu"), fnn.Residual([fnn.Dense(9)])])],
+    "no bias": [fnn.Dense(9, "relu", bias=False), fnn.Maxout(6, bias=False)],
+    "activations alone": [fnn.Activation("tanh"), fnn.Dense(6), fnn.Flatten(), fnn.Activation("prelu")],
+    "no weights": [fnn.Activation("tanh")],
+}
+TREES = {
+    "after addition": [fnn.Residual([fnn.Dense(9, "tanh"), fnn.Dense(6)], activation="relu")],
+    "after an activation and an addition": [fnn.Residual([fnn.Dense(6, "tanh")], activation=fnn.ELU(0.7))],
+    "shortcut": [fnn.Residual([fnn.Dense(9, "tanh")], [fnn.Dense(9, bias=False)], "swish")],
+    "shortcut of several layers": [fnn.Residual([fnn.Dense(5)], [fnn.Dense(4, "elu"), fnn.Maxout(5)], "sigmoid")],
+    "shortcut without weights": [fnn.Residual([fnn.Dense(6)], [fnn.Activation("tanh")])],
+    "blocks in shortcuts": [
+        fnn.Residual(
+            [fnn.Residual([fnn.Dense(7, "tanh")], [fnn.Dense(7)])], [fnn.Residual([fnn.Dense(7)], activation="elu")]
+        )
+    ],
+    "learned slopes after addition": [
+        fnn.Residual([fnn.Dense(6)]),
+        fnn.Activation("prelu"),
+        fnn.Residual([fnn.Dense(6)]),
+    ],
+    "activation first": [fnn.Activation(fnn.LeakyReLU(0.3)), fnn.Dense(5, "tanh"), fnn.Activation(fnn.Swish(1.7))],
+    "deep": [fnn.Residual([fnn.Residual([fnn.Residual([fnn.Residual([fnn.Dense(6, "tanh")])])])])],
+}
+ENDS = {
+    "a block": [fnn.Residual([fnn.Dense(4)])],
+    "a block, activated inside": [fnn.Residual([fnn.Dense(4, "tanh")])],
+    "a block, activated": [fnn.Residual([fnn.Dense(4)], activation="tanh")],
+    "a block, projected": [fnn.Residual([fnn.Dense(3, "elu")], activation="softplus")],
+    "an activation": [fnn.Dense(3), fnn.Activation("tanh")],
+    "an activation of its own": [fnn.Dense(3, "tanh"), fnn.Activation("swish")],
+    "flatten": [fnn.Dense(3, "tanh"), fnn.Flatten()],
+    "learned slopes": [fnn.Maxout(3), fnn.Activation("prelu")],
 }
 
 
@@ -35,37 +70,48 @@ def oracle(net):
     """The network as the reference has it."""
 
     def described(name, layer):
-        prefix = f"{name}."
-        keys = [key for key in net.parameters if key.rpartition(".")[0] == name]
-        found = {"kind": layer.kind, **{key.removeprefix(prefix): net.parameters[key] for key in keys}}
-        if isinstance(layer, fnn.Residual):
-            inner = [key for key in net.named_layers if key.startswith(prefix)]
-            found["layers"] = [described(key, net.named_layers[key]) for key in inner]
-        if isinstance(layer, fnn.Dense):
+        found = {"kind": layer.kind}
+        for key in ("weight", "bias", "alpha"):
+            if f"{name}.{key}" in net.parameters:
+                found[key] = net.parameters[f"{name}.{key}"]
+        if isinstance(layer, (fnn.Dense, fnn.Activation, fnn.Residual)):
             found["activation"] = layer.activation.kernel
             if layer.activation.parameter is not None and not layer.activation.learned:
                 found["parameter"] = layer.activation.parameter
+        if isinstance(layer, fnn.Residual):
+            found["layers"] = chain(f"{name}.", layer.layers)
+            if layer.shortcut is not None:
+                found["shortcut"] = chain(f"{name}.shortcut.", layer.shortcut)
         return found
 
-    return [described(name, layer) for name, layer in net.named_layers.items() if "." not in name]
+    def chain(prefix, layers):
+        named = net.named_layers
+        names = [name for name in named if name.startswith(prefix) and "." not in name.removeprefix(prefix)]
+        names = [name for name in names if name != f"{prefix}shortcut"]
+        assert [named[name] for name in names] == list(layers)
+        return [described(name, named[name]) for name in names]
+
+    return chain("", net.layers[1:])
 
 
 def flat(net, gradients):
     """The reference's gradients by the names of the parameters."""
-    found, names = {}, [name for name in net.named_layers if "." not in name]
+    found = {}
 
-    def take(name, of_layer):
-        for key, value in of_layer.items():
-            if key == "layers":
-                inner = [inner for inner in net.named_layers if inner.startswith(f"{name}.")]
-                for place, part in zip(inner, value, strict=True):
-                    take(place, part)
-            else:
-                found[f"{name}.{key}"] = value
+    def take(prefix, of_layers):
+        names = [name for name in net.named_layers if name.startswith(prefix)]
+        names = [name for name in names if "." not in name.removeprefix(prefix)]
+        for name, of_layer in zip(names, of_layers, strict=True):
+            for key, value in of_layer.items():
+                if key == "layers":
+                    take(f"{name}.", value)
+                elif key == "shortcut":
+                    take(f"{name}.shortcut.", value)
+                else:
+                    found[f"{name}.{key}"] = value
 
-    for name, of_layer in zip(names, gradients, strict=True):
-        take(name, of_layer)
-    return found
+    take("", gradients)
+    return {name: found[name] for name in net.parameters}
 
 
 @pytest.mark.parametrize("block", BLOCKS.values(), ids=BLOCKS)
@@ -73,7 +119,22 @@ def flat(net, gradients):
 @pytest.mark.parametrize("rows", [1, 7, 90])
 def test_against_the_oracle(isa, block, first, rows):
     layers = [fnn.Input(6), *([] if first else [fnn.Dense(6, "tanh")]), fnn.Residual(block)]
-    check([*layers, fnn.Residual([fnn.Dense(net_width(layers), "elu")])], rows)
+    check([*layers, fnn.Residual([fnn.Dense(fnn.Sequential(layers).outputs, "elu")]), fnn.Dense(3, "softmax")], rows)
+
+
+@pytest.mark.parametrize("tree", TREES.values(), ids=TREES)
+@pytest.mark.parametrize("first", [True, False], ids=["after the input", "between layers"])
+def test_trees_against_the_oracle(isa, tree, first):
+    check(
+        [fnn.Input(6), *([] if first else [fnn.Dense(6, "tanh")]), *tree, fnn.Dense(3), fnn.Activation("softmax")], 90
+    )
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+@pytest.mark.parametrize("first", [True, False], ids=["after the input", "between layers"])
+def test_ends_against_the_oracle(isa, end, first):
+    layers = [fnn.Input(4)] if first else [fnn.Input(6), fnn.Dense(4, "sigmoid")]
+    check([*layers, *end], 7, fnn.MeanSquaredError())
 
 
 @pytest.mark.parametrize("units", [6, 40])
@@ -81,20 +142,62 @@ def test_against_the_oracle(isa, block, first, rows):
 def test_each_activation_ends_a_block(isa, name, units):
     """Before the addition, whichever way it is applied: 6 units have a kernel of their own, 40 take a projection."""
     activation, _ = CASES[name].make(units, np.dtype("float64"))
-    check([fnn.Input(6), fnn.Residual([fnn.Dense(9, "tanh"), fnn.Dense(units, activation)])], 90)
+    check(
+        [fnn.Input(6), fnn.Residual([fnn.Dense(9, "tanh"), fnn.Dense(units, activation)]), fnn.Dense(3, "softmax")], 90
+    )
 
 
-def check(layers, rows):
-    """The layers, under a softmax head, answer and train as the oracle does."""
-    net = network([*layers, fnn.Dense(3, "softmax")])
+@pytest.mark.parametrize("units", [6, 40])
+@pytest.mark.parametrize("name", SMOOTH)
+def test_each_activation_stands_alone(isa, name, units):
+    """After an addition, where it is fused, and after another activation, where it is not."""
+    activation, _ = CASES[name].make(units, np.dtype("float64"))
+    block = fnn.Residual([fnn.Dense(units)])
+    alone = [fnn.Activation(activation), fnn.Dense(units, "tanh"), fnn.Activation(activation)]
+    check([fnn.Input(6), fnn.Dense(units), block, *alone, fnn.Dense(3, "softmax")], 90)
+
+
+def simple(units):
+    activation = st.sampled_from(["identity", "tanh", "elu", "swish", "softplus", "prelu"])
+    return st.one_of(
+        st.builds(fnn.Dense, units, activation, bias=st.booleans()),
+        st.builds(fnn.Maxout, units, st.integers(1, 4), bias=st.booleans()),
+        st.builds(fnn.Activation, activation),
+        st.just(fnn.Flatten()),
+    )
+
+
+def nested(layers):
+    """Blocks of such layers; with a shortcut, both end with as many units."""
+    activation = st.sampled_from(["identity", "tanh", "sigmoid"])
+    branch = st.lists(layers, min_size=1, max_size=3)
+    ended = st.builds(lambda layers, end: [*layers, end], branch, st.builds(fnn.Dense, st.just(5)))
+    return st.one_of(
+        st.builds(fnn.Residual, branch, st.none(), activation), st.builds(fnn.Residual, ended, ended, activation)
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.recursive(simple(st.integers(1, 20)), nested, max_leaves=6), min_size=1, max_size=3), st.integers(1, 40)
+)
+def test_random_trees_against_the_oracle(tree, rows):
+    check([fnn.Input(6), *tree, fnn.Dense(3, "softmax")], rows)
+
+
+def check(layers, rows, loss=None):
+    """The layers answer and train as the oracle does."""
+    net = network(layers)
     rng = np.random.default_rng(rows)
-    x, y = rng.standard_normal((rows, 6)), rng.integers(0, 3, rows)
-    np.testing.assert_allclose(net(x), reference.forward(oracle(net), x), rtol=1e-10, atol=1e-14)
+    x = rng.standard_normal((rows, net.input.size))
+    y = rng.integers(0, 3, rows) if loss is None else rng.standard_normal((rows, net.outputs))
+    np.testing.assert_allclose(net(x), reference.forward(oracle(net), x), rtol=1e-10, atol=1e-13)
     np.testing.assert_allclose(net.logits(x), reference.forward(oracle(net), x, logits=True), rtol=1e-10, atol=1e-12)
-    trainer = fnn.Trainer(net, optimizer=fnn.SGD(0.1))
-    loss, got = trainer.loss_and_gradients(x, y)
-    expected_loss, expected = reference.gradients(oracle(net), x, y, "categorical_cross_entropy")
-    assert loss == pytest.approx(expected_loss, rel=1e-12)
+    trainer = fnn.Trainer(net, loss, optimizer=fnn.SGD(0.1))
+    value, got = trainer.loss_and_gradients(x, y)
+    name = "categorical_cross_entropy" if loss is None else loss.kernel
+    expected_value, expected = reference.gradients(oracle(net), x, y, name)
+    assert value == pytest.approx(expected_value, rel=1e-11)
     expected = flat(net, expected)
     assert list(got) == list(expected) == list(net.parameters)
     for name, values in got.items():
@@ -103,13 +206,6 @@ def check(layers, rows):
     trainer.step(x, y)
     for name, values in net.parameters.items():
         np.testing.assert_allclose(values, before[name] - 0.1 * got[name], rtol=1e-9, atol=1e-12, err_msg=name)
-
-
-def net_width(layers):
-    width = layers[0].size
-    for layer in layers[1:]:
-        width = layer._width(width) if isinstance(layer, fnn.Residual) else layer.outputs(width)
-    return width
 
 
 def test_a_block_of_zeros_is_the_identity():
@@ -139,40 +235,115 @@ def test_dropout_before_a_block_is_what_its_skip_connection_sees():
     np.testing.assert_allclose(grads["dense_1.bias"], 2 * grads["dense_2.bias"])
 
 
+def test_the_bias_stays_absent_in_training():
+    net = fnn.Sequential([fnn.Input(6), fnn.Dense(9, "relu", bias=False), fnn.Maxout(4, bias=False), fnn.Dense(3)])
+    assert [name for name in net.parameters if name.endswith("bias")] == ["dense_2.bias"]
+    rng = np.random.default_rng(0)
+    for clip_norm in (None, 1e-3):
+        net.fit(
+            rng.standard_normal((64, 6)), rng.standard_normal((64, 3)), epochs=2, seed=0, clip_norm=clip_norm, l2=0.1
+        )
+    net.parameters["dense_2.bias"] = np.zeros(3)
+    assert_same_bits(net(np.zeros((1, 6))), np.zeros((1, 3), F32))
+
+
+@pytest.mark.parametrize("clip_norm", [None, 1e3])
+@pytest.mark.parametrize("frozen", ["dense_1", "activation_1", "dense_2", "activation_2"])
+def test_a_product_and_its_slopes_freeze_apart(frozen, clip_norm):
+    """They are one step of the program, and two layers."""
+    layers = [fnn.Input(6), fnn.Dense(9), fnn.Activation("prelu"), fnn.Dense(5), fnn.Activation(fnn.ELU(learn=True))]
+    net = network([*layers, fnn.Dense(3, "softmax")])
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((90, 6)), rng.integers(0, 3, 90)
+    gradients = fnn.Trainer(net).gradients(x, y)
+    before = dict(net.parameters)
+    net.freeze(frozen)
+    trainer = fnn.Trainer(net, optimizer=fnn.SGD(0.1), clip_norm=clip_norm)
+    trainer.step(x, y)
+    for name, values in net.parameters.items():
+        step = 0 if name.startswith(frozen) else -0.1 * gradients[name]
+        np.testing.assert_allclose(values - before[name], step, rtol=1e-6, atol=1e-15, err_msg=name)
+    assert all(np.any(gradients[name]) for name in gradients)
+
+
 def test_names_files_and_copies(tmp_path):
-    layers = [fnn.Input(4), fnn.Residual([fnn.Dense(6, "relu"), fnn.Dropout(0.5), fnn.Dense(6)]), fnn.Dense(2)]
+    layers = [
+        fnn.Input(4),
+        fnn.Residual([fnn.Dense(6, "relu"), fnn.Dropout(0.5), fnn.Dense(6)]),
+        fnn.Residual([fnn.Residual([fnn.Dense(6)]), fnn.Activation("prelu")], [fnn.Dense(6, bias=False)], "tanh"),
+        fnn.Dense(2),
+    ]
     net = network(layers, "float32")
     assert list(net.named_layers) == [
-        *("residual_1", "residual_1.dense_1", "residual_1.dropout_1", "residual_1.dense_2", "dense_1")
+        *("residual_1", "residual_1.dense_1", "residual_1.dropout_1", "residual_1.dense_2"),
+        *("residual_2", "residual_2.residual_1", "residual_2.residual_1.dense_1", "residual_2.activation_1"),
+        *("residual_2.shortcut.dense_1", "dense_1"),
     ]
     assert net.parameters.shapes["residual_1.weight"] == (4, 6)
-    assert "3-layer network" in net.summary()
+    assert "5-layer network" in net.summary()
     net.save(tmp_path / "net")
-    x = np.random.default_rng(0).standard_normal((9, 4)).astype(F32)
+    x = np.random.default_rng(0).standard_normal((200, 4)).astype(F32)
     assert_same_bits(fnn.load(tmp_path / "net")(x), net(x))
     assert fnn.load(tmp_path / "net").layers == net.layers
     low = net.astype("bfloat16")
     np.testing.assert_allclose(low(x), net(x), rtol=0.05, atol=0.05)
-    np.testing.assert_allclose(net.quantize(x)(x), net(x), rtol=0.1, atol=0.1)
+    quantized = net.quantize(x)
+    np.testing.assert_allclose(quantized(x), net(x), rtol=0.1, atol=0.1)
+    quantized.save(tmp_path / "int8")
+    assert_same_bits(fnn.load(tmp_path / "int8")(x), quantized(x))
 
 
 @pytest.mark.parametrize(
-    ("layers", "error", "message"),
+    ("layers", "version"),
     [
-        ([], ValueError, r"Residual: expected a Dense or Maxout first and last, got \[\]"),
-        ([fnn.Dropout(0.5), fnn.Dense(3)], ValueError, "a Dense or Maxout first and last"),
-        ([fnn.Dense(3), fnn.Dropout(0.5)], ValueError, "a Dense or Maxout first and last"),
-        ([fnn.Dense(3, "softmax")], ValueError, "softmax is an output head"),
-        ([fnn.Residual([fnn.Dense(3)])], TypeError, "Dense, Maxout, Dropout and GaussianNoise layers, got Residual"),
-        ([fnn.Gaussian(3)], TypeError, "got Gaussian"),
-        (fnn.Dense, TypeError, "got <class"),
+        ([fnn.Dense(3), fnn.Residual([fnn.Dense(3), fnn.Dropout(0.1), fnn.Maxout(3)]), fnn.Dense(3)], "1"),
+        ([fnn.Dense(3, bias=False)], "2"),
+        ([fnn.Residual([fnn.Dense(3), fnn.Maxout(3, bias=False)]), fnn.Dense(3)], "2"),
+        ([fnn.Residual([fnn.Dense(3), fnn.Residual([fnn.Dense(3)]), fnn.Dense(3)]), fnn.Dense(3)], "2"),
+        ([fnn.Dense(3), fnn.Activation("tanh")], "2"),
     ],
 )
-def test_blocks_that_cannot_be_meant(layers, error, message):
+def test_files_name_the_oldest_format_that_holds_them(tmp_path, layers, version):
+    import safetensors
+
+    fnn.Sequential([fnn.Input(3), *layers]).save(tmp_path / "net")
+    with safetensors.safe_open(tmp_path / "net", "numpy") as file:
+        assert file.metadata()["format_version"] == version
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: fnn.Residual([]), ValueError, r"Residual: expected at least one layer, got none"),
+        (lambda: fnn.Residual([fnn.Dense(3)], []), ValueError, r"shortcut: expected at least one layer, got none"),
+        (lambda: fnn.Residual([fnn.Dense(3, "softmax")]), ValueError, "is an output head"),
+        (lambda: fnn.Residual([fnn.Gaussian(3)]), ValueError, r"Gaussian\(units=3\) is an output head"),
+        (lambda: fnn.Residual(fnn.Dense), TypeError, "got <class"),
+        (lambda: fnn.Residual([fnn.Dense(3), 3]), TypeError, "such as Dense, .* got 3"),
+        (lambda: fnn.Residual([fnn.Dense(3)], activation="prelu"), ValueError, "not learned, got prelu"),
+        (lambda: fnn.Residual([fnn.Dense(3)], activation="softmax"), ValueError, "got softmax"),
+        (lambda: fnn.Dense(3, bias=1), TypeError, "bias: expected a bool, got 1"),
+    ],
+)
+def test_blocks_that_cannot_be_meant(make, error, message):
     with pytest.raises(error, match=message):
-        fnn.Residual(layers)
+        make()
 
 
-def test_a_network_does_not_end_with_a_block():
-    with pytest.raises(ValueError, match="a Dense, Maxout or Gaussian last, got Residual"):
-        fnn.Sequential([fnn.Input(3), fnn.Residual([fnn.Dense(3)])])
+@pytest.mark.parametrize("last", [fnn.Dropout(0.5), fnn.GaussianNoise(0.1)])
+def test_a_network_does_not_end_with_a_perturbation(last):
+    with pytest.raises(ValueError, match=f"last, got {type(last).__name__}"):
+        fnn.Sequential([fnn.Input(3), fnn.Dense(3), last])
+
+
+def test_widths_that_do_not_meet():
+    with pytest.raises(ValueError, match="residual_1: its layers have 4 outputs, its shortcut 5"):
+        fnn.Sequential([fnn.Input(3), fnn.Residual([fnn.Dense(4)], [fnn.Dense(5)])])
+
+
+def test_nesting_has_a_limit():
+    layer = fnn.Dense(3)
+    for _ in range(70):
+        layer = fnn.Residual([layer])
+    with pytest.raises(ValueError, match="at most 64 layers inside each other"):
+        fnn.Sequential([fnn.Input(3), layer])

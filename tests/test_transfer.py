@@ -386,8 +386,11 @@ def test_a_new_head_is_not_frozen_nor_is_the_rest():
 @pytest.mark.parametrize(
     ("head", "error", "message"),
     [
-        (fnn.Dropout(0.5), ValueError, r"layers: expected a Dense, Maxout or Gaussian last, got Dropout\(rate=0.5\)"),
-        (fnn.Residual([fnn.Dense(6)]), ValueError, "layers: expected a Dense, Maxout or Gaussian last, got Residual"),
+        (
+            fnn.Dropout(0.5),
+            ValueError,
+            r"layers: expected a Dense, Maxout, Activation or Residual last, got Dropout\(rate=0.5\)",
+        ),
         (fnn.Input(3), TypeError, r"layers: expected Dense, Maxout and other layers after the Input, got Input\(3\)"),
         ("softmax", TypeError, "layers: expected Dense, Maxout and other layers after the Input, got 'softmax'"),
         (None, TypeError, "layers: expected Dense, Maxout and other layers after the Input, got None"),

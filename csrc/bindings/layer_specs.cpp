@@ -6,54 +6,53 @@ namespace fnnfast {
 
 namespace {
 
-// In order, those of a residual block after it: ("residual", count, units) takes the next count layers.
-class Reader {
- public:
-  explicit Reader(const py::sequence& layers) : layers_(layers) {}
+int activation_of(py::handle name) { return activation_number(py::cast<std::string>(name)); }
+double number_or(py::handle value, double otherwise) { return value.is_none() ? otherwise : py::cast<double>(value); }
 
-  std::vector<LayerSpec> read() { return read(layers_.size()); }
-
- private:
-  std::vector<LayerSpec> read(std::size_t count) {
-    std::vector<LayerSpec> specs;
-    for (std::size_t i = 0; i < count && next_ < layers_.size(); ++i)
-      specs.push_back(read_one(py::cast<py::sequence>(py::object(layers_[next_++]))));
-    return specs;
+LayerSpec layer_spec(const py::sequence& layer) {
+  const auto kind = py::cast<std::string>(layer[0]);
+  const auto at = [&](std::size_t i) { return py::object(layer[i]); };
+  LayerSpec spec{};
+  if (kind == "dense") {
+    spec.kind = LayerSpec::Kind::kDense;
+    spec.units = py::cast<ptrdiff_t>(at(1));
+    spec.activation = activation_of(at(2));
+    spec.parameter = number_or(at(3), 0.0);
+    spec.bias = py::cast<bool>(at(4));
+  } else if (kind == "maxout") {
+    spec.kind = LayerSpec::Kind::kMaxout;
+    spec.units = py::cast<ptrdiff_t>(at(1));
+    spec.pieces = py::cast<ptrdiff_t>(at(2));
+    spec.bias = py::cast<bool>(at(3));
+  } else if (kind == "dropout" || kind == "gaussian_noise") {
+    spec.kind = kind == "dropout" ? LayerSpec::Kind::kDropout : LayerSpec::Kind::kNoise;
+    spec.amount = py::cast<double>(at(1));
+  } else if (kind == "activation") {
+    spec.kind = LayerSpec::Kind::kActivation;
+    spec.activation = activation_of(at(1));
+    spec.parameter = number_or(at(2), 0.0);
+  } else if (kind == "flatten") {
+    spec.kind = LayerSpec::Kind::kFlatten;
+  } else if (kind == "residual") {
+    spec.kind = LayerSpec::Kind::kResidual;
+    spec.branches.push_back(layer_specs(at(1)));
+    spec.units = py::cast<ptrdiff_t>(at(2));
+    if (!at(3).is_none()) spec.branches.push_back(layer_specs(at(3)));
+    spec.activation = activation_of(at(4));
+    spec.parameter = number_or(at(5), 0.0);
+  } else {
+    throw py::value_error("unknown kind of layer '" + kind + "'");
   }
-
-  LayerSpec read_one(const py::sequence& layer) {
-    const auto kind = py::cast<std::string>(layer[0]);
-    LayerSpec spec{};
-    if (kind == "dense") {
-      spec.kind = LayerSpec::Kind::kDense;
-      spec.units = py::cast<ptrdiff_t>(layer[1]);
-      spec.activation = activation_number(py::cast<std::string>(layer[2]));
-      if (!py::object(layer[3]).is_none()) spec.parameter = py::cast<double>(layer[3]);
-    } else if (kind == "maxout") {
-      spec.kind = LayerSpec::Kind::kMaxout;
-      spec.units = py::cast<ptrdiff_t>(layer[1]);
-      spec.pieces = py::cast<ptrdiff_t>(layer[2]);
-    } else if (kind == "dropout" || kind == "gaussian_noise") {
-      spec.kind = kind == "dropout" ? LayerSpec::Kind::kDropout : LayerSpec::Kind::kNoise;
-      spec.amount = py::cast<double>(layer[1]);
-    } else if (kind == "residual") {
-      const auto count = py::cast<std::size_t>(layer[1]);
-      spec.kind = LayerSpec::Kind::kResidual;
-      spec.units = py::cast<ptrdiff_t>(layer[2]);
-      spec.branches.push_back(read(count));
-    } else {
-      throw py::value_error("unknown kind of layer '" + kind + "'");
-    }
-    return spec;
-  }
-
-  const py::sequence& layers_;
-  std::size_t next_ = 0;
-};
+  return spec;
+}
 
 }  // namespace
 
-std::vector<LayerSpec> layer_specs(const py::sequence& layers) { return Reader(layers).read(); }
+std::vector<LayerSpec> layer_specs(const py::sequence& layers) {
+  std::vector<LayerSpec> specs;
+  for (const py::handle layer : layers) specs.push_back(layer_spec(py::cast<py::sequence>(layer)));
+  return specs;
+}
 
 Shape input_shape(py::handle shape) {
   if (py::isinstance<py::int_>(shape)) return {1, 1, py::cast<ptrdiff_t>(shape)};

@@ -1,5 +1,7 @@
 #include "network_object.hpp"
 
+#include <array>
+
 #include "../cpu/floatenv.hpp"
 #include "layer_specs.hpp"
 #include "unlocked.hpp"
@@ -183,6 +185,32 @@ py::tuple PyNetwork::quantization(ptrdiff_t index) {
   py::array_t<float> scales(shape_of(*layer, Part::kBias));
   std::copy_n(layer->weight_scale.data(), layer->weight_scale.size(), scales.mutable_data());
   return py::make_tuple(layer->input_scale.scale, layer->input_scale.zero_point, scales);
+}
+
+py::list PyNetwork::trace(py::handle x) {
+  return visit([&]<class T>(cpu::Network<T>& network) {
+    const T* const from = view<T>(x, "x", {kAny, network.inputs()});
+    const auto copied = [](ptrdiff_t rows, ptrdiff_t columns, const T* data, ptrdiff_t row) {
+      py::array_t<T> array({rows, columns});
+      for (ptrdiff_t r = 0; r < rows; ++r) std::copy_n(data + r * row, columns, array.mutable_data() + r * columns);
+      return array;
+    };
+    py::list seen;
+    const FloatEnvironment environment;
+    network.trace(from, dimension(x, 0), [&](const typename cpu::Network<T>::Seen& s) {
+      const Program& program = network.program();
+      const Epilogue& e = s.node->epilogue;
+      const ptrdiff_t inputs = program.value(s.node->in).shape.c, units = program.value(s.node->out).shape.c;
+      py::object parameter = py::none();
+      if (e.slopes != kNone)
+        parameter = py::array_t<T>(units, network.blocks()[static_cast<std::size_t>(e.slopes)].alpha.data());
+      else if (e.info().parameter)
+        parameter = py::array_t<T>(1, std::array{static_cast<T>(e.parameter)}.data());
+      seen.append(py::make_tuple(s.node->spec, e.spec, e.info().name, parameter, copied(s.rows, inputs, s.x, s.x_row),
+                                 copied(s.rows, units, s.z, s.z_row)));
+    });
+    return seen;
+  });
 }
 
 std::vector<std::string> PyNetwork::plan(ptrdiff_t batch) {

@@ -27,6 +27,8 @@ class PyNetwork {
   py::object get(ptrdiff_t layer, const std::string& name);
   void set(ptrdiff_t layer, const std::string& name, py::handle value);
   std::vector<std::string> plan(ptrdiff_t batch);
+  // What each node does with the rows of x: see _cpu.pyi.
+  py::list trace(py::handle x);
 
   // The outputs, in out unless that is None. A null object, and nothing done, unless the arrays can be used as they
   // are.

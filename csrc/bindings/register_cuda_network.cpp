@@ -94,6 +94,14 @@ void register_cuda_network(py::module_& m) {
                              [](const PyDeviceNetwork& object) {
                                return object.visit([](const auto& network) { return network.parameters(); });
                              })
+      .def_property_readonly("layers",
+                             [](const PyDeviceNetwork& object) {
+                               return object.visit([](const auto& network) { return network.program().specs(); });
+                             })
+      .def_property_readonly("outputs",
+                             [](const PyDeviceNetwork& object) {
+                               return object.visit([](const auto& network) { return network.outputs(); });
+                             })
       .def("places", places, arg("layer"))
       .def_property_readonly("constants", constants)
       .def("round", round_parameters, arg("full"), arg("products"), arg("stream"))

@@ -163,7 +163,8 @@ void register_network(py::module_& m) {
       .def("quantized", &PyNetwork::quantized, arg("layers"))
       .def_property_readonly("precision", &PyNetwork::precision)
       .def("quantization", &PyNetwork::quantization, arg("layer"))
-      .def("plan", &PyNetwork::plan, arg("batch"));
+      .def("plan", &PyNetwork::plan, arg("batch"))
+      .def("trace", &PyNetwork::trace, arg("x"));
   register_forward(m);
 }
 

@@ -1,6 +1,7 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cmath>
 #include <limits>
@@ -271,21 +272,33 @@ class PyTrainer {
     });
   }
 
-  // For each layer, in the order in which they run: its spec's index, the root mean squares over the steps of the norms
-  // of gradient and update, the dead and the saturated share (-1 where that is not counted).
+  // For each layer of which something was counted: its index, the root mean squares over the steps of the norms of
+  // gradient and update, the dead and the saturated share; -1 where that is not counted.
   py::list take_diagnosis() {
     return use([&]<class T>(Both<T>& both) {
-      py::list rows;
-      auto& layers = both.network.blocks();
-      for (ptrdiff_t spec = 0; spec < both.network.specs(); ++spec) {
-        const cpu::Block<T>* const layer = both.network.find(spec);
-        if (layer == nullptr) continue;
-        const cpu::Diagnosis d = both.trainer.take_diagnosis(static_cast<std::size_t>(layer - layers.data()));
-        const double steps = static_cast<double>(std::max(d.steps, std::int64_t{1}));
-        rows.append(py::make_tuple(spec, std::sqrt(d.gradient_squares / steps), std::sqrt(d.update_squares / steps),
-                                   d.dead, d.saturated));
+      std::map<std::int32_t, std::array<double, 4>> rows;
+      const auto row = [&](std::int32_t layer) -> std::array<double, 4>& {
+        return rows.try_emplace(layer, std::array{-1.0, -1.0, -1.0, -1.0}).first->second;
+      };
+      const auto& blocks = both.network.blocks();
+      for (std::size_t i = 0; i < blocks.size(); ++i) {
+        const cpu::Norms norms = both.trainer.take_norms(i);
+        const double steps = static_cast<double>(std::max(norms.steps, std::int64_t{1}));
+        auto& values = row(blocks[i].spec);
+        values[0] = std::sqrt(norms.gradient_squares / steps);
+        values[1] = std::sqrt(norms.update_squares / steps);
       }
-      return rows;
+      const std::vector<cpu::Shares> shares = both.trainer.take_shares();
+      for (std::size_t n = 0; n < shares.size(); ++n) {
+        if (shares[n].dead == -1.0 && shares[n].saturated == -1.0) continue;  // a NaN was counted
+        auto& values = row(both.trainer.program().nodes[n].epilogue.spec);
+        values[2] = shares[n].dead;
+        values[3] = shares[n].saturated;
+      }
+      py::list found;
+      for (const auto& [layer, values] : rows)
+        found.append(py::make_tuple(layer, values[0], values[1], values[2], values[3]));
+      return found;
     });
   }
 };

@@ -47,7 +47,7 @@ class Lowering {
     if (channels_first && input.c > 1 && input.pixels() > 1) push(ChannelsLast{}, input, kNone);
     sequence(specs, 0);
     if (program_.nodes.empty()) throw std::invalid_argument("a network needs a dense or maxout layer");
-    program_.result = latest_;
+    finish(specs);
   }
 
   Program take() { return std::move(program_); }
@@ -127,8 +127,9 @@ class Lowering {
     return id;
   }
 
-  void activate(Epilogue& epilogue, int activation, double parameter, BlockId slopes) {
+  void activate(Epilogue& epilogue, int activation, double parameter, BlockId slopes, std::int32_t spec) {
     epilogue.activation = activation;
+    epilogue.spec = spec;
     epilogue.parameter = parameter;
     epilogue.slopes = kActivationInfo[activation].learned ? slopes : kNone;
   }
@@ -182,6 +183,18 @@ class Lowering {
     }
   }
 
+  // The last node writes the result, and its activation is that of the last layer, so that logits are to be had by
+  // leaving it out. Where another layer's activation, an addition or a view comes last, a copy follows.
+  void finish(const Branch& specs) {
+    std::int32_t layer = count(specs) - 1;
+    for (const Branch& inner : specs.back().branches) layer -= count(inner);
+    const Node& last = program_.nodes.back();
+    const Epilogue& e = last.epilogue;
+    const bool own = e.activation == kIdentity || (e.spec == layer && (e.add == kNone || e.add_first));
+    if (last.out != latest_ || !own) push(Pointwise{}, latest_shape(), layer);
+    program_.result = latest_;
+  }
+
   // The same numbers as a vector: a view, or a copy where they do not lie together.
   void flatten(std::int32_t spec) {
     const Shape shape = latest_shape();
@@ -206,7 +219,7 @@ class Lowering {
     block.slopes = kActivationInfo[activation].learned;
     const BlockId id = add_block(block);
     Node& node = push(Affine{id, windowed, layer.windows}, shape, spec);
-    activate(node.epilogue, activation, layer.parameter, id);
+    activate(node.epilogue, activation, layer.parameter, id, spec);
     return node;
   }
 
@@ -282,7 +295,7 @@ class Lowering {
     Node& node =
         open_or_pointwise(spec, [](const Epilogue& e) { return e.activation == kIdentity && e.slopes == kNone; });
     node.epilogue.add_first = node.epilogue.add != kNone;
-    activate(node.epilogue, activation, parameter, slopes);
+    activate(node.epilogue, activation, parameter, slopes, spec);
   }
 
   void perturb(const LayerSpec& layer, std::int32_t spec) {
@@ -328,9 +341,9 @@ class Lowering {
       throw std::invalid_argument("the activation of a residual block has no learned parameter");
     if (last.epilogue.activation == kIdentity) {
       last.epilogue.add_first = true;
-      activate(last.epilogue, layer.activation, layer.parameter, kNone);
+      activate(last.epilogue, layer.activation, layer.parameter, kNone, spec);
     } else {
-      activate(push(Pointwise{}, latest_shape(), spec).epilogue, layer.activation, layer.parameter, kNone);
+      activate(push(Pointwise{}, latest_shape(), spec).epilogue, layer.activation, layer.parameter, kNone, spec);
     }
   }
 

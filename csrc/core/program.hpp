@@ -51,6 +51,7 @@ struct Epilogue {
   BlockId slopes = kNone;  // whose learned parameter the activation reads
   ValueId add = kNone;
   bool add_first = false;
+  std::int32_t spec = kNone;  // the layer that the activation comes from
 
   const ActivationInfo& info() const { return kActivationInfo[activation]; }
 };

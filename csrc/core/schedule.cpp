@@ -131,9 +131,11 @@ class TrainingScheduler {
     return block != kNone &&
            !(block < static_cast<BlockId>(frozen_.size()) && frozen_[static_cast<std::size_t>(block)]);
   }
+  // A product's slopes may be a block of their own.
+  bool has_trained(const Node& node) const { return is_trained(block_of(node)) || is_trained(node.epilogue.slopes); }
   NodeId first_trained() const {
     NodeId n = 0;
-    while (n < node_count(program_) && !is_trained(block_of(program_.node(n)))) ++n;
+    while (n < node_count(program_) && !has_trained(program_.node(n))) ++n;
     return n;
   }
   // Whether statistics of the batch are taken: a frozen normalisation uses its running ones.
@@ -225,7 +227,7 @@ class TrainingScheduler {
       const bool in_place = is_gradient_in_place(node), adds = write(node.in);
       if (!(in_place && node.is<Pointwise>())) push(Task::kInput, n, false, adds);
     }
-    if (is_trained(block_of(node))) waiting_.push_back(n);
+    if (has_trained(node)) waiting_.push_back(n);
   }
 
   // Places ------------------------------------------------------------------------------------------------------------

@@ -135,7 +135,7 @@ Block<T>* Network<T>::find(std::int64_t spec) {
 template <class T>
 const T* Network<T>::full_panels(const Block<T>& block, Buffer<T>& copy) const {
   if constexpr (std::is_same_v<T, float>) {
-    if (format_ != WeightFormat::kFull) {
+    if (format_ != WeightFormat::kFull && block.panels.size() > 0) {
       copy = Buffer<T>(block.layout.size());
       if (format_ == WeightFormat::kBfloat16)
         unpack_bfloat16(block.layout, block.panels.data(), copy.data());
@@ -180,18 +180,20 @@ Network<T> Network<T>::to_bfloat16() const {
 template <class T>
 Network<T> Network<T>::to_int8(const std::vector<BlockScales>& scales) const {
   Network to(program_.input(), channels_first_, specs_, WeightFormat::kInt8);
-  const auto is_affine = [](const Block<T>& block) { return block.kind == ParameterBlock::Kind::kAffine; };
-  const auto expected = static_cast<std::size_t>(std::count_if(blocks_.begin(), blocks_.end(), is_affine));
-  if (scales.size() != expected)
-    throw std::invalid_argument("expected scales for " + std::to_string(expected) + " layers, got " +
+  // A shortcut's layers follow those of its block, but run before them.
+  std::vector<std::size_t> affine;
+  for (const BlockId block : program_.block_of_spec)
+    if (block != kNone && program_.block(block).kind == ParameterBlock::Kind::kAffine)
+      affine.push_back(static_cast<std::size_t>(block));
+  if (scales.size() != affine.size())
+    throw std::invalid_argument("expected scales for " + std::to_string(affine.size()) + " layers, got " +
                                 std::to_string(scales.size()));
   if constexpr (std::is_same_v<T, float>) {
-    std::size_t next = 0;
-    for (std::size_t i = 0; i < blocks_.size(); ++i) {
+    for (std::size_t i = 0; i < blocks_.size(); ++i) copy_alpha(blocks_[i], to.blocks_[i]);
+    for (std::size_t next = 0; next < affine.size(); ++next) {
+      const std::size_t i = affine[next];
       Block<T>& block = to.blocks_[i];
-      copy_alpha(blocks_[i], block);
-      if (!is_affine(block)) continue;
-      const BlockScales& of = scales[next++];
+      const BlockScales& of = scales[next];
       if (static_cast<ptrdiff_t>(of.weight.size()) != block.pieces * block.units)
         throw std::invalid_argument("expected one weight scale for each piece and unit of a layer");
       block.input_scale = of.input;
@@ -244,6 +246,49 @@ void Network<T>::forward(const T* x, ptrdiff_t batch, T* y, bool logits) const {
       for (ptrdiff_t first = 0; first < batch; first += p.samples_each)
         executor_.run_shared(x + first * inputs, std::min(p.samples_each, batch - first), y + first * outputs, logits);
       break;
+  }
+}
+
+template <class T>
+void Network<T>::trace(const T* x, ptrdiff_t samples, const std::function<void(const Seen&)>& see) const {
+  const ForwardSchedule schedule = schedule_forward(program_, Keep::kAll);
+  Buffer<T> memory(samples * schedule.elements), y(samples * outputs_);
+  const auto at = [&](const Place& place) -> T* {
+    if (place.buffer == kNone) return nullptr;
+    if (place.buffer == kInputBuffer) return const_cast<T*>(x) + place.channel;  // read alone
+    if (place.buffer == kOutputBuffer) return y.data() + place.channel;
+    return memory.data() + samples * schedule.start[static_cast<std::size_t>(place.buffer)] + place.channel;
+  };
+  for (const ForwardStep& step : schedule.steps) {
+    const Node& node = program_.node(step.node);
+    const Epilogue& e = node.epilogue;
+    const AffineConstants<T>& of = constants_[static_cast<std::size_t>(step.node)];
+    const ptrdiff_t rows = samples * program_.value(node.out).shape.pixels();
+    T* const out = at(step.out);
+    const T* const add = at(step.add);
+    const Buffer<T> apart(of.activation != nullptr ? rows * step.out.row : 0);
+    T* const z = of.activation != nullptr ? apart.data() : out;
+    if (node.is<Affine>()) {
+      AffineCall<T> call;
+      call.of = &of;
+      call.rows = rows;
+      call.x = at(step.in);
+      call.x_row = step.in.row;
+      call.z = z;
+      call.y = out;
+      call.z_row = call.y_row = call.sum_row = step.out.row;
+      call.add = add;
+      call.add_row = step.add.row;
+      call.sum = add == nullptr ? nullptr : out;
+      call.last_block = of.blocks;
+      affine_forward_serial(affine_kernel_, call);
+    } else {
+      pointwise<T>({rows, of.units, at(step.in), step.in.row, add, step.add.row, z, step.out.row, out, step.out.row,
+                    out, step.out.row, e.add_first, of.activation, of.parameter, of.parameter_step});
+    }
+    if (e.info().rowwise)
+      activate_rows(kernels_->activation[e.activation].forward, rows, of.units, out, step.out.row, out, step.out.row);
+    see({&node, rows, at(step.in), step.in.row, z, step.out.row});
   }
 }
 

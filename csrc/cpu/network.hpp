@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -38,7 +39,7 @@ class Network {
     std::vector<float> weight;  // (pieces, units)
   };
   Network to_bfloat16() const;
-  Network to_int8(const std::vector<BlockScales>& scales) const;
+  Network to_int8(const std::vector<BlockScales>& scales) const;  // in the order of the layers
 
   const Program& program() const { return program_; }
   // The program of a training step over the same blocks.
@@ -61,6 +62,18 @@ class Network {
   // y (batch, outputs) = network(x (batch, inputs)), both dense rows. With logits the last layer's activation is left
   // out.
   void forward(const T* x, ptrdiff_t batch, T* y, bool logits) const;
+
+  // What a node has done with some samples: rows of what it has read, and of what its activation has read.
+  struct Seen {
+    const Node* node;
+    ptrdiff_t rows;
+    const T* x;
+    ptrdiff_t x_row;
+    const T* z;
+    ptrdiff_t z_row;
+  };
+  // Runs the samples on the calling thread, and calls see() after each node.
+  void trace(const T* x, ptrdiff_t samples, const std::function<void(const Seen&)>& see) const;
 
   std::vector<std::string> describe_plan(ptrdiff_t batch) const;
 

@@ -30,7 +30,6 @@ Trainer<T>::Trainer(Network<T>& network, Loss<T> loss, const OptimizerSettings& 
     const Node& node = program_.node(n);
     fixed_parameters_[n] = static_cast<T>(node.epilogue.parameter);
     workspace(n).of = network_.constants_of(program_, node, fixed_parameters_.data() + n);
-    if (const BlockId b = block_of(node); b != kNone) state(b).node = n;
     if (const Affine* const affine = node.as<Affine>()) {
       if (last_affine != kNone) workspace(last_affine).next = n;
       last_affine = n;
@@ -204,15 +203,15 @@ void Trainer<T>::run_samples(const Region& region, const Batch<T>& batch, ptrdif
     parallel_for(blocks, run_block);
 }
 
-// The tasks of a node's parameters: the parts of its weights, then its slopes.
+// The tasks of a node's parameters: the parts of its weights, then its slopes, which may be another block's.
 template <class T>
 ptrdiff_t Trainer<T>::parameter_tasks(NodeId id) const {
   const Node& node = program_.node(id);
   const Affine* const affine = node.template as<Affine>();
-  const auto& blocks = network_.blocks();
-  const ptrdiff_t parts =
-      affine == nullptr ? 0 : GradientParts(blocks[static_cast<std::size_t>(affine->block)].layout).count();
-  return parts + (node.epilogue.slopes != kNone ? 1 : 0);
+  ptrdiff_t parts = trains(node.epilogue.slopes) ? 1 : 0;
+  if (affine != nullptr && trains(affine->block))
+    parts += GradientParts(network_.blocks()[static_cast<std::size_t>(affine->block)].layout).count();
+  return parts;
 }
 
 template <class T>
@@ -260,11 +259,10 @@ double Trainer<T>::step(const Batch<T>& batch, double learning_rate) {
   }
   watching_ = false;
   constexpr std::int64_t kFoldRows = std::int64_t{1} << 22;  // a float counts to 2^24
-  for (State& s : states_) {
-    const std::int64_t before = s.diagnosis.rows;
-    s.diagnosis.rows += batch.rows;
-    if (before / kFoldRows != s.diagnosis.rows / kFoldRows) fold_watch(s.node);
-  }
+  const std::int64_t before = watched_rows_;
+  watched_rows_ += batch.rows;
+  if (before / kFoldRows != watched_rows_ / kFoldRows)
+    for (NodeId n = 0; n < static_cast<NodeId>(workspaces_.size()); ++n) fold_watch(n);
   return loss;
 }
 

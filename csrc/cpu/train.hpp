@@ -28,11 +28,15 @@ struct Batch {
   const std::int64_t* indices;
 };
 
-// What was counted of a block since it was last asked.
-struct Diagnosis {
-  double gradient_squares = 0.0, update_squares = 0.0;  // |gradient|^2 and |change of the weights|^2, summed over steps
-  std::int64_t steps = 0, rows = 0;
-  double dead = -1.0, saturated = -1.0;  // shares of the units, and of the values; -1 where that is not counted
+// What was counted of a block's parameters: |gradient|^2 and |change|^2, summed over steps.
+struct Norms {
+  double gradient_squares = 0.0, update_squares = 0.0;
+  std::int64_t steps = 0;
+};
+
+// What was counted of a node's activation: the shares of its units, and of its values; -1 where that is not counted.
+struct Shares {
+  double dead = -1.0, saturated = -1.0;
 };
 
 template <class T>
@@ -68,20 +72,22 @@ class Trainer {
   void set_l2(double l2) { settings_.l2 = l2; }
   void set_steps(std::int64_t steps) { steps_ = steps; }
 
-  // What was counted since the last call, of a block; counting begins anew.
-  Diagnosis take_diagnosis(std::size_t block);
+  const Program& program() const { return program_; }
+
+  // What was counted since the last call; counting begins anew. Shares are by node.
+  Norms take_norms(std::size_t block);
+  std::vector<Shares> take_shares();
 
  private:
   // By block: what belongs to its parameters.
   struct State {
     bool frozen = false;
-    NodeId node = kNone;            // whose parameters they are
     Buffer<T> transposed;           // for the gradient of the node's input
     std::uint64_t version = ~0ull;  // of the weights that transposed was made from
     Buffer<T> gradient, alpha_gradient;
     OptimizerState optimizer;
     Buffer<T> squares;  // UpdateTask::squares for each part of the gradient, since the last fold_squares()
-    Diagnosis diagnosis;
+    Norms norms;
   };
   // By node: what a step keeps beside the buffers of the schedule.
   struct Workspace {
@@ -94,7 +100,7 @@ class Trainer {
     Buffer<T> sorted;            // their gradients in that order
     Buffer<T> alpha_sums;        // one row for each kSumRows rows
     Buffer<T> watch;             // one row for each block of samples, since the last fold_watch()
-    Buffer<double> watched;      // since the last take_diagnosis()
+    Buffer<double> watched;      // since the last take_shares()
   };
   // A value or gradient for the samples from `first` on: rows `row` apart.
   struct Rows {
@@ -157,7 +163,9 @@ class Trainer {
   void count_update();
   void fold_squares(std::size_t block);
   void fold_watch(NodeId id);
+  Shares shares_of(NodeId id);
 
+  bool trains(BlockId block) const { return block != kNone && !states_[static_cast<std::size_t>(block)].frozen; }
   State& state(BlockId block) { return states_[static_cast<std::size_t>(block)]; }
   Workspace& workspace(NodeId node) { return workspaces_[static_cast<std::size_t>(node)]; }
   Block<T>& block(BlockId id) { return network_.blocks()[static_cast<std::size_t>(id)]; }
@@ -177,7 +185,8 @@ class Trainer {
   std::vector<Buffer<std::uint8_t>> choices_;  // and those of bytes
   double batch_weight_ = 0.0;
   bool watching_ = false;
-  Buffer<T> input_, targets_;  // gathered or perturbed input, gathered targets
+  std::int64_t watched_rows_ = 0;  // since the last take_shares()
+  Buffer<T> input_, targets_;      // gathered or perturbed input, gathered targets
   Buffer<double> row_loss_;
 };
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "threads.hpp"
@@ -37,10 +38,12 @@ namespace {
 // panels.
 template <class T, class Update>
 struct Destination {
+  bool bias;  // else what belongs to it is dropped
   T* gradient;
   Update update;
   static void take(void* context, const Panel& panel, ptrdiff_t first, ptrdiff_t count, const T* values) {
     Destination& self = *static_cast<Destination*>(context);
+    if (first < 0 && !self.bias) return;
     const ptrdiff_t offset = panel.offset + (first + 1) * panel.width;
     if (self.gradient)
       std::copy_n(values, count * panel.width, self.gradient + offset);
@@ -49,7 +52,7 @@ struct Destination {
   }
 };
 template <class T, class Update>
-Destination(T*, Update) -> Destination<T, Update>;
+Destination(bool, T*, Update) -> Destination<T, Update>;
 
 }  // namespace
 
@@ -58,7 +61,7 @@ void Trainer<T>::parameter_task(NodeId id, ptrdiff_t first, ptrdiff_t last, cons
                                 const UpdateStep<T>* weights, const UpdateStep<T>* others) {
   const Node& node = program_.node(id);
   ptrdiff_t parts = parameter_tasks(id);
-  if (node.epilogue.slopes != kNone) {
+  if (trains(node.epilogue.slopes)) {
     --parts;
     if (last > parts) alpha_task(id, batch.rows * pixels_of(node.out), others);
   }
@@ -90,7 +93,7 @@ void Trainer<T>::weights_task(NodeId id, ptrdiff_t first_part, ptrdiff_t last_pa
     from.sorted = w.sorted.data();
   }
   T* const squares = squares_of(of, first_part);  // for all parts of this task
-  Destination to{weights ? nullptr : s.gradient.data(),
+  Destination to{block.bias, weights ? nullptr : s.gradient.data(),
                  [&](const Panel& panel, ptrdiff_t first, ptrdiff_t count, ptrdiff_t offset, const T* values) {
                    update_rows(of, offset, count * panel.width, values, first < 0 ? *others : *weights, squares);
                    if (s.transposed.size() > 0 && first >= 0)
@@ -183,7 +186,7 @@ void Trainer<T>::apply(double learning_rate) {
       for (ptrdiff_t group = 0; group < layout.groups(); ++group) {
         const Panel panel = layout.panel(b, group);
         const ptrdiff_t offset = panel.offset + panel.width;
-        update_rows(id, panel.offset, panel.width, s.gradient.data() + panel.offset, others, squares);
+        if (block.bias) update_rows(id, panel.offset, panel.width, s.gradient.data() + panel.offset, others, squares);
         update_rows(id, offset, layout.inputs * panel.width, s.gradient.data() + offset, weights, squares);
         if (s.transposed.size() > 0)
           transpose(layout, panel, block.panels.data(), 0, layout.inputs, s.transposed.data());
@@ -206,7 +209,7 @@ template <class T>
 void Trainer<T>::count_update() {
   constexpr std::int64_t kFoldSteps = 64;
   for (std::size_t i = 0; i < states_.size(); ++i)
-    if (++states_[i].diagnosis.steps % kFoldSteps == 0) fold_squares(i);
+    if (++states_[i].norms.steps % kFoldSteps == 0) fold_squares(i);
 }
 
 template <class T>
@@ -214,8 +217,7 @@ void Trainer<T>::fold_squares(std::size_t i) {
   State& s = states_[i];
   const ptrdiff_t lanes = kernels_.lanes;
   for (ptrdiff_t at = 0; at < s.squares.size(); ++at) {
-    (at / lanes % 2 == 0 ? s.diagnosis.gradient_squares : s.diagnosis.update_squares) +=
-        static_cast<double>(s.squares[at]);
+    (at / lanes % 2 == 0 ? s.norms.gradient_squares : s.norms.update_squares) += static_cast<double>(s.squares[at]);
     s.squares[at] = T(0);
   }
 }
@@ -223,7 +225,6 @@ void Trainer<T>::fold_squares(std::size_t i) {
 // Takes what the blocks of samples have seen of the activation's derivatives together.
 template <class T>
 void Trainer<T>::fold_watch(NodeId id) {
-  if (id == kNone) return;
   Workspace& w = workspace(id);
   const ptrdiff_t row = divide_up(w.of.units, kernels_.lanes) * kernels_.lanes;
   const bool saturated = program_.node(id).epilogue.info().watch == Watch::kSaturated;
@@ -239,18 +240,20 @@ void Trainer<T>::fold_watch(NodeId id) {
 }
 
 template <class T>
-Diagnosis Trainer<T>::take_diagnosis(std::size_t i) {
-  State& s = states_[i];
+Norms Trainer<T>::take_norms(std::size_t i) {
   fold_squares(i);
-  Diagnosis result = s.diagnosis;
-  s.diagnosis = {};
-  if (s.node == kNone) return result;
-  const Node& node = program_.node(s.node);
-  Workspace& w = workspace(s.node);
+  return std::exchange(states_[i].norms, {});
+}
+
+template <class T>
+Shares Trainer<T>::shares_of(NodeId id) {
+  Shares result;
+  const Node& node = program_.node(id);
+  Workspace& w = workspace(id);
   // Nothing is counted where no gradient passes the activation: below the first node that is trained, and in a head
   // that the loss takes from its logits.
-  if (w.watch.size() == 0 || result.rows == 0 || s.node < schedule_.first_trained || !activates(node)) return result;
-  fold_watch(s.node);
+  if (w.watch.size() == 0 || watched_rows_ == 0 || id < schedule_.first_trained || !activates(node)) return result;
+  fold_watch(id);
   const ActivationInfo& info = node.epilogue.info();
   double count = 0.0;
   for (ptrdiff_t u = 0; u < w.of.units; ++u)
@@ -260,8 +263,16 @@ Diagnosis Trainer<T>::take_diagnosis(std::size_t i) {
   if (info.watch == Watch::kDead)
     result.dead = count / units;
   else
-    result.saturated = count / (units * static_cast<double>(result.rows * pixels_of(node.out)));
+    result.saturated = count / (units * static_cast<double>(watched_rows_ * pixels_of(node.out)));
   return result;
+}
+
+template <class T>
+std::vector<Shares> Trainer<T>::take_shares() {
+  std::vector<Shares> shares;
+  for (NodeId n = 0; n < static_cast<NodeId>(workspaces_.size()); ++n) shares.push_back(shares_of(n));
+  watched_rows_ = 0;
+  return shares;
 }
 
 template class Trainer<float>;

@@ -20,9 +20,8 @@ std::int64_t up(std::int64_t n) { return (n + kPlaceUnit - 1) / kPlaceUnit * kPl
 void check_operations(const Program& program) {
   for (const Node& node : program.nodes) {
     const Affine* const affine = node.as<Affine>();
-    const bool rows = affine != nullptr && !affine->windowed && program.block(affine->block).bias;
-    const bool pointwise = node.is<Pointwise>() && !node.epilogue.info().rowwise;
-    if (!rows && !pointwise && !node.is<Perturb>()) throw OperationError(node.spec);
+    const bool rows = affine != nullptr && !affine->windowed;
+    if (!rows && !node.is<Pointwise>() && !node.is<Perturb>()) throw OperationError(node.spec);
     if (node.epilogue.norm != kNone) throw OperationError(node.spec);
   }
 }
@@ -58,7 +57,7 @@ void Network<T>::place_parameters() {
       for (ptrdiff_t u = 0; u < program_.block(e.slopes).units; ++u)
         constants_.push_back({place(e.slopes).alpha + u, e.parameter});
     } else {
-      fixed_[static_cast<std::size_t>(node.spec)] = at;
+      fixed_[static_cast<std::size_t>(e.spec)] = at;
       constants_.push_back({at++, e.parameter});
     }
   }
@@ -69,7 +68,7 @@ template <class T>
 const Sum<T>* Network<T>::activation_parameter(const Node& node, const Parameters& parameters) const {
   const Epilogue& e = node.epilogue;
   if (!e.info().parameter) return nullptr;
-  return parameters.full + (e.slopes != kNone ? place(e.slopes).alpha : fixed_[static_cast<std::size_t>(node.spec)]);
+  return parameters.full + (e.slopes != kNone ? place(e.slopes).alpha : fixed_[static_cast<std::size_t>(e.spec)]);
 }
 
 template <class T>
@@ -112,6 +111,10 @@ void Network<T>::forward(const Parameters& parameters, const E* x, std::int64_t 
     const std::int64_t rows = samples * program_.value(node.out).shape.pixels();
     const std::int64_t columns = program_.value(node.out).shape.c;
     const int activation = logits && node.out == program_.result ? kIdentity : e.activation;
+    const bool rowwise = kActivationInfo[activation].rowwise, adds_first = e.add != kNone && e.add_first;
+    const auto softmax = [&] {
+      softmax_in_place(rows, columns, out, kMixed ? allocate<S>(allocator, rows * columns) : nullptr, stream);
+    };
     if (node.is<Pointwise>()) {
       pointwise<E>({rows,
                     columns,
@@ -121,17 +124,17 @@ void Network<T>::forward(const Parameters& parameters, const E* x, std::int64_t 
                     {},
                     out,
                     e.add_first,
-                    activation,
+                    rowwise ? kIdentity : activation,
                     activation_parameter(node, parameters),
                     e.slopes != kNone ? 1 : 0},
                    stream);
+      if (rowwise) softmax();
       continue;
     }
     ForwardTask<T> t = product(node, parameters, rows);
     t.x = at(step.in);
     t.activation = activation;
-    const bool adds_first = e.add != kNone && e.add_first;
-    const bool wide = kActivationInfo[activation].rowwise && columns > kFusedSoftmax<T>;
+    const bool wide = rowwise && !adds_first && columns > kFusedSoftmax<T>;
     if (wide || adds_first) t.activation = kIdentity;
     if (e.add != kNone && !adds_first) {
       t.add = at(step.add);
@@ -143,8 +146,19 @@ void Network<T>::forward(const Parameters& parameters, const E* x, std::int64_t 
     }
     forward_product(t, stream);
     if (adds_first)
-      pointwise<E>({rows, columns, out, at(step.add), {}, {}, out, true, activation, t.parameter, t.parameter_step},
+      pointwise<E>({rows,
+                    columns,
+                    out,
+                    at(step.add),
+                    {},
+                    {},
+                    out,
+                    true,
+                    rowwise ? kIdentity : activation,
+                    t.parameter,
+                    t.parameter_step},
                    stream);
+    if (adds_first && rowwise) softmax();
     if (!wide) continue;
     if constexpr (kMixed)
       softmax_of_sums<T>(rows, columns, t.y_sum, t.y_sum, out, stream);

@@ -21,6 +21,25 @@ void softmax_of_sums(std::int64_t rows, std::int64_t columns, Matrix<const Sum<T
 }
 
 template <class E>
+void softmax_in_place(std::int64_t rows, std::int64_t columns, Matrix<E> y, Sum<E>* wide, cudaStream_t stream) {
+  using S = Sum<E>;
+  ElementwiseTask<S> t{};
+  t.rows = rows;
+  t.columns = columns;
+  if constexpr (std::is_same_v<E, S>) {
+    t.in = t.out = y.data;
+    t.in_row = t.out_row = y.stride;
+    softmax_forward_rows(t, stream);
+  } else {
+    convert_rows(rows, columns, static_cast<const E*>(y.data), y.stride, wide, columns, stream);
+    t.in = t.out = wide;
+    t.in_row = t.out_row = columns;
+    softmax_forward_rows(t, stream);
+    convert_rows(rows, columns, static_cast<const S*>(wide), columns, y.data, y.stride, stream);
+  }
+}
+
+template <class E>
 void softmax_gradient(std::int64_t rows, std::int64_t columns, Matrix<const E> y, Matrix<const E> dy, Matrix<E> dz,
                       Sum<E>* wide, cudaStream_t stream) {
   using S = Sum<E>;
@@ -59,6 +78,10 @@ template void softmax_of_sums<Half>(std::int64_t, std::int64_t, Matrix<const flo
                                     cudaStream_t);
 template void softmax_of_sums<Bfloat16>(std::int64_t, std::int64_t, Matrix<const float>, Matrix<float>,
                                         Matrix<Bfloat16>, cudaStream_t);
+template void softmax_in_place(std::int64_t, std::int64_t, Matrix<float>, float*, cudaStream_t);
+template void softmax_in_place(std::int64_t, std::int64_t, Matrix<double>, double*, cudaStream_t);
+template void softmax_in_place(std::int64_t, std::int64_t, Matrix<Half>, float*, cudaStream_t);
+template void softmax_in_place(std::int64_t, std::int64_t, Matrix<Bfloat16>, float*, cudaStream_t);
 template void softmax_gradient(std::int64_t, std::int64_t, Matrix<const float>, Matrix<const float>, Matrix<float>,
                                float*, cudaStream_t);
 template void softmax_gradient(std::int64_t, std::int64_t, Matrix<const double>, Matrix<const double>, Matrix<double>,

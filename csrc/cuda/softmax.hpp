@@ -12,6 +12,10 @@ template <class T>
 void softmax_of_sums(std::int64_t rows, std::int64_t columns, Matrix<const Sum<T>> z, Matrix<Sum<T>> sums,
                      Matrix<Stored<T>> y, cudaStream_t stream);
 
+// y = softmax(y) over each row. wide: rows columns sums where those are wider, else not looked at.
+template <class E>
+void softmax_in_place(std::int64_t rows, std::int64_t columns, Matrix<E> y, Sum<E>* wide, cudaStream_t stream);
+
 // dz = y (dy - sum_j dy_j y_j) over each row; dz may be dy. wide: 3 rows columns sums where those are wider, else not
 // looked at.
 template <class E>

@@ -30,7 +30,8 @@ Trainer<T>::Trainer(const Network<T>& network, Loss<S> loss, const OptimizerSett
   std::vector<int> readers(program_.values.size());
   for (NodeId n = 0; n < static_cast<NodeId>(program_.nodes.size()); ++n) {
     const Node& node = program_.node(n);
-    if (const BlockId block = block_of(node); block != kNone) node_of_[static_cast<std::size_t>(block)] = n;
+    for (const BlockId block : {block_of(node), node.epilogue.slopes})
+      if (block != kNone) node_of_[static_cast<std::size_t>(block)] = n;
     for (const ValueId read : {node.in, node.epilogue.add})
       if (read != kNone) ++readers[static_cast<std::size_t>(read)];
   }
@@ -151,12 +152,14 @@ void Trainer<T>::forward_step(const Call& call, NodeId id) const {
   const Matrix<E> add = e.add == kNone ? Matrix<E>{} : value(call, e.add);
   const Matrix<E> kept = at(call, schedule_.saved[static_cast<std::size_t>(id)]);
   const bool keeps = activates(node) && kept.data != nullptr && kept.data != out.data;
-  const bool of_input = e.info().saves == Saves::kInput;
-  pointwise<E>(
-      {rows_of(call, node.out), program_.value(node.out).shape.c, in, add, keeps && of_input ? kept : Matrix<E>{},
-       keeps && !of_input ? kept : Matrix<E>{}, out, e.add_first, activates(node) ? e.activation : kIdentity,
-       network_.activation_parameter(node, call.memory.parameters), e.slopes != kNone ? 1 : 0},
-      call.stream);
+  const bool of_input = e.info().saves == Saves::kInput, softmax = activates(node) && e.info().rowwise;
+  const std::int64_t columns = program_.value(node.out).shape.c;
+  pointwise<E>({rows_of(call, node.out), columns, in, add, keeps && of_input ? kept : Matrix<E>{},
+                keeps && !of_input ? kept : Matrix<E>{}, out, e.add_first,
+                activates(node) && !softmax ? e.activation : kIdentity,
+                network_.activation_parameter(node, call.memory.parameters), e.slopes != kNone ? 1 : 0},
+               call.stream);
+  if (softmax) softmax_in_place(rows_of(call, node.out), columns, out, call.room.outputs.data, call.stream);
 }
 
 template <class T>
@@ -169,8 +172,8 @@ void Trainer<T>::affine_forward(const Call& call, NodeId id) const {
   t.x = value(call, node.in);
   const int activation = activates(node) ? e.activation : kIdentity;
   const ActivationInfo& info = kActivationInfo[activation];
-  const bool wide = info.rowwise && t.outputs > kFusedSoftmax<T>;
   const bool adds_first = e.add != kNone && e.add_first;
+  const bool wide = info.rowwise && !adds_first && t.outputs > kFusedSoftmax<T>;
   t.activation = wide || adds_first ? kIdentity : activation;
   if (info.saves == Saves::kInput && !adds_first) t.z = saved;
   if (e.add != kNone && !adds_first) {
@@ -194,10 +197,11 @@ void Trainer<T>::affine_forward(const Call& call, NodeId id) const {
                   {},
                   out,
                   true,
-                  activation,
+                  info.rowwise ? kIdentity : activation,
                   t.parameter,
                   t.parameter_step},
                  call.stream);
+  if (adds_first && info.rowwise) softmax_in_place(t.rows, t.outputs, out, call.room.outputs.data, call.stream);
   if (!wide) return;
   if constexpr (Network<T>::kMixed)
     softmax_of_sums<T>(t.rows, t.outputs, call.room.outputs, call.room.outputs, out, call.stream);
@@ -348,7 +352,7 @@ template <class T>
 void Trainer<T>::weights_step(const Call& call, NodeId id) const {
   const Node& node = program_.node(id);
   const Affine* const affine = node.template as<Affine>();
-  if (affine == nullptr) return;  // slopes alone, summed with the epilogue
+  if (affine == nullptr || is_frozen(affine->block)) return;  // slopes alone, summed with the epilogue
   const ParameterBlock& block = program_.block(affine->block);
   const ParameterPlace& place = network_.place(affine->block);
   const Partial& partial = call.room.partials[static_cast<std::size_t>(affine->block)];

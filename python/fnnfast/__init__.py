@@ -34,7 +34,7 @@ from .ensemble import Ensemble
 from .history import History
 from .inference import InferenceNetwork
 from .io import load
-from .layers import Dense, Dropout, Gaussian, GaussianNoise, Input, Maxout, Residual
+from .layers import Activation, Dense, Dropout, Flatten, Gaussian, GaussianNoise, Input, Maxout, Residual
 from .losses import BinaryCrossEntropy, CrossEntropy, GaussianNLL, Hinge, MeanSquaredError, MulticlassHinge, Poisson
 from .many import fit_many
 from .ops import Grads, dense, dense_backward, dense_forward, maxout, maxout_backward, maxout_forward
@@ -50,6 +50,7 @@ __all__ = [
     "GELU",
     "SELU",
     "SGD",
+    "Activation",
     "Adam",
     "AdamW",
     "BinaryCrossEntropy",
@@ -64,6 +65,7 @@ __all__ = [
     "Ensemble",
     "Exponential",
     "ExponentialDecay",
+    "Flatten",
     "Gaussian",
     "GaussianNLL",
     "GaussianNoise",

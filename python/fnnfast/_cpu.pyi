@@ -100,15 +100,20 @@ class Network:
     """The plan of a network and its packed weights.
 
     layers: tuples, in order
-        ("dense", units, activation, parameter)   parameter: float (fixed alpha or beta) or None
-        ("maxout", units, pieces)
+        ("dense", units, activation, parameter, bias)   parameter: float (fixed alpha or beta) or None
+        ("maxout", units, pieces, bias)
         ("dropout", rate)
         ("gaussian_noise", stddev)
-        ("residual", count, units)   the next count layers; units > 0: with a projection, a dense layer, to so many
+        ("activation", activation, parameter)
+        ("flatten",)
+        ("residual", layers, units, shortcut, activation, parameter)   units > 0: with a projection, a dense layer, to
+            so many; shortcut: layers that the input passes instead, or None
+    inputs: I, or (height, width, channels). Layers are counted in preorder: a residual block, its layers, those of its
+    shortcut.
     Weights, biases and slopes are zero until set. A prelu or elu_learned layer has a parameter array "alpha" (O,).
     """
 
-    def __init__(self, dtype: str, inputs: int, layers: Sequence[tuple[Any, ...]]) -> None: ...
+    def __init__(self, dtype: str, inputs: int | tuple[int, int, int], layers: Sequence[tuple[Any, ...]]) -> None: ...
     def names(self, layer: int) -> list[str]:
         """dense: weight, bias(, alpha); maxout, residual with projection: weight, bias; others: none."""
 
@@ -124,7 +129,14 @@ class Network:
         """
 
     def plan(self, batch: int) -> list[str]:
-        """One line a stage: how a batch of that size is run."""
+        """One line per stage: how a batch of that size is run."""
+
+    def trace(self, x: Array) -> list[tuple[int, int, str, Array | None, Array, Array]]:
+        """What each step does with the rows of x (B, I), in order.
+
+        The layer of its product, and that of its activation, -1 for none; the activation and its parameter; what the
+        product reads, (B, I), and what the activation reads, (B, O). Of images the pixels are rows.
+        """
 
     def bfloat16(self) -> Network:
         """The same with weights rounded to bfloat16, to nearest even; biases and slopes stay float32, x and out too.

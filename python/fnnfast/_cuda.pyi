@@ -108,6 +108,12 @@ class Network:
     def __init__(self, precision: str, inputs: int, layers: Sequence[tuple[Any, ...]]) -> None: ...
     @property
     def size(self) -> int: ...
+    @property
+    def layers(self) -> int:
+        """How many there are, those inside others included."""
+
+    @property
+    def outputs(self) -> int: ...
     def places(self, layer: int) -> list[tuple[str, tuple[int, list[int], list[int]]]]:
         """Name, and offset, shape and strides in ``full``, in elements, of each parameter of a layer.
 

@@ -32,8 +32,8 @@ class DeviceNetwork:
         self.device = device
         self._dtype = device.dtype(precision)
         self._inputs = inputs
-        self._places = [dict(self.core.places(layer)) for layer in range(len(layers))]
-        self._outputs = next(of_layer["bias"][1][-1] for of_layer in reversed(self._places) if of_layer)
+        self._places = [dict(self.core.places(layer)) for layer in range(self.core.layers)]
+        self._outputs = self.core.outputs
         parameters = np.zeros(self.core.size, _checks.sum_type(self._dtype))
         for at, value in self.core.constants:
             parameters[at] = value

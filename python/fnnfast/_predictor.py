@@ -17,7 +17,7 @@ from ._device import CPU
 from .activations import Activation
 from .distributions import Bernoulli, Categorical, Distribution, Gaussian, discriminant
 from .layers import Input, Layer
-from .parameters import Parameters, name_layers, parameter_shapes
+from .parameters import Parameters, inputs_of, name_layers, outermost, parameter_shapes
 
 if TYPE_CHECKING:
     from inspect import Signature
@@ -36,12 +36,11 @@ class Predictor(_cpu.Forward):
         self._layers = tuple(layers)
         self._dtype = self._device.dtype(precision)
         self._frozen: frozenset[str] = frozenset()
-        for layer in self._named.values():
-            layer.activation.parameter_array(layer.outputs(1), self._dtype)  # refuses what is infinite in this dtype
-        plans, inputs = [], self._input.size
-        for layer in self._named.values():
-            plans.append(layer.plan(inputs))
-            inputs = layer.outputs(inputs)
+        inputs = inputs_of(self._input, self._named)
+        for name, layer in self._named.items():
+            units = layer.outputs(inputs[name])
+            layer.activation.parameter_array(units, self._dtype)  # refuses what is infinite in this dtype
+        plans = layers_.plans(outermost(self._named), self._input.size)
         self._network: _cpu.Network | DeviceNetwork
         if isinstance(self._device, Cuda):
             from ._device_network import DeviceNetwork
@@ -76,10 +75,7 @@ class Predictor(_cpu.Forward):
     @property
     def outputs(self) -> int:
         """O, the width of the output."""
-        width = self._input.size
-        for layer in self._named.values():
-            width = layer.outputs(width)
-        return width
+        return layers_.outputs_of(outermost(self._named), self._input.size)
 
     @property
     def head(self) -> Activation:
@@ -88,7 +84,7 @@ class Predictor(_cpu.Forward):
 
     @property
     def _last(self) -> Layer:
-        return next(reversed(self._named.values()))
+        return outermost(self._named)[-1]
 
     @property
     def dtype(self) -> _checks.DType:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .inference import stored
-from .layers import Residual
-from .parameters import parameter_shapes
+from .layers import Residual, outputs_of
+from .parameters import inputs_of, outermost, parameter_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,16 +26,19 @@ def table(first: Input, named: dict[str, Layer], dtype: str, precision: str, dev
     parameters.
     """
     rows = [("layer", "", "outputs", "neurons", "parameters"), ("input", repr(first), f"(B, {first.size})", "", "")]
-    inputs, depth, neurons, parameters = first.size, 0, 0, 0
+    depth, neurons, parameters = 0, 0, 0
+    sizes = inputs_of(first, named)
     for name, layer in named.items():
-        outputs = layer.outputs(inputs)
-        own = sum(math.prod(shape) for shape in layer.shapes(inputs).values())
+        outputs = layer.outputs(sizes[name])
+        shapes = layer.shapes(sizes[name])
+        own = sum(map(math.prod, shapes.values()))
         block = isinstance(layer, Residual)  # its parameters are those of a projection, beside its layers
-        units = outputs if own and not block else 0
+        units = outputs if "weight" in shapes and not block else 0
         kind = "Residual" if block else repr(layer)
         rows.append((name, kind, f"(B, {outputs})", f"{units:,}" if units else "", f"{own:,}" if own else ""))
-        inputs, depth, neurons, parameters = outputs, depth + bool(units), neurons + units, parameters + own
-    title = f"{depth}-layer network, {first.size} inputs, {inputs} outputs, {precision}"
+        depth, neurons, parameters = depth + bool(units), neurons + units, parameters + own
+    width = outputs_of(outermost(named), first.size)
+    title = f"{depth}-layer network, {first.size} inputs, {width} outputs, {precision}"
     if device != "cpu":
         title, precision = f"{title} on {device}", dtype
     tensors = stored(parameter_shapes(first, named), dtype, precision).values()

@@ -71,7 +71,7 @@ class InferenceNetwork(Sequential):
             return {}
         shapes = enumerate(parameter_shapes(self._input, self._named).items())
         network = self._on_cpu("network")
-        return {name: Quantization(*network.quantization(i)) for i, (name, of_layer) in shapes if of_layer}
+        return {name: Quantization(*network.quantization(i)) for i, (name, of_layer) in shapes if "weight" in of_layer}
 
     # Answers ---------------------------------------------------------------------------------------------------------
     def _prepare_and_forward(self, x: ArrayLike, out: Array | None, logits: bool) -> Array:
@@ -181,10 +181,12 @@ def _calibrate(net: Sequential, x: Array) -> list[Quantization]:
     """How to quantise each layer, from its weights and the range of its inputs over the rows of x."""
     ranges: dict[str, tuple[float, float]] = {}
     zero = (0.0, 0.0)  # always a part of it: padding, relu
-    for name, _, _, h in _layerwise.walk(net, x):
-        low, high = ranges.get(name, zero)
-        ranges[name] = float(np.minimum(low, h.min())), float(np.maximum(high, h.max()))
-    return [_quantization(name, net.parameters[f"{name}.weight"], *seen) for name, seen in ranges.items()]
+    for seen in _layerwise.trace(net, x):
+        if seen.layer is not None:
+            low, high = ranges.get(seen.layer, zero)
+            ranges[seen.layer] = float(np.minimum(low, seen.inputs.min())), float(np.maximum(high, seen.inputs.max()))
+    weighted = [name.removesuffix(".weight") for name in filter(_is_weight, net.parameters)]
+    return [_quantization(name, net.parameters[f"{name}.weight"], *ranges[name]) for name in weighted]
 
 
 def _quantization(name: str, weight: Array, low: float, high: float) -> Quantization:
@@ -208,10 +210,10 @@ def stored(shapes: Mapping[str, Shapes], dtype: str, precision: str) -> dict[str
         for key, shape in of_layer.items():
             name = f"{layer}.{key}"
             tensors[name] = (_WEIGHTS.get(precision, dtype) if _is_weight(name) else dtype, shape)
-        if of_layer and precision == "int8":
+        if "weight" in of_layer and precision == "int8":
             tensors[f"{layer}.input_scale"] = (dtype, ())
             tensors[f"{layer}.zero_point"] = ("uint8", ())
-            tensors[f"{layer}.weight_scale"] = (dtype, of_layer["bias"])
+            tensors[f"{layer}.weight_scale"] = (dtype, (*of_layer["weight"][:-2], of_layer["weight"][-1]))
     return tensors
 
 
@@ -227,7 +229,7 @@ def restore(
         source = sequential.restore(Sequential, layers, FLOAT32.name, parameters)
         return cls._of(source, source._on_cpu("network").bfloat16())
     quantizations = []
-    for layer in filter(shapes.get, shapes):
+    for layer in (name for name, of_layer in shapes.items() if "weight" in of_layer):
         input_scale, zero_point, weight_scale = (tensors[f"{layer}.{field}"] for field in Quantization._fields)
         if not np.finfo(np.float32).tiny <= input_scale < np.inf:
             raise ValueError(message(f"{layer}.input_scale", "a normal number > 0", input_scale))

@@ -22,7 +22,7 @@ from .parameters import name_layers, parameter_shapes
 from .sequential import Sequential
 
 FORMAT = "fnnfast"
-FORMAT_VERSION = "1"
+FORMAT_VERSIONS = ("1", "2")  # the second where a layer holds what the first does not know
 
 _SAFETENSORS_DTYPES = {"F32": "float32", "F64": "float64", "U16": "uint16", "I8": "int8", "U8": "uint8"}
 
@@ -46,7 +46,7 @@ def save(net: Sequential, path: str | os.PathLike[str]) -> None:
     architecture = encode(net)
     metadata = {
         "format": FORMAT,
-        "format_version": FORMAT_VERSION,
+        "format_version": str(max(layer.format_version for layer in net.named_layers.values())),
         "architecture": architecture,
         "sha256": digest(architecture, tensors),
     }
@@ -95,8 +95,9 @@ def _read(path: str) -> Sequential:
         metadata = file.metadata() or {}
         if metadata.get("format") != FORMAT:
             raise _UnfitError(message("format", repr(FORMAT), repr(metadata.get("format"))))
-        if metadata.get("format_version") != FORMAT_VERSION:
-            raise _UnfitError(message("format_version", FORMAT_VERSION, repr(metadata.get("format_version"))))
+        if metadata.get("format_version") not in FORMAT_VERSIONS:
+            known = " or ".join(FORMAT_VERSIONS)
+            raise _UnfitError(message("format_version", known, repr(metadata.get("format_version"))))
         architecture = metadata.get("architecture", "")
         dtype, precision, specs = _decode(architecture)
         # Checked against the file before anything is built: a forged architecture must not get to allocate.
@@ -147,10 +148,11 @@ def encode(net: Sequential) -> str:
 
 def _encode_layer(layer: layers.Input | layers.Layer) -> dict[str, Any]:
     fields = {"kind": layer.kind, **vars(layer)}
-    if isinstance(layer, layers.Residual):
-        fields["layers"] = [_encode_layer(inner) for inner in layer.layers]
-    if isinstance(layer, layers.Dense):
-        fields["activation"] = {"name": layer.activation.name, **vars(layer.activation)}
+    for key in ("layers", "shortcut"):
+        if fields.get(key) is not None:
+            fields[key] = [_encode_layer(inner) for inner in fields[key]]
+    if "activation" in fields:
+        fields["activation"] = {"name": fields["activation"].name, **vars(fields["activation"])}
     return fields
 
 
@@ -175,8 +177,9 @@ def _decode_layer(kind: str, **fields: Any) -> layers.Input | layers.Layer:
         return layers.Input(*fields.pop("shape"), **fields)
     if kind not in layers.BY_KIND:
         raise _checks.unknown("layer", kind, layers.BY_KIND)
-    if kind == layers.Residual.kind:
-        fields["layers"] = [_decode_layer(**inner) for inner in fields["layers"]]
+    for key in ("layers", "shortcut"):
+        if key in fields:
+            fields[key] = [_decode_layer(**inner) for inner in fields[key]]
     if "activation" in fields:
         fields["activation"] = activations.get(**fields["activation"])
     return layers.BY_KIND[kind](**fields)

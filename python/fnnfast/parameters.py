@@ -10,7 +10,9 @@ from numpy.typing import ArrayLike
 from . import _checks
 from ._checks import Array, message
 from ._device import Device
-from .layers import Dense, Gaussian, Input, Layer, Maxout, Residual
+from .layers import Gaussian, Input, Layer
+
+MOST_NESTED = 64  # as kDeepest in csrc/core/lower.hpp
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -77,18 +79,22 @@ def name_layers(layers: Sequence[Input | Layer]) -> tuple[Input, dict[str, Layer
     first = layers[0] if layers else None
     if not isinstance(first, Input):
         raise ValueError(message("layers", "an Input first", "no layers" if first is None else repr(first)))
-    named = _numbered(layers[1:], "")
-    if not named or not isinstance(layers[-1], (Dense, Maxout, Gaussian)):
-        raise ValueError(message("layers", "a Dense, Maxout or Gaussian last", repr(layers[-1])))
-    for name, layer in list(named.items())[:-1]:
-        if layer.activation.rowwise or isinstance(layer, Gaussian):
+    named = _numbered(layers[1:])
+    last = layers[-1]
+    if not isinstance(last, Layer) or not last.can_end:
+        raise ValueError(message("layers", "a Dense, Maxout, Activation or Residual last", repr(last)))
+    end = next((name for name in reversed(named) if "." not in name), "")
+    for name, layer in named.items():
+        if layer.is_head and name != end:
             head = "Gaussian" if isinstance(layer, Gaussian) else layer.activation.name
             raise ValueError(f"{name}: {head} is an output head, for the last layer only")
     return first, named
 
 
-def _numbered(layers: Sequence[Input | Layer], prefix: str) -> dict[str, Layer]:
+def _numbered(layers: Sequence[Input | Layer], prefix: str = "", depth: int = 1) -> dict[str, Layer]:
     """The layers by kind and number; those of a residual block after it, under its name."""
+    if depth > MOST_NESTED:
+        raise ValueError(message("layers", f"at most {MOST_NESTED} layers inside each other", "more"))
     named: dict[str, Layer] = {}
     counts: dict[str, int] = {}
     for layer in layers:
@@ -97,15 +103,37 @@ def _numbered(layers: Sequence[Input | Layer], prefix: str) -> dict[str, Layer]:
         counts[layer.kind] = counts.get(layer.kind, 0) + 1
         name = f"{prefix}{layer.kind}_{counts[layer.kind]}"
         named[name] = layer
-        if isinstance(layer, Residual):
-            named |= _numbered(layer.layers, f"{name}.")
+        for before, inner in layer.children().items():
+            named |= _numbered(inner, f"{name}.{before}", depth + 1)
     return named
 
 
 def parameter_shapes(first: Input, named: dict[str, Layer]) -> dict[str, Shapes]:
     """Layer name to the names and shapes of its parameters."""
-    shapes, inputs = {}, first.size
-    for name, layer in named.items():
-        shapes[name] = layer.shapes(inputs)
-        inputs = layer.outputs(inputs)
-    return shapes
+    inputs = inputs_of(first, named)
+    return {name: layer.shapes(inputs[name]) for name, layer in named.items()}
+
+
+def outermost(named: Mapping[str, Layer]) -> list[Layer]:
+    """The layers that are not inside another one."""
+    return [layer for name, layer in named.items() if "." not in name]
+
+
+def inputs_of(first: Input, named: Mapping[str, Layer]) -> dict[str, int]:
+    """Layer name to the width of what it reads."""
+    sizes: dict[str, int] = {}
+    names = iter(named)
+
+    def walk(layers: Sequence[Layer], inputs: int) -> None:
+        for layer in layers:
+            name = next(names)
+            sizes[name] = inputs
+            for inner in layer.children().values():
+                walk(inner, inputs)
+            try:
+                inputs = layer.outputs(inputs)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+
+    walk(outermost(named), first.size)
+    return sizes

@@ -78,11 +78,12 @@ def compound_scale(
 def _scaled(layer: Layer, factor: float) -> Layer:
     """The layer with its units multiplied."""
     if isinstance(layer, Residual):
-        return Residual([_scaled(inner, factor) for inner in layer.layers])
+        shortcut = None if layer.shortcut is None else [_scaled(inner, factor) for inner in layer.shortcut]
+        return Residual([_scaled(inner, factor) for inner in layer.layers], shortcut, layer.activation)
     if isinstance(layer, Maxout):
-        return Maxout(_units(layer.units, factor), layer.pieces)
+        return Maxout(_units(layer.units, factor), layer.pieces, bias=layer.bias)
     if isinstance(layer, Dense):
-        return Dense(_units(layer.units, factor), layer.activation, layer.init)
+        return Dense(_units(layer.units, factor), layer.activation, layer.init, bias=layer.bias)
     return layer
 
 

@@ -13,6 +13,7 @@ from ._checks import Array, message
 from ._device import CPU
 from ._predictor import Predictor
 from .layers import Input, Layer
+from .parameters import inputs_of
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -37,8 +38,8 @@ class Sequential(Predictor):
     Parameters
     ----------
     layers : sequence
-        An Input, then layers of ``fnnfast.layers``: Dense, Maxout, Residual, Dropout, GaussianNoise. The last is a
-        Dense, Maxout or Gaussian; softmax is for the last only.
+        An Input, then layers of ``fnnfast.layers``: Dense, Maxout, Activation, Residual, Dropout, GaussianNoise,
+        Flatten. The last is a Dense, Maxout, Gaussian or Activation; softmax is for the last only.
     dtype : {"float32", "float64"}, or on a GPU also {"tf32", "float16", "bfloat16"}
         What the network computes in; inputs are converted to it. tf32 stands for float32 arrays whose products round
         their factors to it; float16 and bfloat16 for parameters and sums in float32, and products of their rounded
@@ -67,11 +68,10 @@ class Sequential(Predictor):
         seed = _checks.seed(seed)
         self._build(layers, dtype, device)
         rng = np.random.default_rng(seed)
-        inputs = self.input.size
+        inputs = inputs_of(self._input, self._named)
         for name, layer in self._named.items():
-            for key, values in layer.initial(inputs, rng).items():
+            for key, values in layer.initial(inputs[name], rng).items():
                 self.parameters[f"{name}.{key}"] = values
-            inputs = layer.outputs(inputs)
 
     # Training --------------------------------------------------------------------------------------------------------
     # training builds on this module, so it is imported where it is used.

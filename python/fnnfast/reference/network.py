@@ -8,8 +8,15 @@ A layer is a dict, as simple as a test can write it:
 ``{"kind": "dropout", "mask": (B, I)}``
     with the mask already scaled: 0 where a unit is dropped, 1/(1 - rate) where it is kept (inverted dropout, Srivastava
     et al. 2014, section 10). The mask acts in training only and may be missing elsewhere;
+``{"kind": "activation", "activation": name}``
+    an activation of its own, with ``"parameter"`` or ``"alpha"`` as a dense layer;
+``{"kind": "flatten"}``
+    nothing, on rows;
 ``{"kind": "residual", "layers": [...]}``
-    F(x) + x, with ``"weight"`` (I, O) and ``"bias"`` (O,) F(x) + x weight + bias (He et al. 2016, equations 1 and 2).
+    F(x) + x, with ``"weight"`` (I, O) and ``"bias"`` (O,) F(x) + x weight + bias (He et al. 2016, equations 1 and 2),
+    with ``"shortcut"`` [...] F(x) + shortcut(x); ``"activation"`` and ``"parameter"`` are applied to the sum.
+
+A ``"bias"`` may be missing.
 """
 
 from collections.abc import Sequence
@@ -32,8 +39,12 @@ def _parameter(layer: Layer) -> Array:
 
 def forward(layers: Sequence[Layer], x: Array, *, logits: bool = False) -> Array:
     """The outputs (B, O) for x (B, I), without dropout; with logits=True before the last layer's activation."""
-    y, tape = _forward(layers, as_float64(namespace(x), x), training=False)
-    return tape[-1][1] if logits and layers[-1]["kind"] == "dense" else y
+    layers = [*layers[:-1], _without_activation(layers[-1])] if logits else layers
+    return _forward(layers, as_float64(namespace(x), x), training=False)[0]
+
+
+def _without_activation(layer: Layer) -> Layer:
+    return {**layer, "activation": "identity"} if "activation" in layer else layer
 
 
 def _forward(layers: Sequence[Layer], y: Array, training: bool) -> tuple[Array, list[tuple[Array, Any]]]:
@@ -42,13 +53,17 @@ def _forward(layers: Sequence[Layer], y: Array, training: bool) -> tuple[Array, 
     for layer in layers:
         inputs, saved = y, None
         if layer["kind"] == "dense":
-            y, saved = dense_forward(y, layer["weight"], layer["bias"], layer["activation"], _parameter(layer))
+            y, saved = dense_forward(y, layer["weight"], layer.get("bias"), layer["activation"], _parameter(layer))
         elif layer["kind"] == "maxout":
-            y, saved = maxout_forward(y, layer["weight"], layer["bias"])
+            y, saved = maxout_forward(y, layer["weight"], layer.get("bias"))
+        elif layer["kind"] == "activation":
+            y = ACTIVATIONS[layer["activation"]].forward(y, _parameter(layer))
         elif layer["kind"] == "residual":
-            y, saved = _forward(layer["layers"], y, training)
-            y = y + (inputs @ layer["weight"] + layer["bias"] if "weight" in layer else inputs)
-        elif training:
+            f, of_layers = _forward(layer["layers"], y, training)
+            skip, of_shortcut = _forward(_shortcut(layer), y, training)
+            saved = of_layers, of_shortcut, f + skip
+            y = ACTIVATIONS[layer.get("activation", "identity")].forward(f + skip, layer.get("parameter"))
+        elif layer["kind"] == "dropout" and training:
             y = y * layer["mask"]
         tape.append((inputs, saved))
     return y, tape
@@ -61,15 +76,14 @@ def gradients(
 
     A cross-entropy is taken from the logits of the softmax or sigmoid it belongs to, so the gradient enters below the
     last activation; any other last layer is passed through. A residual block has the gradients of its projection, and
-    those of its layers as a list, "layers".
+    those of its layers and of its shortcut as lists, "layers" and "shortcut".
     """
     criterion = LOSSES[loss] if isinstance(loss, str) else loss
-    y, tape = _forward(layers, as_float64(namespace(x), x), training=True)
-    below = layers[-1].get("activation") in criterion.from_logits
-    outputs = tape[-1][1] if below else y
+    if layers[-1].get("activation") in criterion.from_logits:
+        layers = [*layers[:-1], _without_activation(layers[-1])]
+    outputs, tape = _forward(layers, as_float64(namespace(x), x), training=True)
     value, dy = criterion.value(outputs, targets), criterion.gradient(outputs, targets)
-    last = {**layers[-1], "activation": "identity"} if below else layers[-1]
-    return value, _backward([*layers[:-1], last], tape, dy)[1]
+    return value, _backward(layers, tape, dy)[1]
 
 
 def _backward(
@@ -82,24 +96,36 @@ def _backward(
         if layer["kind"] == "dense":
             activation = ACTIVATIONS[layer["activation"]]
             dense = dense_backward(dy, inputs, layer["weight"], saved, activation, _parameter(layer))
-            dy, found = dense.x, {"weight": dense.weight, "bias": dense.bias}
-            if "alpha" in layer:
-                found["alpha"] = dense.alpha
+            dy, found = dense.x, {"weight": dense.weight, "bias": dense.bias, "alpha": dense.alpha}
         elif layer["kind"] == "maxout":
             maxout = maxout_backward(dy, inputs, layer["weight"], saved)
             dy, found = maxout.x, {"weight": maxout.weight, "bias": maxout.bias}
+        elif layer["kind"] == "activation":
+            f = ACTIVATIONS[layer["activation"]]
+            if f.learned:
+                found["alpha"] = (dy * f.parameter_gradient(inputs, _parameter(layer))).sum(axis=0)
+            dy = f.backward(dy, inputs, _parameter(layer))
         elif layer["kind"] == "residual":
-            inner, of_layers = _backward(layer["layers"], saved, dy)
-            if "weight" in layer:
-                found = {"weight": inputs.T @ dy, "bias": dy.sum(axis=0)}
-                dy = inner + dy @ layer["weight"].T
-            else:
-                dy = inner + dy
-            found["layers"] = of_layers
-        else:
+            of_layers, of_shortcut, total = saved
+            f = ACTIVATIONS[layer.get("activation", "identity")]
+            dy = f.backward(dy, total, layer.get("parameter"))
+            inner, in_layers = _backward(layer["layers"], of_layers, dy)
+            skip, in_shortcut = _backward(_shortcut(layer), of_shortcut, dy)
+            dy = inner + skip
+            found = in_shortcut[0] if "weight" in layer else {"shortcut": in_shortcut} if in_shortcut else {}
+            found["layers"] = in_layers
+        elif layer["kind"] == "dropout":
             dy = dy * layer["mask"]
-        result.insert(0, found)
+        result.insert(0, {name: value for name, value in found.items() if name not in LEARNED or name in layer})
     return dy, result
+
+
+def _shortcut(layer: Layer) -> list[Layer]:
+    """What x passes before it is added: a projection is a dense layer."""
+    if "weight" in layer:
+        return [{**layer, "kind": "dense", "activation": "identity"}]
+    shortcut: list[Layer] = layer.get("shortcut", [])
+    return shortcut
 
 
 def training_step(
