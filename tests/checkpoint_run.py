@@ -11,7 +11,7 @@ import sys
 import numpy as np
 
 import fnnfast as fnn
-from fnnfast import io
+from fnnfast._network import file_format
 
 FOREVER = 10**9
 
@@ -67,7 +67,7 @@ def assert_same_runs(one, other):
 
 def kill_at(where):
     """Have the process end, as by kill -9, in the writing of the third checkpoint."""
-    whole, saves = io.replace, 0
+    whole, saves = file_format.replace, 0
 
     def die(*arguments):
         os.kill(os.getpid(), signal.SIGKILL)
@@ -85,7 +85,7 @@ def kill_at(where):
         if saves == 3 and where == "renamed":
             die()
 
-    io.replace = replace
+    file_format.replace = replace
 
 
 class Begun:

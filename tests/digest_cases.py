@@ -86,9 +86,10 @@ def answers(case: Case) -> Digests:
         if case.own:
             yield Key(case.name, dtype, "-", "parameters"), digest(net.parameters)
         if dtype == "float32" and case.low:
-            for low in (net.astype("bfloat16"), net.quantize(case.inputs(net, 40, "calibration"))):
+            quantized = net.quantize(case.inputs(net, 40, "calibration"))
+            for compute_dtype, low in {"bfloat16": net.astype("bfloat16"), "int8": quantized}.items():
                 for batch in case.batches:
-                    yield Key(case.name, low.precision, f"{batch}", "answers"), digest(_answers(low, x[:batch]))
+                    yield Key(case.name, compute_dtype, f"{batch}", "answers"), digest(_answers(low, x[:batch]))
 
 
 def _answers(net: fnn.Sequential, x: Array) -> dict[str, Array]:

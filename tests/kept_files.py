@@ -161,7 +161,7 @@ def _rows(inputs: int) -> Array:
 def observed(value: Any) -> dict[str, Any]:
     """What an object does, as something that has a digest: nothing for those that are equal to new ones."""
     match value:
-        case fnn.Sequential():
+        case fnn.Network():
             x = _rows(value.input.size)
             return {"call": value(x), "logits": value.logits(x), "frozen": [len(name) for name in value.frozen]}
         case fnn.Ensemble():

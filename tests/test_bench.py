@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from fnnfast._bench import answers, contention, problems, report, timing
-from fnnfast._bench.peer_torch import Torch
 from fnnfast._bench.peers import Fnnfast, Numpy, Peer, all_peers
+from fnnfast._bench.peers.torch import Torch
 from fnnfast._bench.problems import Problem
 from fnnfast._bench.timing import Measurement, Outcome, Settings, Worker
 
@@ -98,7 +98,7 @@ def test_torch_answers_right(trains: bool) -> None:
     """In a process of its own, because it switches gradients off for good where it needs none."""
     pytest.importorskip("torch")
     code = (
-        "import test_bench; from fnnfast._bench.peer_torch import Torch;"
+        "import test_bench; from fnnfast._bench.peers.torch import Torch;"
         f"found = {{p.id: test_bench.faults(Torch(), p) for p in test_bench.SMALL if p.trains == {trains}}};"
         "print(found); assert all(set(f) == {None} for f in found.values())"
     )

@@ -14,7 +14,9 @@ import safetensors
 import checkpoint_run
 import fnnfast as fnn
 from checkpoint_run import CASES, assert_same_runs, data, network, run
-from fnnfast import _cpu, _progress, io, training
+from fnnfast import _cpu
+from fnnfast._network import file_format
+from fnnfast.training import _progress, _trainer
 from oracles import assert_same_bits
 
 pytestmark = pytest.mark.filterwarnings("ignore::fnnfast.DeadUnitsWarning")
@@ -89,13 +91,13 @@ def test_one_epoch_at_a_time(tmp_path, case):
 
 @pytest.mark.parametrize(("epochs", "saves"), [(7, [3, 6, 7]), (6, [3, 6]), (2, [2])])
 def test_every_third_epoch_and_the_last(tmp_path, monkeypatch, epochs, saves):
-    saved, replace = [], io.replace
+    saved, replace = [], file_format.replace
 
     def note(path, *arguments):
         replace(path, *arguments)
         saved.append(epochs_in(path))
 
-    monkeypatch.setattr(io, "replace", note)
+    monkeypatch.setattr(file_format, "replace", note)
     run("momentum", epochs, tmp_path / "run", every=3)
     assert saved == saves
 
@@ -214,7 +216,7 @@ class Interrupting(_progress.Silent):
 
 @pytest.mark.parametrize("calls", [0, 3, 14, 15, 40])
 def test_ctrl_c_and_on(tmp_path, monkeypatch, calls):
-    monkeypatch.setattr(training, "_CALL", 1)  # a call for each of the 15 steps of an epoch
+    monkeypatch.setattr(_trainer, "_CALL", 1)  # a call for each of the 15 steps of an epoch
     path = tmp_path / "run"
     net = network()
     stopped = net.fit(

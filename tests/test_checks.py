@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 import fnnfast as fnn
-from fnnfast import _backends, _checks, _device
+from fnnfast import _checks
+from fnnfast._device import select
+from fnnfast._device.cpu import CPU
 from oracles import Convertible
 
 X = np.ones((6, 3, 4), np.float32)
@@ -143,10 +145,10 @@ def test_bad_arguments(call, error, message):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda net: net(), r"Sequential.__call__\(\) missing 1 required positional argument: 'x'"),
-        (lambda net: net(X, foo=1), r"Sequential.__call__\(\) got an unexpected keyword argument 'foo'"),
-        (lambda net: net(X, None), r"Sequential.__call__\(\) takes 2 positional arguments but 3 were given"),
-        (lambda net: net(out=X), r"Sequential.__call__\(\) missing 1 required positional argument: 'x'"),
+        (lambda net: net(), r"Network.__call__\(\) missing 1 required positional argument: 'x'"),
+        (lambda net: net(X, foo=1), r"Network.__call__\(\) got an unexpected keyword argument 'foo'"),
+        (lambda net: net(X, None), r"Network.__call__\(\) takes 2 positional arguments but 3 were given"),
+        (lambda net: net(out=X), r"Network.__call__\(\) missing 1 required positional argument: 'x'"),
     ],
 )
 def test_calls_that_do_not_match_the_signature(call, message):
@@ -357,8 +359,8 @@ class OnGpu:
 
 
 def test_gpu_arrays_in_a_build_for_the_cpu(monkeypatch):
-    monkeypatch.setattr(_backends, "_opened", {})
-    monkeypatch.setattr(_backends, "_KERNELS", "fnnfast._no_cuda")
+    monkeypatch.setattr(select, "_opened", {})
+    monkeypatch.setattr(select, "_KERNELS", "fnnfast._no_cuda")
     x, weight = np.ones((6, 12), np.float32), np.ones((12, 5), np.float32)
     for call in (lambda: fnn.dense(OnGpu(), OnGpu()), lambda: fnn.Tanh()(OnGpu())):
         with pytest.raises(TypeError, match=r"expected NumPy arrays, got a GPU array .*this build has no CUDA kernels"):
@@ -370,7 +372,7 @@ def test_gpu_arrays_in_a_build_for_the_cpu(monkeypatch):
     ):
         with pytest.raises(TypeError, match="expected NumPy or CuPy arrays in one call, got both"):
             call()
-    assert _backends.of(x=x, weight=None) is _device.CPU
+    assert select.of(x=x, weight=None) is CPU
 
 
 def test_gpu_arrays_and_a_network_on_the_cpu():
@@ -404,8 +406,8 @@ def test_no_copy_where_an_array_fits():
     for dtype in (np.float32, np.float64):
         array = np.ones((3, 4), dtype)
         assert _checks.fit(array, array.dtype) is array
-        assert np.shares_memory(_device.CPU.network_input(array, (2, 2), array.dtype), array)
-        assert np.shares_memory(_device.CPU.network_input(array.reshape(3, 2, 2), (2, 2), array.dtype), array)
+        assert np.shares_memory(CPU.network_input(array, (2, 2), array.dtype), array)
+        assert np.shares_memory(CPU.network_input(array.reshape(3, 2, 2), (2, 2), array.dtype), array)
         assert np.shares_memory(_checks.matrix(array.reshape(3, 2, 2)), array)
 
 

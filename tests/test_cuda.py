@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import fnnfast as fnn
-from fnnfast import _backends, reference
+from fnnfast import reference
+from fnnfast._device import select
 from oracles import (
     CASES,
     DIFFERENTIABLE,
@@ -298,7 +299,7 @@ def test_a_network_in_narrow_types(cuda, precision):
     x = normal(np.random.default_rng(11), F32, 70, 20).astype(dtype)
     y = net(cuda.array(x))
     assert y.dtype == net.dtype == dtype
-    assert net.precision == precision
+    assert net.compute_dtype == precision
     # Six layers of about unit scale, each of which rounds its weights, its inputs and, but for tf32, its outputs.
     few = 6 * 3 * ROUNDING[precision] * 4
     assert_within(widened(cuda.host(y)), expected(x.astype(F32)).astype(F64), np.full((70, 7), few))
@@ -483,7 +484,7 @@ class Recorder:
 
 
 def test_work_is_queued_on_the_current_stream(cuda, monkeypatch):
-    device = _backends.cuda()
+    device = select.cuda()
     recorder = Recorder(device.kernels)
     monkeypatch.setattr(device, "kernels", recorder)
     x, weight = (cuda.array(a) for a in dense_problem(np.random.default_rng(16), 4, 3, 5, F32)[:2])
@@ -518,7 +519,7 @@ def test_forward_allocates_its_output_alone(cuda, monkeypatch):
 
 
 def test_a_cuda_error_is_an_exception_with_the_kernels_name(cuda):
-    kernels = _backends.cuda().kernels
+    kernels = select.cuda().kernels
     assert issubclass(kernels.DeviceError, RuntimeError)
 
 
@@ -583,7 +584,7 @@ def test_copies(cuda, precision, duplicate):
     net.freeze("dense_1")
     x = cuda.array(np.ones((3, 20)).astype(of_precision(precision)))
     twin = duplicate(net)
-    assert (twin.device, twin.precision, twin.dtype, twin.frozen) == ("cuda", precision, net.dtype, ("dense_1",))
+    assert (twin.device, twin.compute_dtype, twin.dtype, twin.frozen) == ("cuda", precision, net.dtype, ("dense_1",))
     expected = cuda.host(net(x))
     assert_same_bits(cuda.host(twin(x)), expected)
     twin.parameters["dense_1.bias"] = np.ones(33)
@@ -597,17 +598,17 @@ def test_there_and_back(cuda, precision, tmp_path):
     on_cpu.freeze("dense_1")
     x = np.ones((3, 20), on_cpu.dtype)
     back = on_cpu.to("cuda", precision).to("cpu")
-    assert (back.device, back.precision, back.frozen) == ("cpu", on_cpu.precision, ("dense_1",))
+    assert (back.device, back.compute_dtype, back.frozen) == ("cpu", on_cpu.compute_dtype, ("dense_1",))
     assert_same_bits(back(x), on_cpu(x))
-    assert net.to("cuda").precision == precision
-    assert net.astype("float32").precision == "float32"
+    assert net.to("cuda").compute_dtype == precision
+    assert net.astype("float32").compute_dtype == "float32"
     assert net.astype("float32").device == "cuda"
     net.save(tmp_path / "net.safetensors")
     loaded = fnn.load(tmp_path / "net.safetensors")
-    assert (loaded.device, loaded.precision) == ("cpu", on_cpu.precision)
+    assert (loaded.device, loaded.compute_dtype) == ("cpu", on_cpu.compute_dtype)
     assert_same_bits(loaded(x), on_cpu(x))
     wider = net.replace_head(fnn.Dense(3), seed=0)
-    assert (wider.device, wider.precision, wider.outputs) == ("cuda", precision, 3)
+    assert (wider.device, wider.compute_dtype, wider.outputs) == ("cuda", precision, 3)
     assert_same_bits(cuda.host(wider.parameters["dense_1.weight"]), on_cpu.parameters["dense_1.weight"])
 
 
@@ -711,8 +712,8 @@ def stand_in(available=True, capability="80"):
     ],
 )
 def test_why_not(monkeypatch, kernels, cupy, reason):
-    monkeypatch.setattr(_backends, "_KERNELS", "fnnfast._no_kernels")
-    monkeypatch.setattr(_backends, "_opened", {})
+    monkeypatch.setattr(select, "_KERNELS", "fnnfast._no_kernels")
+    monkeypatch.setattr(select, "_opened", {})
     if kernels:
         monkeypatch.setitem(sys.modules, "fnnfast._no_kernels", ModuleType("fnnfast._no_kernels"))
     monkeypatch.setitem(sys.modules, "cupy", cupy)
@@ -729,9 +730,9 @@ def test_why_not(monkeypatch, kernels, cupy, reason):
 
 @pytest.mark.parametrize("capability", ["80", "90", "120"])
 def test_capable(monkeypatch, capability):
-    monkeypatch.setattr(_backends, "_KERNELS", "fnnfast._some_kernels")
+    monkeypatch.setattr(select, "_KERNELS", "fnnfast._some_kernels")
     kernels = ModuleType("fnnfast._some_kernels")
     monkeypatch.setattr(kernels, "probe", lambda: None, raising=False)
     monkeypatch.setitem(sys.modules, "fnnfast._some_kernels", kernels)
     monkeypatch.setitem(sys.modules, "cupy", stand_in(capability=capability))
-    assert _backends.why_not() == ""
+    assert select.why_not() == ""

@@ -5,6 +5,7 @@ import pytest
 
 import fnnfast as fnn
 from fnnfast import Dense, Input, PReLU, Residual, Sequential
+from fnnfast._device import select
 
 pytestmark = pytest.mark.cuda
 
@@ -182,7 +183,7 @@ def test_a_network_takes_elements_that_are_not_aligned(cuda, rng):
 
 
 def test_the_border_refuses_elements_that_are_not_aligned(cuda):
-    kernels = fnn._backends.cuda().kernels
+    kernels = select.cuda().kernels
     x = misaligned(cuda, np.zeros((2, 3), np.float32))
     with pytest.raises(ValueError, match="aligned to its elements"):
         kernels.activation_forward("tanh", None, x, x, allocate=None, stream=0)
@@ -204,10 +205,10 @@ def test_a_network_on_a_gpu_that_is_not_the_current_one(cuda, stand_in, rng, mon
 
 def test_a_runtime_that_the_driver_is_too_old_for(cuda, stand_in, monkeypatch):
     """CUDA is off then, for a reason."""
-    backends, kernels = fnn._backends, fnn._backends.cuda().kernels
+    kernels = select.cuda().kernels
 
     def fails():
         raise kernels.DeviceError("cudaGetDevice: cudaErrorInsufficientDriver")
 
     monkeypatch.setattr(kernels, "probe", fails)
-    assert "cudaErrorInsufficientDriver" in backends.why_not(0)
+    assert "cudaErrorInsufficientDriver" in select.why_not(0)

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from conftest import EMULATED
-from fnnfast import _backends, _checks, _cuda_device, _device
+from fnnfast import _checks
+from fnnfast._device import base, cuda, select
+from fnnfast._device.cpu import CPU
 
 pytestmark = pytest.mark.skipif(bool(EMULATED), reason="a stand-in takes CuPy's place")
 
@@ -12,7 +14,7 @@ pytestmark = pytest.mark.skipif(bool(EMULATED), reason="a stand-in takes CuPy's 
 @pytest.fixture
 def device():
     """A GPU, as far as arrays go."""
-    return _cuda_device.Cuda(0, pytest.importorskip("cupy", reason="CuPy is not installed"), None)
+    return cuda.Cuda(0, pytest.importorskip("cupy", reason="CuPy is not installed"), None)
 
 
 @pytest.fixture(params=["float32", "float64", "float16", "bfloat16", "int8"])
@@ -37,14 +39,14 @@ def test_arrays_that_fit_are_taken_as_they_are(device, dtype):
 
 def test_where_an_array_is(device, dtype):
     given = array(device, (4, 6), dtype)
-    assert _device.gpu_of(given) == 0
-    assert not _device.on_host(given)
-    assert _device.on_host(np.ones(2))
-    assert not _device.on_host([1.0])
+    assert base.gpu_of(given) == 0
+    assert not base.on_host(given)
+    assert base.on_host(np.ones(2))
+    assert not base.on_host([1.0])
     with pytest.raises(TypeError, match="got both: NumPy weight, CuPy x"):
-        _backends.of(x=given, weight=np.ones(2))
+        select.of(x=given, weight=np.ones(2))
     with pytest.raises(TypeError, match=r"network on the CPU, got a GPU array \(x\)"):
-        _device.CPU.require(x=given)
+        CPU.require(x=given)
     with pytest.raises(TypeError, match=r"network on a GPU, got a NumPy array \(y\)"):
         device.require(x=given, y=np.ones(2))
 
@@ -56,11 +58,11 @@ def test_overlap_is_that_of_the_addresses(device, dtype):
         with pytest.raises(ValueError, match="out: expected memory of its own, got an array that overlaps x"):
             device.output(out, out.shape, dtype, x=given)
     even, odd = given[:, ::2], given[:, 1::2]
-    _checks.check_output(_cuda_device.shadow(even), even.shape, dtype, x=_cuda_device.shadow(odd))
+    _checks.check_output(cuda.shadow(even), even.shape, dtype, x=cuda.shadow(odd))
     assert device.same_memory(given, given[:])
     assert not device.same_memory(given, given[::-1])
     assert not device.same_memory(given, None)
-    assert _cuda_device.shadow(array(device, (0, 6), dtype, 0)).shape == (0, 6)
+    assert cuda.shadow(array(device, (0, 6), dtype, 0)).shape == (0, 6)
 
 
 def test_what_is_refused(device):
@@ -70,7 +72,7 @@ def test_what_is_refused(device):
         device.output(np.ones(2), (2,), np.dtype(np.float64))
     with pytest.raises(TypeError, match="out: expected dtype float32, got float64"):
         device.output(array(device, (2,), np.float64), (2,), np.dtype(np.float32))
-    elsewhere = _cuda_device.Cuda(1, device.xp, None)
+    elsewhere = cuda.Cuda(1, device.xp, None)
     with pytest.raises(ValueError, match="x: expected an array on GPU 1, got one on GPU 0"):
         elsewhere.array("x", array(device, (2,), np.float32))
 

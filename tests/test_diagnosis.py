@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 import fnnfast as fnn
-from fnnfast import _cpu, _layerwise, _progress, reference
+from fnnfast import _cpu, reference
+from fnnfast._network import layerwise
+from fnnfast.training import _progress
 from oracles import assert_same_bits
 
 pytestmark = [
@@ -267,7 +269,7 @@ def test_blocks_of_rows_do_not_show(monkeypatch, stack):
     x, _ = data()
     expected = net.diagnose(x)
     for size in (1, 100, 300):
-        monkeypatch.setattr(_layerwise, "_BLOCK", size)
+        monkeypatch.setattr(layerwise, "_BLOCK", size)
         found = net.diagnose(x)
         assert found["dead"] == expected["dead"]
         assert found["saturated"] == pytest.approx(expected["saturated"], abs=1e-12)

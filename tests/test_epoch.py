@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import fnnfast as fnn
-from fnnfast import _cpu, training
+from fnnfast import _cpu
+from fnnfast.training import _trainer
 from oracles import assert_same_bits
 
 ROWS = 37
@@ -186,7 +187,7 @@ def test_calls_do_not_show(monkeypatch):
     x, y = data()
     nets = []
     for call in (1, 25_000, 45_000, 10**5, 10**6, 10**9):
-        monkeypatch.setattr(training, "_CALL", call)
+        monkeypatch.setattr(_trainer, "_CALL", call)
         net = network()
         history = net.fit(x, y, epochs=3, batch_size=4, seed=0)
         nets.append((net, history))

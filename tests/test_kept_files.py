@@ -5,6 +5,7 @@ is scikit-learn's, that an object of its own in a fitted estimator comes from an
 """
 
 import pickle
+import pickletools
 import shutil
 import warnings
 
@@ -79,7 +80,25 @@ def test_every_object_is_kept():
     public = {value for value in vars(fnn).values() if isinstance(value, type)}
     public |= {getattr(fnn.distributions, name) for name in ("Bernoulli", "Categorical", "Gaussian")}
     public -= {fnn.Activation, fnn.Flatten}  # younger
-    public -= {fnn.Trainer, fnn.DeadUnitsWarning, fnn.DivergenceWarning}
+    public -= {fnn.Network, fnn.Trainer, fnn.DeadUnitsWarning, fnn.DivergenceWarning}
     kept_activations = {fnn.Softmax, *map(type, ACTIVATIONS.values())}
     public -= {*fnn.activations._PUBLIC} - kept_activations  # those that are younger than that version
     assert public <= pickled, public - pickled
+
+
+def test_new_pickles_name_public_modules_alone():
+    """So that code may move between files."""
+    for name, value in kept_files.values().items():
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+            strings = [
+                text for _, text, _ in pickletools.genops(pickle.dumps(value, protocol)) if isinstance(text, str)
+            ]
+            assert not [text for text in strings if text.startswith("fnnfast._")], name
+
+
+def test_precision_is_now_compute_dtype():
+    net = fnn.Sequential([fnn.Input(2), fnn.Dense(1)])
+    for network, name in ((net, "float32"), (net.astype("bfloat16"), "bfloat16")):
+        assert network.compute_dtype == name
+        with pytest.warns(DeprecationWarning, match="is now compute_dtype"):
+            assert network.precision == name

@@ -11,6 +11,7 @@ import safetensors.numpy
 
 import fnnfast as fnn
 from fnnfast import _cpu, reference
+from fnnfast._network import file_format, layerwise
 from oracles import CASES, LAYOUTS, TAILS, assert_same_bits, assert_within, eps, lipschitz, normal
 
 F32 = np.float32
@@ -78,7 +79,7 @@ def test_astype(dtype, to):
     other = net.astype(to)
     assert type(other) is fnn.Sequential
     assert other.dtype == to
-    assert other.precision == np.dtype(to).name
+    assert other.compute_dtype == np.dtype(to).name
     assert other.layers == net.layers
     for name, values in net.parameters.items():
         assert_same_bits(other.parameters[name], values.astype(to))
@@ -200,7 +201,7 @@ def test_int8_layer_by_layer(isa):
     for name, layer in low.named_layers.items():
         own = {key.replace(name, f"{layer.kind}_1"): values for key, values in tensors.items() if name in key}
         if own:
-            alone = fnn.inference.restore(fnn.InferenceNetwork, (fnn.Input(h.shape[1]), layer), "int8", own)
+            alone = fnn.InferenceNetwork._restored((fnn.Input(h.shape[1]), layer), "int8", own)
             assert_layer_is_right(alone, h)
             h = alone(h)
     assert_same_bits(low(x), h)
@@ -263,7 +264,7 @@ def test_ranges(values, input_scale, zero_point):
 def test_calibration_goes_in_blocks(monkeypatch):
     x = data(301, seed=3)
     expected = network().quantize(x).quantization
-    monkeypatch.setattr(fnn._layerwise, "_BLOCK", 700)
+    monkeypatch.setattr(layerwise, "_BLOCK", 700)
     for name, scales in network().quantize(x).quantization.items():
         assert scales[:2] == expected[name][:2]
 
@@ -381,9 +382,9 @@ def test_any_layout(precision, layout):
 @both
 def test_description(precision):
     low = converted(precision)
-    assert low.precision == precision
+    assert low.compute_dtype == precision
     assert low.dtype == F32
-    assert repr(low).splitlines()[::8] == ["InferenceNetwork([", f"], precision='{precision}')"]
+    assert repr(low).splitlines()[::8] == ["InferenceNetwork([", f"], compute_dtype='{precision}')"]
     lines = low.summary().splitlines()
     assert lines[0] == f"5-layer network, 37 inputs, 9 outputs, {precision}"
     weights = sum(values.size for name, values in low.parameters.items() if name.endswith("weight"))
@@ -416,7 +417,7 @@ def test_copies(precision, head, through_a_file):
     for duplicate in (copy.copy, copy.deepcopy, *pickled, through_a_file, lambda net: through_a_file(copy.copy(net))):
         twin = duplicate(low)
         assert type(twin) is fnn.InferenceNetwork
-        assert twin.precision == precision
+        assert twin.compute_dtype == precision
         assert twin.layers == low.layers
         assert_same_answers(twin, low, x)
         for name, values in low.parameters.items():
@@ -468,7 +469,7 @@ def forge(path, precision, /, edit_tensors=lambda tensors: None, **fields):
         metadata = file.metadata()
     edit_tensors(tensors)
     architecture = json.dumps({**json.loads(metadata["architecture"]), **fields})
-    digest = fnn.io.digest(architecture, tensors)
+    digest = file_format.digest(architecture, tensors)
     safetensors.numpy.save_file(tensors, path, {**metadata, "architecture": architecture, "sha256": digest})
 
 
@@ -515,7 +516,7 @@ def test_forged_files(tmp_path, precision, edit, reason):
 @pytest.mark.parametrize(
     ("call", "who"),
     [
-        (lambda net: net.fit(data(4), [0, 1, 2, 3]), "network"),
+        (lambda net: net.fit(data(4), [0, 1, 2, 3]), "fit"),
         (lambda net: fnn.training.fit(net, data(4), [0, 1, 2, 3]), "network"),
         (lambda net: fnn.Trainer(net), "network"),
         (lambda net: net.parameters.__setitem__("dense_1.bias", np.ones(70)), "dense_1.bias"),
@@ -620,7 +621,7 @@ def test_rounding_is_that_of_ml_dtypes(bfloat16):
 
 def test_astype_takes_the_type_of_ml_dtypes(bfloat16):
     for dtype in (bfloat16, bfloat16.type):
-        assert network().astype(dtype).precision == "bfloat16"
+        assert network().astype(dtype).compute_dtype == "bfloat16"
 
 
 @both

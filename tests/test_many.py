@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fnnfast as fnn
-from fnnfast import _progress
+from fnnfast.training import _progress
 from oracles import assert_same_bits
 
 pytestmark = pytest.mark.usefixtures("machine_restored")

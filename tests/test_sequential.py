@@ -360,6 +360,6 @@ def test_a_call_names_what_it_does_not_take():
         ((x,), {"out": None, "more": 1}),
         ((), {"out": x}),
     ):
-        with pytest.raises(TypeError, match=r"Sequential\.__call__"):
+        with pytest.raises(TypeError, match=r"Network\.__call__"):
             net(*args, **kwargs)
     assert net(x=x).shape == (2, 3)

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import fnnfast as fnn
-from fnnfast import _cpu, _progress
+from fnnfast import _cpu
+from fnnfast.training import _progress
 from oracles import assert_same_bits, normal
 
 

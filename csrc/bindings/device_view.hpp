@@ -1,4 +1,4 @@
-// Device arrays at the border: CuPy's, or what has its attributes. fnnfast._backends makes arrays fit; the errors here
+// Device arrays at the border: CuPy's, or what has its attributes. fnnfast._device makes arrays fit; the errors here
 // only keep a wrong call from touching memory.
 #pragma once
 

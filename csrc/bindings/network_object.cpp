@@ -142,7 +142,7 @@ void PyNetwork::set(ptrdiff_t index, const std::string& name, py::handle value) 
 const cpu::Network<float>& PyNetwork::full_float(const char* what) const {
   const auto* const network = std::get_if<std::unique_ptr<cpu::Network<float>>>(&network_);
   if (network == nullptr || (*network)->format() != WeightFormat::kFull)
-    throw py::value_error(std::string(what) + " is made from a float32 network, this one is " + precision());
+    throw py::value_error(std::string(what) + " is made from a float32 network, this one is " + compute_dtype());
   return **network;
 }
 
@@ -164,7 +164,7 @@ std::unique_ptr<PyNetwork> PyNetwork::quantized(const py::sequence& layers) cons
   return std::unique_ptr<PyNetwork>(new PyNetwork(network.to_int8(scales)));
 }
 
-std::string PyNetwork::precision() const {
+std::string PyNetwork::compute_dtype() const {
   if (std::holds_alternative<std::unique_ptr<cpu::Network<double>>>(network_)) return "float64";
   switch (std::get<std::unique_ptr<cpu::Network<float>>>(network_)->format()) {
     case WeightFormat::kBfloat16:
@@ -179,7 +179,7 @@ std::string PyNetwork::precision() const {
 py::tuple PyNetwork::quantization(ptrdiff_t index) {
   auto* const network = std::get_if<std::unique_ptr<cpu::Network<float>>>(&network_);
   if (network == nullptr || (*network)->format() != WeightFormat::kInt8)
-    throw py::value_error("only int8 networks are quantised, this one is " + precision());
+    throw py::value_error("only int8 networks are quantised, this one is " + compute_dtype());
   const cpu::Block<float>* const layer = (*network)->find(index);
   if (layer == nullptr) throw py::value_error("that layer has no weights");
   py::array_t<float> scales(shape_of(*layer, Part::kBias));

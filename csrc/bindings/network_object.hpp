@@ -19,7 +19,7 @@ class PyNetwork {
   std::unique_ptr<PyNetwork> bfloat16() const;
   // layers: (input scale, zero point, weight scales) of each dense and maxout layer, in order.
   std::unique_ptr<PyNetwork> quantized(const py::sequence& layers) const;
-  std::string precision() const;
+  std::string compute_dtype() const;
   // What quantized() was given for a layer.
   py::tuple quantization(ptrdiff_t layer);
 

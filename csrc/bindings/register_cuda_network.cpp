@@ -88,7 +88,7 @@ void forward(const PyDeviceNetwork& object, py::handle full, py::handle products
 void register_cuda_network(py::module_& m) {
   using py::arg;
   py::class_<PyDeviceNetwork>(m, "Network")
-      .def(py::init<const std::string&, py::handle, const py::sequence&>(), arg("precision"), arg("inputs"),
+      .def(py::init<const std::string&, py::handle, const py::sequence&>(), arg("compute_dtype"), arg("inputs"),
            arg("layers"))
       .def_property_readonly("size",
                              [](const PyDeviceNetwork& object) {

@@ -161,7 +161,7 @@ void register_network(py::module_& m) {
           arg("x"), arg("out") = py::none(), arg("logits") = false)
       .def("bfloat16", &PyNetwork::bfloat16)
       .def("quantized", &PyNetwork::quantized, arg("layers"))
-      .def_property_readonly("precision", &PyNetwork::precision)
+      .def_property_readonly("compute_dtype", &PyNetwork::compute_dtype)
       .def("quantization", &PyNetwork::quantization, arg("layer"))
       .def("plan", &PyNetwork::plan, arg("batch"))
       .def("trace", &PyNetwork::trace, arg("x"));

@@ -1,7 +1,14 @@
 """Feedforward networks from NumPy: every dense layer and its activation is one fused kernel."""
 
-from . import activations, distributions, layers, losses, optimizers, training
-from ._cuda_device import tf32
+from . import _pickles, _public, activations, distributions, layers, losses, optimizers, training
+from ._device.cuda import tf32
+from ._models.ensemble import Ensemble
+from ._models.files import load
+from ._models.inference import InferenceNetwork
+from ._models.many import fit_many
+from ._models.scaling import compound_scale
+from ._models.sequential import Sequential
+from ._network.network import Network
 from .activations import (
     CELU,
     ELU,
@@ -27,22 +34,13 @@ from .activations import (
     Swish,
     Tanh,
 )
-from .callbacks import EarlyStopping
-from .checkpoint import Checkpoint
 from .distributions import logistic, logit
-from .ensemble import Ensemble
-from .history import History
-from .inference import InferenceNetwork
-from .io import load
 from .layers import Activation, Dense, Dropout, Flatten, Gaussian, GaussianNoise, Input, Maxout, Residual
 from .losses import BinaryCrossEntropy, CrossEntropy, GaussianNLL, Hinge, MeanSquaredError, MulticlassHinge, Poisson
-from .many import fit_many
 from .ops import Grads, dense, dense_backward, dense_forward, maxout, maxout_backward, maxout_forward
 from .optimizers import SGD, Adam, AdamW, CosineDecay, ExponentialDecay, StepDecay, Warmup
-from .scaling import compound_scale
-from .sequential import Sequential
 from .threads import get_num_threads, num_threads, set_num_threads
-from .training import DeadUnitsWarning, DivergenceWarning, Trainer
+from .training import Checkpoint, DeadUnitsWarning, DivergenceWarning, EarlyStopping, History, Trainer
 
 __all__ = [
     "CELU",
@@ -84,6 +82,7 @@ __all__ = [
     "MeanSquaredError",
     "Mish",
     "MulticlassHinge",
+    "Network",
     "PReLU",
     "Poisson",
     "ReLU",
@@ -123,6 +122,9 @@ __all__ = [
     "tf32",
     "training",
 ]
+
+_public.publish(__name__, globals(), __all__)
+_pickles.register()
 
 
 def __getattr__(name: str) -> str:

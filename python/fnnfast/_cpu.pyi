@@ -157,7 +157,7 @@ class Network:
         """
 
     @property
-    def precision(self) -> str:
+    def compute_dtype(self) -> str:
         """float32, float64, bfloat16 or int8."""
 
     def quantization(self, layer: int) -> tuple[float, int, Array]:

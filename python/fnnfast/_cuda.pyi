@@ -102,10 +102,10 @@ class Network:
 
     ``products``, E (size,), the same rounded, else None. Both begin as zeros, ``full`` with the ``constants`` in it.
 
-    precision: "float32", "float64", "tf32", "float16" or "bfloat16". layers: as for ``_cpu.Network``.
+    compute_dtype: "float32", "float64", "tf32", "float16" or "bfloat16". layers: as for ``_cpu.Network``.
     """
 
-    def __init__(self, precision: str, inputs: int, layers: Sequence[tuple[Any, ...]]) -> None: ...
+    def __init__(self, compute_dtype: str, inputs: int, layers: Sequence[tuple[Any, ...]]) -> None: ...
     @property
     def size(self) -> int: ...
     @property

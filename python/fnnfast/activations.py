@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import _backends, _checks, _cpu
+from . import _checks, _cpu
 from ._checks import Array
+from ._device import select
 from ._frozen import Frozen
 
 _REGISTRY = {info["name"]: info for info in _cpu.activations()}
@@ -130,7 +131,7 @@ class Activation(Frozen):
         return self._elementwise("activation_derivative", z, None)
 
     def _elementwise(self, kernel: str, z: ArrayLike, out: Array | None) -> Array:
-        device = _backends.of(z=z, out=out)
+        device = select.of(z=z, out=out)
         array = device.array("z", z)
         if self.rowwise and array.ndim == 0:
             raise ValueError(_checks.message("z", "rows, shape (..., O)", array.shape))

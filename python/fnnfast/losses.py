@@ -17,7 +17,7 @@ from . import _checks
 from ._checks import Array
 from ._frozen import Frozen
 from .activations import Activation
-from .layers import Gaussian, Layer
+from .layers import Layer
 
 
 class Loss(Frozen, ABC):
@@ -42,10 +42,9 @@ class Loss(Frozen, ABC):
 
     def require_head(self, last: Layer) -> None:
         """Raise ValueError unless the loss goes with that last layer."""
-        name = "Gaussian" if isinstance(last, Gaussian) else last.activation.name
-        if isinstance(last, Gaussian) or (self.heads and name not in self.heads):
+        if last.predicts_precision or (self.heads and last.head not in self.heads):
             expected = f"a {' or '.join(self.heads) or 'Dense or Maxout'} head"
-            raise ValueError(_checks.message(type(self).__name__, expected, name))
+            raise ValueError(_checks.message(type(self).__name__, expected, last.head))
 
     def precision_array(self, outputs: int, dtype: _checks.DType) -> Array | None:
         """Precisions as the kernels take them, float64 (O,), where the loss has some; ValueError if they do not fit."""
@@ -210,10 +209,9 @@ class GaussianNLL(_OfReals):
         return "gaussian_learned" if self.learned else "gaussian"
 
     def require_head(self, last: Layer) -> None:
-        if self.learned != isinstance(last, Gaussian):
-            expected = (
-                "'learned' for a Gaussian head" if isinstance(last, Gaussian) else "a number without a Gaussian head"
-            )
+        if self.learned != last.predicts_precision:
+            expected = "'learned' for" if last.predicts_precision else "a number without"
+            expected = f"{expected} a Gaussian head"
             raise ValueError(_checks.message("precision", expected, repr(self.precision)))
 
     def precision_array(self, outputs: int, dtype: _checks.DType) -> Array | None:
@@ -265,9 +263,9 @@ class Poisson(_OfReals):
 def get(loss: Loss | None, last: Layer) -> Loss:
     """The loss itself, or for None the one that belongs to the last layer; checked to go together."""
     if loss is None:
-        if isinstance(last, Gaussian):
+        if last.predicts_precision:
             return GaussianNLL("learned")
-        return {"softmax": CrossEntropy, "sigmoid": BinaryCrossEntropy}.get(last.activation.name, MeanSquaredError)()
+        return {"softmax": CrossEntropy, "sigmoid": BinaryCrossEntropy}.get(last.head, MeanSquaredError)()
     if not isinstance(loss, Loss):
         raise TypeError(_checks.message("loss", "None or a loss such as fnnfast.CrossEntropy()", repr(loss)))
     loss.require_head(last)

@@ -17,9 +17,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _backends, _checks, _cpu, activations
+from . import _checks, _cpu, activations
 from ._checks import Array, matrix
-from ._device import Device
+from ._device import select
+from ._device.base import Device
 from .activations import Activation
 
 # maxout's saved argmax is one byte an output.
@@ -69,7 +70,7 @@ def dense(
         Shapes that do not go together, an unknown activation, an unfit ``out``, arrays of anything but real numbers.
     """
     act = activations.get(activation)
-    device = _backends.of(x=x, weight=weight, bias=bias, out=out)
+    device = select.of(x=x, weight=weight, bias=bias, out=out)
     x, weight, bias = device.affine(x, weight, bias, pieces=False)
     dtype = device.promote_affine(x, weight, bias)
     y = device.output(out, (*x.shape[:-1], weight.shape[1]), dtype, x=x, weight=weight, bias=bias)
@@ -97,7 +98,7 @@ def dense_forward(
     """
     act = activations.get(activation)
     act.require_differentiable()
-    device = _backends.of(x=x, weight=weight, bias=bias)
+    device = select.of(x=x, weight=weight, bias=bias)
     x, weight, bias = device.affine(x, weight, bias, pieces=False)
     dtype = device.promote_affine(x, weight, bias)
     y = device.empty((*x.shape[:-1], weight.shape[1]), dtype)
@@ -140,7 +141,7 @@ def dense_backward(
     """
     act = activations.get(activation)
     act.require_differentiable()
-    device = _backends.of(dy=dy, x=x, weight=weight, saved=saved)
+    device = select.of(dy=dy, x=x, weight=weight, saved=saved)
     x, weight, _ = device.affine(x, weight, None, pieces=False)
     shape = (*x.shape[:-1], weight.shape[1])
     dy = _checks.same_shape("dy", device.array("dy", dy), shape)
@@ -183,7 +184,7 @@ def maxout(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, *, ou
     ValueError, TypeError
         As ``dense``; also for no pieces.
     """
-    device = _backends.of(x=x, weight=weight, bias=bias, out=out)
+    device = select.of(x=x, weight=weight, bias=bias, out=out)
     x, weight, bias = device.affine(x, weight, bias, pieces=True)
     dtype = device.promote_affine(x, weight, bias)
     y = device.output(out, (*x.shape[:-1], weight.shape[2]), dtype, x=x, weight=weight, bias=bias)
@@ -206,7 +207,7 @@ def maxout_forward(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = Non
     ValueError, TypeError
         As ``maxout``; also for more than 256 pieces.
     """
-    device = _backends.of(x=x, weight=weight, bias=bias)
+    device = select.of(x=x, weight=weight, bias=bias)
     x, weight, bias = device.affine(x, weight, bias, pieces=True)
     if len(weight) > MAX_SAVED_PIECES:
         raise ValueError(_checks.message("weight", f"at most {MAX_SAVED_PIECES} pieces for training", len(weight)))
@@ -241,7 +242,7 @@ def maxout_backward(dy: ArrayLike, x: ArrayLike, weight: ArrayLike, saved: Array
         Shapes that do not go together, or a ``saved`` that ``maxout_forward`` cannot have returned (on a GPU, where
         looking would mean waiting, by its shape and dtype alone).
     """
-    device = _backends.of(dy=dy, x=x, weight=weight, saved=saved)
+    device = select.of(dy=dy, x=x, weight=weight, saved=saved)
     x, weight, _ = device.affine(x, weight, None, pieces=True)
     shape = (*x.shape[:-1], weight.shape[2])
     dy = _checks.same_shape("dy", device.array("dy", dy), shape)

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .. import _backends, _cpu
-from .._cuda_device import Cuda
-from .._device import CPU
+from .. import _cpu
+from .._device import select
+from .._device.cpu import CPU
+from .._device.cuda import Cuda
 from .check_cases import LAYERS, Comparison, cases
 
 DTYPES = ("float32", "float64")
@@ -17,7 +18,7 @@ GPU = Cuda.name
 
 
 def run(options: argparse.Namespace) -> int:
-    kernels = [*_cpu.isas(), *([] if _backends.why_not() else [GPU])]
+    kernels = [*_cpu.isas(), *([] if select.why_not() else [GPU])]
     columns = [(name, dtype) for name in kernels for dtype in DTYPES]
     width = max(len(name) for name, _ in cases())
     heads = [f"{isa} {dtype}" for isa, dtype in columns]
@@ -52,7 +53,7 @@ def _compare(body: object, kernels: str, dtype: str) -> tuple[float, str]:
     before = _cpu.isa()
     if kernels != GPU:
         _cpu.use_isa(kernels)
-    result = Comparison(np.dtype(dtype), _backends.cuda() if kernels == GPU else CPU)
+    result = Comparison(np.dtype(dtype), select.cuda() if kernels == GPU else CPU)
     try:
         body(result)
     except Exception as error:  # one failure must not hide what the other cases have to say

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 import fnnfast as fnn
 
 from .. import _cpu, reference
-from .._device import CPU, Device
+from .._device.base import Device
+from .._device.cpu import CPU
 
 Array = NDArray[Any]
 DType = np.dtype[Any]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .. import _backends
+from .._device import select
 from . import machine
 
 OPTIONAL = {
@@ -42,7 +42,7 @@ def facts() -> Iterator[tuple[str, str]]:
     yield "threads", f"{m['threads']} (default: {machine.threads_reason()})"
     yield "caches", ", ".join(f"{level} {_size(size)}" for level, size in m["caches"].items())
     yield "gpu", ", ".join(machine.gpus()) or "none found"
-    reason = _backends.why_not()
+    reason = select.why_not()
     yield "cuda", f"off: {reason}" if reason else "on"
     versions = {name: machine.installed(*distributions) for name, distributions in OPTIONAL.items()}
     yield "extras", ", ".join(f"{name} {version}" for name, version in versions.items() if version) or "none"

@@ -18,9 +18,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .. import _checks
 from .._checks import FLOAT32, FLOAT64, Array, message
+from .._models.sequential import Sequential
 from ..interop import threadpoolctl
 from ..losses import Loss, Poisson
-from ..sequential import Sequential
 from ..training import Trainer
 from . import _network, _solvers
 from ._solvers import Data
@@ -131,7 +131,7 @@ class Perceptron(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn carr
         elif tuple(layers) != self.network_.layers:
             raise ValueError(message("layers", "those of the network to go on with", layers))
         elif working != dtype:
-            self.network_ = self.network_.astype(working)
+            self.network_ = self.network_._converted(working)
         data = self._ready(self._weigh(data, incremental))
         held_out = None
         if validation[0] is not None:
@@ -145,7 +145,7 @@ class Perceptron(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn carr
         else:
             _solvers.descend(self, data, held_out, random, incremental=incremental)
         if working != dtype:
-            self.network_ = self.network_.astype(dtype)
+            self.network_ = self.network_._converted(dtype)
         if not all(np.isfinite(values).all() for values in self.network_.parameters.values()):
             raise ValueError("training made weights that are not finite: scale the inputs, or lower learning_rate_init")
         return self

@@ -10,10 +10,10 @@ import numpy as np
 
 from .. import _checks, activations
 from .._checks import Array, message
+from .._models.sequential import Sequential
+from .._network.structure import Structure
 from ..activations import Activation
 from ..layers import Dense, Dropout, Gaussian, Input, Layer, Maxout
-from ..parameters import name_layers
-from ..sequential import Sequential, restore
 
 # scikit-learn's names for what is called otherwise here.
 ALIASES = {"logistic": "sigmoid"}
@@ -54,21 +54,20 @@ def build(layers: Sequence[Input | Layer], dtype: _checks.DType, random: np.rand
     (Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks", 2010). So the same
     ``random_state`` starts both from the same network. Other networks start as fits their activations, see ``Dense``.
     """
-    first, named = name_layers(layers)
-    trained = {name: layer for name, layer in named.items() if not isinstance(layer, Dropout)}
+    structure = Structure(layers)
+    trained = {name: layer for name, layer in structure.named.items() if layer.has_units}
     if not all(isinstance(layer, Dense) and layer.activation.name in _GLOROT for layer in trained.values()):
         return Sequential(layers, dtype=dtype, seed=int(random.randint(2**31 - 1)))
     parameters: dict[str, Array] = {}
-    inputs, numerator = first.size, 6.0
-    *_, last = trained
+    numerator = 6.0
     for name, layer in trained.items():
-        if name != last:  # the head goes by the function before it
+        if name != structure.last_name:  # the head goes by the function before it
             numerator = 2.0 if layer.activation.name == "sigmoid" else 6.0
+        inputs = structure.inputs[name]
         bound = math.sqrt(numerator / (inputs + layer.outputs(inputs)))
-        for key, shape in layer.shapes(inputs).items():
+        for key, shape in structure.shapes[name].items():
             parameters[f"{name}.{key}"] = random.uniform(-bound, bound, shape)
-        inputs = layer.outputs(inputs)
-    return restore(Sequential, layers, dtype.name, parameters)
+    return Sequential._restored(layers, dtype.name, parameters)
 
 
 def _per_layer(name: str, value: Any, layers: int) -> list[Any]:

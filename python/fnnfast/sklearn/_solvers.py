@@ -13,11 +13,10 @@ from scipy.sparse import issparse
 from scipy.special import xlogy
 from sklearn.exceptions import ConvergenceWarning
 
-from .. import _progress
 from .._checks import FLOAT64, Array, message
 from ..losses import Loss, MeanSquaredError, Poisson
 from ..optimizers import SGD, Adam
-from ..training import Trainer
+from ..training import Trainer, _progress
 
 # The learning rate that "adaptive" does not divide any further.
 SLOWEST_RATE = 1e-6

@@ -1,0 +1,22 @@
+"""The contenders of the benchmark, by name."""
+
+from .base import Peer, Variant
+from .onnx import OnnxRuntime
+from .own import Fnnfast, FnnfastFloat32, Numpy
+from .sklearn import ScikitLearn
+from .torch import Torch, TorchCompiled
+
+__all__ = ["Fnnfast", "Numpy", "Peer", "Variant", "all_peers", "get"]
+
+
+def all_peers() -> tuple[Peer, ...]:
+    """Every contender, fnnfast first."""
+    return Fnnfast(), Numpy(), Torch(), TorchCompiled(), OnnxRuntime(), ScikitLearn(), FnnfastFloat32()
+
+
+def get(name: str) -> Peer:
+    """The contender of that name."""
+    for peer in all_peers():
+        if peer.name == name:
+            return peer
+    raise ValueError(f"expected a contender out of {', '.join(p.name for p in all_peers())}, got {name!r}")

@@ -1,0 +1,42 @@
+"""scikit-learn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from ..problems import LEARNING_RATE, Problem
+from .base import Array, Peer, Variant, training
+
+
+class ScikitLearn(Peer):
+    """MLPClassifier. A partial_fit over many batches shares its checks of the input among them."""
+
+    name = "scikit-learn"
+    requires = ("scikit-learn",)
+
+    def supports(self, problem: Problem) -> bool:
+        return problem.kind == "training"
+
+    def variants(self, problem: Problem, threads: int) -> Iterator[Variant]:
+        sk: Any = import_module("sklearn.neural_network")
+        model = sk.MLPClassifier(
+            problem.widths[1:-1], alpha=0.0, batch_size=problem.batch, learning_rate_init=LEARNING_RATE, shuffle=False
+        )
+        model.partial_fit(*problem.batches[0], classes=np.arange(problem.widths[-1]))
+        # That call drew weights and made an optimizer: give it the problem's weights and let it make a fresh optimizer.
+        model.coefs_ = [weight.copy() for weight, _ in problem.layers]
+        model.intercepts_ = [bias.copy() for _, bias in problem.layers]
+        del model._optimizer
+
+        def step(x: Array, labels: Array) -> float:
+            return float(model.partial_fit(x, labels).loss_)
+
+        count = max(1, 2048 // problem.batch)
+        x, labels = (np.concatenate(arrays) for arrays in zip(*problem.batches[:count], strict=True))
+        batch = training("partial_fit", step, list(problem.batches))
+        space = {"model": model, "x": x, "labels": labels}
+        yield Variant(f"partial_fit of {count} batches", "model.partial_fit(x, labels)", space, batch.answers, count)

@@ -1,0 +1,196 @@
+"""Training a network on a GPU: the arrays that ``_cuda.Trainer`` works in, and its steps over them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _checks
+from .._checks import Array
+from .cuda_network import CudaNetwork
+
+_STATES = ("first", "second")
+
+
+class CudaTrainer:
+    """What Trainer asks of ``_cpu.Trainer``, on a GPU.
+
+    Arrays may be on the host or on the GPU. A step neither waits for the GPU nor, once it has run with as many rows,
+    allocates more than the loss that it returns, (), on the GPU.
+    """
+
+    def __init__(
+        self,
+        network: CudaNetwork,
+        loss: str,
+        optimizer: str,
+        settings: Mapping[str, float],
+        seed: int,
+        precision: Array | None,
+        frozen: Sequence[int],
+    ) -> None:
+        self._network = network
+        self._device = device = network.device
+        self._sum_type = network.full.dtype
+        values = [] if precision is None else precision.tolist()
+        self._core = device.kernels.Trainer(network.core, loss, optimizer, settings, seed, values, frozen)
+        size = network.core.size
+        self._arrays: dict[str, Any] = {
+            "full": network.full,
+            "products": network.products,
+            **{name: self._zeros(size) for name in _STATES[: self._core.states]},
+            "state": self._zeros(self._core.state_bytes, np.dtype(np.uint8)),
+            "gradient": self._zeros(size),
+            "precision": None if precision is None else self._fit(precision, self._sum_type),
+            "workspace": self._zeros(2**16, np.dtype(np.uint8)),
+        }
+        self._kept: tuple[Array, Array] | None = None
+        self._captured: list[Array] = []
+        device.synchronize()  # the first step may be on another stream
+
+    # Steps -----------------------------------------------------------------------------------------------------------
+    def step(
+        self, x: Array, targets: Array, learning_rate: float, rows: Array | None = None, weights: Array | None = None
+    ) -> Array:
+        """As ``_cpu.Trainer``, but for the loss, which is an array () on the GPU."""
+        loss = self._device.empty((1,), self._sum_type)
+        self._step(x, self._targets(targets), learning_rate, rows, weights, loss)
+        return loss.reshape(())
+
+    def step_if_ready(self, x: object, labels: object, learning_rate: float) -> None:
+        """As ``_cpu.Trainer``; never."""
+
+    def epoch(
+        self,
+        x: Array,
+        targets: Array,
+        learning_rate: float,
+        rows: NDArray[np.int64],
+        weights: Array | None,
+        batch_size: int,
+    ) -> tuple[float, float]:
+        """As ``_cpu.Trainer``. Data on the host is copied once, not for every call."""
+        targets, of_rows = self._keep(targets), None if weights is None else weights[rows]
+        count = -(-len(rows) // batch_size)
+        losses = self._device.empty((count,), self._sum_type)
+        order, weighed = self._fit(rows, np.dtype(np.int64)), None
+        if of_rows is not None:
+            weighed = self._fit(of_rows, self._sum_type)
+        totals = np.empty(count)
+        for batch in range(count):
+            part = slice(batch * batch_size, (batch + 1) * batch_size)
+            totals[batch] = len(rows[part]) if of_rows is None else of_rows[part].sum(dtype=np.float64)
+            own = None if weighed is None else weighed[part]
+            self._step(x, targets, learning_rate, order[part], own, losses[batch : batch + 1])
+        means = self._device.host(losses).astype(np.float64)
+        return float(means @ totals), float(totals.sum())
+
+    def gradients(
+        self, x: Array, targets: Array, rows: Array | None = None, weights: Array | None = None
+    ) -> tuple[Array, list[Array]]:
+        """As ``_cpu.Trainer``, in arrays on the GPU, the loss () as well."""
+        loss = self._device.empty((1,), self._sum_type)
+        self._launch(self._core.gradients, x, self._targets(targets), rows, weights, loss=loss)
+        with self._device.current():
+            return loss.reshape(()), [
+                self._network.view(self._arrays["gradient"], *place).copy() for place in self._all()
+            ]
+
+    def apply(self, gradients: Sequence[Array], learning_rate: float) -> None:
+        """As ``_cpu.Trainer``."""
+        self._fill("gradient", gradients)
+        self._device.launch(self._core.apply, self._arrays, learning_rate)
+
+    # State -----------------------------------------------------------------------------------------------------------
+    def set_l2(self, l2: float) -> None:
+        """As ``_cpu.Trainer``."""
+        self._core.set_l2(l2)
+
+    @property
+    def steps(self) -> int:
+        """As ``_cpu.Trainer``."""
+        return int(self._device.host(self._counter())[0])
+
+    def state(self) -> tuple[int, list[list[Array]]]:
+        """As ``_cpu.Trainer``, in arrays on the host."""
+        states = [
+            [self._device.host(self._network.view(self._arrays[name], *place)) for place in self._all()]
+            for name in _STATES[: self._core.states]
+        ]
+        return self.steps, states
+
+    def set_state(self, steps: int, states: Sequence[Sequence[Array]]) -> None:
+        """As ``_cpu.Trainer``."""
+        for name, arrays in zip(_STATES, states, strict=False):
+            self._fill(name, arrays)
+        with self._device.current():
+            self._counter()[...] = steps
+
+    def take_diagnosis(self) -> list[tuple[int, float, float, float, float]]:
+        """As ``_cpu.Trainer``; nothing is counted on a GPU."""
+        return []
+
+    # Arrays ----------------------------------------------------------------------------------------------------------
+    def _step(
+        self, x: Array, targets: Array, learning_rate: float, rows: Array | None, weights: Array | None, loss: Array
+    ) -> None:
+        self._launch(self._core.step, x, targets, rows, weights, learning_rate=learning_rate, loss=loss)
+
+    def _launch(self, kernel: Any, x: Array, targets: Array, rows: Any, weights: Any, **settings: Any) -> None:
+        if rows is not None:
+            rows = self._fit(rows, np.dtype(np.int64))
+        if weights is not None:
+            weights = self._fit(weights, self._sum_type)
+        count = len(x) if rows is None else len(rows)
+        self._reserve(self._core.workspace_bytes(count, rows is not None, weights is not None))
+        self._device.launch(kernel, self._arrays, x, targets, rows, weights, **settings)
+
+    def _reserve(self, needed: int) -> None:
+        """A workspace of at least so many bytes.
+
+        Graphs replay in the workspace that they were captured with, so that one is kept. No other is given back before
+        all streams are done with it.
+        """
+        workspace = self._arrays["workspace"]
+        capturing = self._device.is_capturing()
+        if workspace.nbytes < needed:
+            if not capturing and not self._is_captured(workspace):
+                with self._device.current():
+                    self._device.xp.cuda.Device().synchronize()
+            workspace = self._arrays["workspace"] = self._device.empty((needed,), np.uint8)
+        if capturing and not self._is_captured(workspace):
+            self._captured.append(workspace)
+
+    def _is_captured(self, workspace: Array) -> bool:
+        return any(workspace is other for other in self._captured)
+
+    def _targets(self, targets: Array) -> Array:
+        return self._fit(targets, np.dtype(np.int64) if targets.dtype.kind in "iu" else self._sum_type)
+
+    def _keep(self, targets: Array) -> Array:
+        """Targets on the GPU; the same array as before for the same one on the host."""
+        if self._kept is None or self._kept[0] is not targets:
+            self._kept = targets, self._targets(targets)
+        return self._kept[1]
+
+    def _fit(self, array: Any, dtype: _checks.DType) -> Array:
+        return self._device.fit(self._device.array("array", array), dtype)
+
+    def _zeros(self, size: int, dtype: _checks.DType | None = None) -> Array:
+        return self._fit(np.zeros(size, dtype or self._sum_type), dtype or self._sum_type)
+
+    def _counter(self) -> Array:
+        """The number of steps, (1,), in the state that the kernels keep."""
+        return self._arrays["state"][:8].view(np.int64)  # type: ignore[no-any-return]
+
+    def _all(self) -> list[tuple[int, str]]:
+        """All parameters, in order."""
+        return self._network.all()
+
+    def _fill(self, name: str, arrays: Sequence[Array]) -> None:
+        with self._device.current():
+            for place, values in zip(self._all(), arrays, strict=True):
+                self._network.view(self._arrays[name], *place)[...] = self._fit(values, self._sum_type)

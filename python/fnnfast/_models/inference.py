@@ -1,0 +1,206 @@
+"""Networks in low precision: weights of two bytes or one, for answers and not for training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .. import _checks, _cpu
+from .._checks import FLOAT32, Array, message
+from .._device.cpu import CPU
+from .._network import layerwise
+from .._network.network import Network
+from .._network.parameters import Parameters
+from .._network.structure import Structure
+from .._network.tensors import is_weight, refusal
+from ..layers import Input, Layer
+
+# What a Sequential can do beside answering.
+_VERBS = ("fit", "to", "astype", "quantize", "freeze", "unfreeze", "replace_head")
+
+
+class Quantization(NamedTuple):
+    """How an int8 layer stands for real numbers.
+
+    An input x is input_scale (q - zero_point), q from 0 to 255; a weight is weight_scale q, q from -127 to 127.
+    weight_scale has one value for each output: (O,), or (P, O) for the pieces of maxout.
+    """
+
+    input_scale: float
+    zero_point: int
+    weight_scale: Array
+
+
+class InferenceNetwork(Network):
+    """A network with weights in bfloat16 or int8: answers, copies and saves as a Sequential does, but is not trained.
+
+    ``Sequential.astype("bfloat16")`` and ``Sequential.quantize(calibration_x)`` make one. Activations, biases and
+    slopes, and so the outputs, are float32, which ``dtype`` says; ``precision`` is that of the weights. ``parameters``
+    reads them in float32, as rounded, and takes no assignment. Where x is an array of bfloat16 (the type of ml_dtypes),
+    the outputs are rounded to that; so are they for an ``out`` of bfloat16.
+
+    Notes
+    -----
+    bfloat16: to the bit the float32 network whose weights were rounded to bfloat16, to nearest, ties to even.
+
+    int8: a layer rounds its input x to ``q = clip(rint(x / input_scale) + zero_point, 0, 255)``, sums q times its int8
+    weights exactly, and goes on in float32. A row that holds NaN answers NaN.
+    """
+
+    trainable = False
+
+    def __init__(self, *_: object, **__: object) -> None:
+        raise TypeError("InferenceNetwork: expected to be made by Sequential's astype('bfloat16') or quantize(x)")
+
+    @classmethod
+    def _of(cls, source: Network, network: _cpu.Network) -> InferenceNetwork:
+        """The layers of a float32 network, answered by a compiled one of narrow weights."""
+        net = cls.__new__(cls)
+        net._structure, net._device, net._dtype = source._structure, source._device, source._dtype
+        net._network = network
+        net._attach(network)
+        net._parameters = _FixedParameters(network, net._device, net._dtype, net._structure.shapes)
+        return net
+
+    @classmethod
+    def _restored(
+        cls, layers: Sequence[Input | Layer], dtype: Any, tensors: Mapping[str, Array], device: str = CPU.name
+    ) -> InferenceNetwork:
+        shapes = Structure(layers).shapes
+        parameters = {f"{layer}.{key}": tensors[f"{layer}.{key}"] for layer, keys in shapes.items() for key in keys}
+        if dtype == "bfloat16":
+            for name in filter(is_weight, parameters):
+                parameters[name] = (parameters[name].astype(np.uint32) << 16).view(np.float32)
+            source = Network._restored(layers, FLOAT32.name, parameters)
+            return cls._of(source, source._on_cpu("network").bfloat16())
+        quantizations = []
+        for layer in (name for name, of_layer in shapes.items() if "weight" in of_layer):
+            input_scale, zero_point, weight_scale = (tensors[f"{layer}.{field}"] for field in Quantization._fields)
+            if not np.finfo(np.float32).tiny <= input_scale < np.inf:
+                raise ValueError(message(f"{layer}.input_scale", "a normal number > 0", input_scale))
+            if not ((weight_scale > 0) & (weight_scale < np.inf)).all():
+                raise ValueError(message(f"{layer}.weight_scale", "finite numbers > 0", "others"))
+            parameters[f"{layer}.weight"] = parameters[f"{layer}.weight"] * weight_scale[..., np.newaxis, :]
+            quantizations.append(Quantization(float(input_scale), int(zero_point), weight_scale))
+        source = Network._restored(layers, FLOAT32.name, parameters)
+        return cls._of(source, source._on_cpu("network").quantized(quantizations))
+
+    @property
+    def quantization(self) -> dict[str, Quantization]:
+        """By name, how each layer with weights is quantised; empty for bfloat16."""
+        if self.compute_dtype != "int8":
+            return {}
+        shapes = enumerate(self._structure.shapes.items())
+        network = self._on_cpu("network")
+        return {name: Quantization(*network.quantization(i)) for i, (name, of_layer) in shapes if "weight" in of_layer}
+
+    # Answers ---------------------------------------------------------------------------------------------------------
+    def _prepare_and_forward(self, x: ArrayLike, out: Array | None, logits: bool) -> Array:
+        CPU.require(x=x, out=out)
+        x = np.asarray(x)
+        dtype = x.dtype if out is None else getattr(out, "dtype", None)
+        if not _checks.is_bfloat16(dtype):
+            return super()._prepare_and_forward(x, out, logits)
+        y = _checks.fit(super()._prepare_and_forward(x, None, logits), np.dtype(dtype))
+        _checks.output(out, y.shape, y.dtype, x=x)  # for what it refuses
+        return _checks.deliver(y, out)
+
+    def predict(self, x: ArrayLike) -> Array:
+        return self._rounded_last(super().predict, x)
+
+    def sample(self, x: ArrayLike, n: int = 1, rng: np.random.Generator | int | None = None) -> Array:
+        return self._rounded_last(lambda x: super(InferenceNetwork, self).sample(x, n, rng), x)
+
+    def _rounded_last(self, method: Callable[[ArrayLike], Array], x: ArrayLike) -> Array:
+        """The method in float32, so that rounding the outputs changes no class; reals are then rounded as x is."""
+        CPU.require(x=x)
+        x = np.asarray(x)
+        if not _checks.is_bfloat16(x.dtype):
+            return method(x)
+        y = method(x.astype(FLOAT32))
+        return _checks.fit(y, x.dtype) if y.dtype == FLOAT32 else y
+
+    # What it is not for ----------------------------------------------------------------------------------------------
+    if not TYPE_CHECKING:  # a type checker says it by itself
+
+        def __getattr__(self, name: str) -> NoReturn:
+            if name in _VERBS:
+                raise _NotSupportedError(refusal(name, self.compute_dtype))
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    # On paper and on disk --------------------------------------------------------------------------------------------
+    def _tensors(self) -> dict[str, Array]:
+        tensors = dict(self.parameters)
+        if self.compute_dtype == "bfloat16":
+            for name in filter(is_weight, self.parameters):
+                tensors[name] = (tensors[name].view(np.uint32) >> 16).astype(np.uint16)
+        for layer, (input_scale, zero_point, weight_scale) in self.quantization.items():
+            # Exact: the weights are whole multiples of the scale but for one rounding.
+            q = np.rint(tensors[f"{layer}.weight"] / weight_scale[..., np.newaxis, :])
+            tensors[f"{layer}.weight"] = np.clip(q, -127, 127).astype(np.int8)
+            tensors[f"{layer}.input_scale"] = np.array(input_scale, np.float32)
+            tensors[f"{layer}.zero_point"] = np.array(zero_point, np.uint8)
+            tensors[f"{layer}.weight_scale"] = weight_scale
+        return tensors
+
+    def __repr__(self) -> str:
+        lines = (f"    {layer!r}," for layer in self.layers)
+        return "\n".join((f"{type(self).__name__}([", *lines, f"], compute_dtype={self.compute_dtype!r})"))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._restored, (self.layers, self.compute_dtype, self._tensors())
+
+
+class _FixedParameters(Parameters):
+    """Parameters that are read only: what was rounded is not set again."""
+
+    def __setitem__(self, name: str, values: ArrayLike) -> NoReturn:
+        self._place(name)
+        raise TypeError(refusal(name, self._network.compute_dtype))
+
+
+class _NotSupportedError(AttributeError, TypeError):
+    """A method of networks that are trained; a TypeError in fnnfast 0.1.0."""
+
+
+# Making one ----------------------------------------------------------------------------------------------------------
+def bfloat16(source: Network) -> InferenceNetwork:
+    """A float32 network with its weights rounded to bfloat16."""
+    return InferenceNetwork._of(source, source._on_cpu("network").bfloat16())
+
+
+def int8(source: Network, x: Array) -> InferenceNetwork:
+    """A float32 network with weights in int8 and inputs of every layer in 8 bits, over the ranges that rows show."""
+    if not len(x):
+        raise ValueError(message("calibration_x", "at least one row", "none"))
+    if not np.isfinite(x).all():
+        raise ValueError(message("calibration_x", "finite values", "NaN or infinity, or what is so in float32"))
+    return InferenceNetwork._of(source, source._on_cpu("network").quantized(_calibrate(source, x)))
+
+
+def _calibrate(source: Network, x: Array) -> list[Quantization]:
+    """How to quantise each layer, from its weights and the range of its inputs over the rows of x."""
+    ranges: dict[str, tuple[float, float]] = {}
+    zero = (0.0, 0.0)  # always a part of it: padding, relu
+    for seen in layerwise.trace(source._on_cpu("network"), source._structure, x):
+        if seen.layer is not None:
+            low, high = ranges.get(seen.layer, zero)
+            ranges[seen.layer] = float(np.minimum(low, seen.inputs.min())), float(np.maximum(high, seen.inputs.max()))
+    weighted = [name.removesuffix(".weight") for name in filter(is_weight, source.parameters)]
+    return [_quantization(name, source.parameters[f"{name}.weight"], *ranges[name]) for name in weighted]
+
+
+def _quantization(name: str, weight: Array, low: float, high: float) -> Quantization:
+    if not np.isfinite((low, high)).all():
+        raise ValueError(message("calibration_x", f"finite inputs of {name}", f"{low} to {high}"))
+    if not np.isfinite(weight).all():
+        raise ValueError(message(f"{name}.weight", "finite values to quantize", "NaN or infinity"))
+    input_scale = np.float32((float(high) - float(low)) / 255)
+    if input_scale < np.finfo(np.float32).tiny:  # nothing but zeros, or so small that 1 / input_scale were infinite
+        input_scale = np.float32(1)
+    weight_scale = np.abs(weight).max(axis=-2) / np.float32(127)
+    weight_scale[weight_scale == 0] = 1
+    return Quantization(float(input_scale), min(255, round(-float(low) / float(input_scale))), weight_scale)

@@ -1,0 +1,1 @@
+"""What a network is: its layers, parameters and answers, on one device."""

@@ -1,0 +1,116 @@
+"""The layers of a network by name, and what follows from them alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .._checks import message
+from ..layers import Input, Layer
+from ..layers._base import outputs_of, specs
+
+MOST_NESTED = 64  # as kDeepest in csrc/core/lower.hpp
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+class Structure:
+    """Layers that make a network; ValueError or TypeError for those that do not.
+
+    Attributes
+    ----------
+    layers : tuple
+        As they were given, the input first.
+    input : Input
+    named : dict of str to Layer
+        All after the input, those inside another one after it.
+    inputs : dict of str to int
+        By name, the width of what the layer reads.
+    shapes : dict of str to Shapes
+        By name, the names and shapes of the layer's parameters.
+    outputs : int
+        O, the width of the output.
+    """
+
+    def __init__(self, layers: Sequence[Input | Layer]) -> None:
+        self.input, self.named = _named(layers)
+        self.layers = tuple(layers)
+        self.inputs = _inputs_of(self.chain, self.named, self.input.size)
+        self.shapes = {name: layer.shapes(self.inputs[name]) for name, layer in self.named.items()}
+        self.outputs = outputs_of(self.chain, self.input.size)
+
+    @property
+    def chain(self) -> Sequence[Layer]:
+        """The layers after the input, without those inside others."""
+        return self.layers[1:]  # type: ignore[return-value]
+
+    @property
+    def last(self) -> Layer:
+        return self.chain[-1]
+
+    @property
+    def last_name(self) -> str:
+        return next(name for name in reversed(self.named) if "." not in name)
+
+    def specs(self) -> list[tuple[Any, ...]]:
+        """The layers as the compiled network takes them."""
+        return specs(self.chain, self.input.size)
+
+    def within(self, name: str) -> list[str]:
+        """The names of a layer and of those inside it."""
+        return [known for known in self.named if f"{known}.".startswith(f"{name}.")]
+
+
+def _named(layers: Sequence[Input | Layer]) -> tuple[Input, dict[str, Layer]]:
+    """The input, and the layers after it by name."""
+    if isinstance(layers, (Input, Layer)) or not isinstance(layers, Sequence):
+        raise TypeError(message("layers", "a sequence of layers", repr(layers)))
+    first = layers[0] if layers else None
+    if not isinstance(first, Input):
+        raise ValueError(message("layers", "an Input first", "no layers" if first is None else repr(first)))
+    named = _numbered(layers[1:])
+    last = layers[-1]
+    if not isinstance(last, Layer) or not last.can_end:
+        raise ValueError(message("layers", "a Dense, Maxout, Activation or Residual last", repr(last)))
+    end = next(name for name in reversed(named) if "." not in name)
+    for name, layer in named.items():
+        if layer.is_head and name != end:
+            raise ValueError(f"{name}: {layer.head} is an output head, for the last layer only")
+    return first, named
+
+
+def _numbered(layers: Sequence[Input | Layer], prefix: str = "", depth: int = 1) -> dict[str, Layer]:
+    """The layers by kind and number; those of a residual block after it, under its name."""
+    if depth > MOST_NESTED:
+        raise ValueError(message("layers", f"at most {MOST_NESTED} layers inside each other", "more"))
+    named: dict[str, Layer] = {}
+    counts: dict[str, int] = {}
+    for layer in layers:
+        if not isinstance(layer, Layer):
+            raise TypeError(message("layers", "Dense, Maxout and other layers after the Input", repr(layer)))
+        counts[layer.kind] = counts.get(layer.kind, 0) + 1
+        name = f"{prefix}{layer.kind}_{counts[layer.kind]}"
+        named[name] = layer
+        for before, inner in layer.children().items():
+            named |= _numbered(inner, f"{name}.{before}", depth + 1)
+    return named
+
+
+def _inputs_of(chain: Sequence[Layer], named: Mapping[str, Layer], inputs: int) -> dict[str, int]:
+    """By name, the width of what a layer reads; ValueError where widths do not meet."""
+    sizes: dict[str, int] = {}
+    names = iter(named)
+
+    def walk(layers: Sequence[Layer], inputs: int) -> None:
+        for layer in layers:
+            name = next(names)
+            sizes[name] = inputs
+            for inner in layer.children().values():
+                walk(inner, inputs)
+            try:
+                inputs = layer.outputs(inputs)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+
+    walk(chain, inputs)
+    return sizes

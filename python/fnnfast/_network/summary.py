@@ -1,0 +1,54 @@
+"""A network as a table."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .structure import Structure
+from .tensors import stored
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .._cpu import Network
+    from .._device.cuda_network import CudaNetwork
+
+
+def table(structure: Structure, dtype: str, compute_dtype: str, device: str) -> str:
+    """One line per layer, and the sums; dtype is that of the parameters, narrow weights aside.
+
+    Sizes are counted as in CS231n's notes on architectures: neurons without the inputs, weights and biases as
+    parameters.
+    """
+    first = structure.input
+    rows = [("layer", "", "outputs", "neurons", "parameters"), ("input", repr(first), f"(B, {first.size})", "", "")]
+    depth, neurons, parameters = 0, 0, 0
+    for name, layer in structure.named.items():
+        outputs = layer.outputs(structure.inputs[name])
+        own = sum(map(math.prod, structure.shapes[name].values()))
+        units = outputs if layer.has_units and not layer.children() else 0  # those of a block are its layers'
+        rows.append((name, layer.title, f"(B, {outputs})", f"{units:,}" if units else "", f"{own:,}" if own else ""))
+        depth, neurons, parameters = depth + bool(units), neurons + units, parameters + own
+    title = f"{depth}-layer network, {first.size} inputs, {structure.outputs} outputs, {compute_dtype}"
+    if device != "cpu":
+        title, compute_dtype = f"{title} on {device}", dtype
+    tensors = stored(structure.shapes, dtype, compute_dtype).values()
+    nbytes = sum(np.dtype(kind).itemsize * math.prod(shape) for kind, shape in tensors)
+    total = f"{neurons:,} neurons, {parameters:,} parameters ({nbytes:,} bytes)"
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join([*map(str.ljust, row[:3], widths[:3]), *map(str.rjust, row[3:], widths[3:])]).rstrip() for row in rows
+    ]
+    rule = "-" * max(map(len, lines))
+    return "\n".join((title, rule, lines[0], rule, *lines[1:], rule, total))
+
+
+def plans(network: Network | CudaNetwork, batches: Iterable[int]) -> str:
+    """How a batch of each size is run, as lines to follow the table."""
+    parts = []
+    for batch in batches:
+        parts += [f"\nbatch {batch}:", *(f"\n  {stage}" for stage in network.plan(batch))]
+    return "".join(parts)

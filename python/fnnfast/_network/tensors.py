@@ -1,0 +1,39 @@
+"""The tensors that a network is stored as, in every number format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .._checks import message
+from .structure import Shapes
+
+# Number formats of weights that are not computed in.
+NARROW = ("bfloat16", "int8")
+
+# What holds a weight: of a bfloat16, which NumPy does not have, the bits.
+_WEIGHTS = {"bfloat16": "uint16", "int8": "int8"}
+
+
+def stored(shapes: Mapping[str, Shapes], dtype: str, compute_dtype: str) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Name to dtype and shape of all that makes up a network, in any number format."""
+    tensors: dict[str, tuple[str, tuple[int, ...]]] = {}
+    for layer, of_layer in shapes.items():
+        for key, shape in of_layer.items():
+            name = f"{layer}.{key}"
+            tensors[name] = (_WEIGHTS.get(compute_dtype, dtype) if is_weight(name) else dtype, shape)
+        if "weight" in of_layer and compute_dtype == "int8":
+            tensors[f"{layer}.input_scale"] = (dtype, ())
+            tensors[f"{layer}.zero_point"] = ("uint8", ())
+            tensors[f"{layer}.weight_scale"] = (dtype, (*of_layer["weight"][:-2], of_layer["weight"][-1]))
+    return tensors
+
+
+def refusal(what: str, compute_dtype: str) -> str:
+    """Why a network of narrow weights does nothing but answer."""
+    got = f"one in {compute_dtype}, for inference only: train or change the float32 network and convert it again"
+    return message(what, "a float32 or float64 network", got)
+
+
+def is_weight(name: str) -> bool:
+    """Whether a parameter of that name is one."""
+    return name.endswith(".weight")

@@ -1,0 +1,42 @@
+"""The input of a network."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+from .. import _checks
+from .._frozen import Frozen
+
+
+class Input(Frozen):
+    """The shape of one input row; more than one dimension is flattened.
+
+    Parameters
+    ----------
+    *shape : int >= 1
+        ``Input(784)`` or ``Input(28, 28)``; less than 2**31 values.
+
+    Attributes
+    ----------
+    size : int
+        I, the number of inputs.
+    """
+
+    kind: ClassVar[str] = "input"
+    shape: tuple[int, ...]
+
+    def __init__(self, *shape: int) -> None:
+        if not shape:
+            raise ValueError(_checks.message("Input", "at least one dimension", "none"))
+        lengths = tuple(_checks.integer("Input", length, 1) for length in shape)
+        if math.prod(lengths) > _checks.MAX_SIZE:
+            raise ValueError(_checks.message("Input", f"at most {_checks.MAX_SIZE} values", f"shape {lengths}"))
+        self._store(shape=lengths)
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    def __repr__(self) -> str:
+        return f"Input({', '.join(map(str, self.shape))})"

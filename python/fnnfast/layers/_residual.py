@@ -1,0 +1,122 @@
+"""Residual blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import _checks, activations
+from .._checks import Array
+from ._base import Layer, outputs_of, specs
+from ._initial import initial_weight
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+
+
+class Residual(Layer):
+    """``activation(F(x) + x)``: layers in a row, and their input added to what the last of them gives.
+
+    Where the widths of x and F(x) differ, x goes through a projection: a dense layer of its own, whose parameters are
+    the block's ``weight`` and ``bias``; or through the layers of ``shortcut``. The layers inside are called
+    ``residual_1.dense_1`` and so on, those of the shortcut ``residual_1.shortcut.dense_1``. Blocks nest.
+
+    He et al., "Deep residual learning for image recognition", 2016. Every block about doubles the variance of what
+    passes; a deep stack of them starts better with ``init=0.0`` in the last Dense of each, so that the blocks begin as
+    the identity (Goyal et al., "Accurate, large minibatch SGD", 2017).
+
+    Parameters
+    ----------
+    layers : sequence
+        Any layers but output heads.
+    shortcut : sequence, optional
+        Layers that x passes before it is added.
+    activation : str or Activation
+        Of the sum; not one with learned parameters.
+    """
+
+    kind = "residual"
+    has_units = True
+    layers: tuple[Layer, ...]
+    shortcut: tuple[Layer, ...] | None = None
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        shortcut: Sequence[Layer] | None = None,
+        activation: str | activations.Activation | None = "identity",
+    ) -> None:
+        self._store(layers=_inside("Residual", layers))
+        if shortcut is not None:
+            self._store(shortcut=_inside("shortcut", shortcut))
+        after = activations.get(activation)
+        if after.learned or after.rowwise:
+            raise ValueError(_checks.message("activation", "one that is elementwise and not learned", after.name))
+        if after.name != "identity":
+            self._store(activation=after)
+
+    @property
+    def format_version(self) -> int:
+        ends_have_units = self.layers[0].has_units and self.layers[-1].has_units
+        nested = any(isinstance(layer, Residual) for layer in self.layers)
+        if nested or not ends_have_units or self.shortcut is not None or self.activation.name != "identity":
+            return 2
+        return max(layer.format_version for layer in self.layers)
+
+    def children(self) -> dict[str, tuple[Layer, ...]]:
+        inside = {"": self.layers}
+        return inside if self.shortcut is None else {**inside, "shortcut.": self.shortcut}
+
+    def spec(self, inputs: int) -> tuple[Any, ...]:
+        shortcut = None if self.shortcut is None else specs(self.shortcut, inputs)
+        units = self.outputs(inputs) if self._projects(inputs) else 0
+        return (
+            "residual",
+            specs(self.layers, inputs),
+            units,
+            shortcut,
+            self.activation.kernel,
+            self.activation.parameter,
+        )
+
+    def outputs(self, inputs: int) -> int:
+        units = outputs_of(self.layers, inputs)
+        if self.shortcut is not None and (other := outputs_of(self.shortcut, inputs)) != units:
+            raise ValueError(f"its layers have {units} outputs, its shortcut {other}")
+        return units
+
+    def shapes(self, inputs: int) -> dict[str, tuple[int, ...]]:
+        width = self.outputs(inputs)
+        return {"weight": (inputs, width), "bias": (width,)} if self._projects(inputs) else {}
+
+    def initial(self, inputs: int, rng: Generator) -> dict[str, Array]:
+        width = self.outputs(inputs)
+        if not self._projects(inputs):
+            return {}
+        return {"weight": initial_weight("lecun", inputs, width, rng), "bias": np.zeros(width)}
+
+    def _projects(self, inputs: int) -> bool:
+        return self.shortcut is None and self.outputs(inputs) != inputs
+
+    def scaled(self, factor: float) -> Residual:
+        shortcut = None if self.shortcut is None else [inner.scaled(factor) for inner in self.shortcut]
+        return Residual([inner.scaled(factor) for inner in self.layers], shortcut, self.activation)
+
+    @property
+    def title(self) -> str:
+        return "Residual"
+
+
+def _inside(name: str, layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """Layers that may stand inside another one."""
+    inner = tuple(layers) if isinstance(layers, Sequence) else (layers,)
+    if not inner:
+        raise ValueError(_checks.message(name, "at least one layer", "none"))
+    for layer in inner:
+        if not isinstance(layer, Layer):
+            raise TypeError(_checks.message(name, "layers such as Dense, Maxout, Activation or Dropout", repr(layer)))
+        if layer.is_head:
+            raise ValueError(f"{name}: {layer!r} is an output head, for the last layer of a network only")
+    return inner
