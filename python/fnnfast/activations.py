@@ -1,8 +1,8 @@
-"""Activations as objects: a name, parameters, a call and a derivative.
+"""Activation functions as objects: a name, parameters, a call and a derivative.
 
-What an activation computes is written in the kernels; their registry says which exist, what backward needs, how weights
-start and which are differentiable. The classes here give them public names and check their parameters. One without a
-class is a ``Registered``.
+The kernels compute the activations. Their registry says which ones exist, what the backward pass reads, how weights are
+initialized and which activations are differentiable. The classes here give them public names and check their
+parameters. An activation of the registry without a class of its own is a ``Registered``.
 """
 
 from __future__ import annotations
@@ -22,65 +22,85 @@ _REGISTRY = {info["name"]: info for info in _cpu.activations()}
 
 
 class Activation(Frozen):
-    """Base of all activations.
+    """Base class of all activations.
+
+    Activations are immutable. They are equal if their class and their parameters are.
 
     Attributes
     ----------
     name : str
-        The public name, which ``get`` and the layers take.
+        The public name, which ``get`` and the layers accept.
     """
 
     name: str
 
     @property
     def kernel(self) -> str:
-        """The name under which the kernels know it."""
+        """The name of the activation in the registry of the kernels."""
         return self.name
 
     @property
     def parameter(self) -> float | Array | None:
-        """Its alpha or beta: one number, or one a neuron; None for an activation without."""
+        """The parameter alpha or beta.
+
+        One number, or an array with one number per neuron; None for an activation without parameter.
+        """
         return None
 
     @property
     def learned(self) -> bool:
-        """Whether training adapts the parameter, one a neuron."""
+        """Whether training adapts the parameter, with one value per neuron."""
         return False
 
     @property
     def differentiable(self) -> bool:
-        """Whether gradients pass through it: all but step and sign."""
+        """Whether gradients can pass through: True for all but step and sign."""
         return _REGISTRY[self.kernel]["differentiable"]
 
     @property
     def rowwise(self) -> bool:
-        """Whether an output depends on its whole row, as softmax's do."""
+        """Whether an output depends on its whole row, as in softmax."""
         return _REGISTRY[self.kernel]["rowwise"]
 
     @property
     def saves(self) -> str:
-        """What backward reads: "input" (z), "output" (y) or "nothing"."""
+        """What the backward pass reads: "input" (z), "output" (y) or "nothing"."""
         return _REGISTRY[self.kernel]["saves"]
 
     @property
     def init(self) -> str:
-        """How the weights of a dense layer with it start: "he", "lecun" or "xavier"."""
+        """How the weights of a dense layer with this activation are initialized: "he", "lecun" or "xavier"."""
         return _REGISTRY[self.kernel]["init"]
 
     @property
     def watch(self) -> str:
-        """What small derivatives are counted as: "dead" units, "saturated" values, or "" for not at all."""
+        """What small derivatives are counted as: "dead" units, "saturated" values, or "" if they are not counted."""
         return _REGISTRY[self.kernel]["watch"]
 
     @property
     def small(self) -> float:
-        """The derivative under which ``watch`` counts."""
+        """The limit below which ``watch`` counts a derivative as small."""
         return _REGISTRY[self.kernel]["small"]
 
     def parameter_array(self, units: int, dtype: _checks.DType) -> Array | None:
-        """The parameter as the kernels take it for arrays of that dtype, on the host: (1,), (units,) or None.
+        """Return the parameter as an array for the kernels.
 
-        ValueError where it fits not units or the dtype.
+        Parameters
+        ----------
+        units : int
+            O, the number of neurons.
+        dtype : dtype
+            The dtype of the arrays that the activation is applied to.
+
+        Returns
+        -------
+        ndarray of shape (1,) or (units,), or None
+            The parameter, on the host; None for an activation without parameter.
+
+        Raises
+        ------
+        ValueError
+            If the number of values is neither 1 nor ``units``, or if a value is not finite in this dtype.
         """
         parameter = self.parameter
         if parameter is None:
@@ -94,34 +114,63 @@ class Activation(Frozen):
         return values
 
     def require_differentiable(self) -> None:
-        """Raise ValueError unless gradients pass through."""
+        """Check that gradients can pass through.
+
+        Raises
+        ------
+        ValueError
+            If the activation is not differentiable.
+        """
         if not self.differentiable:
             raise ValueError(f"{self.name} is not differentiable: it can be used forward only")
 
     def __call__(self, z: ArrayLike, out: Array | None = None) -> Array:
-        """Apply to every element of z (softmax: to every row along the last axis).
+        """Apply the activation to every element of z, or, for softmax, to every row along the last axis.
 
         Parameters
         ----------
-        z : array_like (..., O) of real numbers
-            float32 and float64 are kept, bfloat16 becomes float32, all else is computed in float64. On a GPU float16
-            and bfloat16 are kept, too.
-        out : ndarray of z's shape and dtype, optional
-            Receives the result; z itself is allowed.
+        z : array_like of shape (..., O)
+            Real numbers. float32 and float64 are kept, bfloat16 is converted to float32, everything else to float64. On
+            a GPU, float16 and bfloat16 are kept, too.
+        out : ndarray of shape (..., O), optional
+            Array of the dtype of the result that receives it. It may be z itself.
 
         Returns
         -------
-        ndarray (..., O)
+        ndarray of shape (..., O)
+            The activation of z; ``out`` if it is given.
+
+        Examples
+        --------
+        >>> import fnnfast as fnn
+        >>> fnn.ReLU()([-1.0, 0.0, 2.0])
+        array([0., 0., 2.])
         """
         return self._elementwise("activation_forward", z, out)
 
     def derivative(self, z: ArrayLike) -> Array:
-        """dy/dz at every element of z (..., O).
+        """Return the derivative dy/dz at every element of z.
+
+        Parameters
+        ----------
+        z : array_like of shape (..., O)
+            Real numbers, converted as in a call.
+
+        Returns
+        -------
+        ndarray of shape (..., O)
+            The derivative.
 
         Raises
         ------
         ValueError
             For step and sign, which are not differentiable, and for softmax, which has no elementwise derivative.
+
+        Examples
+        --------
+        >>> import fnnfast as fnn
+        >>> fnn.Sigmoid().derivative([0.0])
+        array([0.25])
         """
         self.require_differentiable()
         if self.rowwise:
@@ -146,47 +195,108 @@ class Activation(Frozen):
 
 
 class Identity(Activation):
-    """y = z: the Gaussian output head."""
+    """Identity, y = z.
+
+    This is the output head of a regression: the mean of a Gaussian.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> fnn.Identity()([-1.0, 2.0])
+    array([-1.,  2.])
+    """
 
     name = "identity"
 
 
 class Step(Activation):
-    """y = 1 if z >= 0 else 0. Forward only."""
+    """Unit step, y = 1 if z >= 0 else 0.
+
+    It is not differentiable, so it can be used in the forward pass only.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> fnn.Step()([-1.0, 0.0, 2.0])
+    array([0., 1., 1.])
+    """
 
     name = "step"
 
 
 class Sign(Activation):
-    """y = 1 if z >= 0 else -1, the symmetric hard limit. Forward only."""
+    """Symmetric hard limit, y = 1 if z >= 0 else -1.
+
+    It is not differentiable, so it can be used in the forward pass only.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> fnn.Sign()([-1.0, 0.0, 2.0])
+    array([-1.,  1.,  1.])
+    """
 
     name = "sign"
 
 
 class Sigmoid(Activation):
-    """y = 1 / (1 + exp(-z)): the Bernoulli output head."""
+    """Logistic sigmoid, y = 1 / (1 + exp(-z)).
+
+    This is the output head of a binary classification: the probability of a Bernoulli distribution.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> fnn.Sigmoid()([-2.0, 0.0, 2.0]).round(4)
+    array([0.1192, 0.5   , 0.8808])
+    """
 
     name = "sigmoid"
 
 
 class Tanh(Activation):
-    """y = tanh z."""
+    """Hyperbolic tangent, y = tanh z.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> fnn.Tanh()([-1.0, 0.0, 1.0]).round(4)
+    array([-0.7616,  0.    ,  0.7616])
+    """
 
     name = "tanh"
 
 
 class ReLU(Activation):
-    """y = max(0, z), with derivative 0 at 0."""
+    """Rectified linear unit, y = max(0, z).
+
+    The derivative at 0 is 0.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> fnn.ReLU()([-1.0, 0.0, 2.0])
+    array([0., 0., 2.])
+    """
 
     name = "relu"
 
 
 class LeakyReLU(Activation):
-    """y = z if z > 0 else alpha z.
+    """Leaky rectified linear unit, y = z if z > 0 else alpha z.
+
+    Maas et al., "Rectifier nonlinearities improve neural network acoustic models", 2013.
 
     Parameters
     ----------
     alpha : float >= 0
+        Slope for z <= 0.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> fnn.LeakyReLU(alpha=0.1)([-1.0, 2.0])
+    array([-0.1,  2. ])
     """
 
     name = "leaky_relu"
@@ -201,7 +311,7 @@ class LeakyReLU(Activation):
 
 
 class _PerNeuron(Activation):
-    """An activation whose alpha may be one number for each neuron."""
+    """Base class of activations whose alpha may be one number per neuron."""
 
     alpha: float | tuple[float, ...]
 
@@ -211,14 +321,21 @@ class _PerNeuron(Activation):
 
 
 class PReLU(_PerNeuron):
-    """y = z if z > 0 else alpha_j z, with a slope for each neuron j that training adapts.
+    """Parametric rectified linear unit, y_j = z_j if z_j > 0 else alpha_j z_j.
 
-    He et al., "Delving deep into rectifiers", 2015.
+    Training adapts alpha_j, the slope of neuron j. He et al., "Delving deep into rectifiers", 2015.
 
     Parameters
     ----------
     alpha : float or sequence of O floats
-        The slopes to start from.
+        Initial slopes: one for all neurons, or one per neuron.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> fnn.PReLU(alpha=[0.1, 0.5])([[-1.0, -1.0], [2.0, 2.0]])
+    array([[-0.1, -0.5],
+           [ 2. ,  2. ]])
     """
 
     name = "prelu"
@@ -232,15 +349,22 @@ class PReLU(_PerNeuron):
 
 
 class ELU(_PerNeuron):
-    """y = z if z > 0 else alpha (exp(z) - 1).
+    """Exponential linear unit, y = z if z > 0 else alpha (exp(z) - 1).
 
     Clevert et al., "Fast and accurate deep network learning by exponential linear units", 2016.
 
     Parameters
     ----------
-    alpha : float > 0; with ``learn``, any float or a sequence of O floats
+    alpha : float > 0, or, with ``learn``, any float or a sequence of O floats
+        -alpha is the limit for z to minus infinity. With ``learn`` it is the initial value.
     learn : bool
-        Let training adapt alpha, one for each neuron.
+        Whether training adapts alpha, with one value per neuron.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> fnn.ELU(alpha=1.0)([-1.0, 2.0]).round(4)
+    array([-0.6321,  2.    ])
     """
 
     name = "elu"
@@ -260,23 +384,38 @@ class ELU(_PerNeuron):
 
 
 class SELU(Activation):
-    """y = lambda (z if z > 0 else alpha (exp(z) - 1)), self-normalising.
+    """Scaled exponential linear unit, y = lambda (z if z > 0 else alpha (exp(z) - 1)).
 
-    lambda and alpha are those of Klambauer et al., "Self-normalizing neural networks", 2017.
+    lambda = 1.0507 and alpha = 1.6733 make networks self-normalizing. Klambauer et al., "Self-normalizing neural
+    networks", 2017.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> fnn.SELU()([-1.0, 1.0]).round(4)
+    array([-1.1113,  1.0507])
     """
 
     name = "selu"
 
 
 class GELU(Activation):
-    """y = z Phi(z), Phi the standard normal distribution function.
+    """Gaussian error linear unit, y = z Phi(z).
 
-    Hendrycks and Gimpel, "Gaussian error linear units", 2016.
+    Phi is the standard normal distribution function. Hendrycks and Gimpel, "Gaussian error linear units", 2016.
 
     Parameters
     ----------
     approximate : {"none", "tanh"}
-        "none" takes the exact erf, "tanh" the paper's approximation.
+        "none" uses the exact erf, "tanh" the approximation of the paper.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> fnn.GELU()([-1.0, 1.0]).round(4)
+    array([-0.1587,  0.8413])
+    >>> fnn.GELU(approximate="tanh")([-1.0, 1.0]).round(4)
+    array([-0.1588,  0.8412])
     """
 
     name = "gelu"
@@ -293,19 +432,37 @@ class GELU(Activation):
 
 
 class Softplus(Activation):
-    """y = log(1 + exp z)."""
+    """Softplus, y = log(1 + exp z).
+
+    Dugas et al., "Incorporating second-order functional knowledge for better option pricing", 2001.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> fnn.Softplus()([-1.0, 0.0, 1.0]).round(4)
+    array([0.3133, 0.6931, 1.3133])
+    """
 
     name = "softplus"
 
 
 class Swish(Activation):
-    """y = z sigmoid(beta z); ``silu`` is another name for it.
+    """Swish, y = z sigmoid(beta z), also called SiLU for beta = 1.
 
     Ramachandran et al., "Searching for activation functions", 2017.
 
     Parameters
     ----------
     beta : float
+        Factor of z in the sigmoid.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> fnn.Swish()([-1.0, 0.0, 1.0]).round(4)
+    array([-0.2689,  0.    ,  0.7311])
+    >>> fnn.activations.get("silu") == fnn.Swish()
+    True
     """
 
     name = "swish"
@@ -320,17 +477,30 @@ class Swish(Activation):
 
 
 class Softmax(Activation):
-    """y_i = exp(z_i - max z) / sum_j exp(z_j - max z) along the last axis: the Categorical output head."""
+    """Softmax, y_i = exp(z_i - max z) / sum_j exp(z_j - max z), along the last axis.
+
+    This is the output head of a classification: the probabilities of a Categorical distribution.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> fnn.Softmax()([[0.0, 1.0, 2.0], [1.0, 1.0, 1.0]]).round(4)
+    array([[0.09  , 0.2447, 0.6652],
+           [0.3333, 0.3333, 0.3333]])
+    """
 
     name = "softmax"
 
 
 class ReLU6(Activation):
-    """y = min(max(0, z), 6), with derivative 0 at 0 and at 6.
+    """Rectified linear unit with a maximum of 6, y = min(max(0, z), 6).
+
+    The derivative is 0 at 0 and at 6.
 
     Examples
     --------
-    >>> ReLU6()([-1, 2, 8])
+    >>> import fnnfast as fnn
+    >>> fnn.ReLU6()([-1.0, 2.0, 8.0])
     array([0., 2., 6.])
     """
 
@@ -338,11 +508,14 @@ class ReLU6(Activation):
 
 
 class HardTanh(Activation):
-    """y = max(-1, min(z, 1)), with derivative 0 at -1 and at 1.
+    """Piecewise linear approximation of tanh, y = max(-1, min(z, 1)).
+
+    The derivative is 0 at -1 and at 1.
 
     Examples
     --------
-    >>> HardTanh()([-2, 0.5, 3])
+    >>> import fnnfast as fnn
+    >>> fnn.HardTanh()([-2.0, 0.5, 3.0])
     array([-1. ,  0.5,  1. ])
     """
 
@@ -350,11 +523,14 @@ class HardTanh(Activation):
 
 
 class HardSigmoid(Activation):
-    """y = max(0, min(z / 6 + 1/2, 1)), with derivative 0 at -3 and at 3.
+    """Piecewise linear approximation of the sigmoid, y = max(0, min(z / 6 + 1/2, 1)).
+
+    The derivative is 0 at -3 and at 3.
 
     Examples
     --------
-    >>> HardSigmoid()([-4, 0, 1.5])
+    >>> import fnnfast as fnn
+    >>> fnn.HardSigmoid()([-4.0, 0.0, 1.5])
     array([0.  , 0.5 , 0.75])
     """
 
@@ -362,13 +538,14 @@ class HardSigmoid(Activation):
 
 
 class HardSwish(Activation):
-    """y = z max(0, min(z / 6 + 1/2, 1)), with derivative 0 at -3 and 1 at 3.
+    """Approximation of swish with a hard sigmoid, y = z max(0, min(z / 6 + 1/2, 1)).
 
-    Howard et al., "Searching for MobileNetV3", 2019.
+    The derivative is 0 at -3 and 1 at 3. Howard et al., "Searching for MobileNetV3", 2019.
 
     Examples
     --------
-    >>> HardSwish()([-1.5, 1.5, 4])
+    >>> import fnnfast as fnn
+    >>> fnn.HardSwish()([-1.5, 1.5, 4.0])
     array([-0.375,  1.125,  4.   ])
     """
 
@@ -376,13 +553,14 @@ class HardSwish(Activation):
 
 
 class Mish(Activation):
-    """y = z tanh(log(1 + exp z)).
+    """Mish, y = z tanh(log(1 + exp z)).
 
     Misra, "Mish: a self regularized non-monotonic activation function", 2020.
 
     Examples
     --------
-    >>> Mish()([-1, 0, 1]).round(4)
+    >>> import fnnfast as fnn
+    >>> fnn.Mish()([-1.0, 0.0, 1.0]).round(4)
     array([-0.3034,  0.    ,  0.8651])
     """
 
@@ -390,11 +568,12 @@ class Mish(Activation):
 
 
 class Softsign(Activation):
-    """y = z / (1 + abs(z)).
+    """Softsign, y = z / (1 + abs(z)).
 
     Examples
     --------
-    >>> Softsign()([-1, 0, 3])
+    >>> import fnnfast as fnn
+    >>> fnn.Softsign()([-1.0, 0.0, 3.0])
     array([-0.5 ,  0.  ,  0.75])
     """
 
@@ -402,17 +581,19 @@ class Softsign(Activation):
 
 
 class CELU(Activation):
-    """y = z if z > 0 else alpha (exp(z / alpha) - 1).
+    """Continuously differentiable exponential linear unit, y = z if z > 0 else alpha (exp(z / alpha) - 1).
 
     Barron, "Continuously differentiable exponential linear units", 2017.
 
     Parameters
     ----------
     alpha : float > 0
+        -alpha is the limit for z to minus infinity.
 
     Examples
     --------
-    >>> CELU(alpha=2.0)([-2, 0, 1]).round(4)
+    >>> import fnnfast as fnn
+    >>> fnn.CELU(alpha=2.0)([-2.0, 0.0, 1.0]).round(4)
     array([-1.2642,  0.    ,  1.    ])
     """
 
@@ -428,11 +609,12 @@ class CELU(Activation):
 
 
 class Exponential(Activation):
-    """y = exp z.
+    """Exponential function, y = exp z.
 
     Examples
     --------
-    >>> Exponential()([0, 1]).round(4)
+    >>> import fnnfast as fnn
+    >>> fnn.Exponential()([0.0, 1.0]).round(4)
     array([1.    , 2.7183])
     """
 
@@ -440,11 +622,12 @@ class Exponential(Activation):
 
 
 class LogSigmoid(Activation):
-    """y = log(1 / (1 + exp(-z))) = -log(1 + exp(-z)).
+    """Logarithm of the sigmoid, y = log(1 / (1 + exp(-z))) = -log(1 + exp(-z)).
 
     Examples
     --------
-    >>> LogSigmoid()([-1, 0, 1]).round(4)
+    >>> import fnnfast as fnn
+    >>> fnn.LogSigmoid()([-1.0, 0.0, 1.0]).round(4)
     array([-1.3133, -0.6931, -0.3133])
     """
 
@@ -452,15 +635,20 @@ class LogSigmoid(Activation):
 
 
 class Registered(Activation):
-    """An activation that the kernels know and that has no class of its own.
+    """An activation of the registry that has no class of its own.
 
     Parameters
     ----------
     name : str
-        Its name in the registry of the kernels.
-    alpha : float, optional
-        Its parameter, if it has one: > 0 where backward reads the output, which else would not tell the input's side. A
-        learned one may be a sequence of O floats.
+        The name in the registry of the kernels.
+    **parameters : float or sequence of O floats
+        ``alpha``, if the activation has a parameter. It must be > 0 if the backward pass reads the output, which
+        otherwise does not determine the sign of the input. A learned alpha may be a sequence with one value per neuron.
+
+    Raises
+    ------
+    TypeError
+        If the activation does not have this parameter.
     """
 
     alpha: float | tuple[float, ...]
@@ -501,22 +689,35 @@ _BY_NAME: dict[str, Callable[..., Activation]] = {
 
 
 def get(name: str | Activation | None, **parameters: Any) -> Activation:
-    """The activation of that name; an activation object comes back as it is.
+    """Return the activation of a name.
 
     Parameters
     ----------
     name : str, Activation or None
-        A name of the registry or of a class, in upper or lower case; "linear" is identity, "silu" is swish. None is
-        identity, too.
-    **parameters
-        For a name: those of its class, instead of the defaults.
+        A name of the registry or of a class, in upper or lower case. "linear" and None are identity, "silu" is swish.
+        An activation object is returned as it is.
+    **parameters : float or str
+        The parameters of its class, instead of the defaults.
+
+    Returns
+    -------
+    Activation
+        The activation.
 
     Raises
     ------
     ValueError
-        No activation has that name.
+        If there is no activation of this name.
     TypeError
-        Neither a name nor an activation object, or a parameter that it does not have.
+        If ``name`` is neither a name nor an activation object, or if the activation does not have a parameter.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> fnn.activations.get("leaky_relu", alpha=0.1)
+    LeakyReLU(alpha=0.1)
+    >>> fnn.activations.get("ReLU").name
+    'relu'
     """
     if isinstance(name, Activation) and not parameters:
         return name

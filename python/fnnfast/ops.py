@@ -1,13 +1,13 @@
 """The fused kernels as functions: NumPy in, NumPy out; CuPy in, CuPy out, on CuPy's current stream.
 
-Every function takes arrays of any stride, alignment and byte order. float32 and float64 are computed in as they are
-(mixed: float64, as NumPy promotes); integers and other floats are converted once, ml_dtypes' bfloat16 to float32.
+All functions accept arrays of any stride, alignment and byte order. float32 and float64 are kept; mixed, they are
+promoted to float64, as NumPy does. Integers and other floats are converted once, bfloat16 of ml_dtypes to float32.
 
-On a GPU float16 and bfloat16 are kept as well where all floats are of that dtype, with sums in float32, and beside them
-a bias in float32, which is added to those sums as it is; mixed with others they are promoted to the larger, or both to
-float32. Other libraries' arrays on a GPU are taken through DLPack
-or ``__cuda_array_interface__``, and lists of numbers are copied there. Nothing waits for the GPU, so a call can be
-captured in a CUDA graph after a first one outside.
+On a GPU, float16 and bfloat16 are kept as well if all floats have this dtype. Sums are in float32, and a bias in
+float32 is added to them without a conversion. Mixed with other floats they are promoted to the larger dtype, or both to
+float32. Arrays of other libraries on a GPU are read through DLPack or ``__cuda_array_interface__``; lists of numbers
+are copied to the GPU. No function waits for the GPU, so a call can be captured in a CUDA graph after a first call
+outside of it.
 """
 
 from __future__ import annotations
@@ -28,10 +28,28 @@ MAX_SAVED_PIECES = _cpu.MAX_SAVED_PIECES
 
 
 class Grads(NamedTuple):
-    """Gradients of a layer, each of the shape of what it belongs to.
+    """Gradients of a layer, each of the shape of the array that it belongs to.
 
-    ``alpha`` is (O,) for an activation with learned parameters (one a neuron, even if it was given as one number), else
-    None.
+    Parameters
+    ----------
+    x : ndarray of shape (..., I)
+        Gradient of the input.
+    weight : ndarray of shape (I, O), or (P, I, O) for maxout
+        Gradient of the weight.
+    bias : ndarray of shape (O,), or (P, O) for maxout
+        Gradient of the bias.
+    alpha : ndarray of shape (O,) or None
+        Gradient of the learned parameter of the activation, with one value per neuron even if the parameter was given
+        as one number. None for an activation without learned parameter.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> y, saved = fnn.dense_forward([[1.0, 2.0]], [[1.0], [1.0]])
+    >>> grads = fnn.dense_backward([[1.0]], [[1.0, 2.0]], [[1.0], [1.0]], saved)
+    >>> grads.weight
+    array([[1.],
+           [2.]])
     """
 
     x: Array
@@ -48,26 +66,41 @@ def dense(
     *,
     out: Array | None = None,
 ) -> Array:
-    """One dense layer in one kernel: ``activation(x @ weight + bias)``.
+    """Compute a dense layer, ``activation(x @ weight + bias)``, in one kernel.
 
     Parameters
     ----------
-    x : array_like (..., I)
-    weight : array_like (I, O)
-    bias : array_like (O,), optional
-        Zero if not given.
-    activation : str or Activation
-    out : ndarray (..., O), optional
-        Receives the result; of the dtype that the operands promote to, sharing no memory with them.
+    x : array_like of shape (..., I)
+        Inputs.
+    weight : array_like of shape (I, O)
+        Weights.
+    bias : array_like of shape (O,), optional
+        Biases. Zero by default.
+    activation : str, Activation or None
+        The activation function; None is identity.
+    out : ndarray of shape (..., O), optional
+        Array that receives the result. It has the dtype that the operands promote to, and shares no memory with them.
 
     Returns
     -------
-    ndarray (..., O)
+    ndarray of shape (..., O)
+        The outputs of the layer; ``out`` if it is given.
 
     Raises
     ------
-    ValueError, TypeError
-        Shapes that do not go together, an unknown activation, an unfit ``out``, arrays of anything but real numbers.
+    ValueError
+        If the shapes do not match, the activation is unknown, or ``out`` has another shape or shares memory with an
+        operand.
+    TypeError
+        If an array does not contain real numbers, or ``out`` has another dtype.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> x = [[1.0, 2.0]]
+    >>> weight = [[1.0, -1.0], [0.5, 0.5]]
+    >>> fnn.dense(x, weight, [0.0, -1.0], "relu")
+    array([[2., 0.]])
     """
     act = activations.get(activation)
     device = select.of(x=x, weight=weight, bias=bias, out=out)
@@ -83,18 +116,39 @@ def dense(
 def dense_forward(
     x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, activation: str | Activation | None = "identity"
 ) -> tuple[Array, Array]:
-    """``dense`` that also returns what ``dense_backward`` reads.
+    """Compute a dense layer and what ``dense_backward`` reads.
+
+    Parameters
+    ----------
+    x : array_like of shape (..., I)
+        Inputs.
+    weight : array_like of shape (I, O)
+        Weights.
+    bias : array_like of shape (O,), optional
+        Biases. Zero by default.
+    activation : str, Activation or None
+        The activation function; None is identity.
 
     Returns
     -------
-    y : ndarray (..., O)
-    saved : ndarray (..., O)
-        ``x @ weight + bias`` for an activation whose derivative needs it, else y itself.
+    y : ndarray of shape (..., O)
+        The outputs of the layer, as of ``dense``.
+    saved : ndarray of shape (..., O)
+        ``x @ weight + bias`` if the derivative of the activation needs it, else y itself.
 
     Raises
     ------
-    ValueError, TypeError
+    ValueError
         As ``dense``; also for step and sign, which are not differentiable.
+    TypeError
+        As ``dense``.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> y, saved = fnn.dense_forward([[1.0, 2.0]], [[1.0], [-1.0]], activation="softplus")
+    >>> saved
+    array([[0.31326169]])
     """
     act = activations.get(activation)
     act.require_differentiable()
@@ -118,16 +172,20 @@ def dense_forward(
 def dense_backward(
     dy: ArrayLike, x: ArrayLike, weight: ArrayLike, saved: ArrayLike, activation: str | Activation | None = "identity"
 ) -> Grads:
-    """Gradients of a dense layer from the gradient of its output.
+    """Compute the gradients of a dense layer from the gradient of its output.
 
     Parameters
     ----------
-    dy : array_like (..., O)
-        dLoss/dy.
-    x, weight, activation
-        As given to ``dense_forward``.
-    saved : array_like (..., O)
-        What it returned.
+    dy : array_like of shape (..., O)
+        Gradient of the loss with respect to the output.
+    x : array_like of shape (..., I)
+        Inputs, as passed to ``dense_forward``.
+    weight : array_like of shape (I, O)
+        Weights, as passed to ``dense_forward``.
+    saved : array_like of shape (..., O)
+        The second result of ``dense_forward``.
+    activation : str, Activation or None
+        The activation function, as passed to ``dense_forward``.
 
     Returns
     -------
@@ -136,8 +194,19 @@ def dense_backward(
 
     Raises
     ------
-    ValueError, TypeError
-        Shapes that do not go together; step and sign, which are not differentiable.
+    ValueError
+        If the shapes do not match, or for step and sign, which are not differentiable.
+    TypeError
+        If an array does not contain real numbers.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> x, weight = [[1.0, 2.0]], [[1.0], [-1.0]]
+    >>> y, saved = fnn.dense_forward(x, weight, activation="sigmoid")
+    >>> grads = fnn.dense_backward([[1.0]], x, weight, saved, "sigmoid")
+    >>> grads.x.round(4)
+    array([[ 0.1966, -0.1966]])
     """
     act = activations.get(activation)
     act.require_differentiable()
@@ -162,27 +231,42 @@ def dense_backward(
 
 
 def maxout(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, *, out: Array | None = None) -> Array:
-    """One maxout layer in one kernel: ``max over p of x @ weight[p] + bias[p]``; of equal pieces the first wins.
+    """Compute a maxout layer, ``max over p of x @ weight[p] + bias[p]``, in one kernel.
 
-    Goodfellow et al., "Maxout networks", 2013. The pieces are never stored, only their maximum.
+    Of equal pieces the first one wins. The pieces are never stored, only their maximum. Goodfellow et al., "Maxout
+    networks", 2013.
 
     Parameters
     ----------
-    x : array_like (..., I)
-    weight : array_like (P, I, O)
-    bias : array_like (P, O), optional
-        Zero if not given.
-    out : ndarray (..., O), optional
-        Receives the result; of the dtype that the operands promote to, sharing no memory with them.
+    x : array_like of shape (..., I)
+        Inputs.
+    weight : array_like of shape (P, I, O)
+        Weights of the P pieces.
+    bias : array_like of shape (P, O), optional
+        Biases of the pieces. Zero by default.
+    out : ndarray of shape (..., O), optional
+        Array that receives the result. It has the dtype that the operands promote to, and shares no memory with them.
 
     Returns
     -------
-    ndarray (..., O)
+    ndarray of shape (..., O)
+        The outputs of the layer; ``out`` if it is given.
 
     Raises
     ------
-    ValueError, TypeError
-        As ``dense``; also for no pieces.
+    ValueError
+        If the shapes do not match, there are no pieces, or ``out`` has another shape or shares memory with an operand.
+    TypeError
+        If an array does not contain real numbers, or ``out`` has another dtype.
+
+    Examples
+    --------
+    The absolute value is the maximum of two linear pieces.
+
+    >>> import fnnfast as fnn
+    >>> fnn.maxout([[-2.0], [3.0]], [[[1.0]], [[-1.0]]])
+    array([[2.],
+           [3.]])
     """
     device = select.of(x=x, weight=weight, bias=bias, out=out)
     x, weight, bias = device.affine(x, weight, bias, pieces=True)
@@ -194,18 +278,38 @@ def maxout(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, *, ou
 
 
 def maxout_forward(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None) -> tuple[Array, NDArray[np.uint8]]:
-    """``maxout`` that also returns what ``maxout_backward`` reads.
+    """Compute a maxout layer and what ``maxout_backward`` reads.
+
+    Parameters
+    ----------
+    x : array_like of shape (..., I)
+        Inputs.
+    weight : array_like of shape (P, I, O)
+        Weights of the P pieces.
+    bias : array_like of shape (P, O), optional
+        Biases of the pieces. Zero by default.
 
     Returns
     -------
-    y : ndarray (..., O)
-    saved : ndarray of uint8 (..., O)
-        The winning piece.
+    y : ndarray of shape (..., O)
+        The outputs of the layer, as of ``maxout``.
+    saved : ndarray of uint8, shape (..., O)
+        The index of the winning piece.
 
     Raises
     ------
-    ValueError, TypeError
+    ValueError
         As ``maxout``; also for more than 256 pieces.
+    TypeError
+        As ``maxout``.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> y, argmax = fnn.maxout_forward([[-2.0], [3.0]], [[[1.0]], [[-1.0]]])
+    >>> argmax
+    array([[1],
+           [0]], dtype=uint8)
     """
     device = select.of(x=x, weight=weight, bias=bias)
     x, weight, bias = device.affine(x, weight, bias, pieces=True)
@@ -220,16 +324,20 @@ def maxout_forward(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = Non
 
 
 def maxout_backward(dy: ArrayLike, x: ArrayLike, weight: ArrayLike, saved: ArrayLike) -> Grads:
-    """Gradients of a maxout layer: only the winning piece of each output has any.
+    """Compute the gradients of a maxout layer from the gradient of its output.
+
+    Only the winning piece of each output has a gradient.
 
     Parameters
     ----------
-    dy : array_like (..., O)
-        dLoss/dy.
-    x, weight
-        As given to ``maxout_forward``.
-    saved : array_like of uint8 (..., O)
-        What it returned.
+    dy : array_like of shape (..., O)
+        Gradient of the loss with respect to the output.
+    x : array_like of shape (..., I)
+        Inputs, as passed to ``maxout_forward``.
+    weight : array_like of shape (P, I, O)
+        Weights, as passed to ``maxout_forward``.
+    saved : array_like of uint8, shape (..., O)
+        The second result of ``maxout_forward``.
 
     Returns
     -------
@@ -238,9 +346,20 @@ def maxout_backward(dy: ArrayLike, x: ArrayLike, weight: ArrayLike, saved: Array
 
     Raises
     ------
-    ValueError, TypeError
-        Shapes that do not go together, or a ``saved`` that ``maxout_forward`` cannot have returned (on a GPU, where
-        looking would mean waiting, by its shape and dtype alone).
+    ValueError
+        If the shapes do not match, or ``saved`` contains an index that is not a piece. On a GPU the values of ``saved``
+        are not checked, since that would wait for the GPU.
+    TypeError
+        If ``saved`` is not uint8, or another array does not contain real numbers.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> x, weight = [[-2.0], [3.0]], [[[1.0]], [[-1.0]]]
+    >>> y, argmax = fnn.maxout_forward(x, weight)
+    >>> fnn.maxout_backward([[1.0], [1.0]], x, weight, argmax).x
+    array([[-1.],
+           [ 1.]])
     """
     device = select.of(dy=dy, x=x, weight=weight, saved=saved)
     x, weight, _ = device.affine(x, weight, None, pieces=True)

@@ -1,4 +1,7 @@
-"""Optimizers and the schedules of their learning rate: settings only, the updates are in the kernels."""
+"""Optimizers and learning rate schedules.
+
+The classes hold the settings; the kernels compute the updates.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from ._frozen import Frozen
 
 # Optimizers ----------------------------------------------------------------------------------------------------------
 class Optimizer(Frozen, ABC):
-    """Base of all optimizers.
+    """Base class of all optimizers.
 
     Attributes
     ----------
@@ -26,20 +29,36 @@ class Optimizer(Frozen, ABC):
 
     @abstractmethod
     def settings(self) -> dict[str, float]:
-        """What the kernels need besides the learning rate."""
+        """Return what the kernels need besides the learning rate.
+
+        Returns
+        -------
+        dict of str to float
+            The settings by name.
+        """
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent: v+ = momentum v + g, w+ = w - lr v+, or with Nesterov's w - lr (g + momentum v+).
+    """Stochastic gradient descent with momentum.
 
-    Sutskever et al., "On the importance of initialization and momentum in deep learning", 2013.
+    For the gradient g of a parameter w, the velocity becomes v = momentum v + g, and w becomes w - lr v, or, with
+    Nesterov momentum, w - lr (g + momentum v). Sutskever et al., "On the importance of initialization and momentum in
+    deep learning", 2013.
 
     Parameters
     ----------
     lr : float > 0
+        Learning rate.
     momentum : float in [0, 1)
+        Decay rate of the velocity.
     nesterov : bool
-        Needs momentum.
+        Whether to use Nesterov momentum. It needs ``momentum`` > 0.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> fnn.SGD(lr=0.1, momentum=0.9, nesterov=True)
+    SGD(lr=0.1, momentum=0.9, nesterov=True)
     """
 
     kernel = "sgd"
@@ -60,19 +79,28 @@ class SGD(Optimizer):
 
 
 class Adam(Optimizer):
-    """Adam: steps of the first moment over the root of the second, both bias-corrected; eps stands outside the root.
+    """Adam, an optimizer that scales the step of each parameter by estimates of the moments of its gradient.
 
-    Kingma and Ba, "Adam: a method for stochastic optimization", 2015.
+    A step is the first moment, divided by the root of the second moment plus eps, both corrected for bias. Kingma and
+    Ba, "Adam: a method for stochastic optimization", 2015.
 
     Parameters
     ----------
     lr : float > 0
+        Learning rate.
     betas : pair of floats in [0, 1)
-        Decay of the first and second moment.
+        Decay rates of the first and the second moment.
     eps : float > 0
+        Added to the denominator.
     eps_hat : bool
-        eps stands beside the root of the second moment as it is, before its bias is corrected: the "epsilon hat" of the
-        paper's section 2, which TensorFlow and scikit-learn have.
+        Whether eps is added before the bias of the second moment is corrected: the "epsilon hat" of section 2 of the
+        paper, as in TensorFlow and scikit-learn.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> fnn.Adam(lr=0.01)
+    Adam(lr=0.01, betas=(0.9, 0.999), eps=1e-08)
     """
 
     kernel = "adam"
@@ -96,15 +124,27 @@ class Adam(Optimizer):
 
 
 class AdamW(Optimizer):
-    """Adam with weight decay apart from the gradient: w+ = w - lr (Adam's step + weight_decay w), for weights only.
+    """Adam with decoupled weight decay.
 
-    Loshchilov and Hutter, "Decoupled weight decay regularization", 2019.
+    A weight w becomes w - lr (s + weight_decay w), where s is the step of Adam. Biases do not decay. Loshchilov and
+    Hutter, "Decoupled weight decay regularization", 2019.
 
     Parameters
     ----------
-    lr, betas, eps
-        As for Adam.
+    lr : float > 0
+        Learning rate.
+    betas : pair of floats in [0, 1)
+        Decay rates of the first and the second moment.
+    eps : float > 0
+        Added to the denominator.
     weight_decay : float >= 0
+        Decay rate of the weights.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> fnn.AdamW(lr=0.01, weight_decay=0.1)
+    AdamW(lr=0.01, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.1)
     """
 
     kernel = "adam"
@@ -144,7 +184,31 @@ _BY_NAME: dict[str, type[SGD | Adam | AdamW]] = {"sgd": SGD, "adam": Adam, "adam
 
 
 def get(optimizer: str | Optimizer) -> Optimizer:
-    """The optimizer itself, or by name ("sgd", "adam", "adamw") the one with default settings."""
+    """Return an optimizer by name.
+
+    Parameters
+    ----------
+    optimizer : {"sgd", "adam", "adamw"} or Optimizer
+        A name stands for the optimizer with its default settings. An optimizer object is returned as it is.
+
+    Returns
+    -------
+    Optimizer
+        The optimizer.
+
+    Raises
+    ------
+    ValueError
+        If there is no optimizer of this name.
+    TypeError
+        If ``optimizer`` is neither a name nor an optimizer object.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> fnn.optimizers.get("sgd")
+    SGD(lr=0.01, momentum=0.0, nesterov=False)
+    """
     if isinstance(optimizer, Optimizer):
         return optimizer
     if not isinstance(optimizer, str):
@@ -159,12 +223,21 @@ Schedule = Callable[[int], float]
 
 
 class StepDecay(Frozen):
-    """factor ** (epoch // every): a drop every few epochs.
+    """Schedule that decreases the learning rate every few epochs: factor ** (epoch // every).
 
     Parameters
     ----------
     every : int >= 1
+        Number of epochs between two changes.
     factor : float > 0
+        What the learning rate is multiplied by at each change.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> schedule = fnn.StepDecay(every=2, factor=0.5)
+    >>> [schedule(epoch) for epoch in range(5)]
+    [1.0, 1.0, 0.5, 0.5, 0.25]
     """
 
     every: int
@@ -174,15 +247,35 @@ class StepDecay(Frozen):
         self._store(every=_checks.integer("every", every, 1), factor=_checks.positive("factor", factor))
 
     def __call__(self, epoch: int) -> float:
+        """Return the factor of the learning rate for an epoch.
+
+        Parameters
+        ----------
+        epoch : int >= 0
+            The epoch, counted from 0.
+
+        Returns
+        -------
+        float
+            What the learning rate is multiplied by.
+        """
         return self.factor ** (epoch // self.every)
 
 
 class ExponentialDecay(Frozen):
-    """factor ** epoch.
+    """Schedule that decreases the learning rate exponentially: factor ** epoch.
 
     Parameters
     ----------
     factor : float > 0
+        What the learning rate is multiplied by after each epoch.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> schedule = fnn.ExponentialDecay(0.5)
+    >>> [schedule(epoch) for epoch in range(4)]
+    [1.0, 0.5, 0.25, 0.125]
     """
 
     factor: float
@@ -191,18 +284,39 @@ class ExponentialDecay(Frozen):
         self._store(factor=_checks.positive("factor", factor))
 
     def __call__(self, epoch: int) -> float:
+        """Return the factor of the learning rate for an epoch.
+
+        Parameters
+        ----------
+        epoch : int >= 0
+            The epoch, counted from 0.
+
+        Returns
+        -------
+        float
+            What the learning rate is multiplied by.
+        """
         return self.factor**epoch
 
 
 class CosineDecay(Frozen):
-    """Half a cosine from 1 down to ``final`` over ``epochs``, and ``final`` from there on.
+    """Schedule that follows half a cosine from 1 to ``final``, and stays there.
 
     Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", 2017.
 
     Parameters
     ----------
     epochs : int >= 1
+        Number of epochs until ``final`` is reached.
     final : float >= 0
+        The factor at the end.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> schedule = fnn.CosineDecay(epochs=4)
+    >>> [round(schedule(epoch), 4) for epoch in range(6)]
+    [1.0, 0.8536, 0.5, 0.1464, 0.0, 0.0]
     """
 
     epochs: int
@@ -212,20 +326,40 @@ class CosineDecay(Frozen):
         self._store(epochs=_checks.integer("epochs", epochs, 1), final=_checks.not_negative("final", final))
 
     def __call__(self, epoch: int) -> float:
+        """Return the factor of the learning rate for an epoch.
+
+        Parameters
+        ----------
+        epoch : int >= 0
+            The epoch, counted from 0.
+
+        Returns
+        -------
+        float
+            What the learning rate is multiplied by.
+        """
         progress = min(epoch, self.epochs) / self.epochs
         return self.final + (1 - self.final) * (1 + math.cos(math.pi * progress)) / 2
 
 
 class Warmup(Frozen):
-    """A straight rise to 1 over the first epochs, then another schedule, or 1.
+    """Schedule that increases the learning rate linearly in the first epochs, before another schedule.
 
-    Epoch e of the rise has (e + 1) / (epochs + 1). Goyal et al., "Accurate, large minibatch SGD", 2017.
+    The factor of epoch e is (e + 1) / (epochs + 1). Goyal et al., "Accurate, large minibatch SGD", 2017.
 
     Parameters
     ----------
     epochs : int >= 1
+        Number of epochs of the increase.
     schedule : callable, optional
-        What follows; its epochs are counted from the end of the rise.
+        The schedule that follows. Its epochs are counted from the end of the increase. By default, the factor is 1.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> schedule = fnn.Warmup(3, fnn.ExponentialDecay(0.5))
+    >>> [schedule(epoch) for epoch in range(6)]
+    [0.25, 0.5, 0.75, 1.0, 0.5, 0.25]
     """
 
     epochs: int
@@ -237,6 +371,18 @@ class Warmup(Frozen):
         self._store(epochs=_checks.integer("epochs", epochs, 1), schedule=schedule)
 
     def __call__(self, epoch: int) -> float:
+        """Return the factor of the learning rate for an epoch.
+
+        Parameters
+        ----------
+        epoch : int >= 0
+            The epoch, counted from 0.
+
+        Returns
+        -------
+        float
+            What the learning rate is multiplied by.
+        """
         if epoch < self.epochs:
             return (epoch + 1) / (self.epochs + 1)
         return 1.0 if self.schedule is None else self.schedule(epoch - self.epochs)
