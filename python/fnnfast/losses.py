@@ -1,6 +1,6 @@
-"""Losses: which network outputs they belong to, which targets they take, how the result is scored.
+"""Losses: which output heads they fit, which targets they accept, and how outputs are scored.
 
-Values and gradients are computed by the kernels, cross-entropies from logits, so that the logarithm cancels the
+The kernels compute values and gradients. Cross-entropies are computed from logits, so that the logarithm cancels the
 exponential.
 """
 
@@ -21,18 +21,20 @@ from .layers import Layer
 
 
 class Loss(Frozen, ABC):
-    """Base of all losses; each is the mean over the batch, weighted where there are weights.
+    """Base class of all losses.
+
+    A loss is a mean over the batch, weighted if there are sample weights.
 
     Attributes
     ----------
     kernel : str
-        The name under which the kernels know it.
+        The name of the loss in the kernels.
     from_logits : bool
-        Whether it reads the last layer before its activation.
+        Whether the loss reads the last layer before its activation.
     heads : tuple of str
-        The activations of the last layer it goes with; empty for any differentiable one.
+        The activations of the last layer that the loss fits; empty for any differentiable one.
     metric : str
-        What ``score`` measures: "accuracy" or "r2".
+        What ``score`` computes: "accuracy" or "r2".
     """
 
     kernel: ClassVar[str]
@@ -41,30 +43,111 @@ class Loss(Frozen, ABC):
     metric: ClassVar[str]
 
     def require_head(self, last: Layer) -> None:
-        """Raise ValueError unless the loss goes with that last layer."""
+        """Check that the loss fits the last layer of a network.
+
+        Parameters
+        ----------
+        last : Layer
+            The last layer.
+
+        Raises
+        ------
+        ValueError
+            If the loss does not fit it.
+        """
         if last.predicts_precision or (self.heads and last.head not in self.heads):
             expected = f"a {' or '.join(self.heads) or 'Dense or Maxout'} head"
             raise ValueError(_checks.message(type(self).__name__, expected, last.head))
 
     def precision_array(self, outputs: int, dtype: _checks.DType) -> Array | None:
-        """Precisions as the kernels take them, float64 (O,), where the loss has some; ValueError if they do not fit."""
+        """Return the precisions as an array for the kernels.
+
+        Parameters
+        ----------
+        outputs : int
+            O, the number of outputs.
+        dtype : dtype
+            The dtype of the network.
+
+        Returns
+        -------
+        ndarray of float64, shape (O,), or None
+            The precisions; None if the loss has none or the network predicts them.
+
+        Raises
+        ------
+        ValueError
+            If the number of values does not match, or if a value is not > 0 and finite in this dtype.
+        """
         return None
 
     @abstractmethod
     def targets(self, y: ArrayLike, outputs: int, dtype: _checks.DType) -> Array:
-        """Targets as the kernels take them; ValueError or TypeError for those that cannot be meant."""
+        """Check targets and convert them for the kernels.
+
+        Parameters
+        ----------
+        y : array_like
+            The targets.
+        outputs : int
+            O, the number of outputs.
+        dtype : dtype
+            The dtype of the network.
+
+        Returns
+        -------
+        ndarray
+            Class indices (B,) in int64, or numbers (B, O) in ``dtype``.
+
+        Raises
+        ------
+        ValueError
+            If the shape does not match or a value is invalid.
+        TypeError
+            If ``y`` does not contain real numbers.
+        """
 
     def classes(self, targets: Array, outputs: int) -> tuple[NDArray[np.int64], int] | None:
-        """The class of each of these targets, and how many there are; None if they are not of one class each."""
+        """Return the class of each target.
+
+        Parameters
+        ----------
+        targets : ndarray
+            Targets, as ``targets`` returns them.
+        outputs : int
+            O, the number of outputs.
+
+        Returns
+        -------
+        (ndarray of int64, shape (B,), int) or None
+            The classes, and how many there are; None if a target is not a single class.
+        """
         return None
 
     @abstractmethod
     def score(self, outputs: Array, targets: Array, head: Activation, weights: Array | None = None) -> float:
-        """How good outputs (B, O) are, as ``metric`` says: 1 is perfect. Rows count by their weights (B,), all > 0."""
+        """Return the score of outputs, where 1 is perfect.
+
+        Parameters
+        ----------
+        outputs : ndarray of shape (B, O)
+            Outputs of the network.
+        targets : ndarray
+            Targets, as ``targets`` returns them.
+        head : Activation
+            The activation of the last layer.
+        weights : ndarray of shape (B,), optional
+            Weights of the rows, all > 0.
+
+        Returns
+        -------
+        float
+            The accuracy or the coefficient of determination, see ``metric``.
+        """
 
 
 class _OfLabels(Loss):
-    """Of one class index a row, scored by how often the largest output is that of the class."""
+    """Base class of losses of one class per row, scored by the share of rows whose largest output is the class."""
 
     metric = "accuracy"
 
@@ -79,7 +162,7 @@ class _OfLabels(Loss):
 
 
 class _OfBinaryLabels(Loss):
-    """Of 0 or 1 for each output, scored by how often an output is on the right side of its threshold."""
+    """Base class of losses of labels 0 and 1 per output, scored by the share of outputs on the correct side."""
 
     metric = "accuracy"
 
@@ -95,7 +178,7 @@ class _OfBinaryLabels(Loss):
 
 
 class _OfReals(Loss):
-    """Of finite reals, scored by the coefficient of determination."""
+    """Base class of losses of finite real targets, scored by the coefficient of determination."""
 
     metric = "r2"
 
@@ -103,7 +186,26 @@ class _OfReals(Loss):
         return _checks.real_targets(y, outputs, dtype)
 
     def score(self, outputs: Array, targets: Array, head: Activation, weights: Array | None = None) -> float:
-        """The coefficient of determination, averaged over the outputs; a constant target counts 1 if met, else 0."""
+        """Return the coefficient of determination, averaged over the outputs.
+
+        For a constant target it is 1 if all outputs are exact, else 0.
+
+        Parameters
+        ----------
+        outputs : ndarray of shape (B, O)
+            Outputs of the network.
+        targets : ndarray
+            Targets, as ``targets`` returns them.
+        head : Activation
+            The activation of the last layer.
+        weights : ndarray of shape (B,), optional
+            Weights of the rows, all > 0.
+
+        Returns
+        -------
+        float
+            The coefficient of determination, averaged over the targets.
+        """
         w = np.ones((len(targets), 1)) if weights is None else weights.astype(np.float64)[:, np.newaxis]
         targets = targets.astype(np.float64)
         residual = (w * (outputs - targets) ** 2).sum(axis=0)
@@ -114,10 +216,19 @@ class _OfReals(Loss):
 
 
 class CrossEntropy(_OfLabels):
-    """Categorical cross-entropy: mean over the batch of -log softmax(logits)[label].
+    """Categorical cross-entropy, the mean over the batch of -log softmax(logits)[label].
 
-    Targets are class indices (B,) or one-hot rows (B, K). For a softmax head, or an identity head whose outputs are
-    the logits.
+    Targets are class indices (B,) or one-hot rows (B, K). The head is softmax, or identity with the logits as outputs.
+    Bishop, "Pattern recognition and machine learning", 2006, equation 4.108.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> net = fnn.Sequential([fnn.Input(2), fnn.Dense(3, "softmax")], seed=0)
+    >>> net.parameters["dense_1.weight"] = [[0, 0, 0], [0, 0, 0]]
+    >>> result = net.evaluate([[1, 2], [3, 4]], [0, 2], loss=fnn.CrossEntropy())
+    >>> round(result["loss"], 4)  # log 3
+    1.0986
     """
 
     kernel = "categorical_cross_entropy"
@@ -126,11 +237,19 @@ class CrossEntropy(_OfLabels):
 
 
 class MulticlassHinge(_OfLabels):
-    """Multiclass hinge: mean over the batch of the sum over the wrong classes j of max(0, z_j - z_label + 1).
+    """Multiclass hinge loss, the mean over the batch of the sum over the wrong classes j of max(0, z_j - z_label + 1).
 
-    The loss of a multiclass support vector machine: Weston and Watkins, "Support vector machines for multi-class
-    pattern recognition", 1999. Targets are class indices (B,) or one-hot rows (B, K). For an identity head, whose
-    outputs are the scores z.
+    This is the loss of a multiclass support vector machine: Weston and Watkins, "Support vector machines for
+    multi-class pattern recognition", 1999. Targets are class indices (B,) or one-hot rows (B, K). The head is identity;
+    its outputs are the scores z.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> net = fnn.Sequential([fnn.Input(3), fnn.Dense(3)])
+    >>> net.parameters["dense_1.weight"] = [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    >>> net.evaluate([[3, 1, 2.5]], [0], loss=fnn.MulticlassHinge())["loss"]
+    0.5
     """
 
     kernel = "multiclass_hinge"
@@ -139,10 +258,20 @@ class MulticlassHinge(_OfLabels):
 
 
 class BinaryCrossEntropy(_OfBinaryLabels):
-    """Binary cross-entropy: mean over the batch of the sum over outputs of softplus(z) - t z, z the logits.
+    """Binary cross-entropy, the mean over the batch of the sum over the outputs of softplus(z) - t z.
 
-    Targets t are 0 or 1, as bool, int or float: (B, O), or (B,) where there is one output. For a sigmoid head, or an
-    identity head whose outputs are the logits.
+    z are the logits. Targets t are 0 or 1, as bool, int or float, of shape (B, O), or (B,) for one output. The head is
+    sigmoid, or identity with the logits as outputs. Bishop, "Pattern recognition and machine learning", 2006, equation
+    4.90.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> net = fnn.Sequential([fnn.Input(1), fnn.Dense(1, "sigmoid")])
+    >>> net.parameters["dense_1.weight"] = [[1]]
+    >>> result = net.evaluate([[-1], [1]], [0, 1], loss=fnn.BinaryCrossEntropy())
+    >>> round(result["loss"], 4), result["accuracy"]
+    (0.3133, 1.0)
     """
 
     kernel = "binary_cross_entropy"
@@ -151,11 +280,19 @@ class BinaryCrossEntropy(_OfBinaryLabels):
 
 
 class Hinge(_OfBinaryLabels):
-    """Hinge: mean over the batch of the sum over outputs of max(0, 1 - s z), s = 1 for the label 1 and -1 for 0.
+    """Hinge loss, the mean over the batch of the sum over the outputs of max(0, 1 - s z).
 
-    The loss of a support vector machine: Cortes and Vapnik, "Support-vector networks", 1995. Labels are 0 or 1, (B, O),
-    or (B,) where there is one output. For an identity head, whose outputs are the scores z: a row belongs to class 1
-    where z >= 0.
+    s is 1 for the label 1 and -1 for the label 0. This is the loss of a support vector machine: Cortes and Vapnik,
+    "Support-vector networks", 1995. Labels are 0 or 1, of shape (B, O), or (B,) for one output. The head is identity;
+    its outputs are the scores z, and the class of a row is 1 if z >= 0.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> net = fnn.Sequential([fnn.Input(1), fnn.Dense(1)])
+    >>> net.parameters["dense_1.weight"] = [[1]]
+    >>> net.evaluate([[-2], [0.5]], [0, 1], loss=fnn.Hinge())
+    {'loss': 0.25, 'accuracy': 1.0}
     """
 
     kernel = "hinge"
@@ -164,9 +301,17 @@ class Hinge(_OfBinaryLabels):
 
 
 class MeanSquaredError(_OfReals):
-    """Squared error: mean over batch and outputs of (y - t)^2.
+    """Mean squared error, the mean over batch and outputs of (y - t)^2.
 
-    Targets t are finite reals, (B, O), or (B,) where there is one output.
+    Targets t are finite reals, of shape (B, O), or (B,) for one output.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> net = fnn.Sequential([fnn.Input(1), fnn.Dense(1)])
+    >>> net.parameters["dense_1.weight"] = [[2]]
+    >>> net.evaluate([[1], [2]], [2, 3], loss=fnn.MeanSquaredError())["loss"]
+    0.5
     """
 
     kernel = "squared_error"
@@ -174,16 +319,25 @@ class MeanSquaredError(_OfReals):
 
 
 class GaussianNLL(_OfReals):
-    """Negative log-likelihood of a normal distribution: mean over the batch of the sum over outputs of
-    beta (y - t)^2 / 2 - log(beta) / 2 + log(2 pi) / 2, with mean y and precision beta = 1 / sigma^2.
+    """Negative log-likelihood of a normal distribution with mean y and precision beta = 1 / sigma^2.
 
-    Goodfellow et al., "Deep learning", 2016, section 6.2.2. Targets t are finite reals, (B, O), or (B,) where there is
+    It is the mean over the batch of the sum over the outputs of beta (y - t)^2 / 2 - log(beta) / 2 + log(2 pi) / 2.
+    Goodfellow et al., "Deep learning", 2016, section 6.2.2. Targets t are finite reals, of shape (B, O), or (B,) for
     one output.
 
     Parameters
     ----------
     precision : float > 0, sequence of O floats > 0, or "learned"
-        beta: one for all outputs, one for each, or, with a ``fnnfast.layers.Gaussian`` head, what the network says.
+        beta: one for all outputs, or one per output. "learned" is for a ``fnnfast.layers.Gaussian`` head: the network
+        predicts beta.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> net = fnn.Sequential([fnn.Input(1), fnn.Dense(1)])
+    >>> net.parameters["dense_1.weight"] = [[2]]
+    >>> round(net.evaluate([[1], [2]], [2, 3], loss=fnn.GaussianNLL(4.0))["loss"], 4)
+    1.2258
     """
 
     from_logits = False
@@ -206,6 +360,7 @@ class GaussianNLL(_OfReals):
 
     @property
     def kernel(self) -> str:  # type: ignore[override]  # the one loss that is two
+        """The name of the loss in the kernels, which have one for known and one for learned precisions."""
         return "gaussian_learned" if self.learned else "gaussian"
 
     def require_head(self, last: Layer) -> None:
@@ -229,19 +384,45 @@ class GaussianNLL(_OfReals):
         return super().targets(y, outputs // 2 if self.learned else outputs, dtype)
 
     def score(self, outputs: Array, targets: Array, head: Activation, weights: Array | None = None) -> float:
-        """That of the means."""
+        """Return the score of the means, see ``Loss.score``.
+
+        Parameters
+        ----------
+        outputs : ndarray of shape (B, O)
+            Outputs of the network.
+        targets : ndarray
+            Targets, as ``targets`` returns them.
+        head : Activation
+            The activation of the last layer.
+        weights : ndarray of shape (B,), optional
+            Weights of the rows, all > 0.
+
+        Returns
+        -------
+        float
+            The coefficient of determination, averaged over the targets.
+        """
         return super().score(outputs[:, : targets.shape[1]], targets, head, weights)
 
 
 class Poisson(_OfReals):
-    """Poisson: mean over the batch of the sum over outputs of exp(z) - t z, z the logarithm of the expected count.
+    """Poisson loss, the mean over the batch of the sum over the outputs of exp(z) - t z.
 
-    That is the negative log-likelihood of a Poisson distribution of mean exp(z) without log(t!), which does not depend
-    on the network; so the loss of the best fit is not 0, and may be negative: McCullagh and Nelder, "Generalized linear
-    models", 1989, chapter 6. Targets t are counts, or any finite reals >= 0, (B, O), or (B,) where there is one output.
-    For an identity head, whose outputs are z: the expected counts are ``np.exp(net(x))``, and the "r2" of ``evaluate``
-    is theirs, while ``net(x)`` and ``net.predict(x)`` stay logarithms, and ``net.distribution(x)`` is the Gaussian of
-    any identity head.
+    z is the logarithm of the expected count. This is the negative log-likelihood of a Poisson distribution with mean
+    exp(z), without log(t!), which does not depend on the network. The loss of the best fit is therefore not 0, and may
+    be negative. McCullagh and Nelder, "Generalized linear models", 1989, chapter 6.
+
+    Targets t are counts, or any finite reals >= 0, of shape (B, O), or (B,) for one output. The head is identity; its
+    outputs are z. The expected counts are ``np.exp(net(x))``, and ``evaluate`` returns the "r2" of these. ``net(x)``
+    and ``net.predict(x)`` are logarithms, and ``net.distribution(x)`` is a Gaussian as for any identity head.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> net = fnn.Sequential([fnn.Input(1), fnn.Dense(1)])
+    >>> net.parameters["dense_1.weight"] = [[1]]
+    >>> net.evaluate([[0]], [3], loss=fnn.Poisson())["loss"]
+    1.0
     """
 
     kernel = "poisson"
@@ -255,13 +436,57 @@ class Poisson(_OfReals):
         return targets
 
     def score(self, outputs: Array, targets: Array, head: Activation, weights: Array | None = None) -> float:
-        """That of the expected counts."""
+        """Return the score of the expected counts, see ``Loss.score``.
+
+        Parameters
+        ----------
+        outputs : ndarray of shape (B, O)
+            Outputs of the network.
+        targets : ndarray
+            Targets, as ``targets`` returns them.
+        head : Activation
+            The activation of the last layer.
+        weights : ndarray of shape (B,), optional
+            Weights of the rows, all > 0.
+
+        Returns
+        -------
+        float
+            The coefficient of determination, averaged over the targets.
+        """
         with np.errstate(over="ignore"):
             return super().score(np.exp(outputs.astype(np.float64)), targets, head, weights)
 
 
 def get(loss: Loss | None, last: Layer) -> Loss:
-    """The loss itself, or for None the one that belongs to the last layer; checked to go together."""
+    """Return the loss that belongs to an output head, or check that a loss fits it.
+
+    Parameters
+    ----------
+    loss : Loss or None
+        None is cross-entropy for softmax, binary cross-entropy for sigmoid, the likelihood with learned precisions for
+        a Gaussian head, and squared error for any other head.
+    last : Layer
+        The last layer of the network.
+
+    Returns
+    -------
+    Loss
+        The loss.
+
+    Raises
+    ------
+    ValueError
+        If the loss does not fit the head.
+    TypeError
+        If ``loss`` is neither None nor a loss.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> fnn.losses.get(None, fnn.Dense(3, "softmax"))
+    CrossEntropy()
+    """
     if loss is None:
         if last.predicts_precision:
             return GaussianNLL("learned")
@@ -280,7 +505,35 @@ def row_weights(
     sample_weight: ArrayLike | None,
     class_weight: Mapping[int, float] | str | None = None,
 ) -> Array | None:
-    """How much each row of prepared targets counts, (B,) of the dtype; None if all count alike."""
+    """Return the weight of each row of prepared targets.
+
+    Parameters
+    ----------
+    loss : Loss
+        The loss.
+    targets : ndarray
+        Targets, as ``loss.targets`` returns them.
+    outputs : int
+        O, the number of outputs.
+    dtype : dtype
+        The dtype of the result.
+    sample_weight : array_like of shape (B,) or None
+        Weights of the rows, >= 0.
+    class_weight : mapping of int to float, "balanced" or None
+        Weights of the classes, see ``Sequential.fit``.
+
+    Returns
+    -------
+    ndarray of shape (B,), or None
+        The products of both weights; None if neither is given.
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative or not finite, or if classes are weighted and the targets are not one class per row.
+    TypeError
+        If a weight is not a number.
+    """
     weights: Array | None = None
     if sample_weight is not None:
         given = _checks.real_array("sample_weight", sample_weight)

@@ -1,4 +1,4 @@
-"""Layers as frozen specifications: what a network is made of, before it is built."""
+"""Layers as immutable specifications of what a network is made of, before it is built."""
 
 from .. import _public
 from ._activation import Activation, Flatten

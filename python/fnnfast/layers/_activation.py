@@ -15,14 +15,22 @@ if TYPE_CHECKING:
 
 
 class Activation(Layer):
-    """An activation function of its own, for where none of a layer's can stand.
+    """An activation function as a layer of its own.
 
-    It joins the layer before it where that has none, so that nothing is computed twice or stored in between.
+    It is merged with the layer before it if that has no activation, so that nothing is computed twice or stored in
+    between.
 
     Parameters
     ----------
     activation : str or fnnfast.activations.Activation
-        Slopes that are learned start at its alpha.
+        The activation function. Its alpha is the initial value of a learned parameter.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> net = fnn.Sequential([fnn.Input(2), fnn.Dense(3), fnn.Activation("relu"), fnn.Dense(1)], seed=0)
+    >>> list(net.named_layers)
+    ['dense_1', 'activation_1', 'dense_2']
     """
 
     kind = "activation"
@@ -43,7 +51,17 @@ class Activation(Layer):
 
 
 class Flatten(Layer):
-    """The same numbers as a vector: for readability, since a Dense reads all of its input whatever its shape."""
+    """Flatten each row to a vector.
+
+    It is optional: a Dense layer reads all values of its input, whatever the shape.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> net = fnn.Sequential([fnn.Input(28, 28), fnn.Flatten(), fnn.Dense(10, "softmax")], seed=0)
+    >>> net.parameters.shapes
+    {'dense_1.weight': (784, 10), 'dense_1.bias': (10,)}
+    """
 
     kind = "flatten"
     format_version = 2

@@ -1,4 +1,4 @@
-"""What all layers are: specifications that answer for themselves, before a network is built."""
+"""The base class of layers: specifications of what a network is made of, before it is built."""
 
 from __future__ import annotations
 
@@ -20,24 +20,26 @@ _DISCRETE = {"softmax": Categorical, "sigmoid": Bernoulli}
 
 
 class Layer(Frozen, ABC):
-    """Base of the layers that follow the input.
+    """Base class of the layers that follow the input.
+
+    Layers are immutable. They are equal if their class and their parameters are.
 
     Attributes
     ----------
     kind : str
         Names the layers of a network: dense_1, maxout_1, dense_2, ...
     activation : Activation
-        What comes out last; identity where the layer has no activation function.
+        The activation of the layer; identity for a layer without activation.
     has_units : bool
-        Whether it computes values of its own from its inputs, as Dense and Residual do, and not from each value one.
+        Whether its outputs are new units, as in Dense and Residual. Other layers change each value on its own.
     can_end : bool
-        Whether a network may end with it.
+        Whether it may be the last layer of a network.
     is_head : bool
-        Whether it may stand nowhere else.
+        Whether it may only be the last layer of a network.
     predicts_precision : bool
-        Whether its outputs are means and, after them, logarithms of precisions.
+        Whether its outputs are means followed by logarithms of precisions.
     format_version : int
-        Of the files that can hold it: 1 for what fnnfast 0.1.0 reads.
+        The version of the files that can contain it: 1 for those that fnnfast 0.1.0 can read.
     """
 
     kind: ClassVar[str]
@@ -48,60 +50,173 @@ class Layer(Frozen, ABC):
 
     @property
     def is_head(self) -> bool:
+        """Whether the layer may only be the last one of a network."""
         return self.activation.rowwise
 
     @property
     def format_version(self) -> int:
+        """The version of the files that can contain the layer: 1 for those that fnnfast 0.1.0 can read."""
         return 1
 
     # Shapes and parameters -------------------------------------------------------------------------------------------
     @abstractmethod
     def spec(self, inputs: int) -> tuple[Any, ...]:
-        """The layer as the compiled network takes it, with the layers inside it: see ``_cpu.Network``."""
+        """Return the specification of the layer for the compiled network, with the layers inside it.
+
+        Parameters
+        ----------
+        inputs : int
+            I, the width of the input.
+
+        Returns
+        -------
+        tuple
+            The specification, see ``_cpu.Network``.
+        """
 
     def outputs(self, inputs: int) -> int:
-        """The width of its outputs; ValueError where its parts do not go together."""
+        """Return the width of the output.
+
+        Parameters
+        ----------
+        inputs : int
+            I, the width of the input.
+
+        Returns
+        -------
+        int
+            O, the width of the output.
+
+        Raises
+        ------
+        ValueError
+            If the layers inside do not match.
+        """
         return inputs
 
     def children(self) -> dict[str, tuple[Layer, ...]]:
-        """The layers inside it, one after the other, by what comes before their names."""
+        """Return the layers inside this layer.
+
+        Returns
+        -------
+        dict of str to tuple of Layer
+            Sequences of layers, by the prefix of their names.
+        """
         return {}
 
     def shapes(self, inputs: int) -> dict[str, tuple[int, ...]]:
-        """Name to shape of the layer's parameters."""
+        """Return the shapes of the parameters.
+
+        Parameters
+        ----------
+        inputs : int
+            I, the width of the input.
+
+        Returns
+        -------
+        dict of str to tuple of int
+            The shapes by name.
+        """
         return {}
 
     def initial(self, inputs: int, rng: Generator) -> dict[str, Array]:
-        """Parameters to start training from, in float64."""
+        """Return initial values of the parameters.
+
+        Parameters
+        ----------
+        inputs : int
+            I, the width of the input.
+        rng : Generator
+            The source of random numbers.
+
+        Returns
+        -------
+        dict of str to ndarray
+            The values by name, in float64.
+        """
         return {}
 
     def settings(self) -> dict[str, float]:
-        """Numbers that training needs in the dtype of the network, by name."""
+        """Return the numbers that training needs in the dtype of the network.
+
+        Returns
+        -------
+        dict of str to float
+            The numbers by name.
+        """
         return {}
 
     def scaled(self, factor: float) -> Self:
-        """The layer with its units multiplied."""
+        """Return the layer with a multiple of its units.
+
+        Parameters
+        ----------
+        factor : float
+            What the number of units is multiplied by.
+
+        Returns
+        -------
+        Layer
+            The new layer; this one if it has no units.
+        """
         return self
 
     def require_trainable(self, name: str) -> None:
-        """ValueError where gradients do not pass."""
+        """Check that gradients can pass through.
+
+        Parameters
+        ----------
+        name : str
+            The name of the layer, for the message.
+
+        Raises
+        ------
+        ValueError
+            If gradients cannot pass through.
+        """
         if not self.activation.differentiable:
             raise ValueError(f"{name}: {self.activation.name} is not differentiable, so the network cannot be trained")
 
     # As the last layer -----------------------------------------------------------------------------------------------
     @property
     def head(self) -> str:
-        """What kind of outputs a network has that ends with it: the name of an activation, or "Gaussian"."""
+        """The kind of outputs of a network with this last layer: the name of an activation, or "Gaussian"."""
         return self.activation.name
 
     def predict(self, outputs: Array) -> Array:
-        """The discriminant of each row of outputs: see ``Sequential.predict``."""
+        """Return the prediction for each row of outputs, see ``Sequential.predict``.
+
+        Parameters
+        ----------
+        outputs : ndarray of shape (B, O)
+            Outputs of the network.
+
+        Returns
+        -------
+        ndarray of shape (B,) or (B, O)
+            Classes, 0 or 1, or reals.
+        """
         return discriminant(self.activation, outputs)
 
     def distribution(self, answer: Callable[[bool], Array], precision: ArrayLike | None) -> Distribution:
-        """The distributions that outputs stand for: see ``Sequential.distribution``.
+        """Return the distributions that the outputs describe, see ``Sequential.distribution``.
 
-        answer gives the outputs or, for True, the logits, on the host.
+        Parameters
+        ----------
+        answer : callable
+            ``answer(False)`` returns the outputs of the network, ``answer(True)`` the logits, both on the host.
+        precision : array_like or None
+            Precisions of a Gaussian.
+
+        Returns
+        -------
+        Distribution
+            One distribution per row.
+
+        Raises
+        ------
+        ValueError
+            If the head predicts no distribution, or if a precision is given and the distribution is not Gaussian.
         """
         if not self.activation.differentiable:
             raise ValueError(f"a {self.head} head predicts no distribution")
@@ -116,12 +231,12 @@ class Layer(Frozen, ABC):
     # On paper --------------------------------------------------------------------------------------------------------
     @property
     def title(self) -> str:
-        """The layer in a table, where the layers inside it follow."""
+        """The text for the layer in a table, in which the layers inside it follow."""
         return repr(self)
 
 
 def specs(layers: Sequence[Layer], inputs: int) -> list[tuple[Any, ...]]:
-    """Layers in a row as the compiled network takes them."""
+    """The specifications of a sequence of layers for the compiled network."""
     found = []
     for layer in layers:
         found.append(layer.spec(inputs))
@@ -130,12 +245,12 @@ def specs(layers: Sequence[Layer], inputs: int) -> list[tuple[Any, ...]]:
 
 
 def outputs_of(layers: Sequence[Layer], inputs: int) -> int:
-    """The width of what layers in a row give."""
+    """The width of the output of a sequence of layers."""
     for layer in layers:
         inputs = layer.outputs(inputs)
     return inputs
 
 
 def scaled_units(units: int, factor: float) -> int:
-    """A number of units multiplied: at least 1."""
+    """A number of units multiplied by a factor, at least 1."""
     return max(1, round(units * factor))

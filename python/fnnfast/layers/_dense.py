@@ -1,4 +1,4 @@
-"""Layers of weights: Dense, Maxout and the Gaussian head."""
+"""Layers with weights: Dense, Maxout and the Gaussian head."""
 
 from __future__ import annotations
 
@@ -20,29 +20,36 @@ if TYPE_CHECKING:
 
 
 class Dense(Layer):
-    """``activation(x @ weight + bias)``.
+    """Dense layer, ``activation(x @ weight + bias)``.
 
-    Weights start as fits the activation, which says so in ``activation.init``: He normal for the ReLU family (relu,
-    elu, gelu, swish and their like), LeCun normal for selu, else Xavier (Glorot) uniform. Biases start at zero, learned
-    slopes at the activation's alpha.
+    The initial weights depend on the activation (see ``activation.init``): He normal for the ReLU family (relu, elu,
+    gelu, swish and similar ones), LeCun normal for selu, else Xavier (Glorot) uniform. Biases start at zero, learned
+    slopes at the alpha of the activation.
 
     Parameters
     ----------
     units : int >= 1
         O, the number of neurons.
     activation : str, Activation or None
-        None is identity.
+        The activation function; None is identity.
     init : str or float >= 0, optional
-        How the weights start instead: "he", "lecun" (both normal) or "xavier" (uniform), or one of them with "_normal"
-        or "_uniform"; a number is the standard deviation of a normal distribution.
+        The distribution of the initial weights: "he", "lecun" (both normal) or "xavier" (uniform), or one of these with
+        "_normal" or "_uniform" appended. A number is the standard deviation of a normal distribution.
     bias : bool
-        Whether there is one; without, ``activation(x @ weight)``.
+        Whether the layer has a bias.
 
     Notes
     -----
     With I inputs and O units the variances are 2/I (He et al., "Delving deep into rectifiers", 2015), 1/I (LeCun et
     al., "Efficient backprop", 1998) and 2/(I + O) (Glorot and Bengio, "Understanding the difficulty of training deep
     feedforward neural networks", 2010).
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> net = fnn.Sequential([fnn.Input(4), fnn.Dense(8, "relu"), fnn.Dense(1, bias=False)], seed=0)
+    >>> net.parameters.shapes
+    {'dense_1.weight': (4, 8), 'dense_1.bias': (8,), 'dense_2.weight': (8, 1)}
     """
 
     kind = "dense"
@@ -98,19 +105,26 @@ class Dense(Layer):
 
 
 class Maxout(Layer):
-    """``max over p of x @ weight[p] + bias[p]``: a learned convex, piecewise linear activation.
+    """Maxout layer, ``max over p of x @ weight[p] + bias[p]``, a learned convex, piecewise linear activation.
 
-    Goodfellow et al., "Maxout networks", 2013. Weights start normal with variance 1/I: of two independent standard
-    normal pieces, the larger has a mean square of 1, so that the scale of the signal is kept.
+    Goodfellow et al., "Maxout networks", 2013. Initial weights are normal with variance 1/I: the maximum of two
+    independent standard normal pieces has a mean square of 1, so the scale of the signal is kept.
 
     Parameters
     ----------
     units : int >= 1
         O, the number of neurons.
     pieces : int >= 1
-        P, the number of linear pieces a neuron takes the maximum of.
+        P, the number of linear pieces per neuron.
     bias : bool
-        Whether the pieces have one each.
+        Whether each piece has a bias.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> net = fnn.Sequential([fnn.Input(2), fnn.Maxout(8, pieces=3), fnn.Dense(1)], seed=0)
+    >>> net.parameters.shapes["maxout_1.weight"]
+    (3, 2, 8)
     """
 
     kind = "maxout"
@@ -152,10 +166,11 @@ class Maxout(Layer):
 
 
 class Gaussian(Layer):
-    """An output head with a normal distribution for each target: its mean and the logarithm of its precision.
+    """Output head with a normal distribution per target: its mean and the logarithm of its precision.
 
-    The network's outputs (B, 2 O) are the means and then the logarithms of beta = 1 / sigma^2, so that any output is a
-    valid one. Weights of the means start Xavier uniform, those of the precisions at zero: with variance 1.
+    The outputs (B, 2 O) of the network are the means, followed by the logarithms of the precisions beta = 1 / sigma^2,
+    so that every output is valid. The initial weights of the means are Xavier uniform, those of the precisions are
+    zero, which is a variance of 1.
 
     Nix and Weigend, "Estimating the mean and variance of the target probability distribution", 1994; Goodfellow et al.,
     "Deep learning", 2016, section 6.2.2.
@@ -164,6 +179,14 @@ class Gaussian(Layer):
     ----------
     units : int >= 1
         O, the number of targets.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> net = fnn.Sequential([fnn.Input(1), fnn.Dense(16, "tanh"), fnn.Gaussian(1)], seed=0)
+    >>> net.distribution([[0.0], [1.0]]).variance
+    array([[1.],
+           [1.]])
     """
 
     kind = "gaussian"
@@ -203,7 +226,7 @@ class Gaussian(Layer):
 
 
 def store_bias(layer: Layer, bias: bool) -> None:
-    """Keep it where it is not the default, so that files of networks with biases stay as they were."""
+    """Store ``bias`` only if it is not the default, so that files of networks with biases do not change."""
     if not isinstance(bias, (bool, np.bool_)):
         raise TypeError(_checks.message("bias", "a bool", repr(bias)))
     if not bias:

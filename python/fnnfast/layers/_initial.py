@@ -1,4 +1,4 @@
-"""How weights start."""
+"""Initial weights."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def initial_weight(init: str | float, inputs: int, units: int, rng: Generator) -
 
 
 def initialisation(init: str | float) -> str | float:
-    """``Dense``'s argument, checked."""
+    """The argument ``init`` of ``Dense``, checked."""
     if not isinstance(init, str):
         if isinstance(init, bool) or not isinstance(init, numbers.Real):
             raise TypeError(_checks.message("init", "a name or a number >= 0", repr(init)))

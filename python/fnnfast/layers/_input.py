@@ -10,17 +10,26 @@ from .._frozen import Frozen
 
 
 class Input(Frozen):
-    """The shape of one input row; more than one dimension is flattened.
+    """The shape of one row of the input.
+
+    Inputs of more than one dimension are flattened.
 
     Parameters
     ----------
     *shape : int >= 1
-        ``Input(784)`` or ``Input(28, 28)``; less than 2**31 values.
+        The length of each dimension, as in ``Input(784)`` or ``Input(28, 28)``. The number of values is less than
+        2**31.
 
     Attributes
     ----------
     size : int
-        I, the number of inputs.
+        I, the number of values.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> fnn.Input(28, 28).size
+    784
     """
 
     kind: ClassVar[str] = "input"
@@ -36,6 +45,7 @@ class Input(Frozen):
 
     @property
     def size(self) -> int:
+        """I, the number of values."""
         return math.prod(self.shape)
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Layers that act in training only."""
+"""Layers that act only in training."""
 
 from __future__ import annotations
 
@@ -9,14 +9,23 @@ from ._base import Layer
 
 
 class Dropout(Layer):
-    """In training, zero a share ``rate`` of the values and scale the others by 1 / (1 - rate); else nothing.
+    """Dropout: in training, set a random share of the values to zero and scale the others by 1 / (1 - rate).
 
-    Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014. It may follow the
-    input and any layer but the last.
+    Outside training it does nothing. It may follow the input and any layer but the last. Srivastava et al., "Dropout: a
+    simple way to prevent neural networks from overfitting", 2014.
 
     Parameters
     ----------
     rate : float in [0, 1)
+        The share of the values to set to zero.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> layers = [fnn.Input(4), fnn.Dense(8, "relu"), fnn.Dropout(0.5), fnn.Dense(3, "softmax")]
+    >>> net = fnn.Sequential(layers, seed=0)
+    >>> net([[1, 2, 3, 4]]).shape
+    (1, 3)
     """
 
     kind = "dropout"
@@ -31,14 +40,22 @@ class Dropout(Layer):
 
 
 class GaussianNoise(Layer):
-    """In training, add to every value a draw from the normal distribution with mean 0; else nothing.
+    """Gaussian noise: in training, add normally distributed random numbers with mean 0 to the values.
 
-    Sietsma and Dow, "Creating artificial neural networks that generalize", 1991. It may follow the input and any layer
-    but the last.
+    Outside training it does nothing. It may follow the input and any layer but the last. Sietsma and Dow, "Creating
+    artificial neural networks that generalize", 1991.
 
     Parameters
     ----------
     stddev : float >= 0
+        Standard deviation of the noise.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> net = fnn.Sequential([fnn.Input(4), fnn.GaussianNoise(0.1), fnn.Dense(3, "softmax")], seed=0)
+    >>> net([[1, 2, 3, 4]]).shape
+    (1, 3)
     """
 
     kind = "gaussian_noise"

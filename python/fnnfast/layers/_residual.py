@@ -17,24 +17,34 @@ if TYPE_CHECKING:
 
 
 class Residual(Layer):
-    """``activation(F(x) + x)``: layers in a row, and their input added to what the last of them gives.
+    """Residual block, ``activation(F(x) + x)``, where F is a sequence of layers.
 
-    Where the widths of x and F(x) differ, x goes through a projection: a dense layer of its own, whose parameters are
-    the block's ``weight`` and ``bias``; or through the layers of ``shortcut``. The layers inside are called
-    ``residual_1.dense_1`` and so on, those of the shortcut ``residual_1.shortcut.dense_1``. Blocks nest.
-
-    He et al., "Deep residual learning for image recognition", 2016. Every block about doubles the variance of what
-    passes; a deep stack of them starts better with ``init=0.0`` in the last Dense of each, so that the blocks begin as
-    the identity (Goyal et al., "Accurate, large minibatch SGD", 2017).
+    If the widths of x and F(x) differ, x passes through a projection: a dense layer whose parameters are the ``weight``
+    and ``bias`` of the block. With ``shortcut``, x passes through those layers instead. The layers inside are named
+    ``residual_1.dense_1`` and so on, those of the shortcut ``residual_1.shortcut.dense_1``. Blocks can be nested.
 
     Parameters
     ----------
-    layers : sequence
-        Any layers but output heads.
-    shortcut : sequence, optional
-        Layers that x passes before it is added.
-    activation : str or Activation
-        Of the sum; not one with learned parameters.
+    layers : sequence of Layer
+        The layers of F: any but output heads.
+    shortcut : sequence of Layer, optional
+        Layers that x passes through before the addition.
+    activation : str, Activation or None
+        The activation of the sum. It is elementwise and has no learned parameter. None is identity.
+
+    Notes
+    -----
+    He et al., "Deep residual learning for image recognition", 2016. Each block about doubles the variance of its input.
+    Training of many blocks starts better with ``init=0.0`` in the last Dense of each block, so that the blocks start as
+    the identity (Goyal et al., "Accurate, large minibatch SGD", 2017).
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> block = fnn.Residual([fnn.Dense(8, "relu"), fnn.Dense(8, init=0.0)])
+    >>> net = fnn.Sequential([fnn.Input(8), block, fnn.Dense(3, "softmax")], seed=0)
+    >>> list(net.named_layers)
+    ['residual_1', 'residual_1.dense_1', 'residual_1.dense_2', 'dense_1']
     """
 
     kind = "residual"
@@ -110,7 +120,7 @@ class Residual(Layer):
 
 
 def _inside(name: str, layers: Sequence[Layer]) -> tuple[Layer, ...]:
-    """Layers that may stand inside another one."""
+    """Check layers that are to be inside another one."""
     inner = tuple(layers) if isinstance(layers, Sequence) else (layers,)
     if not inner:
         raise ValueError(_checks.message(name, "at least one layer", "none"))
