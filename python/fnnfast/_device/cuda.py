@@ -26,11 +26,23 @@ _tf32: ContextVar[bool] = ContextVar("tf32", default=False)
 
 @contextmanager
 def tf32() -> Iterator[None]:
-    """``with tf32(): ...``: let products of float32 arrays on the GPU round their factors to TF32.
+    """Return a context manager in which products of float32 arrays on the GPU round their factors to TF32.
 
-    TF32 keeps 10 bits of a factor's 23; sums stay in float32. The tensor cores multiply it several times as fast as
-    float32 proper. It is for the functions (``dense``, ``maxout`` and their backward) called by this thread or task;
-    a network says it by its dtype. Nothing changes on the CPU, nor for other dtypes.
+    TF32 keeps 10 of the 23 bits of a factor; sums are in float32. Tensor cores multiply TF32 several times as fast as
+    float32. It applies to the functions (``dense``, ``maxout`` and their backward passes) that this thread or task
+    calls; for a network it is set by its dtype. It changes nothing on the CPU, nor for other dtypes.
+
+    Yields
+    ------
+    None
+        Nothing.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> with fnn.tf32():
+    ...     fnn.dense([[1.0, 2.0]], [[1.0], [1.0]])
+    array([[3.]])
     """
     token = _tf32.set(True)
     try:

@@ -1,4 +1,4 @@
-"""Ensembles: several networks that answer as one."""
+"""Ensembles: several networks whose predictions are averaged."""
 
 from __future__ import annotations
 
@@ -22,23 +22,37 @@ from ..layers import Input
 class Ensemble(Frozen):
     """Networks whose predicted distributions are averaged, each with the same weight.
 
-    Calling an ensemble, ``ens(x, out=None)``, gives the average (B, O) of the networks' outputs: of probabilities, or
-    of means; for Gaussian heads, mean and log precision of ``distribution(x)``, as of one network. Sums are in float64
-    and in the order of the networks, so that an answer has one bit pattern as theirs do.
+    Calling an ensemble, ``ens(x, out=None)``, returns the average (B, O) of the outputs of its networks: of
+    probabilities, or of means; for Gaussian heads, mean and log precision of ``distribution(x)``, as for one network.
+    Sums are in float64 and in the order of the networks, so results are bitwise reproducible, as those of the networks.
 
     Lakshminarayanan et al., "Simple and scalable predictive uncertainty estimation using deep ensembles", 2017: the
-    same architecture trained from several seeds. Other architectures do as well.
+    same architecture trained from several seeds. Different architectures are possible as well.
 
     Parameters
     ----------
     networks : sequence of Sequential and InferenceNetwork
-        At least one: of one number of inputs and of outputs, and of one head, which predicts a
-        distribution. An ensemble holds the networks themselves: one trained further changes its answers.
+        At least one. All have the same number of inputs and of outputs, and the same head, which predicts a
+        distribution. The ensemble refers to the networks: if one is trained further, the results of the ensemble
+        change.
 
     Raises
     ------
-    ValueError, TypeError
-        Networks that do not go together.
+    ValueError
+        If the networks do not match, there are none, or their head predicts no distribution.
+    TypeError
+        If ``networks`` is not a sequence of networks on the CPU.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fnnfast as fnn
+    >>> layers = [fnn.Input(4), fnn.Dense(8, "relu"), fnn.Dense(3, "softmax")]
+    >>> networks = [fnn.Sequential(layers, seed=seed) for seed in range(5)]
+    >>> ens = fnn.Ensemble(networks)
+    >>> x = np.ones((2, 4))
+    >>> np.allclose(ens(x), np.mean([net(x) for net in networks], axis=0))
+    True
     """
 
     networks: tuple[Network, ...]
@@ -65,7 +79,7 @@ class Ensemble(Frozen):
     # What it is made of ----------------------------------------------------------------------------------------------
     @property
     def input(self) -> Input:
-        """The shape of an input row: the first network's."""
+        """The shape of one row of the input."""
         return self.networks[0].input
 
     @property
@@ -75,12 +89,12 @@ class Ensemble(Frozen):
 
     @property
     def head(self) -> Activation:
-        """The activation of the last layers, which says what the outputs mean: the first network's."""
+        """The activation of the last layers, which determines the meaning of the outputs."""
         return self.networks[0].head
 
     @property
     def dtype(self) -> _checks.DType:
-        """Of the answers: float32 if all networks compute in it, else float64."""
+        """The dtype of the outputs: float32 if all networks compute in float32, else float64."""
         return np.result_type(*(net.dtype for net in self.networks))
 
     def __len__(self) -> int:
@@ -95,22 +109,26 @@ class Ensemble(Frozen):
 
     # Answers ---------------------------------------------------------------------------------------------------------
     def __call__(self, x: ArrayLike, out: Array | None = None) -> Array:
-        """The average of the networks' outputs.
+        """Return the average of the outputs of the networks.
 
         Parameters
         ----------
-        x : array_like (B, *shape) or (B, I)
-        out : ndarray (B, O) of the ensemble's dtype, optional
-            Receives the result; shares no memory with x.
+        x : array_like of shape (B, *shape) or (B, I)
+            Inputs.
+        out : ndarray of shape (B, O), optional
+            Array of the dtype of the ensemble that receives the result. It shares no memory with x.
 
         Returns
         -------
-        ndarray (B, O)
+        ndarray of shape (B, O)
+            The average; ``out`` if it is given.
 
         Raises
         ------
-        ValueError, TypeError
-            x or out of another shape, or that are no such arrays.
+        ValueError
+            If x or ``out`` has a wrong shape, or they share memory.
+        TypeError
+            If x is not an array of real numbers, or ``out`` has another dtype.
         """
         x, rows = self._prepare(x, out)
         result = _checks.output(out, (len(rows), self.outputs), self.dtype, x=x)
@@ -123,57 +141,90 @@ class Ensemble(Frozen):
         return _checks.deliver(result, out)
 
     def predict(self, x: ArrayLike) -> Array:
-        """The discriminant of each row, from the averaged outputs; see ``Sequential.predict``."""
+        """Return the prediction for each row, from the averaged outputs.
+
+        Parameters
+        ----------
+        x : array_like of shape (B, *shape) or (B, I)
+            Inputs.
+
+        Returns
+        -------
+        ndarray
+            Classes, 0 or 1, or reals, see ``Sequential.predict``.
+        """
         if self._predicts_precision:
             return self.distribution(x).mean
         return self.networks[0]._last.predict(self(x))
 
     def distribution(self, x: ArrayLike, *, precision: ArrayLike | None = None) -> Distribution:
-        """The distributions that the networks predict together, one for each row: the mixture of theirs.
+        """Return the mixture of the distributions that the networks predict, one per row.
 
         Parameters
         ----------
-        x : array_like (B, *shape) or (B, I)
-        precision : float or array_like (O,), optional
-            For Gaussians: that of each network's outputs, 1 by default.
+        x : array_like of shape (B, *shape) or (B, I)
+            Inputs.
+        precision : float or array_like of shape (O,), optional
+            For Gaussians: the precision of the outputs of each network, 1 by default.
 
         Returns
         -------
         Distribution
-            Categorical or Bernoulli of the averaged probabilities. A mixture of Gaussians is none; for it stands the
-            Gaussian with its mean and, by the law of total variance, its variance: the average of the variances plus
-            the variance of the means, the part that the networks do not agree on. The mean has the bits of ``ens(x)``.
+            Categorical or Bernoulli with the averaged probabilities. A mixture of Gaussians is not a Gaussian; it is
+            replaced by the Gaussian with the same mean and variance. By the law of total variance, the variance is the
+            average of the variances plus the variance of the means, the part that comes from disagreement between the
+            networks. The mean has the bits of ``ens(x)``.
 
         Raises
         ------
-        ValueError, TypeError
-            As those of ``Sequential.distribution``.
+        ValueError
+            If x has a wrong shape, a precision is not > 0, or it is given for a head that is not Gaussian.
+        TypeError
+            If x is not an array of real numbers.
         """
         _, rows = self._prepare(x)
         return _mixture([net.distribution(rows, precision=precision) for net in self.networks])
 
     def sample(self, x: ArrayLike, n: int = 1, rng: np.random.Generator | int | None = None) -> Array:
-        """Draw from ``distribution(x)``; see ``Sequential.sample``."""
-        return self.distribution(x).sample(n, rng)
-
-    def evaluate(self, x: ArrayLike, y: ArrayLike) -> dict[str, float]:
-        """Mean loss and score on data, for the loss that belongs to the head.
+        """Draw samples from ``distribution(x)``.
 
         Parameters
         ----------
-        x : array_like (N, *shape) or (N, I)
-        y : array_like
-            Targets as that loss takes them.
+        x : array_like of shape (B, *shape) or (B, I)
+            Inputs.
+        n : int >= 1
+            Samples per row.
+        rng : Generator, int or None
+            The source of random numbers; an int is a seed.
 
         Returns
         -------
-        dict
+        ndarray
+            Classes, 0 or 1, or reals, see ``Sequential.sample``.
+        """
+        return self.distribution(x).sample(n, rng)
+
+    def evaluate(self, x: ArrayLike, y: ArrayLike) -> dict[str, float]:
+        """Compute the mean loss and the score on data, for the loss that belongs to the head.
+
+        Parameters
+        ----------
+        x : array_like of shape (N, *shape) or (N, I)
+            Inputs.
+        y : array_like
+            Targets, as the loss accepts them.
+
+        Returns
+        -------
+        dict of str to float
             "loss", and "accuracy" for the cross-entropies or "r2" for reals.
 
         Raises
         ------
-        ValueError, TypeError
-            Data that cannot be meant; no rows.
+        ValueError
+            If the shapes do not match, a target is invalid, or there are no rows.
+        TypeError
+            If an array does not contain real numbers.
         """
         loss = losses.get(None, self.networks[0]._last)
         targets = loss.targets(y, self.outputs, self.dtype)
@@ -195,20 +246,20 @@ class Ensemble(Frozen):
         return self.networks[0]._last.predicts_precision
 
     def _prepare(self, x: ArrayLike, out: Array | None = None) -> tuple[Array, Array]:
-        """x as an array, and as the rows that any of the networks takes."""
+        """x as an array, and as rows that each network accepts."""
         CPU.require(x=x, out=out)
         x = _checks.real_array("x", x)
         return x, CPU.network_input(x, self.input.shape, self.dtype)
 
 
 def _interface(net: Network) -> tuple[str, str, str]:
-    """What the networks of an ensemble have in common, in words."""
+    """What the networks of an ensemble have in common, for error messages."""
     return f"{net.input.size} inputs", f"{net.outputs} outputs", f"a {net._last.head} head"
 
 
 # Averages ------------------------------------------------------------------------------------------------------------
 def _average(arrays: Iterable[Array], dtype: _checks.DType) -> Array:
-    """The mean of arrays of one shape, summed in float64 in their order."""
+    """The mean of arrays of the same shape, summed in float64 in their order."""
     rest = iter(arrays)
     total, count = next(rest).astype(FLOAT64), 1
     with np.errstate(over="ignore", invalid="ignore"):
@@ -219,7 +270,7 @@ def _average(arrays: Iterable[Array], dtype: _checks.DType) -> Array:
 
 
 def _log_sum(logs: Sequence[Array]) -> Array:
-    """The logarithm of the sum of what these are logarithms of; as logits no worse than that of the mean."""
+    """The logarithm of the sum of numbers given by their logarithms; as logits it is as good as that of the mean."""
     with np.errstate(invalid="ignore"):  # NaN
         return reduce(np.logaddexp, logs)
 
@@ -229,7 +280,7 @@ def _average_of_means(parts: Sequence[Distribution]) -> Array:
 
 
 def _mixture(parts: Sequence[Distribution]) -> Distribution:
-    """What a draw from one of the parts, at random, is distributed like."""
+    """The mixture of distributions, all with the same weight."""
     return _MIXTURES[type(parts[0])](parts)
 
 

@@ -1,4 +1,4 @@
-"""Networks on disk, of both kinds."""
+"""Reading networks of both kinds from files."""
 
 from __future__ import annotations
 
@@ -16,18 +16,29 @@ def load(path: str | os.PathLike[str]) -> Network:
     Parameters
     ----------
     path : path-like
+        The file to read.
 
     Returns
     -------
     Sequential or InferenceNetwork
-        Answers with the same bits as the network that was saved.
+        A network on the CPU. Its outputs have the same bits as those of the saved network.
 
     Raises
     ------
     ValueError
-        The file is truncated, changed, not ours, or of a later format; the message says which.
+        If the file is truncated, changed, not a fnnfast network, or of a later format; the message says which.
     OSError
-        There is no such file, or it cannot be read.
+        If the file does not exist or cannot be read.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fnnfast as fnn
+    >>> net = fnn.Sequential([fnn.Input(4), fnn.Dense(3, "softmax")], seed=0)
+    >>> net.save("net.safetensors")
+    >>> copy = fnn.load("net.safetensors")
+    >>> np.array_equal(copy([[1, 2, 3, 4]]), net([[1, 2, 3, 4]]))
+    True
     """
     with open(path, "rb"):  # so that what the system has against the path is said in its own words
         pass

@@ -1,4 +1,4 @@
-"""Networks in low precision: weights of two bytes or one, for answers and not for training."""
+"""Networks in low precision, with weights of one or two bytes, for inference only."""
 
 from __future__ import annotations
 
@@ -23,10 +23,16 @@ _VERBS = ("fit", "to", "astype", "quantize", "freeze", "unfreeze", "replace_head
 
 
 class Quantization(NamedTuple):
-    """How an int8 layer stands for real numbers.
+    """The scales of an int8 layer.
 
-    An input x is input_scale (q - zero_point), q from 0 to 255; a weight is weight_scale q, q from -127 to 127.
-    weight_scale has one value for each output: (O,), or (P, O) for the pieces of maxout.
+    Parameters
+    ----------
+    input_scale : float
+        An input is x = input_scale (q - zero_point), q from 0 to 255.
+    zero_point : int
+        The integer that stands for an input of 0.
+    weight_scale : ndarray of shape (O,), or (P, O) for maxout
+        A weight is weight_scale q, q from -127 to 127.
     """
 
     input_scale: float
@@ -35,19 +41,33 @@ class Quantization(NamedTuple):
 
 
 class InferenceNetwork(Network):
-    """A network with weights in bfloat16 or int8: answers, copies and saves as a Sequential does, but is not trained.
+    """A network with weights in bfloat16 or int8, for inference only.
 
-    ``Sequential.astype("bfloat16")`` and ``Sequential.quantize(calibration_x)`` make one. Activations, biases and
-    slopes, and so the outputs, are float32, which ``dtype`` says; ``precision`` is that of the weights. ``parameters``
-    reads them in float32, as rounded, and takes no assignment. Where x is an array of bfloat16 (the type of ml_dtypes),
-    the outputs are rounded to that; so are they for an ``out`` of bfloat16.
+    ``Sequential.astype("bfloat16")`` and ``Sequential.quantize(calibration_x)`` return one. It is called, copied and
+    saved like a Sequential, but cannot be trained. Activations, biases, slopes and outputs are float32, which is the
+    ``dtype`` of the network; ``compute_dtype`` is the format of the weights. ``parameters`` contains the rounded
+    weights in float32 and cannot be assigned. If x or ``out`` is an array of bfloat16 (the type of ml_dtypes), the
+    outputs are rounded to bfloat16.
 
     Notes
     -----
-    bfloat16: to the bit the float32 network whose weights were rounded to bfloat16, to nearest, ties to even.
+    bfloat16: the outputs have the bits of the float32 network whose weights were rounded to bfloat16, to nearest, ties
+    to even.
 
-    int8: a layer rounds its input x to ``q = clip(rint(x / input_scale) + zero_point, 0, 255)``, sums q times its int8
-    weights exactly, and goes on in float32. A row that holds NaN answers NaN.
+    int8: a layer rounds its input x to ``q = clip(rint(x / input_scale) + zero_point, 0, 255)``, sums the products of q
+    and its int8 weights exactly, and continues in float32. A row that contains NaN gives NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fnnfast as fnn
+    >>> x = np.random.default_rng(0).random((100, 4))
+    >>> net = fnn.Sequential([fnn.Input(4), fnn.Dense(8, "relu"), fnn.Dense(3, "softmax")], seed=0)
+    >>> low = net.quantize(x)
+    >>> low.compute_dtype, low.dtype.name
+    ('int8', 'float32')
+    >>> np.allclose(low(x), net(x), atol=0.05)
+    True
     """
 
     trainable = False
@@ -57,7 +77,7 @@ class InferenceNetwork(Network):
 
     @classmethod
     def _of(cls, source: Network, network: _cpu.Network) -> InferenceNetwork:
-        """The layers of a float32 network, answered by a compiled one of narrow weights."""
+        """The layers of a float32 network, with a compiled network of smaller weights."""
         net = cls.__new__(cls)
         net._structure, net._device, net._dtype = source._structure, source._device, source._dtype
         net._network = network
@@ -90,7 +110,7 @@ class InferenceNetwork(Network):
 
     @property
     def quantization(self) -> dict[str, Quantization]:
-        """By name, how each layer with weights is quantised; empty for bfloat16."""
+        """The scales of each layer with weights by name; empty for bfloat16."""
         if self.compute_dtype != "int8":
             return {}
         shapes = enumerate(self._structure.shapes.items())
@@ -115,7 +135,7 @@ class InferenceNetwork(Network):
         return self._rounded_last(lambda x: super(InferenceNetwork, self).sample(x, n, rng), x)
 
     def _rounded_last(self, method: Callable[[ArrayLike], Array], x: ArrayLike) -> Array:
-        """The method in float32, so that rounding the outputs changes no class; reals are then rounded as x is."""
+        """Call the method in float32, so that rounding the outputs changes no class; then round reals as x is."""
         CPU.require(x=x)
         x = np.asarray(x)
         if not _checks.is_bfloat16(x.dtype):
@@ -155,7 +175,7 @@ class InferenceNetwork(Network):
 
 
 class _FixedParameters(Parameters):
-    """Parameters that are read only: what was rounded is not set again."""
+    """Parameters that are read-only, since they are rounded."""
 
     def __setitem__(self, name: str, values: ArrayLike) -> NoReturn:
         self._place(name)
@@ -163,7 +183,7 @@ class _FixedParameters(Parameters):
 
 
 class _NotSupportedError(AttributeError, TypeError):
-    """A method of networks that are trained; a TypeError in fnnfast 0.1.0."""
+    """For a method of networks that can be trained; a TypeError in fnnfast 0.1.0."""
 
 
 # Making one ----------------------------------------------------------------------------------------------------------
@@ -173,7 +193,7 @@ def bfloat16(source: Network) -> InferenceNetwork:
 
 
 def int8(source: Network, x: Array) -> InferenceNetwork:
-    """A float32 network with weights in int8 and inputs of every layer in 8 bits, over the ranges that rows show."""
+    """A float32 network with int8 weights and 8-bit inputs of each layer, for the ranges of the inputs of rows."""
     if not len(x):
         raise ValueError(message("calibration_x", "at least one row", "none"))
     if not np.isfinite(x).all():
@@ -182,7 +202,7 @@ def int8(source: Network, x: Array) -> InferenceNetwork:
 
 
 def _calibrate(source: Network, x: Array) -> list[Quantization]:
-    """How to quantise each layer, from its weights and the range of its inputs over the rows of x."""
+    """The scales of each layer, from its weights and the range of its inputs for the rows of x."""
     ranges: dict[str, tuple[float, float]] = {}
     zero = (0.0, 0.0)  # always a part of it: padding, relu
     for seen in layerwise.trace(source._on_cpu("network"), source._structure, x):

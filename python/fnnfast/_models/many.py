@@ -1,4 +1,4 @@
-"""Many small networks trained side by side on the same data."""
+"""Training of many small networks side by side on the same data."""
 
 from __future__ import annotations
 
@@ -44,31 +44,67 @@ def fit_many(
 ) -> list[History]:
     """Train networks on the same data, as many at a time as there are threads.
 
-    Each ends with the same bits as by its own ``fit`` with the same settings. Small networks leave most of a machine
-    idle one after the other, since their steps are too short to share; side by side they do not.
+    Each network ends with the same bits as after its own ``fit`` with the same settings. The steps of small networks
+    are too short to be shared by threads, so training them one after the other leaves most cores idle; side by side
+    they use all cores.
 
     Parameters
     ----------
     networks : sequence of Sequential
-        All different objects; what they are made of may differ.
-    x, y, loss, validation, sample_weight, class_weight
-        As for ``Sequential.fit``, the same for all networks.
-    optimizer, epochs, batch_size, schedule, l2, seed, clip_norm
-        As for ``Sequential.fit``: one setting for all, or a list or tuple with one for each network.
+        Different objects; their layers may differ.
+    x : array_like of shape (N, *shape) or (N, I)
+        Inputs, the same for all networks.
+    y : array_like
+        Targets, see ``Sequential.fit``; the same for all networks.
+    loss : Loss, optional
+        The loss of all networks. By default the one that belongs to each head.
+    optimizer : Optimizer or {"adam", "adamw", "sgd"}, or a list or tuple of these
+        Here and below: one setting for all networks, or a list or tuple with one per network.
+    epochs : int >= 0, or a list or tuple
+        Number of passes over the data.
+    batch_size : int >= 1, or a list or tuple
+        Number of rows per step.
+    validation : (x, y), (x, y, sample_weight) or float in (0, 1), optional
+        Data to evaluate after each epoch, or the share of the rows to hold out for this; the same for all networks.
+    schedule : callable, optional, or a list or tuple
+        A function of the epoch, from 0, that returns what the learning rate is multiplied by.
+    l2 : float >= 0, or a list or tuple
+        Adds l2/2 times the sum of squared weights to the loss that is minimized.
     callbacks : callable, optional
-        Given a network's index, the callbacks of that network: ``lambda i: [EarlyStopping()]``.
+        A function of the index of a network that returns its callbacks: ``lambda i: [EarlyStopping()]``.
+    seed : int >= 0, optional, or a list or tuple
+        Seed of the order of the rows, the rows held out, and dropout.
     progress : bool, optional
-        Show how many of all epochs are done.
+        Whether to show how many of all epochs are done.
+    sample_weight : array_like of shape (N,), optional
+        Weights of the rows, >= 0, the same for all networks.
+    class_weight : mapping of int to float >= 0, or "balanced", optional
+        Weights of the classes, the same for all networks.
+    clip_norm : float > 0, optional, or a list or tuple
+        Maximum Euclidean norm of the gradient.
 
     Returns
     -------
     list of History
-        One for each network. Ctrl-C ends all training, with the histories so far.
+        One per network. Ctrl-C ends all training, and the histories so far are returned.
 
     Raises
     ------
-    ValueError, TypeError
-        What ``Sequential.fit`` raises for a network; the others may then have been trained in part.
+    ValueError
+        If ``Sequential.fit`` raises it for a network, or if a network occurs twice. The other networks may have been
+        trained in part.
+    TypeError
+        If an argument has a wrong type.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fnnfast as fnn
+    >>> x = np.random.default_rng(0).random((50, 2))
+    >>> networks = [fnn.Sequential([fnn.Input(2), fnn.Dense(n, "relu"), fnn.Dense(1)], seed=0) for n in (4, 8)]
+    >>> histories = fnn.fit_many(networks, x, x.sum(axis=1), epochs=[3, 5], seed=0)
+    >>> [len(history.loss) for history in histories]
+    [3, 5]
     """
     import threading
     from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
@@ -111,7 +147,7 @@ def fit_many(
 
 
 class _Part(_progress.Silent):
-    """The progress of one network of many: it ends its training where all are to end."""
+    """The progress of one network of many; it ends its training if all are to end."""
 
     def __init__(self, stop: threading.Event) -> None:
         self.display = _progress.Silent()

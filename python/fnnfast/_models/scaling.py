@@ -1,4 +1,4 @@
-"""The size of a network as one number."""
+"""The size of a network as a single number."""
 
 from __future__ import annotations
 
@@ -22,33 +22,49 @@ def compound_scale(
     width: float = 1.1,
     resolution: float = 1.15,
 ) -> list[Input | Layer]:
-    """The layers of a network scaled in depth, width and input resolution together.
+    """Scale the depth, width and input resolution of a network together.
 
-    Tan and Le, "EfficientNet: rethinking model scaling for convolutional neural networks", 2019: with one coefficient
-    phi, depth grows as depth^phi, width as width^phi and resolution as resolution^phi; the defaults are theirs, with
-    which the work about doubles from one phi to the next.
+    Tan and Le, "EfficientNet: rethinking model scaling for convolutional neural networks", 2019: for a coefficient phi,
+    the factor of the depth is depth^phi, that of the width width^phi, and that of the resolution resolution^phi. The
+    defaults are those of the paper, for which the number of operations about doubles if phi increases by 1.
 
     Parameters
     ----------
     base : Network or sequence of layers
-        The network at phi = 0: an Input, hidden layers and a head.
+        The network for phi = 0: an Input, hidden layers and a head.
     phi : float
-        May be negative, for smaller networks.
-    depth, width, resolution : float > 0
-        What each is multiplied by for phi = 1.
+        The coefficient; negative for smaller networks.
+    depth : float > 0
+        Factor of the number of hidden layers for phi = 1.
+    width : float > 0
+        Factor of the widths of hidden layers for phi = 1.
+    resolution : float > 0
+        Factor of the first two dimensions of the input for phi = 1.
 
     Returns
     -------
     list of layers
-        For ``Sequential``. The hidden layers (Dense, Maxout, Residual) are repeated as evenly as their number allows,
-        each with the dropout and noise that follow it, a residual block as a whole; all their widths are scaled, to at
-        least 1. Of an input of two dimensions or more the first two are scaled; one of one dimension has no resolution.
-        The head stays.
+        Layers for ``Sequential``. The hidden layers (Dense, Maxout, Residual) are repeated as evenly as possible, each
+        with the dropout and noise that follow it, and a residual block as a whole. All their widths are scaled, to at
+        least 1. An input of one dimension is not scaled. The head does not change.
 
     Raises
     ------
-    ValueError, TypeError
-        Layers that make no network, or numbers that cannot be meant.
+    ValueError
+        If the layers do not make a network with a hidden layer, or a number is invalid or makes the network too large.
+    TypeError
+        If a layer is not a layer or a number is not a number.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> base = [fnn.Input(28, 28), fnn.Dense(100, "relu"), fnn.Dense(10, "softmax")]
+    >>> for layer in fnn.compound_scale(base, phi=3):
+    ...     print(layer)
+    Input(43, 43)
+    Dense(units=133, activation=ReLU())
+    Dense(units=133, activation=ReLU())
+    Dense(units=10, activation=Softmax())
     """
     layers = list(base.layers if isinstance(base, Network) else base)
     Structure(layers)  # refuses what makes no network

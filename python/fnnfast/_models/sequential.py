@@ -1,4 +1,4 @@
-"""The network that is trained."""
+"""The network that can be trained."""
 
 from __future__ import annotations
 
@@ -28,38 +28,51 @@ if TYPE_CHECKING:
 
 
 class Sequential(Network):
-    """A feedforward network, built and initialised at once; a forward pass is one call into compiled code.
+    """A feedforward network, built and initialized when it is created.
 
-    Calling a network, ``net(x, *, out=None)``, gives its outputs (B, O): probabilities, or the mean for an identity
-    head. x is array_like (B, *shape) or (B, I): for ``Input(28, 28)``, (B, 28, 28) or (B, 784). out, an ndarray (B, O)
-    of the network's dtype that shares no memory with x, receives them. On a GPU all are CuPy's, or other libraries'
-    arrays there.
+    Calling a network, ``net(x, *, out=None)``, returns its outputs (B, O): probabilities, or the mean for an identity
+    head. x is array_like of shape (B, *shape) or (B, I): for ``Input(28, 28)``, (B, 28, 28) or (B, 784). ``out``, an
+    ndarray (B, O) of the dtype of the network that shares no memory with x, receives the outputs. On a GPU all arrays
+    are those of CuPy or of other libraries on that GPU. A call is a single call into compiled code.
 
     Parameters
     ----------
     layers : sequence
-        An Input, then layers of ``fnnfast.layers``: Dense, Maxout, Activation, Residual, Dropout, GaussianNoise,
-        Flatten. The last is a Dense, Maxout, Gaussian or Activation; softmax is for the last only.
+        An Input, followed by layers of ``fnnfast.layers``: Dense, Maxout, Activation, Residual, Dropout, GaussianNoise,
+        Flatten. The last layer is a Dense, Maxout, Gaussian, Activation or Residual. Softmax is for the last layer
+        only.
     dtype : {"float32", "float64"}, or on a GPU also {"tf32", "float16", "bfloat16"}
-        What the network computes in; inputs are converted to it. tf32 stands for float32 arrays whose products round
-        their factors to it; float16 and bfloat16 for parameters and sums in float32, and products of their rounded
-        copies.
+        What the network computes in; inputs are converted to it. tf32 stands for float32 arrays, whose products round
+        their factors to TF32. float16 and bfloat16 stand for parameters and sums in float32, and products of their
+        rounded copies.
     seed : int >= 0, optional
-        Fixes the initial parameters. They are drawn in float64, so that all dtypes start from the same numbers.
+        Seed of the initial parameters. They are drawn in float64, so all dtypes start from the same numbers.
     device : {"cpu", "cuda"}
-        Where the network is: "cuda" takes and gives CuPy arrays, on CuPy's current stream, and lives on the GPU that is
-        CuPy's current one when it is made.
+        Where the network is. "cuda" is the current GPU of CuPy; the network then takes and returns CuPy arrays, on the
+        current stream of CuPy.
 
     Raises
     ------
-    ValueError, TypeError
-        Layers that make no network.
+    ValueError
+        If the layers do not make a network, or a setting is invalid.
+    TypeError
+        If a layer is not a layer.
     RuntimeError
-        CUDA is off; the message says why, as ``python -m fnnfast info`` does.
+        If CUDA is off; the message says why, as ``python -m fnnfast info`` does.
 
     Notes
     -----
-    Several threads may call one network at once; training it and assigning its parameters must not run beside that.
+    Several threads may call one network at the same time, but not while it is trained or its parameters are assigned.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fnnfast as fnn
+    >>> x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+    >>> net = fnn.Sequential([fnn.Input(2), fnn.Dense(16, "tanh"), fnn.Dense(1, "sigmoid")], seed=0)
+    >>> history = net.fit(x, [0, 1, 1, 0], optimizer=fnn.Adam(0.05), epochs=200, seed=0)
+    >>> net.predict(x)
+    array([0, 1, 1, 0])
     """
 
     trainable = True
@@ -95,70 +108,91 @@ class Sequential(Network):
         clip_norm: float | None = None,
         checkpoint: str | PathLike[str] | Checkpoint | None = None,
     ) -> History:
-        """Train by minibatch gradient descent.
+        """Train the network by minibatch gradient descent.
 
-        The rows are shuffled for every epoch; the last batch of an epoch may be smaller and counts by its rows. Rows of
-        weight 0 are left out from the start: batches, validation and diagnosis are those of the other rows alone.
-        Ctrl-C ends training within a fraction of a second, between two steps, with the history so far.
+        The rows are shuffled in each epoch. The last batch of an epoch may be smaller; the mean loss counts it by its
+        rows. Rows of weight 0 are removed first: batches, validation and diagnostics are those of the other rows.
+        Ctrl-C ends the training within a fraction of a second, between two steps, and the history so far is returned.
 
         Parameters
         ----------
-        x : array_like (N, *shape) or (N, I)
+        x : array_like of shape (N, *shape) or (N, I)
+            Inputs.
         y : array_like
-            Class indices (N,) or one-hot (N, K) for cross-entropy; 0 or 1 for binary cross-entropy; else reals (N, O).
+            Targets: class indices (N,) or one-hot rows (N, K) for cross-entropy, 0 or 1 for binary cross-entropy, else
+            reals (N, O).
         loss : Loss, optional
-            By default the one that belongs to the head: cross-entropy for softmax, binary cross-entropy for sigmoid,
-            the likelihood for a Gaussian head, else squared error.
+            The loss. By default the one that belongs to the head: cross-entropy for softmax, binary cross-entropy for
+            sigmoid, the likelihood for a Gaussian head, else squared error.
         optimizer : Optimizer or {"adam", "adamw", "sgd"}
-        epochs, batch_size : int
+            The optimizer.
+        epochs : int >= 0
+            Number of passes over the data.
+        batch_size : int >= 1
+            Number of rows per step.
         validation : (x, y), (x, y, sample_weight) or float in (0, 1), optional
-            Data to measure on after each epoch, or the share of rows to hold out for that, drawn at random.
+            Data to evaluate after each epoch, or the share of the rows to hold out for this, drawn at random.
         schedule : callable, optional
-            Epoch, from 0, to what the learning rate is multiplied by: StepDecay, ExponentialDecay, CosineDecay or any.
+            A function of the epoch, from 0, that returns what the learning rate is multiplied by: StepDecay,
+            ExponentialDecay, CosineDecay, Warmup or any other callable.
         l2 : float >= 0
-            Adds l2/2 times the sum of squared weights (not biases) to what is minimised.
+            Adds l2/2 times the sum of squared weights (not biases) to the loss that is minimized.
         callbacks : sequence of callables
-            Called as ``callback(epoch, history)`` after each epoch; True stops. See EarlyStopping.
+            Called as ``callback(epoch, history)`` after each epoch; if one returns True, training stops. See
+            EarlyStopping.
         seed : int >= 0, optional
-            Fixes the order of the rows, what is held out, and dropout.
+            Seed of the order of the rows, the rows held out, and dropout.
         progress : bool, optional
-            A progress bar on stderr (with tqdm; else a line an epoch), with the losses, the norms of gradient and
-            update over all layers, and the largest shares of dead units and saturated values. By default if stderr is
-            a terminal.
-        sample_weight : array_like (N,) of floats >= 0, optional
-            How much each row counts: a batch's loss is the weighted mean. Rows of weight 0 are left out.
-        class_weight : mapping of class to float >= 0, or "balanced", optional
-            How much the rows of each class count, 1 where it is not said; multiplies sample_weight. "balanced":
-            N / (K times the rows of the class), for the K classes that there are. Rows that are held out of x keep
-            their weights; validation data of its own has those that come with it.
+            Whether to show progress on stderr: a bar with tqdm, else one line per epoch, with the losses, the norms of
+            gradient and update over all layers, and the largest shares of dead units and saturated values. By default,
+            it is shown if stderr is a terminal.
+        sample_weight : array_like of shape (N,), optional
+            Weights of the rows, >= 0. The loss of a batch is the weighted mean. Rows of weight 0 are removed.
+        class_weight : mapping of int to float >= 0, or "balanced", optional
+            Weights of the classes, 1 for classes that are not in the mapping; they multiply ``sample_weight``.
+            "balanced" is N / (K times the number of rows of the class), for the K classes in y. Rows that are held out
+            of x keep their weights; separate validation data has only its own.
         clip_norm : float > 0, optional
-            Scale the gradient of all parameters together down to this Euclidean norm where it is longer.
+            Maximum Euclidean norm of the gradient of all parameters together. A longer gradient is scaled down to it.
         checkpoint : path-like or Checkpoint, optional
-            Where to save the run after each epoch. If there is a checkpoint of the same run, training goes on from it
-            and ends with the same bits as if it had not been interrupted.
+            Where to save the run after each epoch. If there is a checkpoint of the same run, training resumes from it
+            and ends with the same bits as without an interruption.
 
         Returns
         -------
         History
+            What was recorded in each epoch.
 
         Raises
         ------
-        ValueError, TypeError
-            Data, targets or settings that are not valid; the network is unchanged then.
+        ValueError
+            If the shapes do not match or a target or a setting is invalid. The network is unchanged.
+        TypeError
+            If an argument has a wrong type. The network is unchanged.
 
         Warns
         -----
         DeadUnitsWarning
-            When more than a tenth of a layer's units are dead in an epoch of a hundred rows or more; once per layer.
+            If more than a tenth of the units of a layer are dead in an epoch of 100 rows or more; once per layer.
         DivergenceWarning
-            When the loss of an epoch is not finite; once.
+            If the loss of an epoch is not finite; once.
 
         Notes
         -----
-        A callback may also have methods ``start(network)`` and ``finish(network)``, called before the first and after
-        the last epoch, even one that was interrupted; ``finish`` only if ``start`` was called, and in the reverse
-        order. With methods ``state()`` and ``set_state(values, arrays)`` as EarlyStopping has them it is part of a
-        checkpoint.
+        A callback may also have the methods ``start(network)`` and ``finish(network)``, which are called before the
+        first and after the last epoch, even if training is interrupted; ``finish`` is called only if ``start`` was, and
+        in the reverse order. A callback with the methods ``state()`` and ``set_state(values, arrays)``, as
+        EarlyStopping has, is part of a checkpoint.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fnnfast as fnn
+        >>> x = np.linspace(-1, 1, 100)[:, np.newaxis]
+        >>> net = fnn.Sequential([fnn.Input(1), fnn.Dense(32, "relu"), fnn.Dense(1)], seed=0)
+        >>> history = net.fit(x, x**2, epochs=100, validation=0.2, seed=0)
+        >>> len(history.loss), history.loss[-1] < history.loss[0]
+        (100, True)
         """
         settings = FitSettings(
             loss,
@@ -179,19 +213,43 @@ class Sequential(Network):
 
     # Transfer --------------------------------------------------------------------------------------------------------
     def freeze(self, *names: str) -> None:
-        """Let training leave these layers as they are, from the next ``fit`` or ``Trainer`` on.
+        """Exclude layers from training, from the next ``fit`` or ``Trainer`` on.
 
         Parameters
         ----------
         *names : str
-            Of ``named_layers``; that of a residual block stands for all in it.
+            Names of ``named_layers``. A residual block stands for all layers in it.
+
+        Raises
+        ------
+        ValueError
+            If there is no layer of a name, or no name is given.
+
+        Examples
+        --------
+        >>> import fnnfast as fnn
+        >>> net = fnn.Sequential([fnn.Input(4), fnn.Dense(8, "relu"), fnn.Dense(3, "softmax")], seed=0)
+        >>> net.freeze("dense_1")
+        >>> net.frozen
+        ('dense_1',)
         """
         if not names:
             raise ValueError(message("layer", "names of layers", "none"))
         self._frozen |= self._expand(names)
 
     def unfreeze(self, *names: str) -> None:
-        """Let training change these layers again; without names, all."""
+        """Include layers in training again.
+
+        Parameters
+        ----------
+        *names : str
+            Names of ``named_layers``. Without names, all layers.
+
+        Raises
+        ------
+        ValueError
+            If there is no layer of a name.
+        """
         self._frozen -= self._expand(names or tuple(self.named_layers))
 
     def _expand(self, names: tuple[str, ...]) -> frozenset[str]:
@@ -201,19 +259,26 @@ class Sequential(Network):
         return frozenset(inner for name in names for inner in self._structure.within(name))
 
     def replace_head(self, head: Layer, *, seed: int | None = None) -> Sequential:
-        """A network with the same layers and parameters but for the last layer, which is a new one.
+        """Return a network with a new last layer and the same other layers and parameters.
 
         Parameters
         ----------
         head : Layer
-            Dense, Maxout, Gaussian or any other that a network may end with.
+            The new layer: Dense, Maxout, Gaussian or any other that may be the last one.
         seed : int >= 0, optional
-            Fixes its initial parameters.
+            Seed of its initial parameters.
 
         Returns
         -------
         Sequential
-            A copy; nothing in it is frozen.
+            A copy. No layer of it is frozen.
+
+        Examples
+        --------
+        >>> import fnnfast as fnn
+        >>> net = fnn.Sequential([fnn.Input(4), fnn.Dense(8, "relu"), fnn.Dense(3, "softmax")], seed=0)
+        >>> net.replace_head(fnn.Dense(5, "softmax"), seed=1).outputs
+        5
         """
         net = Sequential([*self.layers[:-1], head], dtype=self.compute_dtype, seed=seed, device=self.device)
         kept = [name for name in self.parameters if not name.startswith(f"{self._structure.last_name}.")]
@@ -223,26 +288,27 @@ class Sequential(Network):
 
     # In another place or number format --------------------------------------------------------------------------------
     def to(self, device: str, dtype: Any = None) -> Sequential:
-        """The same network on another device, as a copy with the same parameters, and the same layers frozen.
+        """Return a copy of the network on another device, with the same parameters and the same frozen layers.
 
         Parameters
         ----------
         device : {"cpu", "cuda"}
-            "cuda" is CuPy's current GPU.
+            "cuda" is the current GPU of CuPy.
         dtype : optional
-            What it computes in there, one that ``Sequential`` takes; by default the same, or float32 where the device
-            has it not.
+            What the copy computes in, see ``Sequential``. By default the same, or float32 if the device does not
+            support it.
 
         Returns
         -------
         Sequential
+            The copy.
 
         Raises
         ------
         ValueError
-            Another device or dtype.
+            If the device or the dtype is unknown.
         RuntimeError
-            CUDA is off; the message says why.
+            If CUDA is off; the message says why.
         """
         if dtype is None:
             known = self.compute_dtype in select.named(device).compute_dtypes
@@ -252,24 +318,31 @@ class Sequential(Network):
         return net
 
     def astype(self, dtype: Any) -> Sequential | InferenceNetwork:
-        """The same network in another number format, as a copy.
+        """Return a copy of the network in another number format.
 
         Parameters
         ----------
-        dtype : {"float32", "float64", "bfloat16"}, or on a GPU any that ``Sequential`` takes there
-            bfloat16 halves the weights' bytes and is for inference only on the CPU; ml_dtypes' type is taken for it as
-            well.
+        dtype : {"float32", "float64", "bfloat16"}, or on a GPU any that ``Sequential`` supports there
+            On the CPU, bfloat16 halves the size of the weights and is for inference only. The bfloat16 of ml_dtypes is
+            accepted as well.
 
         Returns
         -------
         Sequential or InferenceNetwork
-            On the CPU for bfloat16 the latter: weights rounded to it (from float64 by way of float32), biases,
-            slopes and activations in float32.
+            On the CPU an InferenceNetwork for bfloat16: weights rounded to bfloat16 (from float64 through float32),
+            biases, slopes and activations in float32.
 
         Raises
         ------
         ValueError
-            Another dtype; an activation's parameter that is infinite in float32.
+            If the dtype is not supported, or if the parameter of an activation is infinite in float32.
+
+        Examples
+        --------
+        >>> import fnnfast as fnn
+        >>> net = fnn.Sequential([fnn.Input(4), fnn.Dense(3, "softmax")], seed=0)
+        >>> net.astype("bfloat16").compute_dtype
+        'bfloat16'
         """
         if self.device != CPU.name:
             return self._converted(dtype)
@@ -279,27 +352,36 @@ class Sequential(Network):
         return self._converted(name)
 
     def quantize(self, calibration_x: ArrayLike) -> InferenceNetwork:
-        """The same network with int8 weights and 8-bit inputs of every layer, for inference.
+        """Return a copy of the network with int8 weights and 8-bit inputs of each layer, for inference.
 
         Parameters
         ----------
-        calibration_x : array_like (B, *shape) or (B, I)
-            Typical inputs, some hundred rows: they set the range that the inputs of every layer are rounded in, and cut
-            to. A training set's first rows do, in random order.
+        calibration_x : array_like of shape (B, *shape) or (B, I)
+            Typical inputs, some hundred rows, for example random rows of the training set. They determine the range to
+            which the inputs of each layer are rounded and clipped.
 
         Returns
         -------
         InferenceNetwork
-            With a scale for each layer's inputs and for each output's weights, chosen so that nothing calibrated on is
-            cut; biases, slopes and activations in float32.
+            It has one scale for the inputs of each layer and one for the weights of each output, chosen so that no
+            value of the calibration is clipped. Biases, slopes and activations are float32.
 
         Raises
         ------
         ValueError
-            No rows, or values that are not finite, here or where they enter a layer; weights that are not finite; a
-            layer of more than 65536 inputs, whose sums 32 bits may not hold.
+            If there are no rows, an input of a layer or a weight is not finite, or a layer has more than 65536 inputs,
+            whose sums may not fit 32 bits.
         TypeError
-            The network is on a GPU.
+            If the network is on a GPU.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fnnfast as fnn
+        >>> net = fnn.Sequential([fnn.Input(4), fnn.Dense(3, "softmax")], seed=0)
+        >>> low = net.quantize(np.random.default_rng(0).random((100, 4)))
+        >>> low.compute_dtype
+        'int8'
         """
         self._on_cpu("quantize")
         CPU.require(calibration_x=calibration_x)
@@ -310,7 +392,7 @@ class Sequential(Network):
         return self if self.dtype == FLOAT32 else self._converted(FLOAT32)
 
     def _converted(self, dtype: Any) -> Sequential:
-        """The same network where it is, in another of the number formats that it is trained in there."""
+        """The same network on the same device in another number format that it can be trained in there."""
         return self._restored(self.layers, dtype, self.parameters, self.device)
 
     # On paper --------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What a network is: layers and parameters, answers and what they are worth."""
+"""The base class of networks: layers and parameters, predictions and their evaluation."""
 
 from __future__ import annotations
 
@@ -34,9 +34,19 @@ if TYPE_CHECKING:
 
 
 class Network(_cpu.Forward):
-    """Base of Sequential and InferenceNetwork: what is the same for networks that are trained and that are not.
+    """Base class of Sequential and InferenceNetwork.
 
-    Calling a network, ``net(x, *, out=None)``, gives its outputs (B, O): see Sequential. The call itself is in C++.
+    It contains what networks that can be trained and networks that cannot have in common. Calling a network, ``net(x,
+    *, out=None)``, returns its outputs (B, O), see ``Sequential``. The call itself is in C++.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> net = fnn.Sequential([fnn.Input(4), fnn.Dense(3, "softmax")], seed=0)
+    >>> isinstance(net, fnn.Network)
+    True
+    >>> isinstance(net.astype("bfloat16"), fnn.Network)
+    True
     """
 
     # Whether it can be trained.
@@ -50,7 +60,7 @@ class Network(_cpu.Forward):
     _frozen: frozenset[str] = frozenset()
 
     def _build(self, layers: Sequence[Input | Layer], dtype: Any, device: str) -> None:
-        """All but the values of the parameters."""
+        """Create everything but the values of the parameters."""
         self._device = select.named(device)
         compute_dtype = self._device.compute_dtype(dtype)
         self._structure = structure = Structure(layers)
@@ -76,7 +86,7 @@ class Network(_cpu.Forward):
         tensors: Mapping[str, Array],
         device: str = CPU.name,
     ) -> Self:
-        """A network from its layers and what ``_tensors`` gives (unpickling, copying, loading)."""
+        """A network from its layers and the result of ``_tensors`` (to unpickle, copy and load)."""
         net = cls.__new__(cls)
         net._build(layers, dtype, device)
         for name, values in tensors.items():
@@ -86,19 +96,19 @@ class Network(_cpu.Forward):
     # What it is made of ----------------------------------------------------------------------------------------------
     @property
     def input(self) -> Input:
-        """The shape of an input row."""
+        """The shape of one row of the input."""
         return self._structure.input
 
     @property
     def layers(self) -> tuple[Input | Layer, ...]:
-        """The layers, the input first."""
+        """The layers, starting with the input."""
         return self._structure.layers
 
     @property
     def named_layers(self) -> Mapping[str, Layer]:
         """The layers after the input by name: dense_1, maxout_1, dense_2, ...
 
-        The layers in a residual block follow it: residual_1, residual_1.dense_1, ...
+        The layers inside a residual block follow it: residual_1, residual_1.dense_1, ...
         """
         return MappingProxyType(self._structure.named)
 
@@ -109,7 +119,7 @@ class Network(_cpu.Forward):
 
     @property
     def head(self) -> Activation:
-        """The activation of the last layer, which says what the outputs mean."""
+        """The activation of the last layer, which determines the meaning of the outputs."""
         return self._last.activation
 
     @property
@@ -122,49 +132,67 @@ class Network(_cpu.Forward):
 
     @property
     def dtype(self) -> _checks.DType:
-        """Of inputs and outputs: float32 or float64, or, on a GPU, float16 or bfloat16."""
+        """The dtype of inputs and outputs.
+
+        float32 or float64; on a GPU also float16 or bfloat16.
+        """
         return self._dtype
 
     @property
     def device(self) -> str:
-        """Where the network is, "cpu" or "cuda"."""
+        """Where the network is: "cpu" or "cuda"."""
         return self._device.name
 
     @property
     def compute_dtype(self) -> str:
-        """The number format of the products: "float32", "float64", on a GPU also "tf32", "float16", "bfloat16".
+        """The number format of the products.
 
-        Of an InferenceNetwork "bfloat16" or "int8", that of its weights.
+        "float32" or "float64"; on a GPU also "tf32", "float16" or "bfloat16". For an InferenceNetwork, "bfloat16" or
+        "int8", the format of its weights.
         """
         return self._network.compute_dtype
 
     @property
     def precision(self) -> str:
-        """Deprecated: ``compute_dtype``."""
+        """The number format of the products.
+
+        Deprecated: use ``compute_dtype`` instead.
+        """
         warnings.warn("precision, the number format, is now compute_dtype", DeprecationWarning, stacklevel=2)
         return self.compute_dtype
 
     @property
     def parameters(self) -> Parameters:
-        """Name to read-only array, in layer order; assigning an array copies it in.
+        """The parameters by name, in the order of the layers: a mapping to read-only arrays.
 
-        On a GPU reading gives a copy in CuPy, and NumPy's and CuPy's arrays can be assigned.
+        Assigning an array copies its values into the network. On a GPU, reading returns a CuPy copy, and arrays of
+        NumPy and CuPy can be assigned.
+
+        Examples
+        --------
+        >>> import fnnfast as fnn
+        >>> net = fnn.Sequential([fnn.Input(2), fnn.Dense(1)], seed=0)
+        >>> list(net.parameters)
+        ['dense_1.weight', 'dense_1.bias']
+        >>> net.parameters["dense_1.weight"] = [[1.0], [2.0]]
+        >>> net([[10.0, 1.0]])
+        array([[12.]], dtype=float32)
         """
         return self._parameters
 
     @property
     def frozen(self) -> tuple[str, ...]:
-        """The names of the layers that training leaves as they are."""
+        """The names of the layers that training does not change."""
         return tuple(name for name in self.named_layers if name in self._frozen)
 
     def _on_cpu(self, name: str) -> _cpu.Network:
-        """The compiled network of one on the CPU; TypeError for one on a GPU."""
+        """The compiled network of a network on the CPU; TypeError for one on a GPU."""
         if isinstance(self._network, _cpu.Network):
             return self._network
         raise TypeError(message(name, "a network on the CPU", "one on a GPU; net.to('cpu') makes the former"))
 
     def _tensors(self) -> dict[str, Array]:
-        """What a file keeps of it, beside its layers: arrays on the host."""
+        """What a file contains besides the layers: arrays on the host."""
         return {name: self._device.host(values) for name, values in self.parameters.items()}
 
     # Answers ---------------------------------------------------------------------------------------------------------
@@ -177,18 +205,38 @@ class Network(_cpu.Forward):
 
     @DynamicClassAttribute  # a property of networks only: the class has its own signature
     def __signature__(self) -> Signature:
-        """What ``inspect.signature(net)`` answers, which cannot look into C++."""
+        """The result of ``inspect.signature(net)``, which cannot be read from C++."""
         from inspect import signature
 
         return signature(self._call)
 
     def logits(self, x: ArrayLike) -> Array:
-        """The last layer's outputs (B, O) before its activation."""
+        """Return the outputs of the last layer before its activation.
+
+        Parameters
+        ----------
+        x : array_like of shape (B, *shape) or (B, I)
+            Inputs.
+
+        Returns
+        -------
+        ndarray of shape (B, O)
+            The logits.
+
+        Examples
+        --------
+        >>> import fnnfast as fnn
+        >>> net = fnn.Sequential([fnn.Input(1), fnn.Dense(1, "sigmoid")])
+        >>> net.parameters["dense_1.weight"] = [[2.0]]
+        >>> net.logits([[-1.0], [3.0]])
+        array([[-2.],
+               [ 6.]], dtype=float32)
+        """
         z = self._network.forward(x, None, True)
         return self._prepare_and_forward(x, None, True) if z is None else z
 
     def _prepare_and_forward(self, x: ArrayLike, out: Array | None, logits: bool) -> Array:
-        """Forward for arrays that the compiled network does not take as they are."""
+        """Forward pass for arrays that the compiled network does not accept as they are."""
         device = self._device
         device.require(x=x, out=out)
         x = device.array("x", x)
@@ -199,39 +247,61 @@ class Network(_cpu.Forward):
         return device.deliver(result, out)
 
     def predict(self, x: ArrayLike) -> Array:
-        """The discriminant of each row.
+        """Return the prediction for each row.
+
+        Parameters
+        ----------
+        x : array_like of shape (B, *shape) or (B, I)
+            Inputs.
 
         Returns
         -------
         ndarray
-            Softmax head: the most probable class, int64 (B,). Sigmoid head: 1 where the probability is at least 0.5,
-            else 0, int64 (B,) for one output, else (B, O). Gaussian head: the means (B, O). Any other: the output
-            itself (B, O).
+            Softmax head: the most probable class, int64 (B,). Sigmoid head: 1 if the probability is at least 0.5, else
+            0, int64 (B,) for one output, else (B, O). Gaussian head: the means (B, O). Any other head: the outputs (B,
+            O).
+
+        Examples
+        --------
+        >>> import fnnfast as fnn
+        >>> net = fnn.Sequential([fnn.Input(2), fnn.Dense(2, "softmax")])
+        >>> net.parameters["dense_1.weight"] = [[1.0, 0.0], [0.0, 1.0]]
+        >>> net.predict([[1.0, 3.0], [2.0, 1.0]])
+        array([1, 0])
         """
         y = self(x)
         with self._device.current():
             return self._last.predict(y)
 
     def distribution(self, x: ArrayLike, *, precision: ArrayLike | None = None) -> Distribution:
-        """The distributions that the network predicts, one for each row; see ``fnnfast.distributions``.
+        """Return the distributions that the network predicts, one per row, see ``fnnfast.distributions``.
 
         Parameters
         ----------
-        x : array_like (B, *shape) or (B, I)
-        precision : float or array_like (O,), optional
-            For a Gaussian: beta, 1 / variance, of each output; 1 by default.
+        x : array_like of shape (B, *shape) or (B, I)
+            Inputs.
+        precision : float or array_like of shape (O,), optional
+            For a Gaussian: beta = 1 / variance of each output. 1 by default.
 
         Returns
         -------
         Distribution
             Softmax head: Categorical. Sigmoid head: Bernoulli. Gaussian head: Gaussian. Any other differentiable head:
-            Gaussian with the output as its mean. The mean has the bits of the network's output. Of a network on a GPU
-            too it is on the host, where the outputs are copied to; those of 16 bits become float32.
+            Gaussian with the outputs as its mean. The mean has the bits of the output of the network. The arrays are on
+            the host also for a network on a GPU; outputs of 16 bits are converted to float32.
 
         Raises
         ------
         ValueError
-            A step or sign head, which predicts no distribution; a precision that is not > 0, or for another head.
+            For a step or sign head, which predicts no distribution. If a precision is not > 0, or if it is given for a
+            head that is not Gaussian.
+
+        Examples
+        --------
+        >>> import fnnfast as fnn
+        >>> net = fnn.Sequential([fnn.Input(2), fnn.Dense(3, "softmax")], seed=0)
+        >>> net.distribution([[1.0, 2.0], [3.0, 4.0]])
+        <Categorical: shape (2,), float32>
         """
         if not self.head.differentiable:
             raise ValueError(f"a {self.head.name} head predicts no distribution")
@@ -243,27 +313,35 @@ class Network(_cpu.Forward):
         return self._device.host(self.logits(x) if logits else self(x))  # type: ignore[no-any-return]
 
     def sample(self, x: ArrayLike, n: int = 1, rng: np.random.Generator | int | None = None) -> Array:
-        """Draw from the distribution that the network predicts for each row.
+        """Draw samples from the distribution that the network predicts for each row.
 
         Parameters
         ----------
-        x : array_like (B, *shape) or (B, I)
+        x : array_like of shape (B, *shape) or (B, I)
+            Inputs.
         n : int >= 1
-            Draws for each row.
+            Samples per row.
         rng : Generator, int or None
-            Where randomness comes from; an int is a seed.
+            The source of random numbers; an int is a seed.
 
         Returns
         -------
         ndarray
-            NumPy's, of a network on a GPU too. Softmax head: classes (n, B) of the Categorical. Sigmoid head: 0 or 1 of
-            the Bernoulli, (n, B) for one output, else (n, B, O). Any other differentiable head: reals (n, B, O) of the
-            Gaussian with the output as its mean and variance 1.
+            A NumPy array, also for a network on a GPU. Softmax head: classes (n, B). Sigmoid head: 0 or 1, (n, B) for
+            one output, else (n, B, O). Any other differentiable head: reals (n, B, O) of the Gaussian with the outputs
+            as its mean and variance 1.
 
         Raises
         ------
         ValueError
-            A step or sign head, which predicts no distribution; probabilities that are NaN.
+            For a step or sign head, which predicts no distribution, or if a probability is NaN.
+
+        Examples
+        --------
+        >>> import fnnfast as fnn
+        >>> net = fnn.Sequential([fnn.Input(2), fnn.Dense(3, "softmax")], seed=0)
+        >>> net.sample([[1.0, 2.0], [3.0, 4.0]], n=5, rng=0).shape
+        (5, 2)
         """
         return self.distribution(x).sample(n, rng)
 
@@ -271,34 +349,74 @@ class Network(_cpu.Forward):
     def evaluate(
         self, x: ArrayLike, y: ArrayLike, *, loss: Loss | None = None, sample_weight: ArrayLike | None = None
     ) -> dict[str, float]:
-        """Mean loss and score on data, weighted if there are weights.
+        """Compute the mean loss and the score on data.
+
+        Parameters
+        ----------
+        x : array_like of shape (N, *shape) or (N, I)
+            Inputs.
+        y : array_like
+            Targets, as the loss accepts them.
+        loss : Loss, optional
+            The loss. By default the one that belongs to the head, see ``Sequential.fit``.
+        sample_weight : array_like of shape (N,), optional
+            Weights of the rows, >= 0.
 
         Returns
         -------
-        dict
+        dict of str to float
             "loss", and "accuracy" for classes or "r2" for reals.
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not match, a target or a weight is invalid, or the loss does not fit the head.
+        TypeError
+            If an array does not contain real numbers.
+
+        Examples
+        --------
+        >>> import fnnfast as fnn
+        >>> net = fnn.Sequential([fnn.Input(1), fnn.Dense(1)])
+        >>> net.parameters["dense_1.weight"] = [[2.0]]
+        >>> net.evaluate([[1.0], [2.0]], [2.0, 4.0])
+        {'loss': 0.0, 'r2': 1.0}
         """
         loss = losses.get(loss, self._last)
         return self._measure(loss, prepare(self._interface, loss, x, y, sample_weight))
 
     def _measure(self, loss: Loss, data: Data) -> dict[str, float]:
-        """``evaluate`` on data that is prepared."""
+        """``evaluate`` on prepared data."""
         return measure(loss, self.head, self._on_host(data.x, loss.from_logits), data)
 
     def diagnose(self, x: ArrayLike) -> dict[str, dict[str, float]]:
-        """The share of dead units and of saturated values in each hidden layer and the head, on data.
+        """Compute the share of dead units and of saturated values in each hidden layer and the head.
 
         Parameters
         ----------
-        x : array_like (B, *shape) or (B, I)
+        x : array_like of shape (B, *shape) or (B, I)
+            Inputs.
 
         Returns
         -------
-        dict
-            "dead": by layer, the share of units whose derivative is below a thousandth in all rows, so that they learn
-            from none of them, for the ReLU family (``activation.watch`` is "dead"). "saturated": by layer, the share of
-            values whose derivative is below a tenth of the steepest, for sigmoid, tanh and their like
-            (``activation.watch`` is "saturated"). A network on a GPU is copied to the host for this, and x with it.
+        dict of str to dict of str to float
+            "dead": by layer, the share of units whose derivative is below a thousandth in all rows, so that they do not
+            learn, for the ReLU family (``activation.watch`` is "dead"). "saturated": by layer, the share of values
+            whose derivative is below a tenth of its maximum, for sigmoid, tanh and similar ones (``activation.watch``
+            is "saturated"). A network on a GPU and x are copied to the host for this.
+
+        Raises
+        ------
+        ValueError
+            If the shape of x does not match or x has no rows.
+
+        Examples
+        --------
+        >>> import fnnfast as fnn
+        >>> net = fnn.Sequential([fnn.Input(1), fnn.Dense(2, "relu"), fnn.Dense(1)])
+        >>> net.parameters["dense_1.weight"] = [[1.0, -1.0]]
+        >>> net.diagnose([[1.0], [2.0]])
+        {'dead': {'dense_1': 0.5}, 'saturated': {}}
         """
         self._device.require(x=x)
         if self._device is not CPU:
@@ -311,12 +429,34 @@ class Network(_cpu.Forward):
 
     # On paper and on disk --------------------------------------------------------------------------------------------
     def summary(self, plan: bool | int = False) -> str:
-        """Layers, shapes, neurons and parameters as a table; an "N-layer" network does not count its input.
+        """Return a table of the layers, with their shapes, neurons and parameters.
+
+        An "N-layer" network does not count its input.
 
         Parameters
         ----------
         plan : bool or int
-            Also say how a batch is run: of that size, or, for True, of 1 and of 256.
+            Whether to add how a batch is computed: one of this size, or, for True, batches of 1 and 256 rows.
+
+        Returns
+        -------
+        str
+            The table.
+
+        Examples
+        --------
+        >>> import fnnfast as fnn
+        >>> net = fnn.Sequential([fnn.Input(4), fnn.Dense(8, "relu"), fnn.Dense(3, "softmax")])
+        >>> print(net.summary())
+        2-layer network, 4 inputs, 3 outputs, float32
+        ---------------------------------------------------------------------------
+        layer                                          outputs  neurons  parameters
+        ---------------------------------------------------------------------------
+        input    Input(4)                              (B, 4)
+        dense_1  Dense(units=8, activation=ReLU())     (B, 8)         8          40
+        dense_2  Dense(units=3, activation=Softmax())  (B, 3)         3          27
+        ---------------------------------------------------------------------------
+        11 neurons, 67 parameters (268 bytes)
         """
         from . import summary
 
@@ -326,18 +466,28 @@ class Network(_cpu.Forward):
         return table + summary.plans(self._network, batches)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the network to a safetensors file, replacing it at once or not at all; ``fnnfast.load`` reads it.
+        """Write the network to a safetensors file, which ``fnnfast.load`` reads.
 
-        Where the network is, is not kept: ``load`` makes one on the CPU, and ``to`` takes it to a GPU.
+        An existing file is replaced at once or not at all. The device is not saved: ``load`` makes a network on the
+        CPU, which ``to`` copies to a GPU.
 
         Parameters
         ----------
         path : path-like
+            The file to write.
 
         Raises
         ------
         OSError
-            The folder does not exist, is full or not writeable.
+            If the folder does not exist, is full or cannot be written to.
+
+        Examples
+        --------
+        >>> import fnnfast as fnn
+        >>> net = fnn.Sequential([fnn.Input(4), fnn.Dense(3, "softmax")], seed=0)
+        >>> net.save("net.safetensors")
+        >>> fnn.load("net.safetensors").layers == net.layers
+        True
         """
         from . import file_format
 

@@ -23,9 +23,9 @@ class Compiled(Protocol):
 
 
 class Parameters(Mapping[str, Array]):
-    """A network's parameters by name, in layer order: dense_1.weight, dense_1.bias, ...
+    """The parameters of a network by name, in the order of the layers: dense_1.weight, dense_1.bias, ...
 
-    Reading gives a read-only array. Assigning copies values in, and the network answers with them from then on.
+    Reading returns a read-only array. Assigning copies the values into the network.
     """
 
     def __init__(self, network: Compiled, device: Device, dtype: _checks.DType, shapes: dict[str, Shapes]) -> None:
@@ -40,7 +40,7 @@ class Parameters(Mapping[str, Array]):
 
     @property
     def shapes(self) -> Shapes:
-        """Name to shape, without a copy of the values."""
+        """The shapes by name, without a copy of the values."""
         return {name: shape for name, (_, _, shape) in self._places.items()}
 
     def __getitem__(self, name: str) -> Array:

@@ -1,8 +1,8 @@
-"""What a network's outputs stand for: batches of Bernoulli, Categorical and Gaussian distributions.
+"""The distributions that networks predict: batches of Bernoulli, Categorical and Gaussian distributions.
 
-Bernoulli and Categorical are built from logits, so that no logarithm meets a probability that was rounded to 0 or 1.
-What a network answers (mean, mode, draws) has its dtype and its bits; what is derived from that is float64. Logarithms
-are natural, entropies in nats.
+Bernoulli and Categorical are made from logits, so that no logarithm is taken of a probability that was rounded to 0 or
+1. What a network computes (mean, mode, samples) has its dtype and its bits; what is derived from these is float64.
+Logarithms are natural, entropies are in nats.
 
 Bishop, "Pattern recognition and machine learning", 2006, sections 2.1 to 2.3 and appendix B.
 """

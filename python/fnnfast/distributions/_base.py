@@ -1,4 +1,4 @@
-"""What all distributions share."""
+"""The base classes of the distributions."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from .._frozen import Frozen
 
 
 class Distribution(Frozen, ABC):
-    """A batch of independent distributions, a row of the network's input each; equal when type and arrays are.
+    """A batch of independent distributions, one per row of the input of a network.
+
+    Two of them are equal if their class and their arrays are.
 
     Attributes
     ----------
     mean : ndarray
-        The expected value, in the dtype of what it was made from; read-only, as all that is kept.
+        The expected values, in the dtype of what they were made from. Read-only, as all arrays of a distribution.
     """
 
     mean: Array
@@ -42,64 +44,81 @@ class Distribution(Frozen, ABC):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of one draw of all of them: (B,) or (B, O)."""
+        """The shape of one sample from each distribution: (B,) or (B, O)."""
         return self.mean.shape
 
     @property
     @abstractmethod
     def mode(self) -> Array:
-        """What is most probable; what ``predict`` answers."""
+        """The most probable values, as ``predict`` returns them."""
 
     @property
     @abstractmethod
     def variance(self) -> Array:
-        """Variance, float64, of the shape of the mean."""
+        """The variances, in float64, of the shape of the mean."""
 
     @property
     def std(self) -> Array:
-        """Standard deviation, float64, of the shape of the mean."""
+        """The standard deviations, in float64, of the shape of the mean."""
         return np.asarray(np.sqrt(self.variance))
 
     @abstractmethod
     def log_prob(self, y: ArrayLike) -> Array:
-        """Logarithm of the probability, or of the density, of each target.
+        """Return the logarithm of the probability, or of the density, of each target.
 
         Parameters
         ----------
         y : array_like
-            One target for each row, as the loss of the head takes them.
+            One target per row, as the loss of the head accepts them.
 
         Returns
         -------
-        ndarray of ``shape``, float64
-            Where a row has several outputs they are independent: the sum over them is that of the whole row.
-
-        Raises
-        ------
-        ValueError, TypeError
-            Targets that cannot be meant, or not one for each row.
-        """
-
-    @abstractmethod
-    def entropy(self) -> Array:
-        """Expected value of -log_prob, float64, of ``shape``; of a Gaussian the differential entropy."""
-
-    def quantile(self, q: ArrayLike) -> Array:
-        """The smallest value whose cumulative probability is at least q.
-
-        Parameters
-        ----------
-        q : array_like of numbers in [0, 1]
-
-        Returns
-        -------
-        ndarray (*q.shape, *shape)
-            Classes, or 0 and 1, in int64; reals in float64. Of classes this says something where they are ordered.
+        ndarray of float64, of shape ``shape``
+            The logarithms. The outputs of a row are independent: their sum is the logarithm for the row.
 
         Raises
         ------
         ValueError
-            A q outside [0, 1]; probabilities that are NaN.
+            If the shape does not match, the number of targets is not the number of rows, or a target is invalid.
+        TypeError
+            If ``y`` does not contain real numbers.
+        """
+
+    @abstractmethod
+    def entropy(self) -> Array:
+        """Return the entropy, the expected value of -log_prob.
+
+        Returns
+        -------
+        ndarray of float64, of shape ``shape``
+            The entropy in nats; of a Gaussian the differential entropy.
+        """
+
+    def quantile(self, q: ArrayLike) -> Array:
+        """Return the smallest value whose cumulative probability is at least q.
+
+        Parameters
+        ----------
+        q : array_like of numbers in [0, 1]
+            The probabilities.
+
+        Returns
+        -------
+        ndarray of shape (*q.shape, *shape)
+            Classes, or 0 and 1, in int64; reals in float64. For classes the result is useful only if they are ordered.
+
+        Raises
+        ------
+        ValueError
+            If a q is outside [0, 1], or if a probability of the distribution is NaN.
+
+        Examples
+        --------
+        >>> from fnnfast.distributions import Gaussian
+        >>> Gaussian([[0.0]]).quantile([0.5, 0.975]).round(4)
+        array([[[0.  ]],
+
+               [[1.96]]])
         """
         levels = _checks.fit(_checks.real_array("q", q), FLOAT64)
         if not ((levels >= 0) & (levels <= 1)).all():
@@ -107,45 +126,60 @@ class Distribution(Frozen, ABC):
         return self._quantile(levels.reshape(levels.shape + (1,) * len(self.shape)))
 
     def interval(self, level: float = 0.95) -> tuple[Array, Array]:
-        """The central interval that holds a draw with at least that probability: two quantiles, with even tails.
+        """Return the central interval that contains a sample with at least a given probability.
 
         Parameters
         ----------
         level : float in [0, 1)
+            The probability.
 
         Returns
         -------
-        low, high : ndarray of ``shape``
-            Both ends belong to it.
+        low, high : ndarray of shape ``shape``
+            The quantiles (1 - level) / 2 and (1 + level) / 2. Both belong to the interval.
+
+        Examples
+        --------
+        >>> from fnnfast.distributions import Gaussian
+        >>> low, high = Gaussian([[0.0]], precision=4.0).interval(0.95)
+        >>> low.round(4), high.round(4)
+        (array([[-0.98]]), array([[0.98]]))
         """
         level = _checks.share("level", level)
         low, high = self.quantile([(1 - level) / 2, (1 + level) / 2])
         return low, high
 
     def sample(self, n: int = 1, rng: np.random.Generator | int | None = None) -> Array:
-        """Draw from each distribution.
+        """Draw samples from each distribution.
 
         Parameters
         ----------
         n : int >= 1
+            Samples per distribution.
         rng : Generator, int or None
-            Where randomness comes from; an int is a seed.
+            The source of random numbers; an int is a seed.
 
         Returns
         -------
-        ndarray (n, *shape)
+        ndarray of shape (n, *shape)
             Classes, or 0 and 1, in int64; reals in the dtype of the mean.
 
         Raises
         ------
         ValueError
-            Probabilities that are NaN.
+            If a probability is NaN.
+
+        Examples
+        --------
+        >>> from fnnfast.distributions import Bernoulli
+        >>> Bernoulli([0.0, 1.0]).sample(5, rng=0).shape
+        (5, 2)
         """
         n = _checks.integer("n", n, 1)
         return self._draw(n, np.random.default_rng(rng))
 
     def _one_each(self, targets: Array) -> Array:
-        """The targets, if they are one for each row."""
+        """The targets, after a check that there is one per row."""
         if len(targets) != self.shape[0]:
             raise ValueError(message("y", f"{self.shape[0]} targets, one for each row", len(targets)))
         return targets
@@ -156,15 +190,16 @@ class Distribution(Frozen, ABC):
 
     @abstractmethod
     def _draw(self, n: int, rng: np.random.Generator) -> Array:
-        """``sample`` with arguments that are checked."""
+        """``sample`` with checked arguments."""
 
 
 class Discrete(Distribution):
-    """What Bernoulli and Categorical share: logits, and a mean that is probabilities, both kept.
+    """Base class of Bernoulli and Categorical.
 
     Attributes
     ----------
     logits : ndarray
+        The logits; ``mean`` are the probabilities.
     """
 
     logits: Array
@@ -177,13 +212,13 @@ class Discrete(Distribution):
 
     @property
     def probabilities(self) -> Array:
-        """The mean under its other name."""
+        """The probabilities, which are the mean."""
         return self.mean
 
     @property
     @abstractmethod
     def log_probabilities(self) -> Array:
-        """Logarithms of the probabilities, float64, accurate also where these are rounded to 0 or 1."""
+        """The logarithms of the probabilities, in float64, accurate also if the probability is rounded to 0 or 1."""
 
     @property
     def variance(self) -> Array:
@@ -191,7 +226,7 @@ class Discrete(Distribution):
         return np.asarray(-np.exp(log_p) * np.expm1(log_p))  # p (1 - p)
 
     def _known(self) -> Array:
-        """The probabilities, if none is NaN."""
+        """The probabilities, after a check that none is NaN."""
         if np.isnan(self.mean).any():
             raise ValueError("the probabilities contain NaN: there is nothing to sample from")
         return self.mean

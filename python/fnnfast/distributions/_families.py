@@ -18,22 +18,33 @@ _LOG_2PI = math.log(2 * math.pi)
 
 
 class Bernoulli(Discrete):
-    """0 or 1, the latter with probability sigmoid(logit).
+    """Distributions of 0 and 1, where the probability of 1 is sigmoid(logit).
 
     Parameters
     ----------
-    logits : array_like (B,) or (B, O)
-        log(p / (1 - p)); for one output (B, 1) is taken as (B,). Infinite ones stand for certainty.
+    logits : array_like of shape (B,) or (B, O)
+        log(p / (1 - p)). The shape (B, 1) is converted to (B,). Infinite logits stand for probabilities 0 and 1.
 
     Attributes
     ----------
-    logits, mean : ndarray (B,) or (B, O)
+    logits, mean : ndarray of shape (B,) or (B, O)
         The mean is the probability p of 1.
 
     Raises
     ------
-    ValueError, TypeError
-        Logits of another shape, or no real numbers.
+    ValueError
+        If the logits have another shape.
+    TypeError
+        If the logits are not real numbers.
+
+    Examples
+    --------
+    >>> from fnnfast.distributions import Bernoulli
+    >>> b = Bernoulli([-2.0, 0.0, 2.0])
+    >>> b.mean.round(4)
+    array([0.1192, 0.5   , 0.8808])
+    >>> b.mode
+    array([0, 1, 1])
     """
 
     def __init__(self, logits: ArrayLike) -> None:
@@ -48,16 +59,27 @@ class Bernoulli(Discrete):
 
     @property
     def mode(self) -> Array:
-        """1 where its probability is at least 0.5, else 0; int64."""
+        """1 if its probability is at least 0.5, else 0, in int64."""
         return _likely(self.mean)
 
     def log_prob(self, y: ArrayLike) -> Array:
-        """-softplus(-z) for a 1 and -softplus(z) for a 0.
+        """Return the log-probability of each label: -softplus(-z) for 1 and -softplus(z) for 0.
 
         Parameters
         ----------
-        y : array_like (B, O), or (B,) or (B, 1) for one output
+        y : array_like of shape (B, O), or (B,) or (B, 1) for one output
             Labels 0 and 1, as bool, int or float.
+
+        Returns
+        -------
+        ndarray of float64, shape (B,) or (B, O)
+            The log-probabilities.
+
+        Examples
+        --------
+        >>> from fnnfast.distributions import Bernoulli
+        >>> Bernoulli([0.0, 2.0]).log_prob([0, 1]).round(4)
+        array([-0.6931, -0.1269])
         """
         labels = self._one_each(_checks.binary_labels(y, math.prod(self.shape[1:]), FLOAT64)).reshape(self.shape)
         z = self.logits.astype(FLOAT64)
@@ -78,22 +100,34 @@ class Bernoulli(Discrete):
 
 
 class Categorical(Discrete):
-    """One of K classes, with probabilities softmax(logits).
+    """Distributions over K classes, with the probabilities softmax(logits).
 
     Parameters
     ----------
-    logits : array_like (B, K)
-        Log-probabilities up to a constant for each row. Infinite ones stand for the limit; several of +inf share it.
+    logits : array_like of shape (B, K)
+        Log-probabilities up to a constant per row. Infinite logits stand for the limit; several of +inf share the
+        probability.
 
     Attributes
     ----------
-    logits, mean : ndarray (B, K)
-        The mean, and so the variance, is that of one-hot rows: the probabilities of the classes.
+    logits, mean : ndarray of shape (B, K)
+        The mean and the variance are those of one-hot rows: the mean is the probabilities of the classes.
 
     Raises
     ------
-    ValueError, TypeError
-        Logits of another shape, or no real numbers.
+    ValueError
+        If the logits have another shape.
+    TypeError
+        If the logits are not real numbers.
+
+    Examples
+    --------
+    >>> from fnnfast.distributions import Categorical
+    >>> c = Categorical([[0.0, 1.0, 2.0]])
+    >>> c.probabilities.round(4)
+    array([[0.09  , 0.2447, 0.6652]])
+    >>> c.mode
+    array([2])
     """
 
     def __init__(self, logits: ArrayLike) -> None:
@@ -116,16 +150,27 @@ class Categorical(Discrete):
 
     @property
     def mode(self) -> Array:
-        """The most probable class, the first of equals; int64 (B,)."""
+        """The most probable class, the first of equally probable ones, in int64, of shape (B,)."""
         return _most_likely(self.mean)
 
     def log_prob(self, y: ArrayLike) -> Array:
-        """z_y - log(sum over k of exp(z_k)).
+        """Return the log-probability of each class: z_y - log(sum over k of exp(z_k)).
 
         Parameters
         ----------
-        y : array_like
-            Class indices (B,), or one-hot rows (B, K).
+        y : array_like of shape (B,) or (B, K)
+            Class indices, or one-hot rows.
+
+        Returns
+        -------
+        ndarray of float64, shape (B,)
+            The log-probabilities.
+
+        Examples
+        --------
+        >>> from fnnfast.distributions import Categorical
+        >>> Categorical([[0.0, 1.0, 2.0]]).log_prob([2]).round(4)
+        array([-0.4076])
         """
         labels = self._one_each(_checks.class_labels(y, self.mean.shape[1]))
         return np.asarray(np.take_along_axis(self.log_probabilities, labels[:, np.newaxis], axis=1)[:, 0])
@@ -150,22 +195,36 @@ class Categorical(Discrete):
 
 
 class Gaussian(Distribution):
-    """Reals with the density sqrt(beta / (2 pi)) exp(-beta (y - mean)^2 / 2), beta = 1 / variance the precision.
+    """Normal distributions with the density sqrt(beta / (2 pi)) exp(-beta (y - mean)^2 / 2).
+
+    beta = 1 / variance is the precision.
 
     Parameters
     ----------
-    mean : array_like (B, O)
-    precision : array_like (), (O,) or (B, O)
-        Finite numbers > 0.
+    mean : array_like of shape (B, O)
+        The means.
+    precision : array_like of shape (), (O,) or (B, O)
+        The precisions, finite numbers > 0.
 
     Attributes
     ----------
-    mean : ndarray (B, O)
+    mean : ndarray of shape (B, O)
+        The means.
 
     Raises
     ------
-    ValueError, TypeError
-        A mean or a precision of another shape, or no real numbers; a precision that is not > 0.
+    ValueError
+        If the mean or the precision has another shape, or a precision is not a finite number > 0.
+    TypeError
+        If the mean or the precision is not real numbers.
+
+    Examples
+    --------
+    >>> from fnnfast.distributions import Gaussian
+    >>> g = Gaussian([[1.0], [2.0]], precision=4.0)
+    >>> g.std
+    array([[0.5],
+           [0.5]])
     """
 
     _variance: Array
@@ -179,17 +238,26 @@ class Gaussian(Distribution):
 
     @classmethod
     def of_log_precision(cls, mean: ArrayLike, log_precision: ArrayLike) -> Self:
-        """The Gaussian with log(beta) instead of beta, as a network predicts it.
+        """Make a Gaussian from log(beta) instead of beta, as a network predicts it.
 
         Parameters
         ----------
-        mean : array_like (B, O)
-        log_precision : array_like (), (O,) or (B, O)
-            Where its exponential leaves the range of float64 the variance is 0 or infinite, and all else the limit.
+        mean : array_like of shape (B, O)
+            The means.
+        log_precision : array_like of shape (), (O,) or (B, O)
+            The logarithms of the precisions. If the precision is not in the range of float64, the variance is 0 or
+            infinite, and everything else is the limit.
 
         Returns
         -------
         Gaussian
+            The distributions.
+
+        Examples
+        --------
+        >>> from fnnfast.distributions import Gaussian
+        >>> Gaussian.of_log_precision([[1.0]], 0.0).variance
+        array([[1.]])
         """
         s = _checks.fit(_checks.real_array("log_precision", log_precision), FLOAT64)
         with np.errstate(over="ignore"):
@@ -202,7 +270,7 @@ class Gaussian(Distribution):
         return gaussian
 
     def _keep(self, mean: ArrayLike, name: str, variance: Array) -> None:
-        """Store both; ``name`` is what the user gave instead of the variance."""
+        """Store both; ``name`` is the argument of the user in error messages."""
         mean = _parameter("mean", mean, "(B, O)", (2,))
         if variance.shape not in ((), mean.shape[1:], mean.shape):
             raise ValueError(message(name, f"shape (), {mean.shape[1:]} or {mean.shape}", variance.shape))
@@ -218,12 +286,23 @@ class Gaussian(Distribution):
         return self.mean
 
     def log_prob(self, y: ArrayLike) -> Array:
-        """(log(beta) - log(2 pi) - beta (y - mean)^2) / 2.
+        """Return the log-density of each target: (log(beta) - log(2 pi) - beta (y - mean)^2) / 2.
 
         Parameters
         ----------
-        y : array_like (B, O), or (B,) where O is 1
+        y : array_like of shape (B, O), or (B,) for one output
             Finite reals.
+
+        Returns
+        -------
+        ndarray of float64, shape (B, O)
+            The log-densities.
+
+        Examples
+        --------
+        >>> from fnnfast.distributions import Gaussian
+        >>> Gaussian([[0.0]]).log_prob([[0.0]]).round(4)
+        array([[-0.9189]])
         """
         targets = self._one_each(_checks.real_targets(y, self.shape[1], FLOAT64))
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -251,7 +330,7 @@ class Gaussian(Distribution):
 
 
 def discriminant(head: Activation, outputs: Array) -> Array:
-    """What the outputs (B, O) of a network with that head decide: classes, 0 or 1, or the outputs themselves."""
+    """The prediction from outputs (B, O) of a network with this head: classes, 0 or 1, or the outputs."""
     if head.name == "softmax":
         return _most_likely(outputs)
     if head.name == "sigmoid":
@@ -260,38 +339,56 @@ def discriminant(head: Activation, outputs: Array) -> Array:
 
 
 def logistic(z: ArrayLike) -> Array:
-    """1 / (1 + exp(-z)), the sigmoid: from log-odds to probabilities, the inverse of ``logit``.
+    """Logistic function, 1 / (1 + exp(-z)), which converts log-odds to probabilities.
+
+    It is the sigmoid, and the inverse of ``logit``.
 
     Parameters
     ----------
-    z : array_like of real numbers
-        float32 and float64 are kept, all else is computed in float64.
+    z : array_like
+        Real numbers. float32 and float64 are kept, everything else is converted to float64.
 
     Returns
     -------
-    ndarray of z's shape
+    ndarray of the shape of z
+        The probabilities.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> fnn.logistic([-2.0, 0.0, 2.0]).round(4)
+    array([0.1192, 0.5   , 0.8808])
     """
     return Sigmoid()(z)
 
 
 def logit(p: ArrayLike) -> Array:
-    """log(p / (1 - p)): from probabilities to log-odds, the inverse of ``logistic``.
+    """Logit function, log(p / (1 - p)), which converts probabilities to log-odds.
+
+    It is the inverse of ``logistic``.
 
     Parameters
     ----------
-    p : array_like of numbers in [0, 1]
-        float32 and float64 are kept, all else is computed in float64. 0 gives -inf, 1 gives inf, NaN itself.
+    p : array_like
+        Numbers in [0, 1]. float32 and float64 are kept, everything else is converted to float64.
 
     Returns
     -------
-    ndarray of p's shape
+    ndarray of the shape of p
+        The log-odds: -inf for 0, inf for 1, NaN for NaN.
 
     Raises
     ------
     ValueError
-        A number outside [0, 1].
+        If a number is outside [0, 1].
     TypeError
-        No real numbers.
+        If ``p`` does not contain real numbers.
+
+    Examples
+    --------
+    >>> import fnnfast as fnn
+    >>> fnn.logit([0.25, 0.5, 0.75]).round(4)
+    array([-1.0986,  0.    ,  1.0986])
     """
     array = _checks.real_array("p", p)
     if ((array < 0) | (array > 1)).any():
@@ -305,7 +402,7 @@ def logit(p: ArrayLike) -> Array:
 
 
 def _parameter(name: str, value: ArrayLike, form: str, dimensions: tuple[int, ...]) -> Array:
-    """A copy to keep, contiguous and in float32 or float64."""
+    """A contiguous copy to keep, in float32 or float64."""
     array = _checks.real_array(name, value)
     if array.ndim not in dimensions:
         raise ValueError(message(name, f"shape {form}", array.shape))
@@ -322,7 +419,7 @@ def _most_likely(p: Array) -> Array:
 
 
 def _normal_quantile(q: float) -> float:
-    """Of the standard normal distribution."""
+    """The quantile of the standard normal distribution."""
     from statistics import NormalDist  # imports more than the rest of the package together
 
     return NormalDist().inv_cdf(q) if 0 < q < 1 else math.copysign(math.inf, q - 0.5)

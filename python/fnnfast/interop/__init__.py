@@ -1,1 +1,1 @@
-"""Bridges to other packages; each imports its package only when it is used."""
+"""Support for other packages. Each module imports its package only when it is used."""

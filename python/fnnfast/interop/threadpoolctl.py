@@ -1,4 +1,4 @@
-"""Let threadpoolctl, and whatever uses it (joblib, scikit-learn), limit fnnfast's threads."""
+"""Let threadpoolctl, and packages that use it (joblib, scikit-learn), limit the threads of fnnfast."""
 
 from __future__ import annotations
 
@@ -8,20 +8,30 @@ import functools
 
 @functools.cache
 def register() -> None:
-    """Make fnnfast's thread pool known to threadpoolctl; once is enough, more does no harm.
+    """Register the thread pool of fnnfast with threadpoolctl.
 
-    Afterwards ``threadpoolctl.threadpool_limits(limits=1)`` covers fnnfast as well, and ``limits={"fnnfast": 1}`` means
-    it alone.
+    Afterwards ``threadpoolctl.threadpool_limits(limits=1)`` limits fnnfast as well, and ``limits={"fnnfast": 1}``
+    limits only fnnfast. Calling it more than once has no effect.
 
     Raises
     ------
     ImportError
-        threadpoolctl is not installed.
+        If threadpoolctl is not installed.
+
+    Examples
+    --------
+    >>> import threadpoolctl
+    >>> import fnnfast as fnn
+    >>> from fnnfast.interop.threadpoolctl import register
+    >>> register()
+    >>> with threadpoolctl.threadpool_limits(limits={"fnnfast": 1}):
+    ...     fnn.get_num_threads()
+    1
     """
     import threadpoolctl
 
     class Controller(threadpoolctl.LibController):  # type: ignore[misc]  # threadpoolctl carries no types
-        """fnnfast's extension: found among the loaded libraries by its file name, known by its symbols."""
+        """The extension module of fnnfast: found among the loaded libraries by file name, identified by its symbols."""
 
         user_api = "fnnfast"
         internal_api = "fnnfast"

@@ -1,6 +1,16 @@
-"""What is correct: every kernel again as plain array code, unfused, in float64.
+"""Reference implementations: every kernel as plain array code, unfused, in float64.
 
-Written against ``xp``, which is numpy or cupy after the arrays given, and imports nothing of the rest of the package.
+They define what is correct. The code uses ``xp``, which is numpy or cupy depending on the arrays that are passed, and
+imports no other part of the package.
+
+Examples
+--------
+>>> import numpy as np
+>>> import fnnfast as fnn
+>>> from fnnfast import reference
+>>> z = np.array([-1.0, 0.0, 1.0])
+>>> np.allclose(fnn.GELU()(z), reference.ACTIVATIONS["gelu"].forward(z))
+True
 """
 
 from .activations import ACTIVATIONS, SELU_ALPHA, SELU_LAMBDA, Activation

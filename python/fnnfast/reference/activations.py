@@ -1,8 +1,8 @@
-"""The activations, elementwise and unfused, in float64: what the kernels are held to.
+"""The activations, elementwise and unfused, in float64: the reference for the kernels.
 
-Every formula is written so that it neither overflows nor cancels, NaN gives NaN, and an infinity gives the limit.
-A derivative at a kink is the one of the side on which z goes on to an infinity, and where both do, of the left: 0 for
-relu and wherever a clip begins, alpha for leaky_relu, prelu and elu.
+All formulas avoid overflow and cancellation. NaN gives NaN, and an infinity gives the limit. The derivative at a kink
+is the one of the side that extends to an infinity, and if both do, of the left side: 0 for relu and at the start of
+clipping, alpha for leaky_relu, prelu and elu.
 """
 
 import math
@@ -22,24 +22,26 @@ _FLAT = 1e4  # beyond +-1e4 every smooth derivative of this file equals its limi
 
 
 class Activation(ABC):
-    """One activation: a name and its formulas; without state, so an instance cannot be changed.
+    """Base class of the reference activations: a name and formulas.
 
-    Subclasses give the formulas for finite or infinite z in float64; NaN, conversion and warnings are dealt with here.
+    Subclasses have the formulas for finite or infinite z in float64; NaN, conversions and warnings are handled here.
+    Objects have no state and cannot be changed.
 
     Attributes
     ----------
     name : str
         The name in the registry of the compiled kernels.
     default : float or None
-        The parameter's value where none is given; None for an activation that has no parameter.
+        The default value of the parameter; None for an activation without parameter.
     learned : bool
-        The parameter is learned, one value a neuron.
+        Whether the parameter is learned, with one value per neuron.
     differentiable : bool
-        It can be trained through.
+        Whether gradients can pass through.
     rowwise : bool
-        An output depends on its whole row (softmax): there is no elementwise derivative, but `backward`.
+        Whether an output depends on its whole row (softmax). There is then no elementwise derivative, only
+        ``backward``.
     kinks : tuple of float
-        Where the derivative jumps, for some parameter at least.
+        Where the derivative jumps, at least for some parameter.
     """
 
     __slots__ = ()
@@ -52,31 +54,85 @@ class Activation(ABC):
     kinks: ClassVar[tuple[float, ...]] = ()
 
     def forward(self, z: Array, parameter: Array = None) -> Array:
-        """The activation of z, of any shape; parameter is a number or (O,), along the last axis of z."""
+        """Apply the activation.
+
+        Parameters
+        ----------
+        z : ndarray of shape (..., O)
+            Pre-activations.
+        parameter : number or ndarray of shape (O,), optional
+            Alpha or beta. By default ``default``.
+
+        Returns
+        -------
+        ndarray of shape (..., O)
+            The activation of z.
+        """
         return self._apply("_value", z, parameter)
 
     def derivative(self, z: Array, parameter: Array = None) -> Array:
-        """d forward / dz, elementwise.
+        """Return the derivative of ``forward`` with respect to z, elementwise.
+
+        Parameters
+        ----------
+        z : ndarray of shape (..., O)
+            Pre-activations.
+        parameter : number or ndarray of shape (O,), optional
+            Alpha or beta. By default ``default``.
+
+        Returns
+        -------
+        ndarray of shape (..., O)
+            The derivative.
 
         Raises
         ------
         TypeError
-            For an activation that is not differentiable or not elementwise.
+            If the activation is not differentiable or not elementwise.
         """
         return self._apply("_slope", z, parameter)
 
     def parameter_gradient(self, z: Array, parameter: Array = None) -> Array:
-        """d forward / d parameter, elementwise (to be summed over the rows).
+        """Return the derivative of ``forward`` with respect to the parameter, elementwise.
+
+        The gradient is its product with dL/dy, summed over the rows.
+
+        Parameters
+        ----------
+        z : ndarray of shape (..., O)
+            Pre-activations.
+        parameter : number or ndarray of shape (O,), optional
+            Alpha or beta. By default ``default``.
+
+        Returns
+        -------
+        ndarray of shape (..., O)
+            The derivative.
 
         Raises
         ------
         TypeError
-            For an activation whose parameter is not learned.
+            If the parameter is not learned.
         """
         return self._apply("_parameter_slope", z, parameter)
 
     def backward(self, dy: Array, z: Array, parameter: Array = None) -> Array:
-        """dL/dz from dL/dy: dy times the derivative."""
+        """Return dL/dz from dL/dy: dy times the derivative.
+
+        Parameters
+        ----------
+        dy : ndarray of shape (..., O)
+            Gradient of the loss with respect to the output.
+        z : ndarray of shape (..., O)
+            Pre-activations.
+        parameter : number or ndarray of shape (O,), optional
+            Alpha or beta. By default ``default``.
+
+        Returns
+        -------
+        ndarray of shape (..., O)
+            Gradient of the loss with respect to z.
+        """
         xp = namespace(dy, z)
         return as_float64(xp, dy) * self.derivative(as_float64(xp, z), parameter)
 
@@ -349,7 +405,22 @@ class Softmax(Activation):
         return e / xp.sum(e, axis=-1, keepdims=True)
 
     def backward(self, dy: Array, z: Array, parameter: Array = None) -> Array:
-        """dL/dz from dL/dy, row by row."""
+        """Return dL/dz from dL/dy, row by row.
+
+        Parameters
+        ----------
+        dy : ndarray of shape (..., O)
+            Gradient of the loss with respect to the output.
+        z : ndarray of shape (..., O)
+            Pre-activations.
+        parameter : number or ndarray of shape (O,), optional
+            Alpha or beta. By default ``default``.
+
+        Returns
+        -------
+        ndarray of shape (..., O)
+            Gradient of the loss with respect to z.
+        """
         xp = namespace(dy, z)
         dy, y = as_float64(xp, dy), self.forward(as_float64(xp, z))
         return y * (dy - xp.sum(dy * y, axis=-1, keepdims=True))

@@ -7,7 +7,19 @@ from .activations import ACTIVATIONS, Activation
 
 
 class DenseGradients(NamedTuple):
-    """Gradients of a dense layer; alpha is None unless the activation's parameter is learned."""
+    """Gradients of a dense layer.
+
+    Parameters
+    ----------
+    x : ndarray of shape (..., I)
+        Gradient of the input.
+    weight : ndarray of shape (I, O)
+        Gradient of the weight.
+    bias : ndarray of shape (O,)
+        Gradient of the bias.
+    alpha : ndarray of shape (O,) or None
+        Gradient of the learned parameter; None for an activation without learned parameter.
+    """
 
     x: Array
     weight: Array
@@ -20,7 +32,22 @@ def _activation(activation: str | Activation) -> Activation:
 
 
 def pre_activation(x: Array, weight: Array, bias: Array | None = None) -> Array:
-    """z_o = sum_i x_i W_io + b_o. x (..., I), weight (I, O), bias (O,) or None -> (..., O)."""
+    """Return the pre-activations z_o = sum_i x_i W_io + b_o.
+
+    Parameters
+    ----------
+    x : ndarray of shape (..., I)
+        Inputs.
+    weight : ndarray of shape (I, O)
+        Weights.
+    bias : ndarray of shape (O,), optional
+        Biases. Zero by default.
+
+    Returns
+    -------
+    ndarray of shape (..., O)
+        The pre-activations.
+    """
     xp = namespace(x, weight)
     z = as_float64(xp, x) @ as_float64(xp, weight)
     return z if bias is None else z + as_float64(xp, bias)
@@ -33,7 +60,28 @@ def dense_forward(
     activation: str | Activation = "identity",
     parameter: Array = None,
 ) -> tuple[Array, Array]:
-    """(f(z), z) with z = x W + b. x (..., I), weight (I, O), bias (O,) or None -> two of (..., O)."""
+    """Return f(z) and z, where z = x W + b.
+
+    Parameters
+    ----------
+    x : ndarray of shape (..., I)
+        Inputs.
+    weight : ndarray of shape (I, O)
+        Weights.
+    bias : ndarray of shape (O,), optional
+        Biases. Zero by default.
+    activation : str or Activation
+        A name of the registry, or a reference activation.
+    parameter : number or ndarray of shape (O,), optional
+        Parameter of the activation. By default that of the activation.
+
+    Returns
+    -------
+    y : ndarray of shape (..., O)
+        The outputs f(z).
+    z : ndarray of shape (..., O)
+        The pre-activations, for ``dense_backward``.
+    """
     z = pre_activation(x, weight, bias)
     return _activation(activation).forward(z, parameter), z
 
@@ -45,7 +93,26 @@ def dense(
     activation: str | Activation = "identity",
     parameter: Array = None,
 ) -> Array:
-    """f(x W + b). x (..., I), weight (I, O), bias (O,) or None -> (..., O)."""
+    """Return f(x W + b).
+
+    Parameters
+    ----------
+    x : ndarray of shape (..., I)
+        Inputs.
+    weight : ndarray of shape (I, O)
+        Weights.
+    bias : ndarray of shape (O,), optional
+        Biases. Zero by default.
+    activation : str or Activation
+        A name of the registry, or a reference activation.
+    parameter : number or ndarray of shape (O,), optional
+        Parameter of the activation. By default that of the activation.
+
+    Returns
+    -------
+    ndarray of shape (..., O)
+        The outputs.
+    """
     return dense_forward(x, weight, bias, activation, parameter)[0]
 
 
@@ -57,19 +124,26 @@ def dense_backward(
     activation: str | Activation = "identity",
     parameter: Array = None,
 ) -> DenseGradients:
-    """The chain rule through f and x W + b; z is what `dense_forward` returned second.
+    """Return the gradients of a dense layer by the chain rule.
 
-    With dz = dy f'(z) (softmax: its Jacobian-vector product): dx = dz W^T, dW = x^T dz, db = sum dz over the rows, and
-    for a learned parameter dalpha = sum over the rows of dy df/dalpha. Rumelhart, Hinton and Williams 1986.
+    With dz = dy f'(z), or for softmax its Jacobian-vector product: dx = dz W^T, dW = x^T dz, db = sum of dz over the
+    rows, and for a learned parameter dalpha = sum over the rows of dy df/dalpha. Rumelhart, Hinton and Williams,
+    "Learning representations by back-propagating errors", 1986.
 
     Parameters
     ----------
-    dy : (..., O)
-    x : (..., I)
-    weight : (I, O)
-    z : (..., O)
-    activation : registry name or Activation
-    parameter : number or (O,), the activation's default if None
+    dy : ndarray of shape (..., O)
+        Gradient of the loss with respect to the output.
+    x : ndarray of shape (..., I)
+        Inputs.
+    weight : ndarray of shape (I, O)
+        Weights.
+    z : ndarray of shape (..., O)
+        Pre-activations, the second result of ``dense_forward``.
+    activation : str or Activation
+        A name of the registry, or a reference activation.
+    parameter : number or ndarray of shape (O,), optional
+        Parameter of the activation. By default that of the activation.
 
     Returns
     -------

@@ -1,7 +1,7 @@
-"""The losses and their gradients with respect to a network's last outputs, in float64.
+"""The losses and their gradients with respect to the last outputs of a network, in float64.
 
-Cross-entropies are given logits: the logarithm of the loss cancels the exponential of the softmax or sigmoid, so
-nothing overflows and no probability rounds to zero before its logarithm is taken.
+Cross-entropies are computed from logits: the logarithm of the loss cancels the exponential of softmax or sigmoid, so
+nothing overflows, and no probability is rounded to zero before its logarithm is taken.
 """
 
 from abc import ABC, abstractmethod
@@ -15,9 +15,14 @@ from .activations import ACTIVATIONS
 
 
 class Loss(ABC):
-    """One loss: `value(outputs, targets)` and `gradient(outputs, targets)`, the latter of the shape of outputs.
+    """Base class of the reference losses.
 
-    ``from_logits`` holds the names of the heads whose pre-activations the loss takes.
+    Attributes
+    ----------
+    name : str
+        The name in the kernels.
+    from_logits : tuple of str
+        The heads for which the loss is computed from the pre-activations.
     """
 
     __slots__ = ()
@@ -26,11 +31,37 @@ class Loss(ABC):
 
     @abstractmethod
     def value(self, outputs: Array, targets: Array) -> float:
-        """The mean loss of a batch."""
+        """Return the mean loss of a batch.
+
+        Parameters
+        ----------
+        outputs : ndarray of shape (B, O)
+            Outputs or logits of the network.
+        targets : ndarray
+            Targets, as the loss accepts them.
+
+        Returns
+        -------
+        float
+            The mean loss.
+        """
 
     @abstractmethod
     def gradient(self, outputs: Array, targets: Array) -> Array:
-        """d value / d outputs."""
+        """Return the gradient of the mean loss with respect to the outputs.
+
+        Parameters
+        ----------
+        outputs : ndarray of shape (B, O)
+            Outputs or logits of the network.
+        targets : ndarray
+            Targets, as the loss accepts them.
+
+        Returns
+        -------
+        ndarray of shape (B, O)
+            The gradient.
+        """
 
 
 def _one_hot(xp: ModuleType, targets: Array, classes: int) -> Array:
@@ -118,8 +149,13 @@ class SquaredError(Loss):
 class Gaussian(Loss):
     """Mean over the batch of sum_j beta_j (y_j - t_j)^2 / 2 - log(beta_j) / 2 + log(2 pi) / 2; gradient beta (y - t)/B.
 
-    -log N(t; y, 1 / beta), with one precision beta for each output. Outputs (B, O), targets (B, O), or (B,) where
-    O = 1. Goodfellow et al. 2016, "Deep Learning", section 6.2.2.
+    -log N(t; y, 1 / beta), with one precision beta per output. Outputs (B, O), targets (B, O), or (B,) for one output.
+    Goodfellow et al., "Deep learning", 2016, section 6.2.2.
+
+    Parameters
+    ----------
+    precision : float or ndarray of shape (O,)
+        beta, for all outputs or per output.
     """
 
     __slots__ = ("precision",)

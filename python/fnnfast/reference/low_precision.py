@@ -1,8 +1,8 @@
-"""Low precision: numbers rounded to bfloat16, and layers that count in 8-bit integers.
+"""Low precision: numbers rounded to bfloat16, and layers in 8-bit integers.
 
-Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
-arXiv:1712.05877, sections 2.1 to 2.3, with unsigned inputs over an affine range and signed weights over a symmetric one
-for each output. The integers jump, so what leads to them is computed in float32, like the kernels; the sums are exact.
+Jacob et al., "Quantization and training of neural networks for efficient integer-arithmetic-only inference", 2018,
+arXiv:1712.05877, sections 2.1 to 2.3, with unsigned inputs over an affine range and signed weights over a symmetric
+range per output. The integers are discontinuous, so they are computed in float32 as in the kernels; the sums are exact.
 """
 
 from typing import NamedTuple
@@ -12,7 +12,17 @@ from .activations import ACTIVATIONS, Activation
 
 
 class Scales(NamedTuple):
-    """x = input_scale (q - zero_point), w = weight_scale p; weight_scale (O,), or (P, O) for maxout."""
+    """The scales of a quantized layer: x = input_scale (q - zero_point), w = weight_scale p.
+
+    Parameters
+    ----------
+    input_scale : float
+        Scale of the inputs.
+    zero_point : int
+        The integer that stands for an input of 0.
+    weight_scale : ndarray of shape (O,), or (P, O) for maxout
+        Scale of the weights of each output.
+    """
 
     input_scale: float
     zero_point: int
@@ -20,7 +30,20 @@ class Scales(NamedTuple):
 
 
 def to_bfloat16(x: Array) -> Array:
-    """The nearest numbers of 8 significant bits and float32's exponents, ties to even, in float64."""
+    """Round to bfloat16, to nearest, ties to even.
+
+    bfloat16 has 8 significant bits and the exponents of float32.
+
+    Parameters
+    ----------
+    x : ndarray
+        Numbers.
+
+    Returns
+    -------
+    ndarray of float64
+        The rounded numbers.
+    """
     xp = namespace(x)
     x = as_float64(xp, x)
     _, exponent = xp.frexp(x)
@@ -30,7 +53,22 @@ def to_bfloat16(x: Array) -> Array:
 
 
 def scales(low: float, high: float, weight: Array) -> Scales:
-    """Scales for inputs from low <= 0 to high >= 0 and for weight (I, O) or (P, I, O)."""
+    """Return the scales for a range of inputs and for weights.
+
+    Parameters
+    ----------
+    low : float <= 0
+        The minimum of the inputs.
+    high : float >= 0
+        The maximum of the inputs.
+    weight : ndarray of shape (I, O) or (P, I, O)
+        Weights.
+
+    Returns
+    -------
+    Scales
+        The scales.
+    """
     xp = namespace(weight)
     input_scale = xp.float32((high - low) / 255) if high > low else xp.float32(1)
     largest = xp.max(xp.abs(xp.asarray(weight, dtype=xp.float32)), axis=-2)
@@ -39,22 +77,66 @@ def scales(low: float, high: float, weight: Array) -> Scales:
 
 
 def input_codes(x: Array, scales: Scales) -> Array:
-    """q = clip(rint(x / input_scale) + zero_point, 0, 255), the quotient by way of the reciprocal; NaN stays NaN."""
+    """Return the integers q = clip(rint(x / input_scale) + zero_point, 0, 255).
+
+    The quotient is computed with the reciprocal. NaN gives NaN.
+
+    Parameters
+    ----------
+    x : ndarray of shape (..., I)
+        Inputs.
+    scales : Scales
+        The scales of the layer.
+
+    Returns
+    -------
+    ndarray of float32, shape (..., I)
+        The integers.
+    """
     xp = namespace(x)
     inverse = xp.float32(1) / xp.float32(scales.input_scale)
     return xp.clip(xp.rint(xp.asarray(x, dtype=xp.float32) * inverse) + xp.float32(scales.zero_point), 0, 255)
 
 
 def weight_codes(weight: Array, weight_scale: Array) -> Array:
-    """p = clip(rint(w / weight_scale), -127, 127)."""
+    """Return the integers p = clip(rint(w / weight_scale), -127, 127).
+
+    Parameters
+    ----------
+    weight : ndarray of shape (I, O) or (P, I, O)
+        Weights.
+    weight_scale : ndarray of shape (O,) or (P, O)
+        Scale of the weights of each output.
+
+    Returns
+    -------
+    ndarray of float32, of the shape of weight
+        The integers.
+    """
     xp = namespace(weight)
     return xp.clip(xp.rint(xp.asarray(weight, dtype=xp.float32) / weight_scale[..., None, :]), -127, 127)
 
 
 def quantized_pre_activation(x: Array, weight: Array, bias: Array, scales: Scales) -> Array:
-    """z_o = s_o sum_i (q_i - zero_point) p_io + b_o with s = input_scale weight_scale, in float64 but for s.
+    """Return z_o = s_o sum_i (q_i - zero_point) p_io + b_o with s = input_scale weight_scale.
 
-    x (..., I), weight (I, O), bias (O,) -> (..., O); weight (P, I, O), bias (P, O), x (B, I) -> (P, B, O).
+    The scale s is computed in float32, everything else in float64.
+
+    Parameters
+    ----------
+    x : ndarray of shape (..., I), or (B, I) for maxout
+        Inputs.
+    weight : ndarray of shape (I, O) or (P, I, O)
+        Weights.
+    bias : ndarray of shape (O,) or (P, O)
+        Biases.
+    scales : Scales
+        The scales of the layer.
+
+    Returns
+    -------
+    ndarray of shape (..., O) or (P, B, O)
+        The pre-activations.
     """
     xp = namespace(x, weight)
     total = (as_float64(xp, input_codes(x, scales)) - scales.zero_point) @ as_float64(
@@ -69,11 +151,49 @@ def quantized_pre_activation(x: Array, weight: Array, bias: Array, scales: Scale
 def quantized_dense(
     x: Array, weight: Array, bias: Array, scales: Scales, activation: str | Activation, parameter: Array = None
 ) -> Array:
-    """f(z) with z from integers. x (..., I), weight (I, O), bias (O,) -> (..., O)."""
+    """Return f(z), where z is computed from integers.
+
+    Parameters
+    ----------
+    x : ndarray of shape (..., I)
+        Inputs.
+    weight : ndarray of shape (I, O)
+        Weights.
+    bias : ndarray of shape (O,)
+        Biases.
+    scales : Scales
+        The scales of the layer.
+    activation : str or Activation
+        A name of the registry, or a reference activation.
+    parameter : number or ndarray of shape (O,), optional
+        Parameter of the activation. By default that of the activation.
+
+    Returns
+    -------
+    ndarray of shape (..., O)
+        The outputs.
+    """
     f = activation if isinstance(activation, Activation) else ACTIVATIONS[activation]
     return f.forward(quantized_pre_activation(x, weight, bias, scales), parameter)
 
 
 def quantized_maxout(x: Array, weight: Array, bias: Array, scales: Scales) -> Array:
-    """max_p z_p with z from integers; a NaN wins. x (B, I), weight (P, I, O), bias (P, O) -> (B, O)."""
+    """Return max_p z_p, where z is computed from integers; NaN wins.
+
+    Parameters
+    ----------
+    x : ndarray of shape (B, I)
+        Inputs.
+    weight : ndarray of shape (P, I, O)
+        Weights of the pieces.
+    bias : ndarray of shape (P, O)
+        Biases of the pieces.
+    scales : Scales
+        The scales of the layer.
+
+    Returns
+    -------
+    ndarray of shape (B, O)
+        The outputs.
+    """
     return namespace(x, weight).max(quantized_pre_activation(x, weight, bias, scales), axis=0)

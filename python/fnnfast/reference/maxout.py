@@ -1,6 +1,6 @@
-"""The maxout layer: the largest of P linear pieces, in float64, with every piece written out.
+"""The maxout layer: the maximum of P linear pieces, in float64, with each piece computed.
 
-Goodfellow, Warde-Farley, Mirza, Courville, Bengio 2013, "Maxout Networks", arXiv:1302.4389, section 3.
+Goodfellow, Warde-Farley, Mirza, Courville and Bengio, "Maxout networks", 2013, arXiv:1302.4389, section 3.
 """
 
 from typing import NamedTuple
@@ -9,7 +9,17 @@ from ._xp import Array, as_float64, flat, namespace
 
 
 class MaxoutGradients(NamedTuple):
-    """Gradients of a maxout layer: x (..., I), weight (P, I, O), bias (P, O)."""
+    """Gradients of a maxout layer.
+
+    Parameters
+    ----------
+    x : ndarray of shape (..., I)
+        Gradient of the input.
+    weight : ndarray of shape (P, I, O)
+        Gradient of the weight.
+    bias : ndarray of shape (P, O)
+        Gradient of the bias.
+    """
 
     x: Array
     weight: Array
@@ -17,7 +27,22 @@ class MaxoutGradients(NamedTuple):
 
 
 def pieces(x: Array, weight: Array, bias: Array | None = None) -> Array:
-    """z_po = sum_i x_i W_pio + b_po. x (..., I), weight (P, I, O), bias (P, O) or None -> (P, ..., O)."""
+    """Return the pieces z_po = sum_i x_i W_pio + b_po.
+
+    Parameters
+    ----------
+    x : ndarray of shape (..., I)
+        Inputs.
+    weight : ndarray of shape (P, I, O)
+        Weights of the pieces.
+    bias : ndarray of shape (P, O), optional
+        Biases of the pieces. Zero by default.
+
+    Returns
+    -------
+    ndarray of shape (P, ..., O)
+        The pieces.
+    """
     xp = namespace(x, weight)
     x, weight = as_float64(xp, x), as_float64(xp, weight)
     z = xp.stack([x @ piece for piece in weight])
@@ -28,7 +53,26 @@ def pieces(x: Array, weight: Array, bias: Array | None = None) -> Array:
 
 
 def maxout_forward(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Array]:
-    """(max_p z_p, argmax_p z_p), both (..., O). Of equal pieces the lowest index wins; the first NaN wins over all."""
+    """Return max_p z_p and argmax_p z_p.
+
+    Of equal pieces the lowest index wins. The first NaN wins over all other pieces.
+
+    Parameters
+    ----------
+    x : ndarray of shape (..., I)
+        Inputs.
+    weight : ndarray of shape (P, I, O)
+        Weights of the pieces.
+    bias : ndarray of shape (P, O), optional
+        Biases of the pieces. Zero by default.
+
+    Returns
+    -------
+    y : ndarray of shape (..., O)
+        The maximum.
+    argmax : ndarray of int, shape (..., O)
+        The index of the winning piece.
+    """
     xp = namespace(x, weight)
     z = pieces(x, weight, bias)
     # Spelled out rather than xp.argmax(z): what that does with NaN is NumPy's choice, here it is ours.
@@ -39,14 +83,45 @@ def maxout_forward(x: Array, weight: Array, bias: Array | None = None) -> tuple[
 
 
 def maxout(x: Array, weight: Array, bias: Array | None = None) -> Array:
-    """max_p (x W_p + b_p). x (..., I), weight (P, I, O), bias (P, O) or None -> (..., O)."""
+    """Return max_p (x W_p + b_p).
+
+    Parameters
+    ----------
+    x : ndarray of shape (..., I)
+        Inputs.
+    weight : ndarray of shape (P, I, O)
+        Weights of the pieces.
+    bias : ndarray of shape (P, O), optional
+        Biases of the pieces. Zero by default.
+
+    Returns
+    -------
+    ndarray of shape (..., O)
+        The outputs.
+    """
     return maxout_forward(x, weight, bias)[0]
 
 
 def maxout_backward(dy: Array, x: Array, weight: Array, argmax: Array) -> MaxoutGradients:
-    """The whole gradient goes to the winning piece; argmax is what `maxout_forward` returned second.
+    """Return the gradients of a maxout layer: the whole gradient goes to the winning piece.
 
-    dz_p = dy where argmax = p, else 0; dx = sum_p dz_p W_p^T, dW_p = x^T dz_p, db_p = sum dz_p over the rows.
+    dz_p = dy where argmax = p, else 0; dx = sum_p dz_p W_p^T, dW_p = x^T dz_p, db_p = sum of dz_p over the rows.
+
+    Parameters
+    ----------
+    dy : ndarray of shape (..., O)
+        Gradient of the loss with respect to the output.
+    x : ndarray of shape (..., I)
+        Inputs.
+    weight : ndarray of shape (P, I, O)
+        Weights of the pieces.
+    argmax : ndarray of int, shape (..., O)
+        The second result of ``maxout_forward``.
+
+    Returns
+    -------
+    MaxoutGradients
+        x (..., I), weight (P, I, O), bias (P, O).
     """
     xp = namespace(dy, x, weight)
     dy, x, weight = (as_float64(xp, array) for array in (dy, x, weight))

@@ -1,22 +1,22 @@
-"""A whole network, layer after layer, and one training step, in float64.
+"""A whole network, layer by layer, and one training step, in float64.
 
-A layer is a dict, as simple as a test can write it:
+A layer is a dict:
 
 ``{"kind": "dense", "weight": (I, O), "bias": (O,), "activation": name}``
     with ``"parameter"`` for a fixed alpha or beta, or ``"alpha"`` (O,) for a learned one;
 ``{"kind": "maxout", "weight": (P, I, O), "bias": (P, O)}``;
 ``{"kind": "dropout", "mask": (B, I)}``
-    with the mask already scaled: 0 where a unit is dropped, 1/(1 - rate) where it is kept (inverted dropout, Srivastava
-    et al. 2014, section 10). The mask acts in training only and may be missing elsewhere;
+    where the mask is already scaled: 0 for a unit that is dropped, 1/(1 - rate) for one that is kept (inverted dropout,
+    Srivastava et al. 2014, section 10). The mask is used in training only;
 ``{"kind": "activation", "activation": name}``
-    an activation of its own, with ``"parameter"`` or ``"alpha"`` as a dense layer;
+    an activation as a layer of its own, with ``"parameter"`` or ``"alpha"`` as a dense layer;
 ``{"kind": "flatten"}``
-    nothing, on rows;
+    no operation on rows;
 ``{"kind": "residual", "layers": [...]}``
-    F(x) + x, with ``"weight"`` (I, O) and ``"bias"`` (O,) F(x) + x weight + bias (He et al. 2016, equations 1 and 2),
-    with ``"shortcut"`` [...] F(x) + shortcut(x); ``"activation"`` and ``"parameter"`` are applied to the sum.
+    F(x) + x; with ``"weight"`` (I, O) and ``"bias"`` (O,) F(x) + x weight + bias (He et al. 2016, equations 1 and 2),
+    with ``"shortcut"`` [...] F(x) + shortcut(x). ``"activation"`` and ``"parameter"`` are applied to the sum.
 
-A ``"bias"`` may be missing.
+``"bias"`` is optional.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,22 @@ def _parameter(layer: Layer) -> Array:
 
 
 def forward(layers: Sequence[Layer], x: Array, *, logits: bool = False) -> Array:
-    """The outputs (B, O) for x (B, I), without dropout; with logits=True before the last layer's activation."""
+    """Compute the outputs of a network, without dropout.
+
+    Parameters
+    ----------
+    layers : sequence of dict
+        The layers.
+    x : ndarray of shape (B, I)
+        Inputs.
+    logits : bool
+        Whether to return the outputs of the last layer before its activation.
+
+    Returns
+    -------
+    ndarray of shape (B, O)
+        The outputs.
+    """
     layers = [*layers[:-1], _without_activation(layers[-1])] if logits else layers
     return _forward(layers, as_float64(namespace(x), x), training=False)[0]
 
@@ -48,7 +63,7 @@ def _without_activation(layer: Layer) -> Layer:
 
 
 def _forward(layers: Sequence[Layer], y: Array, training: bool) -> tuple[Array, list[tuple[Array, Any]]]:
-    """The outputs, and for each layer its inputs and what its backward needs."""
+    """The outputs, and for each layer its inputs and what its backward pass needs."""
     tape = []
     for layer in layers:
         inputs, saved = y, None
@@ -72,11 +87,29 @@ def _forward(layers: Sequence[Layer], y: Array, training: bool) -> tuple[Array, 
 def gradients(
     layers: Sequence[Layer], x: Array, targets: Array, loss: str | Loss
 ) -> tuple[float, list[dict[str, Array]]]:
-    """The batch's mean loss and, layer by layer, its gradients by name (weight, bias, alpha), by backpropagation.
+    """Compute the mean loss of a batch and its gradients by backpropagation.
 
-    A cross-entropy is taken from the logits of the softmax or sigmoid it belongs to, so the gradient enters below the
-    last activation; any other last layer is passed through. A residual block has the gradients of its projection, and
-    those of its layers and of its shortcut as lists, "layers" and "shortcut".
+    A cross-entropy is computed from the logits of the softmax or sigmoid that it belongs to, so the gradient enters
+    before the last activation. For other losses it passes through the last layer.
+
+    Parameters
+    ----------
+    layers : sequence of dict
+        The layers.
+    x : ndarray of shape (B, I)
+        Inputs.
+    targets : ndarray
+        Targets, as the loss accepts them.
+    loss : str or Loss
+        A name of ``LOSSES``, or a reference loss.
+
+    Returns
+    -------
+    loss : float
+        The mean loss.
+    gradients : list of dict
+        For each layer the gradients by name (weight, bias, alpha). A residual block has those of its projection, and
+        lists of those of its layers and its shortcut, "layers" and "shortcut".
     """
     criterion = LOSSES[loss] if isinstance(loss, str) else loss
     if layers[-1].get("activation") in criterion.from_logits:
@@ -89,7 +122,7 @@ def gradients(
 def _backward(
     layers: Sequence[Layer], tape: Sequence[tuple[Array, Any]], dy: Array
 ) -> tuple[Array, list[dict[str, Array]]]:
-    """The gradient of the inputs, and those of the layers."""
+    """The gradient of the inputs, and the gradients of the layers."""
     result: list[dict[str, Any]] = []
     for layer, (inputs, saved) in zip(reversed(layers), reversed(tape), strict=True):
         found: dict[str, Any] = {}
@@ -121,7 +154,7 @@ def _backward(
 
 
 def _shortcut(layer: Layer) -> list[Layer]:
-    """What x passes before it is added: a projection is a dense layer."""
+    """What x passes through before the addition; a projection is a dense layer."""
     if "weight" in layer:
         return [{**layer, "kind": "dense", "activation": "identity"}]
     shortcut: list[Layer] = layer.get("shortcut", [])
@@ -137,9 +170,33 @@ def training_step(
     states: Sequence[dict[str, State]] | None,
     learning_rate: float,
 ) -> tuple[float, list[Layer], list[dict[str, State]]]:
-    """One step: the mean loss before the update, the layers after it, and the optimizer's states for the next.
+    """Compute one training step.
 
-    ``states`` is None before the first step. The term of l2 is not part of the loss that is returned.
+    Parameters
+    ----------
+    layers : sequence of dict
+        The layers.
+    x : ndarray of shape (B, I)
+        Inputs.
+    targets : ndarray
+        Targets, as the loss accepts them.
+    loss : str
+        A name of ``LOSSES``.
+    optimizer : Optimizer
+        The optimizer.
+    states : sequence of dict, or None
+        The states of the optimizer; None before the first step.
+    learning_rate : float
+        The learning rate.
+
+    Returns
+    -------
+    loss : float
+        The mean loss before the update, without the term of l2.
+    layers : list of dict
+        The layers after the update.
+    states : list of dict
+        The states of the optimizer for the next step.
     """
     value, found = gradients(layers, x, targets, loss)
     if states is None:

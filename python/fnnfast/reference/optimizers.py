@@ -1,7 +1,7 @@
-"""The optimizers, one array at a time, in float64: `update` returns new arrays and changes none.
+"""The optimizers, one array at a time, in float64: ``update`` returns new arrays and changes none.
 
-`l2` and `weight_decay` concern weights only, not biases or slopes. l2 is the gradient of l2/2 |w|^2, so it passes
-through the optimizer's averages; weight_decay is decoupled from them (Loshchilov and Hutter 2019, arXiv:1711.05101,
+``l2`` and ``weight_decay`` apply to weights only, not to biases or slopes. l2 adds the gradient of l2/2 |w|^2, which is
+part of the moving averages. weight_decay is decoupled from them (Loshchilov and Hutter 2019, arXiv:1711.05101,
 algorithm 2) and multiplies the weight by 1 - learning_rate weight_decay.
 """
 
@@ -13,7 +13,17 @@ from ._xp import Array, as_float64, namespace
 
 
 class State(NamedTuple):
-    """What an optimizer remembers of one array: the updates so far, and moving averages of gradient and its square."""
+    """The state of an optimizer for one array.
+
+    Parameters
+    ----------
+    steps : int
+        The number of updates.
+    first : ndarray
+        Moving average of the gradient, or the velocity.
+    second : ndarray
+        Moving average of the squared gradient.
+    """
 
     steps: int
     first: Array
@@ -21,14 +31,33 @@ class State(NamedTuple):
 
 
 def start(parameter: Array) -> State:
-    """The state before the first update."""
+    """Return the state before the first update.
+
+    Parameters
+    ----------
+    parameter : ndarray
+        The array to optimize.
+
+    Returns
+    -------
+    State
+        The state, with zeros.
+    """
     zeros = namespace(parameter).zeros_like(parameter, dtype="float64")
     return State(0, zeros, zeros)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Optimizer(ABC):
-    """What the optimizers share: the treatment of weights."""
+    """Base class of the reference optimizers.
+
+    Parameters
+    ----------
+    l2 : float
+        Coefficient of the penalty l2/2 |w|^2.
+    weight_decay : float
+        Decay rate of the weights.
+    """
 
     l2: float = 0.0
     weight_decay: float = 0.0
@@ -36,7 +65,28 @@ class Optimizer(ABC):
     def update(
         self, parameter: Array, gradient: Array, state: State, learning_rate: float, *, is_weight: bool
     ) -> tuple[Array, State]:
-        """The array after one update, and its state."""
+        """Compute one update.
+
+        Parameters
+        ----------
+        parameter : ndarray
+            The array.
+        gradient : ndarray
+            Its gradient.
+        state : State
+            The state of the optimizer.
+        learning_rate : float
+            The learning rate.
+        is_weight : bool
+            Whether l2 and weight decay apply.
+
+        Returns
+        -------
+        parameter : ndarray
+            The array after the update.
+        state : State
+            The state for the next update.
+        """
         xp = namespace(parameter)
         w, g = as_float64(xp, parameter), as_float64(xp, gradient)
         if is_weight:
@@ -53,10 +103,22 @@ class Optimizer(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class SGD(Optimizer):
-    """v = momentum v + g; w -= lr v, or with nesterov w -= lr (g + momentum v).
+    """Stochastic gradient descent: v = momentum v + g; w -= lr v, or with Nesterov momentum w -= lr (g + momentum v).
 
-    Sutskever, Martens, Dahl and Hinton 2013, section 2, in the form where v is a sum of gradients, the learning rate
-    stands outside it and the weights kept are the ones looked ahead to.
+    Sutskever, Martens, Dahl and Hinton, "On the importance of initialization and momentum in deep learning", 2013,
+    section 2, in the form in which v is a sum of gradients, the learning rate is outside of it, and the weights that
+    are kept are those after looking ahead.
+
+    Parameters
+    ----------
+    l2 : float
+        Coefficient of the penalty l2/2 |w|^2.
+    weight_decay : float
+        Decay rate of the weights.
+    momentum : float
+        Decay rate of the velocity.
+    nesterov : bool
+        Whether to use Nesterov momentum.
     """
 
     momentum: float = 0.0
@@ -70,10 +132,23 @@ class SGD(Optimizer):
 
 @dataclass(frozen=True, kw_only=True)
 class Adam(Optimizer):
-    """m = beta1 m + (1-beta1) g; v = beta2 v + (1-beta2) g^2; w -= lr m' / (sqrt(v') + eps).
+    """Adam: m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; w -= lr m' / (sqrt(v') + eps).
 
-    m' = m/(1 - beta1^t) and v' = v/(1 - beta2^t) at update t = 1, 2, ... Kingma and Ba 2015, arXiv:1412.6980, algorithm
-    1. With weight_decay it is AdamW.
+    m' = m / (1 - beta1^t) and v' = v / (1 - beta2^t) for update t = 1, 2, ... Kingma and Ba, "Adam: a method for
+    stochastic optimization", 2015, arXiv:1412.6980, algorithm 1. With weight_decay it is AdamW.
+
+    Parameters
+    ----------
+    l2 : float
+        Coefficient of the penalty l2/2 |w|^2.
+    weight_decay : float
+        Decay rate of the weights.
+    beta1 : float
+        Decay rate of the first moment.
+    beta2 : float
+        Decay rate of the second moment.
+    eps : float
+        Added to the denominator.
     """
 
     beta1: float = 0.9

@@ -1,4 +1,4 @@
-"""Training: the single step, the loop over epochs, what it records and what may stop it."""
+"""Training: single steps, the loop over epochs, callbacks, checkpoints and histories."""
 
 from .. import _public
 from ._callbacks import Callback, EarlyStopping

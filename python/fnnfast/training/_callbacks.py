@@ -1,4 +1,4 @@
-"""What may watch and stop training."""
+"""Callbacks: they see each epoch and can stop training."""
 
 from __future__ import annotations
 
@@ -16,21 +16,34 @@ Callback = Callable[[int, History], Any]
 
 
 class EarlyStopping:
-    """A callback that stops training when the validation loss (without validation data: the loss) gets no better.
+    """Callback that stops training when the validation loss does not decrease any more.
+
+    Without validation data it uses the training loss.
 
     Parameters
     ----------
     patience : int >= 1
-        Epochs to go on without a new best.
+        Number of epochs without a new minimum after which training stops.
     min_delta : float >= 0
-        How much better counts as better.
+        Minimum decrease that counts as a new minimum.
     restore_best : bool
-        Give the network the parameters of its best epoch when training ends, for whatever reason.
+        Whether to restore the parameters of the best epoch when training ends, for any reason.
 
     Attributes
     ----------
     best_epoch : int or None
-        Counted from 0.
+        The epoch with the minimum, counted from 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fnnfast as fnn
+    >>> x = np.linspace(-1, 1, 50)[:, np.newaxis]
+    >>> net = fnn.Sequential([fnn.Input(1), fnn.Dense(1)], seed=0)
+    >>> stopping = fnn.EarlyStopping(patience=3)
+    >>> history = net.fit(x, 2 * x, optimizer=fnn.Adam(0.1), epochs=1000, callbacks=[stopping], seed=0)
+    >>> history.stopped
+    'early'
     """
 
     def __init__(self, patience: int = 5, min_delta: float = 0.0, restore_best: bool = True) -> None:
@@ -43,12 +56,31 @@ class EarlyStopping:
         self._network: Network | None = None
 
     def start(self, network: Network) -> None:
-        """Called by ``fit`` before the first epoch."""
+        """Prepare for training; called by ``fit`` before the first epoch.
+
+        Parameters
+        ----------
+        network : Sequential
+            The network that is trained.
+        """
         self._best_parameters, self._best_loss, self.best_epoch = {}, math.inf, None
         self._network = network
 
     def __call__(self, epoch: int, history: History) -> bool:
-        """Take note of an epoch; True if training should stop."""
+        """Record an epoch; called by ``fit`` after each one.
+
+        Parameters
+        ----------
+        epoch : int
+            The epoch, counted from 0.
+        history : History
+            The history so far.
+
+        Returns
+        -------
+        bool
+            True if training should stop.
+        """
         loss = (history.validation_loss or history.loss)[-1]
         if loss < self._best_loss - self.min_delta:
             if self.restore_best and self._network is not None:
@@ -58,7 +90,13 @@ class EarlyStopping:
         return waited >= self.patience
 
     def finish(self, network: Network) -> None:
-        """Called by ``fit`` after the last epoch."""
+        """Restore the best parameters, if requested; called by ``fit`` after the last epoch.
+
+        Parameters
+        ----------
+        network : Sequential
+            The network that was trained.
+        """
         try:
             self._restore(network)
         except KeyboardInterrupt:
@@ -66,11 +104,27 @@ class EarlyStopping:
             raise
 
     def state(self) -> tuple[dict[str, Any], dict[str, Array]]:
-        """What a checkpoint keeps of it: values for JSON, and arrays by name."""
+        """Return the state, for a checkpoint.
+
+        Returns
+        -------
+        values : dict
+            Values that can be written as JSON.
+        arrays : dict of str to ndarray
+            The best parameters by name.
+        """
         return {"best_epoch": self.best_epoch, "best_loss": self._best_loss}, self._best_parameters
 
     def set_state(self, values: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
-        """Go on from a state of ``state()``, after ``start``."""
+        """Continue from a state; called after ``start``.
+
+        Parameters
+        ----------
+        values : mapping
+            The first result of ``state``.
+        arrays : mapping of str to ndarray
+            The second result of ``state``.
+        """
         self.best_epoch = values["best_epoch"]
         self._best_loss = values["best_loss"]
         self._best_parameters = dict(arrays)
@@ -84,7 +138,7 @@ class EarlyStopping:
 
 
 def begin(callback: Any, network: Network, ending: ExitStack) -> None:
-    """``start`` a callback that can be, and put its ``finish`` where it will be called."""
+    """Call ``start`` of a callback that has it, and register its ``finish``."""
     if hasattr(callback, "start"):
         callback.start(network)
     if hasattr(callback, "finish"):

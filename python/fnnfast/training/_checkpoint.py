@@ -1,4 +1,4 @@
-"""Training runs on disk: saved after an epoch, taken up again with the same bits."""
+"""Checkpoints: training runs are saved after an epoch and resumed with the same bits."""
 
 from __future__ import annotations
 
@@ -30,18 +30,32 @@ FORMAT_VERSION = "1"
 class Checkpoint(Frozen):
     """Where and how often ``fit`` saves a run.
 
-    A file holds the parameters, the optimizer's state, the random state, the history and the state of callbacks. It is
-    written under the name with ".tmp" and renamed, so that a process killed at any moment leaves a whole file. An epoch
-    that Ctrl-C or an error ends is not in it: the next run begins that epoch again.
+    The file contains the parameters, the states of the optimizer, the random number generator and the callbacks, and
+    the history. It is written to a file with the suffix ".tmp" and renamed, so a process that is killed at any moment
+    leaves a complete file. An epoch that is ended by Ctrl-C or an error is not saved: the next run starts this epoch
+    again.
 
-    Going on takes the same network layers, data and settings; a schedule or callback that is a function of your own is
-    taken to be the same. There may be more epochs, other callbacks, threads or another machine.
+    To resume a run, ``fit`` needs the same layers, data and settings; functions as schedules or callbacks are assumed
+    to be the same. The number of epochs, the callbacks, the number of threads and the machine may differ.
 
     Parameters
     ----------
     path : path-like
+        The file.
     every : int >= 1
-        Epochs from one save to the next; the end of a run is saved in any case.
+        Number of epochs between two saves. The end of a run is always saved.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fnnfast as fnn
+    >>> x = np.linspace(-1, 1, 50)[:, np.newaxis]
+    >>> checkpoint = fnn.Checkpoint("run.ckpt", every=2)
+    >>> net = fnn.Sequential([fnn.Input(1), fnn.Dense(1)], seed=0)
+    >>> history = net.fit(x, 2 * x, epochs=4, seed=0, checkpoint=checkpoint)
+    >>> history = net.fit(x, 2 * x, epochs=6, seed=0, checkpoint=checkpoint)  # two more epochs
+    >>> len(history.loss)
+    6
     """
 
     path: str
@@ -52,14 +66,14 @@ class Checkpoint(Frozen):
 
 
 def checkpoint_at(checkpoint: str | os.PathLike[str] | Checkpoint | None) -> Checkpoint | None:
-    """``fit``'s argument as a Checkpoint."""
+    """The argument of ``fit`` as a Checkpoint."""
     if not (checkpoint is None or isinstance(checkpoint, (str, os.PathLike, Checkpoint))):
         raise TypeError(message("checkpoint", "a path or a Checkpoint", repr(checkpoint)))
     return Checkpoint(checkpoint) if isinstance(checkpoint, (str, os.PathLike)) else checkpoint
 
 
 class Run:
-    """A call of ``fit``, as its checkpoint sees it; without one, all it does is to keep the seed."""
+    """A call of ``fit`` for its checkpoint; without a checkpoint it only keeps the seed."""
 
     def __init__(self, settings: FitSettings) -> None:
         self._settings = settings
@@ -81,7 +95,7 @@ class Run:
         rows: NDArray[np.int64],
         held_out: Data | None,
     ) -> None:
-        """Say what the run is made of; ValueError if the file is of another one, OSError if there can be no file."""
+        """Set the identity of the run; ValueError if the file is of another one, OSError if there can be no file."""
         if self._at is None:
             return
         import json
@@ -114,7 +128,7 @@ class Run:
         raise ValueError(message("checkpoint", expected, f"another {', '.join(other)}; remove the file to begin anew"))
 
     def resume(self, trainer: Trainer, rng: Generator, history: History, callbacks: Sequence[Any]) -> int:
-        """Take up the run where the file left it; the number of epochs that are done."""
+        """Restore the state of the file; the number of epochs that are done."""
         if self._found is None:
             return 0
         values, tensors = self._found
@@ -132,7 +146,7 @@ class Run:
     def save(
         self, epochs: int, trainer: Trainer, rng: Generator, history: History, callbacks: Sequence[Any], last: bool
     ) -> None:
-        """Write the state after so many epochs, if it is time."""
+        """Write the state after some epochs, if it is time."""
         if self._at is None or (epochs % self._at.every and not last):
             return
         import json
@@ -172,7 +186,7 @@ def _digest(data: Data | None, host: Callable[[Array], Array]) -> str:
 
 
 def _described(schedule: Schedule | None) -> str:
-    """A schedule in words that are the same in every process: what is no object of ours is just called a callable."""
+    """A schedule as text that is the same in every process; objects of other packages are only called a callable."""
     if schedule is None:
         return "None"
     if not isinstance(schedule, Frozen):
@@ -182,7 +196,7 @@ def _described(schedule: Schedule | None) -> str:
 
 
 def _with_state(callbacks: Sequence[Any]) -> dict[str, Any]:
-    """Those that are part of a checkpoint, by kind and number: EarlyStopping_1, wherever it stands among others."""
+    """The callbacks that are part of a checkpoint, by kind and number: EarlyStopping_1, wherever it is in the list."""
     named: dict[str, Any] = {}
     counts: dict[str, int] = {}
     for callback in callbacks:

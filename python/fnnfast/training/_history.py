@@ -1,4 +1,4 @@
-"""What training recorded."""
+"""What is recorded in training."""
 
 from __future__ import annotations
 
@@ -6,27 +6,39 @@ from collections.abc import Mapping
 
 
 class History:
-    """What training recorded: lists with one entry for each finished epoch.
+    """What was recorded in training: lists with one entry per finished epoch.
 
     Attributes
     ----------
     loss : list of float
-        Mean over the epoch's rows, by their weights, each measured before the update it took part in; without l2's
-        term.
+        The weighted mean over the rows of the epoch, each before the update of its batch; without the term of l2.
     validation_loss : list of float
-        After the epoch; empty without validation data.
+        The loss after the epoch; empty without validation data.
     validation_accuracy, validation_r2 : list of float
-        After the epoch, whichever goes with the loss; else empty.
+        The score after the epoch: the one of the loss, the other list is empty.
     learning_rate : list of float
-    dead, saturated : dict of layer name to list of float
-        Of the epoch's rows in training: the share of dead units in layers of the ReLU family, of saturated values in
-        layers of sigmoid and tanh, as ``Sequential.diagnose`` defines them. Counted where gradients pass: not in a head
-        whose loss is computed from the logits, and not below the first layer that is not frozen.
-    gradient_norm, update_norm : dict of layer name to list of float
-        Root mean square over the epoch's steps of the Euclidean norm of the gradient of a layer's weights and biases
-        (before l2 and clipping; learned slopes are not in it), and of what the step changed in them.
+        The learning rate.
+    dead, saturated : dict of str to list of float
+        By layer, in training: the share of dead units in layers of the ReLU family, and of saturated values in layers
+        of sigmoid and tanh, as ``Sequential.diagnose`` defines them. Counted only where gradients pass: not in a head
+        whose loss is computed from logits, and not before the first layer that is not frozen.
+    gradient_norm, update_norm : dict of str to list of float
+        By layer, the root mean square over the steps of the Euclidean norm of the gradient of weights and biases
+        (before l2 and clipping, without learned slopes), and of their change.
     stopped : str
-        Why training ended: "completed", "early" (a callback asked for it) or "interrupted" (Ctrl-C).
+        Why training ended: "completed", "early" (a callback stopped it) or "interrupted" (Ctrl-C).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fnnfast as fnn
+    >>> x = np.linspace(-1, 1, 50)[:, np.newaxis]
+    >>> net = fnn.Sequential([fnn.Input(1), fnn.Dense(4, "relu"), fnn.Dense(1)], seed=0)
+    >>> history = net.fit(x, x, epochs=3, validation=0.2, seed=0)
+    >>> len(history.loss), len(history.validation_r2), history.stopped
+    (3, 3, 'completed')
+    >>> list(history.gradient_norm)
+    ['dense_1', 'dense_2']
     """
 
     def __init__(self) -> None:
@@ -42,7 +54,15 @@ class History:
         self.stopped = "completed"
 
     def record(self, of_layers: Mapping[str, Mapping[str, float]] | None = None, **values: float) -> None:
-        """Append the values of one epoch: those by name, and by name those of each layer."""
+        """Append the values of one epoch.
+
+        Parameters
+        ----------
+        of_layers : mapping of str to mapping of str to float, optional
+            Values by name and layer.
+        **values : float
+            Values by name.
+        """
         lists = [getattr(self, name) for name in values]
         numbers = list(values.values())
         for name, layers in (of_layers or {}).items():

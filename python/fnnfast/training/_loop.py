@@ -1,4 +1,4 @@
-"""Training over epochs: what is recorded, what may stop it, and what it warns of."""
+"""The loop over epochs, and its warnings."""
 
 from __future__ import annotations
 
@@ -28,17 +28,54 @@ _MANY_ROWS = 100  # fewer in an epoch show it by chance
 
 
 class DeadUnitsWarning(UserWarning):
-    """More than a tenth of a layer's units are dead: their derivative is near zero for every row of an epoch."""
+    """Warning that more than a tenth of the units of a layer are dead.
+
+    The derivative of a dead unit is near zero for all rows of an epoch.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import fnnfast as fnn
+    >>> warnings.simplefilter("ignore", fnn.DeadUnitsWarning)
+    """
 
 
 class DivergenceWarning(UserWarning):
-    """The loss of an epoch is infinite or NaN."""
+    """Warning that the loss of an epoch is infinite or NaN.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import fnnfast as fnn
+    >>> warnings.simplefilter("error", fnn.DivergenceWarning)  # stop training with an exception
+    """
 
 
 def fit(
     network: Network, x: ArrayLike, y: ArrayLike, *settings: Any, sample_weight: ArrayLike | None = None, **named: Any
 ) -> History:
-    """``network.fit``: see ``Sequential.fit``, also for the parameters."""
+    """Train a network, see ``Sequential.fit``.
+
+    Parameters
+    ----------
+    network : Sequential
+        The network.
+    x : array_like of shape (N, *shape) or (N, I)
+        Inputs.
+    y : array_like
+        Targets.
+    *settings : optional
+        The arguments of ``Sequential.fit`` after y, by position.
+    sample_weight : array_like of shape (N,), optional
+        Weights of the rows, >= 0.
+    **named : optional
+        The arguments of ``Sequential.fit`` after y, by name.
+
+    Returns
+    -------
+    History
+        What was recorded in each epoch.
+    """
     return run(network, x, y, FitSettings(*settings, **named), sample_weight)
 
 
@@ -49,7 +86,26 @@ def evaluate(
     loss: Loss | None = None,
     sample_weight: ArrayLike | None = None,
 ) -> dict[str, float]:
-    """``network.evaluate``."""
+    """Compute the mean loss and the score of a network on data, see ``Sequential.evaluate``.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    x : array_like of shape (N, *shape) or (N, I)
+        Inputs.
+    y : array_like
+        Targets.
+    loss : Loss, optional
+        The loss. By default the one that belongs to the head.
+    sample_weight : array_like of shape (N,), optional
+        Weights of the rows, >= 0.
+
+    Returns
+    -------
+    dict of str to float
+        "loss", and "accuracy" for classes or "r2" for reals.
+    """
     return network.evaluate(x, y, loss=loss, sample_weight=sample_weight)
 
 
@@ -101,9 +157,9 @@ def run(
 
 
 def _in_short(diagnosis: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """What a progress bar has room for: the norms over all layers, and the largest shares of any, where they are not 0.
+    """The values for which a progress bar has room: norms over all layers, and the largest shares if they are not 0.
 
-    To two digits: of these it is the magnitude that tells.
+    They have two digits, since only their magnitude matters.
     """
     norms = {
         name: math.hypot(*of_layers.values())
@@ -116,7 +172,7 @@ def _in_short(diagnosis: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
 
 
 def _warn(loss: float, dead: Mapping[str, float], rows: int, warned: set[str]) -> None:
-    """Of what went wrong in an epoch, once for each thing in ``warned``."""
+    """Warn of problems in an epoch, once for each entry of ``warned``."""
     if not math.isfinite(loss):  # nor does anything else mean much then
         if not warned:
             warned.add("")

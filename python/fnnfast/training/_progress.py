@@ -1,4 +1,4 @@
-"""Showing how training gets on."""
+"""The display of the progress of training."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Any
 
 
 class Silent:
-    """Shows nothing."""
+    """A display that shows nothing."""
 
     def steps(self, count: int) -> None:
-        """After so many steps."""
+        """Called after this number of steps."""
 
     def skip(self, epochs: int) -> None:
-        """Before the first epoch: so many were done by an earlier run."""
+        """Called before the first epoch: an earlier run did this number of epochs."""
 
     def epoch(self, values: dict[str, float]) -> None:
-        """After each epoch, with what was measured."""
+        """Called after each epoch with the measured values."""
 
     def close(self) -> None:
-        """After the last epoch."""
+        """Called after the last epoch."""
 
 
 class Lines(Silent):
-    """One plain line an epoch."""
+    """One line of text per epoch."""
 
     def __init__(self, epochs: int) -> None:
         self._epochs = epochs
@@ -71,7 +71,7 @@ class Bar(Silent):
 
 
 def choose(progress: bool | Silent | None, epochs: int, steps: int) -> Silent:
-    """What to show training of so many epochs of so many steps with; None shows it where stderr is a terminal."""
+    """The display for training of some epochs of some steps; None shows it if stderr is a terminal."""
     if isinstance(progress, Silent):
         return progress
     if progress is None:
@@ -86,7 +86,7 @@ def choose(progress: bool | Silent | None, epochs: int, steps: int) -> Silent:
 
 
 def _text(values: dict[str, float]) -> str:
-    """Names and numbers; "validation" is said once."""
+    """Names and numbers; "validation" is written once."""
     text = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in values.items())
     before, word, after = text.partition("validation ")
     return before + word + after.replace("validation ", "")

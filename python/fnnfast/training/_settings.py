@@ -1,4 +1,4 @@
-"""What ``fit`` can be told, checked once."""
+"""The settings of ``fit``, checked once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class FitSettings(Frozen):
-    """The parameters of ``Sequential.fit`` but for the data, where they are documented; checked, with its defaults."""
+    """The checked parameters of ``Sequential.fit`` except the data, with its defaults; see there."""
 
     loss: Loss | None
     optimizer: Optimizer
@@ -78,7 +78,7 @@ class FitSettings(Frozen):
 def spread(
     networks: int, each: Mapping[str, Any], shared: Mapping[str, Any], own: Callable[[int], Mapping[str, Any]]
 ) -> list[FitSettings]:
-    """Settings for so many networks: those of ``each`` are one for all, or a list or tuple with one per network."""
+    """The settings of networks: each of ``each`` is one for all networks, or a list or tuple with one per network."""
     for name, value in each.items():
         if isinstance(value, (list, tuple)) and len(value) != networks:
             raise ValueError(message(name, f"one setting, or one for each of {networks} networks", f"{len(value)}"))

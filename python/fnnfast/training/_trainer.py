@@ -28,40 +28,54 @@ _CALL, _ROW, _STEP = 100_000_000, 200, 20_000
 
 
 class Trainer:
-    """A network's training step: forward, loss, backward and update in one call into compiled code.
+    """The training step of a network: forward, loss, backward and update in one call into compiled code.
 
     Parameters
     ----------
     network : Sequential
-        Its parameters change with every step.
+        The network. Each step changes its parameters.
     loss : Loss, optional
-        By default the one that belongs to the network's head.
-    optimizer : Optimizer or str
+        The loss. By default the one that belongs to the head of the network.
+    optimizer : Optimizer or {"adam", "adamw", "sgd"}
+        The optimizer.
     l2 : float >= 0
-        Adds l2/2 times the sum of squared weights (not biases) to what is minimised; it is not in the loss returned.
+        Adds l2/2 times the sum of squared weights (not biases) to the loss that is minimized. It is not part of the
+        loss that is returned.
     seed : int >= 0, optional
-        Fixes dropout and noise.
+        Seed of dropout and noise.
     clip_norm : float > 0, optional
-        Scale the gradient of all parameters together down to this Euclidean norm where it is longer.
+        Maximum Euclidean norm of the gradient of all parameters together. A longer gradient is scaled down to it.
 
     Attributes
     ----------
     learning_rate : float
-        May be changed between steps; the optimizer's at first.
+        The learning rate, at first that of the optimizer. It may be changed between steps.
     l2 : float
+        The coefficient of the penalty. It may be changed between steps.
 
     Raises
     ------
     ValueError
-        A layer that gradients do not pass, no layer that is not frozen, a loss that does not go with the network's
-        head, or a setting that is infinite, or an eps that is 0, in the network's dtype.
+        If a layer is not differentiable, all layers are frozen, the loss does not fit the head, or a setting is
+        infinite, or eps is 0, in the dtype of the network.
     TypeError
-        An InferenceNetwork.
+        If the network is an InferenceNetwork.
 
     Notes
     -----
-    Layers that are frozen when the trainer is made stay as they are. Sample weights, where they are given, make a
-    batch's loss the weighted mean of its rows' losses; a row of weight 0 counts for nothing, whatever its x holds.
+    Layers that are frozen when the trainer is created do not change. With sample weights, the loss of a batch is the
+    weighted mean of the losses of its rows; a row of weight 0 has no effect, whatever x contains there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fnnfast as fnn
+    >>> x = np.linspace(-1, 1, 32)[:, np.newaxis]
+    >>> net = fnn.Sequential([fnn.Input(1), fnn.Dense(1)], seed=0)
+    >>> trainer = fnn.Trainer(net, optimizer=fnn.SGD(0.1))
+    >>> losses = [trainer.step(x, 2 * x) for _ in range(100)]
+    >>> losses[-1] < losses[0]
+    True
     """
 
     def __init__(
@@ -108,7 +122,7 @@ class Trainer:
 
     @property
     def l2(self) -> float:
-        """May be changed between steps, as the learning rate may."""
+        """The coefficient of the penalty; it may be changed between steps."""
         return self._settings["l2"]
 
     @l2.setter
@@ -119,21 +133,24 @@ class Trainer:
         self._settings["l2"] = l2
 
     def step(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Update the network on one batch.
+        """Update the network for one batch.
 
         Parameters
         ----------
-        x : array_like (B, *shape) or (B, I)
+        x : array_like of shape (B, *shape) or (B, I)
+            Inputs.
         y : array_like
-            Targets as the loss takes them.
-        sample_weight : array_like (B,) of floats >= 0, optional
+            Targets, as the loss accepts them.
+        sample_weight : array_like of shape (B,), optional
+            Weights of the rows, >= 0.
 
         Returns
         -------
         float
-            The mean loss before the update. On a GPU a CuPy array () that will hold it: a step is queued on CuPy's
-            current stream and not waited for, so that it can be captured in a graph after a first one with as many
-            rows. What is on the GPU is then not looked into: a label that is no class makes the loss NaN.
+            The mean loss before the update. On a GPU it is a CuPy array of shape () that will contain the loss: the
+            step is queued on the current stream of CuPy and is not waited for, so it can be captured in a CUDA graph
+            after a first step with the same number of rows. Values on the GPU are not checked: an invalid label makes
+            the loss NaN.
         """
         rate = self._rate()
         loss = self._core.step_if_ready(x, y, rate) if sample_weight is None else None
@@ -150,46 +167,99 @@ class Trainer:
         batch_size: int = 32,
         sample_weight: ArrayLike | None = None,
     ) -> float:
-        """Step through data in batches.
+        """Update the network for all batches of data.
 
         Parameters
         ----------
-        x : array_like (N, *shape) or (N, I)
+        x : array_like of shape (N, *shape) or (N, I)
+            Inputs.
         y : array_like
-            Targets as the loss takes them.
+            Targets, as the loss accepts them.
         order : array_like of ints, optional
-            The rows to take, in this order; by default all, as they come.
+            The indices of the rows to use, in this order. By default all rows in their order.
         batch_size : int >= 1
-            The last batch may be smaller.
-        sample_weight : array_like (N,) of floats >= 0, optional
+            Number of rows per step; the last batch may be smaller.
+        sample_weight : array_like of shape (N,), optional
+            Weights of the rows, >= 0.
 
         Returns
         -------
         float
-            The mean over the rows taken of their batches' losses, each before its update.
+            The mean over the rows of the losses of their batches, each before the update.
         """
         batch_size = _checks.integer("batch_size", batch_size, 1)
         data = prepare(self.network._interface, self.loss, x, y, sample_weight)
         return self._epoch(data, row_numbers(order, len(data.x)), batch_size, lambda steps: None)
 
     def gradients(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> dict[str, Array]:
-        """The gradient of the mean loss by parameter name; nothing is updated."""
+        """Compute the gradient of the mean loss, without an update.
+
+        Parameters
+        ----------
+        x : array_like of shape (B, *shape) or (B, I)
+            Inputs.
+        y : array_like
+            Targets, as the loss accepts them.
+        sample_weight : array_like of shape (B,), optional
+            Weights of the rows, >= 0.
+
+        Returns
+        -------
+        dict of str to ndarray
+            The gradients by name of the parameter; zeros for frozen layers.
+        """
         return self.loss_and_gradients(x, y, sample_weight)[1]
 
     def loss_and_gradients(
         self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> tuple[float, dict[str, Array]]:
-        """The mean loss and its gradient by parameter name; nothing is updated. Frozen parameters have zeros."""
+        """Compute the mean loss and its gradient, without an update.
+
+        Parameters
+        ----------
+        x : array_like of shape (B, *shape) or (B, I)
+            Inputs.
+        y : array_like
+            Targets, as the loss accepts them.
+        sample_weight : array_like of shape (B,), optional
+            Weights of the rows, >= 0.
+
+        Returns
+        -------
+        loss : float
+            The mean loss.
+        gradients : dict of str to ndarray
+            The gradients by name of the parameter; zeros for frozen layers.
+        """
         data = prepare_batch(self.network._interface, self.loss, x, y, sample_weight)
         loss, arrays = self._core.gradients(data.x, data.targets, None, data.weights)
         return loss, dict(zip(self.network.parameters, arrays, strict=True))  # type: ignore[return-value]
 
     def apply(self, grads: Mapping[str, ArrayLike]) -> None:
-        """Update the network with gradients for all its parameters: ``step`` is ``gradients``, then ``apply``."""
+        """Update the network with given gradients.
+
+        ``step`` is ``gradients`` followed by ``apply``.
+
+        Parameters
+        ----------
+        grads : mapping of str to array_like
+            Gradients for all parameters by name.
+
+        Raises
+        ------
+        ValueError
+            If a name is missing or unknown, or a shape does not match.
+        """
         self._core.apply(self._like_parameters("grads", grads), self._rate())
 
     def state(self) -> dict[str, Array]:
-        """The optimizer's state: "steps", and by "first." and "second." with a parameter's name its moments."""
+        """Return the state of the optimizer.
+
+        Returns
+        -------
+        dict of str to ndarray
+            "steps", and the moments as "first." and "second." followed by the name of the parameter.
+        """
         steps, states = self._core.state()
         named = {"steps": np.array(steps)}
         for prefix, arrays in zip(("first", "second"), states, strict=False):
@@ -197,7 +267,18 @@ class Trainer:
         return named
 
     def set_state(self, state: Mapping[str, ArrayLike]) -> None:
-        """Go on with the state that ``state()`` of a trainer of the same kind gave."""
+        """Set the state of the optimizer.
+
+        Parameters
+        ----------
+        state : mapping of str to array_like
+            The result of ``state`` of a trainer with the same layers and optimizer.
+
+        Raises
+        ------
+        ValueError
+            If an entry is missing, unknown or invalid.
+        """
         known = self.state().keys()
         if state.keys() != known:
             raise ValueError(message("state", f"entries for {', '.join(known)}", ", ".join(map(str, state))))
@@ -210,7 +291,7 @@ class Trainer:
         self._core.set_state(steps, states)
 
     def _like_parameters(self, what: str, values: Mapping[str, ArrayLike]) -> list[Array]:
-        """Arrays for all parameters, in their order, checked and of the dtype that parameters have."""
+        """Arrays for all parameters, in their order, checked and in the dtype of the parameters."""
         shapes = self.network.parameters.shapes
         if values.keys() != shapes.keys():
             raise ValueError(message(what, f"entries for {', '.join(shapes)}", ", ".join(map(str, values))))
@@ -221,7 +302,7 @@ class Trainer:
     def _epoch(
         self, data: Data, order: NDArray[np.int64], batch_size: int, after_steps: Callable[[int], object]
     ) -> float:
-        """``epoch`` on prepared data, some steps a call, so that Ctrl-C and the progress bar get their turn."""
+        """``epoch`` on prepared data, some steps per call; Ctrl-C and the progress bar are handled in between."""
         rate, total, weight = self._rate(), 0.0, 0.0
         rows_a_call = batch_size * max(1, _CALL // (batch_size * self._work_a_row + _STEP))
         for first in range(0, len(order), rows_a_call):
@@ -232,7 +313,7 @@ class Trainer:
         return total / weight if weight else 0.0
 
     def _diagnosis(self) -> dict[str, dict[str, float]]:
-        """What was counted since it was last asked: by name of ``History``, then by layer."""
+        """What was counted since the last call: by name of ``History``, then by layer."""
         found: dict[str, dict[str, float]] = {"gradient_norm": {}, "update_norm": {}, "dead": {}, "saturated": {}}
         names = list(self.network.named_layers)
         for layer, *values in self._core.take_diagnosis():
@@ -255,7 +336,7 @@ def _require_trainable(network: Network) -> None:
 
 
 def _require_in_range(settings: Mapping[str, float], dtype: _checks.DType) -> None:
-    """Raise ValueError for a setting that the network's dtype makes infinite, or an eps that it makes 0."""
+    """Raise ValueError for a setting that is infinite in the dtype of the network, or an eps that is 0 in it."""
     for name, value in settings.items():
         number = float(_checks.fit(np.array(value), dtype))
         if not math.isfinite(number) or (name == "eps" and number == 0):
