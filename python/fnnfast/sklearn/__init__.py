@@ -1,4 +1,4 @@
-"""fnnfast's networks as scikit-learn estimators (extra "sklearn"): change the import, keep the code."""
+"""Networks as scikit-learn estimators (extra "sklearn"): change the import, keep the code."""
 
 from ._classifier import FNNClassifier
 from ._regressor import FNNRegressor

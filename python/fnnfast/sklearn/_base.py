@@ -1,4 +1,4 @@
-"""What the two estimators share: parameters, the way from arrays to a trained network, and back."""
+"""What both estimators have in common: parameters, training on arrays, and predictions."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from ..training import Trainer
 from . import _network, _solvers
 from ._solvers import Data
 
-# So that joblib and threadpool_limits reach our threads where they limit everybody else's; scikit-learn brings it.
+# Lets joblib and threadpool_limits limit our threads, too; scikit-learn installs threadpoolctl.
 threadpoolctl.register()
 
-# How many sparse rows are made dense at a time.
+# The number of sparse rows that are converted to dense ones at a time.
 SPARSE_ROWS = 1024
 
 _POSITIVE_INTEGER = partial(_checks.integer, minimum=1)
@@ -43,36 +43,36 @@ _CHECKS: dict[str, Callable[[str, Any], object]] = {
 
 
 class Perceptron(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn carries no types
-    """Base of FNNClassifier and FNNRegressor."""
+    """Base class of FNNClassifier and FNNRegressor."""
 
     network_: Sequential
     n_outputs_: int
     _loss: Loss
-    _trainer: Trainer | None = None  # that of the last epoch, for partial_fit to go on with
+    _trainer: Trainer | None = None  # of the last epoch; partial_fit continues with it
 
     def _keep(self, arguments: Mapping[str, Any]) -> None:
-        """Store a constructor's arguments as they are: scikit-learn looks at them before ``fit`` does."""
+        """Store the arguments of a constructor unchanged: scikit-learn reads them before ``fit`` does."""
         for name, value in arguments.items():
             if name != "self":
                 setattr(self, name, value)
 
-    # What a subclass says --------------------------------------------------------------------------------------------
+    # Defined by subclasses -------------------------------------------------------------------------------------------
     _numeric_targets: bool
 
     @abstractmethod
     def _encode(self, y: Any, fresh: bool, incremental: bool) -> Array:
-        """Labels or values as numbers; sets ``n_outputs_`` and whatever else a fresh start learns from y."""
+        """Labels or values as numbers; sets ``n_outputs_`` and what else a fresh start learns from y."""
 
     @abstractmethod
     def _choose_loss(self) -> tuple[Loss, str]:
         """The loss and the activation of the last layer."""
 
     def _targets(self, encoded: Array) -> Array:
-        """As the loss takes them."""
+        """The targets as the loss accepts them."""
         return encoded
 
     def _weigh(self, data: Data, incremental: bool) -> Data:
-        """What counts besides ``sample_weight``."""
+        """The data with weights other than ``sample_weight``."""
         return data
 
     # Training --------------------------------------------------------------------------------------------------------
@@ -90,28 +90,37 @@ class Perceptron(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn carr
 
         Parameters
         ----------
-        X : array_like or sparse matrix (N, I)
-        y : array_like (N,) or (N, O)
-        sample_weight : array_like (N,), optional
-            How much each row counts, >= 0; a row of weight 0 might as well not be there.
-        X_val, y_val, sample_weight_val : optional
-            Data to measure ``validation_scores_`` and ``validation_loss_curve_`` on after each iteration, and, with
-            ``early_stopping``, to stop by, instead of a share of X. ``Pipeline(..., transform_input=["X_val"])``
-            sends X_val through a pipeline's transformers.
+        X : array_like or sparse matrix of shape (N, I)
+            Inputs.
+        y : array_like of shape (N,) or (N, O)
+            Classes, an indicator matrix, or reals.
+        sample_weight : array_like of shape (N,), optional
+            Weights of the rows, >= 0; a row of weight 0 has no effect.
+        X_val : array_like or sparse matrix, optional
+            Inputs to compute ``validation_scores_`` and ``validation_loss_curve_`` on after each iteration, and, with
+            ``early_stopping``, to decide when to stop, instead of a share of X. ``Pipeline(...,
+            transform_input=["X_val"])`` passes X_val through the transformers of a pipeline.
+        y_val : array_like, optional
+            Targets of ``X_val``.
+        sample_weight_val : array_like, optional
+            Weights of the rows of ``X_val``.
 
         Returns
         -------
         self
+            The fitted estimator.
 
         Raises
         ------
-        ValueError, TypeError
-            Data or parameters that cannot be meant; weights that did not stay finite.
+        ValueError
+            If the data or a parameter is invalid, or if a weight of the network is not finite after training.
+        TypeError
+            If an argument has a wrong type.
 
         Warns
         -----
         ConvergenceWarning
-            ``max_iter`` was reached first.
+            If ``max_iter`` is reached.
         """
         if (X_val is None) != (y_val is None):
             raise ValueError(message("X_val, y_val", "both or neither", "one"))
@@ -125,7 +134,7 @@ class Perceptron(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn carr
         random = check_random_state(self.random_state)
         self._loss, head = self._choose_loss()
         layers = _network.make_layers(self, data.x.shape[1], self.n_outputs_, head)
-        working = FLOAT64 if self.solver == "lbfgs" else dtype  # a line search ends early on float32's noise
+        working = FLOAT64 if self.solver == "lbfgs" else dtype  # rounding errors of float32 end a line search early
         if fresh:
             self._start(_network.build(layers, working, random))
         elif tuple(layers) != self.network_.layers:
@@ -151,7 +160,7 @@ class Perceptron(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn carr
         return self
 
     def _start(self, network: Sequential) -> None:
-        """Forget what an earlier training left."""
+        """Reset what an earlier training left."""
         self.network_ = network
         self.n_layers_ = 1 + len(self.coefs_)
         self.t_ = 0
@@ -164,7 +173,7 @@ class Perceptron(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn carr
         self._trainer = None
 
     def _check_parameters(self, incremental: bool) -> None:
-        """Raise ValueError or TypeError for what no data could make sense of; ``make_layers`` checks the rest."""
+        """Raise ValueError or TypeError for parameters that no data can make valid; ``make_layers`` checks the rest."""
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 raise _checks.unknown(name, getattr(self, name), known)
@@ -179,9 +188,9 @@ class Perceptron(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn carr
         if incremental and self.early_stopping:
             raise ValueError(message("early_stopping", "False for partial_fit, a single epoch", True))
 
-    # Data in ---------------------------------------------------------------------------------------------------------
+    # Data ------------------------------------------------------------------------------------------------------------
     def _read(self, X: Any, y: Any, sample_weight: Any, fresh: bool, incremental: bool, names: str = "") -> Data:
-        """Validated arrays, y encoded; whether rows are sparse stays as it was."""
+        """Validated arrays, with y encoded; sparse rows remain sparse."""
         if not fresh:
             dtype: Any = self.network_.dtype
         else:
@@ -203,7 +212,7 @@ class Perceptron(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn carr
         return Data(X, encoded, _weights(f"sample_weight{names}", sample_weight, len(encoded)))
 
     def _ready(self, data: Data) -> Data:
-        """As the network takes it, without the rows that count nothing."""
+        """The data as the network accepts it, without the rows of weight 0."""
         if data.weights is not None and not data.weights.all():
             data = data.take(np.flatnonzero(data.weights))
         dtype = self.network_.dtype
@@ -212,7 +221,7 @@ class Perceptron(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn carr
         return Data(x, targets, None if data.weights is None else data.weights.astype(dtype))
 
     def _split(self, data: Data, random: np.random.RandomState) -> tuple[Data, Data]:
-        """Training and validation data, the rows that scikit-learn would take: by class only where there are two."""
+        """Training and validation data, the same rows as in scikit-learn: stratified only for two classes."""
         by = data.targets if self.n_outputs_ == 1 and not self._numeric_targets else None
         rows = np.arange(len(data.targets))
         kept, held_out = train_test_split(rows, test_size=self.validation_fraction, random_state=random, stratify=by)
@@ -220,9 +229,9 @@ class Perceptron(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn carr
             raise ValueError(message("validation_fraction", "two rows to validate on at least", len(held_out)))
         return data.take(kept), data.take(held_out).dense()
 
-    # Answers ---------------------------------------------------------------------------------------------------------
+    # Predictions -----------------------------------------------------------------------------------------------------
     def _outputs(self, X: Any, logits: bool = False) -> Array:
-        """(N, O) for rows that are validated here."""
+        """The outputs (N, O) for rows that are validated here."""
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, accept_sparse="csr", dtype=self.network_.dtype)
         answer = self.network_.logits if logits else self.network_
@@ -239,13 +248,16 @@ class Perceptron(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn carr
 
     @property
     def out_activation_(self) -> str:
-        """What the last layer, or ``predict`` after it, makes of its sums; by scikit-learn's names."""
+        """The activation of the last layer, or what ``predict`` applies after it, by the names of scikit-learn."""
         name = self.network_.head.name
         return "exp" if isinstance(self._loss, Poisson) else {"sigmoid": "logistic"}.get(name, name)
 
     @property
     def coefs_(self) -> list[Array]:
-        """The weights (I, O) of each layer, (P, I, O) for maxout, read-only; a list of arrays may be assigned."""
+        """The weights (I, O) of each layer, (P, I, O) for maxout.
+
+        The arrays are read-only; a list of arrays can be assigned.
+        """
         return self._parameters_called("weight")
 
     @coefs_.setter
@@ -254,7 +266,10 @@ class Perceptron(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn carr
 
     @property
     def intercepts_(self) -> list[Array]:
-        """The biases (O,) of each layer, (P, O) for maxout, read-only; a list of arrays may be assigned."""
+        """The biases (O,) of each layer, (P, O) for maxout.
+
+        The arrays are read-only; a list of arrays can be assigned.
+        """
         return self._parameters_called("bias")
 
     @intercepts_.setter
@@ -269,7 +284,7 @@ class Perceptron(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn carr
         for name, array in zip(names, values, strict=True):
             self.network_.parameters[name] = array
 
-    # As scikit-learn sees it -----------------------------------------------------------------------------------------
+    # For scikit-learn ------------------------------------------------------------------------------------------------
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
@@ -278,7 +293,7 @@ class Perceptron(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn carr
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())
         trainer = state.pop("_trainer", None)
-        if trainer is not None:  # it lives in compiled code
+        if trainer is not None:  # it cannot be pickled
             state["_paused"] = trainer.learning_rate, trainer.state()
         return state
 
@@ -292,7 +307,7 @@ class Perceptron(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn carr
 
 
 def choose_loss(loss: Any, known: Mapping[str, Loss], default: str, head: str) -> tuple[Loss, str]:
-    """The loss of that name, or the object itself if it is of such a kind; and the head that goes with it."""
+    """The loss of a name, or the object itself if it is of such a class; and the head that belongs to it."""
     name = default if loss is None else loss
     kinds = {type(value).__name__: type(value) for value in known.values()}
     if isinstance(name, str):
@@ -306,14 +321,14 @@ def choose_loss(loss: Any, known: Mapping[str, Loss], default: str, head: str) -
 
 
 def can_go_on(estimator: Any) -> bool:
-    """Whether there is a partial_fit."""
+    """Whether there is a ``partial_fit``."""
     if estimator.solver == "lbfgs":
         raise AttributeError("partial_fit: expected solver 'sgd' or 'adam', got 'lbfgs', which has no single steps")
     return True
 
 
 def _weights(name: str, weights: Any, rows: int) -> Array | None:
-    """float64 (N,), from one number for all or an array; ValueError unless all are >= 0, and some > 0."""
+    """float64 (N,), from one number for all rows or an array; ValueError unless all are >= 0, and some > 0."""
     if weights is None:
         return None
     if isinstance(weights, Real):

@@ -19,7 +19,7 @@ from ..losses import BinaryCrossEntropy, CrossEntropy, Hinge, Loss, MeanSquaredE
 from ._base import Perceptron, can_go_on, choose_loss
 from ._solvers import Data
 
-# With an output for each class; and with one for each label, or a single one.
+# For one output per class; and for one per label, or a single output.
 _MULTICLASS = {"log_loss": CrossEntropy(), "hinge": MulticlassHinge(), "squared_error": MeanSquaredError()}
 _BINARY = {"log_loss": BinaryCrossEntropy(), "hinge": Hinge(), "squared_error": MeanSquaredError()}
 
@@ -32,94 +32,117 @@ def _probabilistic(estimator: Any) -> bool:
 class FNNClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]  # scikit-learn carries no types
     """A feedforward network as a scikit-learn classifier, in place of ``sklearn.neural_network.MLPClassifier``.
 
-    Classes, two or more, or labels as an indicator matrix. With the same parameters and ``random_state`` it starts from
-    the weights, and visits the rows in the order, of MLPClassifier.
+    It supports two or more classes, and labels as an indicator matrix. With the same parameters and ``random_state`` it
+    starts from the same weights as MLPClassifier and visits the rows in the same order.
 
     Parameters
     ----------
     hidden_layer_sizes : int or sequence of ints >= 1
-        Neurons of each hidden layer.
-    activation : str or Activation, or a list of them, one for each hidden layer
+        Number of neurons of each hidden layer.
+    activation : str or Activation, or a list with one per hidden layer
         Any of ``fnnfast.activations``; "logistic" is another name for "sigmoid".
     solver : {"adam", "sgd", "lbfgs"}
-        "lbfgs" takes all rows at once, in float64, through SciPy; it suits small data.
+        "lbfgs" uses all rows at once, in float64, with SciPy; it is for small data.
     alpha : float >= 0
-        Adds alpha/2 times the sum of squared weights, over the number (or the weight) of the rows of a batch, to the
-        mean loss of that batch.
+        Adds alpha/2 times the sum of squared weights, divided by the number (or the weight) of the rows of a batch, to
+        the mean loss of the batch.
     batch_size : int >= 1 or "auto"
-        "auto" is 200, or all rows if there are less.
+        Number of rows per step. "auto" is 200, or all rows if there are fewer.
     learning_rate : {"constant", "invscaling", "adaptive"}
-        For "sgd". "invscaling" divides learning_rate_init by (rows seen + 1) ** power_t after each iteration,
-        "adaptive" divides by 5 where training would stop for want of progress, until it is 1e-6.
+        The schedule for "sgd". "invscaling" divides ``learning_rate_init`` by (rows seen + 1) ** power_t after each
+        iteration. "adaptive" divides the learning rate by 5 when training would stop because of no progress, until it
+        is 1e-6.
     learning_rate_init : float > 0
+        Initial learning rate.
     power_t : float >= 0
+        Exponent of "invscaling".
     max_iter : int >= 1
-        Epochs; iterations of "lbfgs".
+        Number of epochs, or of iterations of "lbfgs".
     shuffle : bool
-        Visit the rows of each epoch in a new order.
+        Whether to shuffle the rows in each epoch.
     random_state : int, RandomState or None
+        Source of random numbers for the initial parameters, the order of the rows, the rows held out, and dropout.
     tol : float >= 0
-        Less than this is no progress. For "lbfgs" the largest component of the gradient to stop at.
+        Improvement below which an iteration counts as no progress. For "lbfgs", the largest component of the gradient
+        at which to stop.
     verbose : bool
-        Print the loss of each iteration.
+        Whether to print the loss of each iteration.
     warm_start : bool
-        Let ``fit`` go on from the network of the last ``fit``.
+        Whether ``fit`` continues with the network of the last ``fit``.
     momentum : float in [0, 1)
+        Momentum of "sgd".
     nesterovs_momentum : bool
+        Whether "sgd" uses Nesterov momentum.
     early_stopping : bool
-        Stop by the score on data held out, and keep the best network; not for "lbfgs".
+        Whether to stop by the score on held-out data, and keep the best network. Not for "lbfgs".
     validation_fraction : float in [0, 1)
-        The share to hold out for early_stopping, unless ``fit`` is given validation data.
-    beta_1, beta_2 : float in [0, 1)
+        The share of the rows to hold out for ``early_stopping``, unless ``fit`` is given validation data.
+    beta_1 : float in [0, 1)
+        Decay rate of the first moment of "adam".
+    beta_2 : float in [0, 1)
+        Decay rate of the second moment of "adam".
     epsilon : float > 0
+        Added to the denominator of "adam".
     n_iter_no_change : int >= 1 or inf
-        Stop after more iterations than this without progress.
+        Training stops after more than this number of iterations without progress.
     max_fun : int >= 1
-        Evaluations of the loss that "lbfgs" may make.
+        Maximum number of evaluations of the loss by "lbfgs".
     loss : {"log_loss", "hinge", "squared_error"} or Loss, optional
-        By default "log_loss", the cross-entropy. With "hinge", a support vector machine, there is a decision_function
-        instead of probabilities; "squared_error" is that of the probabilities.
+        By default "log_loss", the cross-entropy. "hinge" is a support vector machine, which has a ``decision_function``
+        instead of probabilities. "squared_error" is the squared error of the probabilities.
     class_weight : dict, list of dicts or "balanced", optional
-        Label to weight; "balanced" makes all classes count the same. Multiplies ``sample_weight``. A list has one for
-        each label of an indicator matrix.
+        Weight by label; "balanced" gives all classes the same weight. It multiplies ``sample_weight``. A list has one
+        entry per label of an indicator matrix.
     maxout_pieces : int >= 1, optional
-        Make each hidden layer a maxout layer with so many pieces, instead of ``activation``.
-    dropout : float in [0, 1), or a list of them, one for each hidden layer
-        The share of a layer's outputs to drop in training.
+        Make each hidden layer a maxout layer with this number of pieces, instead of using ``activation``.
+    dropout : float in [0, 1), or a list with one per hidden layer
+        The share of the outputs of a layer to drop in training.
     dtype : {"float32", "float64"}, optional
-        What to compute in; by default float32 for float32 data, else float64.
+        What to compute in. By default float32 for float32 data, else float64.
     progress : bool, optional
-        A progress bar on stderr (with tqdm; else a line an iteration).
+        Whether to show progress on stderr: a bar with tqdm, else one line per iteration.
 
     Attributes
     ----------
     network_ : Sequential
-        The network, of use without scikit-learn as well: ``save``, ``quantize``, ...
-    classes_ : ndarray (K,)
+        The network, which can be used without scikit-learn as well: ``save``, ``quantize``, ...
+    classes_ : ndarray of shape (K,)
+        The classes.
     n_features_in_, n_outputs_, n_layers_ : int
-    feature_names_in_ : ndarray (I,) of str
-        If X had column names.
+        The number of inputs, of outputs, and of layers with the input.
+    feature_names_in_ : ndarray of str, shape (I,)
+        The column names of X, if it has any.
     out_activation_ : str
+        The activation of the last layer.
     coefs_, intercepts_ : list of ndarray
-        Weights (I, O) and biases (O,) of each layer, read-only; a list may be assigned.
+        Weights (I, O) and biases (O,) of each layer, read-only; a list can be assigned.
     n_iter_ : int
-        Iterations of the last ``fit``.
+        Number of iterations of the last ``fit``.
     t_ : int
-        Rows seen.
+        Number of rows seen.
     loss_, best_loss_ : float
-        Of the last and of the best iteration, with the penalty; best_loss_ is None with early stopping.
+        The loss of the last and of the best iteration, with the penalty; best_loss_ is None with early stopping.
     loss_curve_ : list of float
-        One for each iteration.
+        The loss of each iteration.
     validation_scores_, validation_loss_curve_ : list of float or None
-        After each iteration; None without validation data. The loss is without penalty.
+        The score and the loss without penalty after each iteration; None without validation data.
     best_validation_score_ : float or None
-        With early stopping.
+        The best score, with early stopping.
 
     Notes
     -----
-    The same settings give the numbers of MLPClassifier, but for rounding. It differs in this: rows of weight 0 are left
-    out beforehand; with weights, ``loss_curve_`` counts batches by their weight; the logarithms of probabilities are
-    finite.
+    The same settings give the results of MLPClassifier, except for rounding. Differences: rows of weight 0 are removed
+    first; with weights, ``loss_curve_`` weights the batches; the logarithms of probabilities are finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fnnfast.sklearn import FNNClassifier
+    >>> X = np.random.default_rng(0).normal(size=(200, 2))
+    >>> y = np.where(X[:, 0] > 0, "right", "left")
+    >>> model = FNNClassifier(hidden_layer_sizes=16, solver="lbfgs", max_iter=1000, random_state=0)
+    >>> model.fit(X, y).predict([[-2.0, 0.0], [2.0, 0.0]])
+    array(['left', 'right'], dtype='<U5')
     """
 
     _numeric_targets = False
@@ -167,20 +190,26 @@ class FNNClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]  # sciki
 
         Parameters
         ----------
-        X : array_like or sparse matrix (N, I)
-        y : array_like (N,) or (N, K)
-        sample_weight : array_like (N,), optional
-        classes : array_like (K,)
-            All classes there will be; needed in the first call.
+        X : array_like or sparse matrix of shape (N, I)
+            Inputs.
+        y : array_like of shape (N,) or (N, K)
+            Classes, or an indicator matrix.
+        sample_weight : array_like of shape (N,), optional
+            Weights of the rows, >= 0.
+        classes : array_like of shape (K,), optional
+            All classes; required in the first call.
 
         Returns
         -------
         self
+            The estimator.
 
         Raises
         ------
-        ValueError, TypeError
-            As ``fit``; classes that are not those of the first call.
+        ValueError
+            As ``fit``; also if ``classes`` are not those of the first call.
+        TypeError
+            As ``fit``.
         """
         known = getattr(self, "classes_", None)
         if classes is not None:
@@ -193,45 +222,50 @@ class FNNClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]  # sciki
         return self._fit(X, y, sample_weight, (None, None, None), incremental=True)
 
     def predict(self, X: Any) -> Array:
-        """The most probable class of each row.
+        """Return the most probable class of each row.
 
         Parameters
         ----------
-        X : array_like or sparse matrix (N, I)
+        X : array_like or sparse matrix of shape (N, I)
+            Inputs.
 
         Returns
         -------
-        ndarray (N,) of classes, or (N, K) of 0 and 1
+        ndarray of shape (N,) or (N, K)
+            Classes, or, for an indicator matrix, 0 and 1.
         """
         return self._labels(self._outputs(X))
 
     @available_if(_probabilistic)  # type: ignore[untyped-decorator]  # scikit-learn carries no types
     def predict_proba(self, X: Any) -> Array:
-        """Probabilities.
+        """Return probabilities.
 
         Parameters
         ----------
-        X : array_like or sparse matrix (N, I)
+        X : array_like or sparse matrix of shape (N, I)
+            Inputs.
 
         Returns
         -------
-        ndarray (N, K)
-            Of each class, in the order of ``classes_``, or of each label.
+        ndarray of shape (N, K)
+            The probability of each class, in the order of ``classes_``, or of each label.
         """
         p = self._outputs(X)
         return np.hstack([1 - p, p]) if self.n_outputs_ == 1 else p
 
     @available_if(_probabilistic)  # type: ignore[untyped-decorator]  # scikit-learn carries no types
     def predict_log_proba(self, X: Any) -> Array:
-        """Logarithms of the probabilities, finite where these are too small for a float.
+        """Return the logarithms of the probabilities.
 
         Parameters
         ----------
-        X : array_like or sparse matrix (N, I)
+        X : array_like or sparse matrix of shape (N, I)
+            Inputs.
 
         Returns
         -------
-        ndarray (N, K)
+        ndarray of shape (N, K)
+            The logarithms. They are finite also if the probability is too small for a float.
         """
         z = self._outputs(X, logits=True)
         if self.out_activation_ == "softmax":
@@ -242,15 +276,17 @@ class FNNClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]  # sciki
 
     @available_if(lambda estimator: not _probabilistic(estimator))  # type: ignore[untyped-decorator]
     def decision_function(self, X: Any) -> Array:
-        """The outputs of a network that was trained with the hinge loss.
+        """Return the outputs of a network that was trained with the hinge loss.
 
         Parameters
         ----------
-        X : array_like or sparse matrix (N, I)
+        X : array_like or sparse matrix of shape (N, I)
+            Inputs.
 
         Returns
         -------
-        ndarray (N, K), or (N,) for two classes
+        ndarray of shape (N, K), or (N,) for two classes
+            The scores.
         """
         outputs = self._outputs(X)
         return outputs[:, 0] if self.n_outputs_ == 1 else outputs
@@ -298,7 +334,7 @@ class FNNClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]  # sciki
         return data._replace(weights=weights if data.weights is None else weights * data.weights)
 
     def _measure(self, data: Data) -> tuple[float, float]:
-        """The score is that of ``accuracy_score``: all labels of a row have to be right."""
+        """Loss and score; the score is that of ``accuracy_score``: all labels of a row must be correct."""
         loss, _ = super()._measure(data)
         truth = data.targets.argmax(axis=1) if self._multiclass and data.targets.ndim == 2 else data.targets
         right = (self._codes(self.network_(data.x)) == truth).reshape(len(truth), -1).all(axis=1)
@@ -310,7 +346,7 @@ class FNNClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]  # sciki
         return self.n_outputs_ > 1 and not self._multilabel
 
     def _codes(self, outputs: Array) -> Array:
-        """The number of the class (N,), or whether each output says yes (N, O)."""
+        """The index of the class (N,), or whether each output is positive (N, O)."""
         if self._multiclass:
             return np.asarray(outputs.argmax(axis=1))
         return np.asarray(outputs > (0.5 if self.out_activation_ == "logistic" else 0.0))
@@ -319,7 +355,7 @@ class FNNClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]  # sciki
         codes = self._codes(outputs)
         if self._multilabel:
             return codes.astype(np.int64)
-        return self.classes_.take(codes.ravel(), mode="clip")  # of a single class there is no second
+        return self.classes_.take(codes.ravel(), mode="clip")  # with a single class there is no second
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

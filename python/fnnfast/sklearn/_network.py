@@ -1,4 +1,4 @@
-"""From an estimator's parameters to a network with its initial values."""
+"""The network of an estimator, with its initial values."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from .._network.structure import Structure
 from ..activations import Activation
 from ..layers import Dense, Dropout, Gaussian, Input, Layer, Maxout
 
-# scikit-learn's names for what is called otherwise here.
+# scikit-learn's names that differ from ours.
 ALIASES = {"logistic": "sigmoid"}
 
-# The functions of MLP*'s layers.
+# The activations that MLPClassifier and MLPRegressor have.
 _GLOROT = frozenset(("identity", "sigmoid", "tanh", "relu", "softmax"))
 
 
 def make_layers(estimator: Any, inputs: int, outputs: int, head: str) -> list[Input | Layer]:
-    """The layers that an estimator's parameters describe.
+    """The layers that the parameters of an estimator describe.
 
     Raises
     ------
     ValueError, TypeError
-        Parameters that cannot be meant, by their names.
+        If a parameter is invalid; the message has its name.
     """
     sizes = estimator.hidden_layer_sizes
     sizes = list(sizes) if np.iterable(sizes) else [sizes]
@@ -48,11 +48,12 @@ def make_layers(estimator: Any, inputs: int, outputs: int, head: str) -> list[In
 
 
 def build(layers: Sequence[Input | Layer], dtype: _checks.DType, random: np.random.RandomState) -> Sequential:
-    """The network, with the numbers that ``MLPClassifier`` would draw wherever that could hold such a network.
+    """The network, with the initial parameters of ``MLPClassifier`` where that has such a network.
 
-    Those are uniform within sqrt(6 / (fan_in + fan_out)), or sqrt(2 / ...) for the logistic function, biases as well
-    (Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks", 2010). So the same
-    ``random_state`` starts both from the same network. Other networks start as fits their activations, see ``Dense``.
+    Those are uniform within sqrt(6 / (fan_in + fan_out)), or sqrt(2 / ...) for the logistic function, also for biases
+    (Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks", 2010). Both
+    therefore start from the same network for the same ``random_state``. Other networks are initialized as their
+    activations need it, see ``Dense``.
     """
     structure = Structure(layers)
     trained = {name: layer for name, layer in structure.named.items() if layer.has_units}
@@ -61,7 +62,7 @@ def build(layers: Sequence[Input | Layer], dtype: _checks.DType, random: np.rand
     parameters: dict[str, Array] = {}
     numerator = 6.0
     for name, layer in trained.items():
-        if name != structure.last_name:  # the head goes by the function before it
+        if name != structure.last_name:  # the bound of the head depends on the activation before it
             numerator = 2.0 if layer.activation.name == "sigmoid" else 6.0
         inputs = structure.inputs[name]
         bound = math.sqrt(numerator / (inputs + layer.outputs(inputs)))
@@ -71,7 +72,7 @@ def build(layers: Sequence[Input | Layer], dtype: _checks.DType, random: np.rand
 
 
 def _per_layer(name: str, value: Any, layers: int) -> list[Any]:
-    """One value for each hidden layer, from one for all or a list."""
+    """One value per hidden layer, from one for all or a list."""
     if isinstance(value, (str, Activation)) or not np.iterable(value):
         return [value] * layers
     values = list(value)

@@ -20,25 +20,97 @@ _LOSSES = {"squared_error": MeanSquaredError(), "poisson": Poisson(), "gaussian_
 class FNNRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]  # scikit-learn carries no types
     """A feedforward network as a scikit-learn regressor, in place of ``sklearn.neural_network.MLPRegressor``.
 
+    With the same parameters and ``random_state`` it starts from the same weights as MLPRegressor and visits the rows in
+    the same order.
+
     Parameters
     ----------
     loss : {"squared_error", "poisson", "gaussian_nll"} or Loss
-        "poisson" is for counts, or other y >= 0: the network gives the logarithms of what ``predict`` expects.
-        "gaussian_nll", ``fnnfast.GaussianNLL("learned")``, learns how far to trust each prediction: see ``predict``.
-    hidden_layer_sizes, activation, solver, ...
-        As for FNNClassifier, which has class_weight besides.
+        "poisson" is for counts, or other y >= 0: the outputs of the network are the logarithms of what ``predict``
+        returns. "gaussian_nll" is ``fnnfast.GaussianNLL("learned")``, which also learns the standard deviation of each
+        prediction, see ``predict``.
+    hidden_layer_sizes : int or sequence of ints >= 1
+        Number of neurons of each hidden layer.
+    activation : str or Activation, or a list with one per hidden layer
+        Any of ``fnnfast.activations``; "logistic" is another name for "sigmoid".
+    solver : {"adam", "sgd", "lbfgs"}
+        "lbfgs" uses all rows at once, in float64, with SciPy; it is for small data.
+    alpha : float >= 0
+        Adds alpha/2 times the sum of squared weights, divided by the number (or the weight) of the rows of a batch, to
+        the mean loss of the batch.
+    batch_size : int >= 1 or "auto"
+        Number of rows per step. "auto" is 200, or all rows if there are fewer.
+    learning_rate : {"constant", "invscaling", "adaptive"}
+        The schedule for "sgd". "invscaling" divides ``learning_rate_init`` by (rows seen + 1) ** power_t after each
+        iteration. "adaptive" divides the learning rate by 5 when training would stop because of no progress, until it
+        is 1e-6.
+    learning_rate_init : float > 0
+        Initial learning rate.
+    power_t : float >= 0
+        Exponent of "invscaling".
+    max_iter : int >= 1
+        Number of epochs, or of iterations of "lbfgs".
+    shuffle : bool
+        Whether to shuffle the rows in each epoch.
+    random_state : int, RandomState or None
+        Source of random numbers for the initial parameters, the order of the rows, the rows held out, and dropout.
+    tol : float >= 0
+        Improvement below which an iteration counts as no progress. For "lbfgs", the largest component of the gradient
+        at which to stop.
+    verbose : bool
+        Whether to print the loss of each iteration.
+    warm_start : bool
+        Whether ``fit`` continues with the network of the last ``fit``.
+    momentum : float in [0, 1)
+        Momentum of "sgd".
+    nesterovs_momentum : bool
+        Whether "sgd" uses Nesterov momentum.
+    early_stopping : bool
+        Whether to stop by the score on held-out data, and keep the best network. Not for "lbfgs".
+    validation_fraction : float in [0, 1)
+        The share of the rows to hold out for ``early_stopping``, unless ``fit`` is given validation data.
+    beta_1 : float in [0, 1)
+        Decay rate of the first moment of "adam".
+    beta_2 : float in [0, 1)
+        Decay rate of the second moment of "adam".
+    epsilon : float > 0
+        Added to the denominator of "adam".
+    n_iter_no_change : int >= 1 or inf
+        Training stops after more than this number of iterations without progress.
+    max_fun : int >= 1
+        Maximum number of evaluations of the loss by "lbfgs".
+    maxout_pieces : int >= 1, optional
+        Make each hidden layer a maxout layer with this number of pieces, instead of using ``activation``.
+    dropout : float in [0, 1), or a list with one per hidden layer
+        The share of the outputs of a layer to drop in training.
+    dtype : {"float32", "float64"}, optional
+        What to compute in. By default float32 for float32 data, else float64.
+    progress : bool, optional
+        Whether to show progress on stderr: a bar with tqdm, else one line per iteration.
 
     Attributes
     ----------
-    network_, coefs_, loss_curve_, ...
-        As for FNNClassifier, without classes_. Scores are coefficients of determination, averaged over the outputs.
+    network_ : Sequential
+        The network, which can be used without scikit-learn as well.
 
     Notes
     -----
-    As in MLPRegressor, ``loss_curve_`` holds half the mean squared error, while the gradient that is followed is that
-    of half the sum over outputs. With "lbfgs", ``loss_`` is that sum as well, so that a line search sees the function
-    whose gradient it follows. Of "poisson" it holds half the deviance, summed over the outputs: that is
-    ``fnnfast.Poisson()``, and what makes it 0 where all predictions are right.
+    The other attributes are those of FNNClassifier, except classes_. Scores are coefficients of determination, averaged
+    over the outputs.
+
+    As in MLPRegressor, ``loss_curve_`` is half the mean squared error, while training uses the gradient of half the sum
+    over outputs. With "lbfgs", ``loss_`` is that sum as well, so that the line search sees the function that belongs to
+    the gradient. For "poisson" it is half the deviance, summed over the outputs: ``fnnfast.Poisson()`` plus the
+    constant that makes it 0 if all predictions are exact.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fnnfast.sklearn import FNNRegressor
+    >>> X = np.linspace(-1, 1, 100)[:, np.newaxis]
+    >>> model = FNNRegressor(hidden_layer_sizes=16, activation="tanh", solver="lbfgs", random_state=0)
+    >>> model.fit(X, X.ravel() ** 2).score(X, X.ravel() ** 2) > 0.99
+    True
     """
 
     _numeric_targets = True
@@ -83,33 +155,46 @@ class FNNRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]  # scikit-
 
         Parameters
         ----------
-        X : array_like or sparse matrix (N, I)
-        y : array_like (N,) or (N, O)
-        sample_weight : array_like (N,), optional
+        X : array_like or sparse matrix of shape (N, I)
+            Inputs.
+        y : array_like of shape (N,) or (N, O)
+            Targets.
+        sample_weight : array_like of shape (N,), optional
+            Weights of the rows, >= 0.
 
         Returns
         -------
         self
+            The estimator.
 
         Raises
         ------
-        ValueError, TypeError
+        ValueError
+            As ``fit``.
+        TypeError
             As ``fit``.
         """
         return self._fit(X, y, sample_weight, (None, None, None), incremental=True)
 
     def predict(self, X: Any, return_std: bool = False) -> Array | tuple[Array, Array]:
-        """The value that the network predicts for each row.
+        """Return the prediction for each row.
 
         Parameters
         ----------
-        X : array_like or sparse matrix (N, I)
+        X : array_like or sparse matrix of shape (N, I)
+            Inputs.
         return_std : bool
-            With the loss "gaussian_nll": also the standard deviation of what is predicted.
+            Whether to return the standard deviations as well, for the loss "gaussian_nll".
 
         Returns
         -------
-        ndarray (N,), or (N, O) for more than one output; or a pair of them
+        ndarray of shape (N,), or (N, O) for more than one output; or a pair of them
+            The predictions; with ``return_std``, the predictions and their standard deviations.
+
+        Raises
+        ------
+        ValueError
+            If ``return_std`` is True for another loss.
         """
         outputs = self._outputs(X)
         parts = np.split(outputs, outputs.shape[1] // self.n_outputs_, axis=1)

@@ -1,4 +1,4 @@
-"""The two ways to train: epochs of steps, and L-BFGS. What they find goes into the estimator's attributes."""
+"""The two kinds of training: epochs of steps, and L-BFGS. The results are attributes of the estimator."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from ..losses import Loss, MeanSquaredError, Poisson
 from ..optimizers import SGD, Adam
 from ..training import Trainer, _progress
 
-# The learning rate that "adaptive" does not divide any further.
+# The learning rate at which "adaptive" stops dividing.
 SLOWEST_RATE = 1e-6
 
 
 class Data(NamedTuple):
-    """Rows, dense or CSR, what they should give, and how much each counts."""
+    """Rows, dense or CSR, their targets and their weights."""
 
     x: Any
     targets: Array
@@ -38,16 +38,16 @@ class Data(NamedTuple):
         return self._replace(x=self.x.toarray()) if issparse(self.x) else self
 
     def total(self, rows: Array | None = None) -> float:
-        """The sum of the weights, which are 1 if not given."""
+        """The sum of the weights, which are 1 by default."""
         if self.weights is None:
             return float(len(self.targets if rows is None else rows))
         return float(np.sum(self.weights if rows is None else self.weights[rows], dtype=np.float64))
 
 
 class Units(NamedTuple):
-    """What scikit-learn's gradient and its loss are, counted in ours.
+    """The gradient and the loss of scikit-learn as multiples of those of fnnfast.
 
-    Its squared error follows the gradient of half the sum over outputs, and shows half the mean.
+    For the squared error, scikit-learn uses the gradient of half the sum over outputs, and reports half the mean.
     """
 
     gradient: float
@@ -59,7 +59,7 @@ class Units(NamedTuple):
 
 
 def _perfect(loss: Loss, data: Data) -> float:
-    """Our mean loss where all predictions are right: scikit-learn's Poisson loss, half the deviance, leaves it out."""
+    """The mean loss if all predictions are exact, which half the deviance, the Poisson loss of scikit-learn, lacks."""
     if not isinstance(loss, Poisson):
         return 0.0
     t = data.targets.astype(FLOAT64)
@@ -70,7 +70,7 @@ def _perfect(loss: Loss, data: Data) -> float:
 def descend(
     estimator: Any, data: Data, held_out: Data | None, random: np.random.RandomState, *, incremental: bool
 ) -> None:
-    """Train by SGD or Adam: one epoch if ``incremental``, else until it gets no better."""
+    """Train by SGD or Adam: one epoch if ``incremental``, else until there is no progress."""
     rows, network = len(data.targets), estimator.network_
     batch = _batch_rows(estimator.batch_size, rows)
     trainer = estimator._trainer
@@ -83,12 +83,12 @@ def descend(
     try:
         with closing(_progress.choose(bool(estimator.progress), estimator.max_iter, 1)) as display:
             for _ in range(1 if incremental else estimator.max_iter):
-                if estimator.shuffle:  # as sklearn.utils.shuffle does, with its numbers
+                if estimator.shuffle:  # with the same random numbers as sklearn.utils.shuffle
                     shuffled = np.arange(rows)
                     random.shuffle(shuffled)
                     order = order[shuffled]
                 mean = _epoch(estimator, data, order, batch)
-                # The penalty of each batch is not known, only that before and after all of them.
+                # The penalty is known only before and after all batches.
                 before, penalty = penalty, _penalty(estimator)
                 estimator.t_ += rows
                 _record(estimator, shown * mean - perfect + batches * (before + penalty) / 2 / total, held_out)
@@ -110,22 +110,22 @@ def descend(
 
 
 def _trainer(estimator: Any, l2: float, random: np.random.RandomState) -> Trainer:
-    """scikit-learn's optimizer in our units: it sees ``Units.gradient`` times our gradient."""
+    """The optimizer of scikit-learn for our gradient: it uses ``Units.gradient`` times that."""
     factor = Units.of(estimator._loss, estimator.n_outputs_).gradient
     rate, momentum = estimator.learning_rate_init, estimator.momentum
     optimizer: SGD | Adam
     if estimator.solver == "sgd":
         optimizer = SGD(rate * factor, momentum, nesterov=bool(estimator.nesterovs_momentum and momentum))
-    else:  # Adam's steps are the same for a multiple of the gradient, but for eps
+    else:  # a multiple of the gradient changes the steps of Adam only through eps
         optimizer = Adam(rate, (estimator.beta_1, estimator.beta_2), estimator.epsilon / factor, eps_hat=True)
-    # Only dropout draws; without it, the order of the rows is that of scikit-learn.
+    # Only dropout needs a seed; without it, the order of the rows is that of scikit-learn.
     seed = int(random.randint(2**31 - 1)) if np.any(estimator.dropout) else 0
     estimator._fixed = {"loss": estimator._loss, "optimizer": optimizer, "l2": l2, "seed": seed}
     return Trainer(estimator.network_, **estimator._fixed)
 
 
 def _l2(estimator: Any, data: Data, batch: int) -> float:
-    """alpha over the weight of so many rows, in our units."""
+    """alpha divided by the weight of this number of rows, for our loss."""
     weight = data.total() * batch / len(data.targets)
     return float(estimator.alpha / weight / Units.of(estimator._loss, estimator.n_outputs_).gradient)
 
@@ -153,7 +153,7 @@ def _steps(estimator: Any, data: Data, order: Array, batch: int) -> float:
         return trainer.epoch(data.x, data.targets, order, batch, data.weights)
     losses = 0.0
     for first in range(0, len(order), batch):
-        part = data.take(order[first : first + batch]).dense()  # sparse rows are made dense a batch at a time
+        part = data.take(order[first : first + batch]).dense()  # sparse rows are converted batch by batch
         losses += part.total() * trainer.step(*part)
     return losses / data.total(order)
 
@@ -166,7 +166,7 @@ def _penalty(estimator: Any) -> float:
 
 
 def _improved(estimator: Any) -> bool:
-    """Whether the last iteration was the best so far, by score or by loss; counts those that were not, by ``tol``."""
+    """Whether the last iteration was the best so far, by score or by loss; counts those without progress by ``tol``."""
     if estimator.early_stopping:
         name, latest, sign = "best_validation_score_", estimator.validation_scores_[-1], 1
     else:
@@ -201,7 +201,7 @@ def _exhausted(estimator: Any, trainer: Trainer) -> bool:
 
 
 def _change_rate(trainer: Trainer, rate: float) -> None:
-    """Set the learning rate, and keep the speed: scikit-learn's momentum is a sum of steps, ours of gradients."""
+    """Set the learning rate and rescale the velocity: in scikit-learn it is a sum of steps, here of gradients."""
     if trainer.optimizer.settings()["momentum"]:
         factor = trainer.learning_rate / rate
         state = trainer.state()
@@ -211,7 +211,7 @@ def _change_rate(trainer: Trainer, rate: float) -> None:
 
 # L-BFGS --------------------------------------------------------------------------------------------------------------
 def lbfgs(estimator: Any, data: Data, held_out: Data | None) -> None:
-    """Train on all rows at once by SciPy's L-BFGS-B, in float64."""
+    """Train on all rows at once with the L-BFGS-B of SciPy, in float64."""
     if np.any(estimator.dropout):
         raise ValueError(message("dropout", "0 for solver 'lbfgs', which needs one fixed function", estimator.dropout))
     data, network = data.dense(), estimator.network_
@@ -219,7 +219,7 @@ def lbfgs(estimator: Any, data: Data, held_out: Data | None) -> None:
     factor, perfect = Units.of(estimator._loss, estimator.n_outputs_).gradient, _perfect(estimator._loss, data)
     shapes = network.parameters.shapes
     ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
-    decay = np.zeros(ends[-1])  # alpha where there is a weight
+    decay = np.zeros(ends[-1])  # alpha for weights, 0 for other parameters
     for name, part in zip(shapes, np.split(decay, ends[:-1]), strict=True):
         part[:] = estimator.alpha / data.total() if name.endswith(".weight") else 0.0
 
@@ -253,7 +253,7 @@ def lbfgs(estimator: Any, data: Data, held_out: Data | None) -> None:
         warnings.warn(text, ConvergenceWarning, stacklevel=4)
 
 
-# What both record ----------------------------------------------------------------------------------------------------
+# Recording -----------------------------------------------------------------------------------------------------------
 def _record(estimator: Any, loss: float, held_out: Data | None) -> None:
     estimator.n_iter_ += 1
     estimator.loss_ = loss
