@@ -128,7 +128,7 @@ _pickles.register()
 
 
 def __getattr__(name: str) -> str:
-    if name == "__version__":  # asked for rarely, and importlib.metadata takes longer to import than all of this
+    if name == "__version__":  # rarely used, and importlib.metadata takes longer to import than fnnfast
         from importlib.metadata import version
 
         return version("fnnfast")

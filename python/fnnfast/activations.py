@@ -682,7 +682,7 @@ _BY_NAME: dict[str, Callable[..., Activation]] = {
     **{cls.name: cls for cls in _PUBLIC},
     "linear": Identity,
     "silu": Swish,
-    # The kernels' names for variants of one class:
+    # The names in the kernels for variants of a class:
     "gelu_tanh": lambda: GELU(approximate="tanh"),
     "elu_learned": lambda **parameters: ELU(learn=True, **parameters),
 }
@@ -735,7 +735,7 @@ def get(name: str | Activation | None, **parameters: Any) -> Activation:
 
 def _learned_alpha(alpha: Any) -> float | tuple[float, ...]:
     if isinstance(alpha, int):
-        alpha = _checks.finite("alpha", alpha)  # NumPy would make an object of a huge one
+        alpha = _checks.finite("alpha", alpha)  # NumPy would make an object array of a huge one
     values = _checks.fit(_checks.real_array("alpha", alpha), _checks.FLOAT64)
     if values.ndim > 1 or not values.size or not np.isfinite(values).all():
         raise ValueError(_checks.message("alpha", "a finite number, or one a neuron, shape (O,)", repr(alpha)))

@@ -23,7 +23,7 @@ from ._device import select
 from ._device.base import Device
 from .activations import Activation
 
-# maxout's saved argmax is one byte an output.
+# The saved argmax of maxout is one byte per output.
 MAX_SAVED_PIECES = _cpu.MAX_SAVED_PIECES
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from . import _checks, _cpu
 
-# The kernels' own limit.
+# The limit of the kernels.
 _MAX_THREADS = 1024
 
 

@@ -230,7 +230,7 @@ class Ensemble(Frozen):
         targets = loss.targets(y, self.outputs, self.dtype)
         predicted = self.distribution(x)
         outputs = predicted.mean
-        outputs = outputs[:, np.newaxis] if outputs.ndim == 1 else outputs  # those of one Bernoulli are a vector
+        outputs = outputs[:, np.newaxis] if outputs.ndim == 1 else outputs  # (B,) for one Bernoulli output
         if len(targets) != len(outputs):
             raise ValueError(message("y", f"{len(outputs)} targets, one for each row of x", len(targets)))
         if not len(outputs):

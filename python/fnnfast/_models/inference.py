@@ -18,7 +18,7 @@ from .._network.structure import Structure
 from .._network.tensors import is_weight, refusal
 from ..layers import Input, Layer
 
-# What a Sequential can do beside answering.
+# Methods of Sequential that an InferenceNetwork does not have.
 _VERBS = ("fit", "to", "astype", "quantize", "freeze", "unfreeze", "replace_head")
 
 
@@ -125,7 +125,7 @@ class InferenceNetwork(Network):
         if not _checks.is_bfloat16(dtype):
             return super()._prepare_and_forward(x, out, logits)
         y = _checks.fit(super()._prepare_and_forward(x, None, logits), np.dtype(dtype))
-        _checks.output(out, y.shape, y.dtype, x=x)  # for what it refuses
+        _checks.output(out, y.shape, y.dtype, x=x)  # to check out
         return _checks.deliver(y, out)
 
     def predict(self, x: ArrayLike) -> Array:
@@ -144,7 +144,7 @@ class InferenceNetwork(Network):
         return _checks.fit(y, x.dtype) if y.dtype == FLOAT32 else y
 
     # What it is not for ----------------------------------------------------------------------------------------------
-    if not TYPE_CHECKING:  # a type checker says it by itself
+    if not TYPE_CHECKING:  # a type checker reports it by itself
 
         def __getattr__(self, name: str) -> NoReturn:
             if name in _VERBS:
@@ -158,7 +158,7 @@ class InferenceNetwork(Network):
             for name in filter(is_weight, self.parameters):
                 tensors[name] = (tensors[name].view(np.uint32) >> 16).astype(np.uint16)
         for layer, (input_scale, zero_point, weight_scale) in self.quantization.items():
-            # Exact: the weights are whole multiples of the scale but for one rounding.
+            # Exact: the weights are integer multiples of the scale, except for one rounding.
             q = np.rint(tensors[f"{layer}.weight"] / weight_scale[..., np.newaxis, :])
             tensors[f"{layer}.weight"] = np.clip(q, -127, 127).astype(np.int8)
             tensors[f"{layer}.input_scale"] = np.array(input_scale, np.float32)
@@ -204,7 +204,7 @@ def int8(source: Network, x: Array) -> InferenceNetwork:
 def _calibrate(source: Network, x: Array) -> list[Quantization]:
     """The scales of each layer, from its weights and the range of its inputs for the rows of x."""
     ranges: dict[str, tuple[float, float]] = {}
-    zero = (0.0, 0.0)  # always a part of it: padding, relu
+    zero = (0.0, 0.0)  # always in the range: padding, relu
     for seen in layerwise.trace(source._on_cpu("network"), source._structure, x):
         if seen.layer is not None:
             low, high = ranges.get(seen.layer, zero)
@@ -219,7 +219,7 @@ def _quantization(name: str, weight: Array, low: float, high: float) -> Quantiza
     if not np.isfinite(weight).all():
         raise ValueError(message(f"{name}.weight", "finite values to quantize", "NaN or infinity"))
     input_scale = np.float32((float(high) - float(low)) / 255)
-    if input_scale < np.finfo(np.float32).tiny:  # nothing but zeros, or so small that 1 / input_scale were infinite
+    if input_scale < np.finfo(np.float32).tiny:  # only zeros, or 1 / input_scale would be infinite
         input_scale = np.float32(1)
     weight_scale = np.abs(weight).max(axis=-2) / np.float32(127)
     weight_scale[weight_scale == 0] = 1

@@ -131,7 +131,7 @@ def fit_many(
     def train(i: int) -> History:
         return run(networks[i], x, y, settings[i], sample_weight)
 
-    # The widest first: a long one that began last would be waited for alone.
+    # The largest first: if a long training started last, the other threads would be idle.
     order = sorted(range(len(networks)), key=lambda i: -_work(networks[i]))
     with ThreadPoolExecutor(max(1, min(get_num_threads(), len(networks)))) as pool:
         futures = {i: pool.submit(train, i) for i in order}

@@ -11,7 +11,7 @@ from .._network.network import Network
 from .._network.structure import Structure
 from ..layers import Input, Layer
 
-_LARGEST = math.log(10_000)  # of a factor: more layers or wider ones fit no memory
+_LARGEST = math.log(10_000)  # of a factor: more or wider layers do not fit in memory
 
 
 def compound_scale(
@@ -67,7 +67,7 @@ def compound_scale(
     Dense(units=10, activation=Softmax())
     """
     layers = list(base.layers if isinstance(base, Network) else base)
-    Structure(layers)  # refuses what makes no network
+    Structure(layers)  # raises an error if the layers do not make a network
     phi = _checks.finite("phi", phi)
     deeper, wider, finer = (
         _power(name, factor, phi) for name, factor in (("depth", depth), ("width", width), ("resolution", resolution))
@@ -78,7 +78,7 @@ def compound_scale(
     if len(shape) > 1:
         shape = (*(max(1, round(length * finer)) for length in shape[:2]), *shape[2:])
 
-    groups: list[list[Layer]] = [[]]  # what perturbs the input, then each hidden layer with what perturbs it
+    groups: list[list[Layer]] = [[]]  # perturbations of the input, then each hidden layer with its perturbations
     for layer in layers[1:-1]:
         assert isinstance(layer, Layer)
         if layer.has_units:

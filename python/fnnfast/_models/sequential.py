@@ -211,7 +211,7 @@ class Sequential(Network):
         )
         return run(self, x, y, settings, sample_weight)
 
-    # Transfer --------------------------------------------------------------------------------------------------------
+    # Transfer learning -----------------------------------------------------------------------------------------------
     def freeze(self, *names: str) -> None:
         """Exclude layers from training, from the next ``fit`` or ``Trainer`` on.
 
@@ -286,7 +286,7 @@ class Sequential(Network):
             net.parameters[name] = self.parameters[name]
         return net
 
-    # In another place or number format --------------------------------------------------------------------------------
+    # Devices and number formats ---------------------------------------------------------------------------------------
     def to(self, device: str, dtype: Any = None) -> Sequential:
         """Return a copy of the network on another device, with the same parameters and the same frozen layers.
 
@@ -395,7 +395,7 @@ class Sequential(Network):
         """The same network on the same device in another number format that it can be trained in there."""
         return self._restored(self.layers, dtype, self.parameters, self.device)
 
-    # On paper --------------------------------------------------------------------------------------------------------
+    # Text and pickles ------------------------------------------------------------------------------------------------
 
     def __repr__(self) -> str:
         lines = (f"    {layer!r}," for layer in self.layers)

@@ -67,7 +67,7 @@ class Network(_cpu.Forward):
         self._dtype = self._device.dtype(compute_dtype)
         for name, layer in structure.named.items():
             units = layer.outputs(structure.inputs[name])
-            layer.activation.parameter_array(units, self._dtype)  # refuses what is infinite in this dtype
+            layer.activation.parameter_array(units, self._dtype)  # checks that it is finite in this dtype
         if isinstance(self._device, Cuda):
             from .._device.cuda_network import CudaNetwork
 
@@ -93,7 +93,7 @@ class Network(_cpu.Forward):
             net.parameters[name] = values
         return net
 
-    # What it is made of ----------------------------------------------------------------------------------------------
+    # Layers and parameters -------------------------------------------------------------------------------------------
     @property
     def input(self) -> Input:
         """The shape of one row of the input."""
@@ -195,13 +195,13 @@ class Network(_cpu.Forward):
         """What a file contains besides the layers: arrays on the host."""
         return {name: self._device.host(values) for name, values in self.parameters.items()}
 
-    # Answers ---------------------------------------------------------------------------------------------------------
-    # The call itself is Forward's, in C++: it takes arrays that are ready for the CPU, and sends all others here.
+    # Predictions -----------------------------------------------------------------------------------------------------
+    # The call itself is in C++ (Forward): it handles arrays that the CPU can use as they are, and passes others here.
     def _call(self, x: ArrayLike, *, out: Array | None = None) -> Array:
         y = None if self._device is CPU else self._network.forward(x, out)
         return self._prepare_and_forward(x, out, False) if y is None else y
 
-    _call.__qualname__ = "Network.__call__"  # so that Python's TypeErrors name what was called
+    _call.__qualname__ = "Network.__call__"  # for the TypeErrors of Python
 
     @DynamicClassAttribute  # a property of networks only: the class has its own signature
     def __signature__(self) -> Signature:
@@ -306,7 +306,7 @@ class Network(_cpu.Forward):
         if not self.head.differentiable:
             raise ValueError(f"a {self.head.name} head predicts no distribution")
         self._device.require(x=x)
-        rows = _checks.real_array("x", x) if self._device is CPU else x  # bfloat16 would have the outputs rounded to it
+        rows = _checks.real_array("x", x) if self._device is CPU else x  # not bfloat16, which would round the outputs
         return self._last.distribution(lambda logits: self._on_host(rows, logits), precision)
 
     def _on_host(self, x: ArrayLike, logits: bool) -> Array:
@@ -345,7 +345,7 @@ class Network(_cpu.Forward):
         """
         return self.distribution(x).sample(n, rng)
 
-    # What it is worth ------------------------------------------------------------------------------------------------
+    # Evaluation ------------------------------------------------------------------------------------------------------
     def evaluate(
         self, x: ArrayLike, y: ArrayLike, *, loss: Loss | None = None, sample_weight: ArrayLike | None = None
     ) -> dict[str, float]:
@@ -427,7 +427,7 @@ class Network(_cpu.Forward):
             raise ValueError(message("x", "at least one row", "none"))
         return layerwise.diagnose(self._on_cpu("diagnose"), self._structure, rows)
 
-    # On paper and on disk --------------------------------------------------------------------------------------------
+    # Text and files --------------------------------------------------------------------------------------------------
     def summary(self, plan: bool | int = False) -> str:
         """Return a table of the layers, with their shapes, neurons and parameters.
 

@@ -34,7 +34,7 @@ class Distribution(Frozen, ABC):
     def __setstate__(self, state: dict[str, Array]) -> None:
         self._store(**state)
 
-    def __eq__(self, other: object) -> bool:  # and so, as for all that holds arrays, no hash
+    def __eq__(self, other: object) -> bool:  # no hash, since it contains arrays
         if type(other) is not type(self):
             return NotImplemented
         return all(np.array_equal(mine, vars(other)[name]) for name, mine in vars(self).items())
@@ -115,10 +115,9 @@ class Distribution(Frozen, ABC):
         Examples
         --------
         >>> from fnnfast.distributions import Gaussian
-        >>> Gaussian([[0.0]]).quantile([0.5, 0.975]).round(4)
-        array([[[0.  ]],
-
-               [[1.96]]])
+        >>> Gaussian([[0.0], [1.0]]).quantile(0.975).round(4)
+        array([[1.96],
+               [2.96]])
         """
         levels = _checks.fit(_checks.real_array("q", q), FLOAT64)
         if not ((levels >= 0) & (levels <= 1)).all():

@@ -86,8 +86,8 @@ class Bernoulli(Discrete):
         return -Softplus()(np.where(labels == 1, -z, z))
 
     def entropy(self) -> Array:
-        # With a = |z|, -p log p - (1 - p) log(1 - p) = softplus(-a) + a sigmoid(-a): nothing cancels, and for an
-        # infinite a swish has the limit.
+        # With a = |z|, -p log p - (1 - p) log(1 - p) = softplus(-a) + a sigmoid(-a): nothing cancels, and for
+        # infinite a, swish is the limit.
         z = -np.abs(self.logits.astype(FLOAT64))
         return np.asarray(Softplus()(z) - Swish()(z))
 
@@ -182,7 +182,7 @@ class Categorical(Discrete):
 
     def _cumulative(self) -> Array:
         cumulative = np.cumsum(self._known(), axis=1, dtype=FLOAT64)
-        cumulative /= cumulative[:, -1:]  # so that a level up to 1 always meets a class
+        cumulative /= cumulative[:, -1:]  # so that there is a class for each level up to 1
         return cumulative
 
     def _quantile(self, q: Array) -> Array:
@@ -414,12 +414,12 @@ def _likely(p: Array) -> Array:
 
 
 def _most_likely(p: Array) -> Array:
-    classes: Array = p.argmax(axis=1).astype(_INT64, copy=False)  # p may be CuPy's
+    classes: Array = p.argmax(axis=1).astype(_INT64, copy=False)  # p may be a CuPy array
     return classes
 
 
 def _normal_quantile(q: float) -> float:
     """The quantile of the standard normal distribution."""
-    from statistics import NormalDist  # imports more than the rest of the package together
+    from statistics import NormalDist  # imports more modules than the rest of the package
 
     return NormalDist().inv_cdf(q) if 0 < q < 1 else math.copysign(math.inf, q - 0.5)

@@ -228,7 +228,7 @@ class Layer(Frozen, ABC):
             raise ValueError(message("precision", expected, repr(precision)))
         return family(answer(True))
 
-    # On paper --------------------------------------------------------------------------------------------------------
+    # Text ------------------------------------------------------------------------------------------------------------
     @property
     def title(self) -> str:
         """The text for the layer in a table, in which the layers inside it follow."""

@@ -70,7 +70,7 @@ class Dense(Layer):
         if init is not None:
             self._store(init=initialisation(init))
         store_bias(self, bias)
-        self.activation.parameter_array(self.units, _checks.FLOAT64)  # refuses a number of slopes that does not fit
+        self.activation.parameter_array(self.units, _checks.FLOAT64)  # raises an error for a wrong number of slopes
 
     @property
     def format_version(self) -> int:

@@ -380,7 +380,7 @@ class Swish(Activation):
     default = 1.0
 
     def _value(self, xp: ModuleType, z: Array, a: Array) -> Array:
-        # Where the sigmoid vanishes at an infinity the product does too; anywhere else it is infinite.
+        # If the sigmoid is 0 at an infinity, the product is 0, too; else it is infinite.
         s = _sigmoid(xp, _times(xp, a, z))
         return xp.where(s == 0, _finite(xp, z) * s, z * s)
 

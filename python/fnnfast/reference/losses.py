@@ -115,7 +115,7 @@ class BinaryCrossEntropy(Loss):
         z = as_float64(xp, outputs)
         t = as_float64(xp, targets).reshape(z.shape)
         softplus = ACTIVATIONS["softplus"].forward
-        with np.errstate(invalid="ignore"):  # where another form is taken
+        with np.errstate(invalid="ignore"):  # where another form is used
             between = xp.maximum(z, 0.0) - t * z + xp.log1p(xp.exp(-xp.abs(z)))
         losses = xp.where(t == 1, softplus(-z), xp.where(t == 0, softplus(z), between))
         return float(xp.sum(losses) / z.shape[0])
@@ -272,7 +272,7 @@ class Poisson(Loss):
         xp = namespace(outputs)
         z = as_float64(xp, outputs)
         t = as_float64(xp, targets).reshape(z.shape)
-        with np.errstate(over="ignore", invalid="ignore"):  # invalid where another form is taken
+        with np.errstate(over="ignore", invalid="ignore"):  # invalid where another form is used
             rate = xp.exp(z)
             losses = xp.where(t == 0, rate, xp.where(z == xp.inf, rate, rate - t * z))
         return float(xp.sum(losses) / z.shape[0])

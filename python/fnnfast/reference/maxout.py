@@ -75,7 +75,7 @@ def maxout_forward(x: Array, weight: Array, bias: Array | None = None) -> tuple[
     """
     xp = namespace(x, weight)
     z = pieces(x, weight, bias)
-    # Spelled out rather than xp.argmax(z): what that does with NaN is NumPy's choice, here it is ours.
+    # Not xp.argmax(z), so that the result for NaN is defined here and not by NumPy.
     winner = xp.argmax(xp.where(xp.isnan(z), xp.inf, z), axis=0)
     nan = xp.isnan(z)
     winner = xp.where(nan.any(axis=0), xp.argmax(nan, axis=0), winner)

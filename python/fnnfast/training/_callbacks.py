@@ -85,7 +85,7 @@ class EarlyStopping:
         if loss < self._best_loss - self.min_delta:
             if self.restore_best and self._network is not None:
                 self._best_parameters = dict(self._network.parameters)
-            self._best_loss, self.best_epoch = loss, epoch  # after the copy, which Ctrl-C may prevent
+            self._best_loss, self.best_epoch = loss, epoch  # after the copy, which Ctrl-C may interrupt
         waited = epoch - (-1 if self.best_epoch is None else self.best_epoch)
         return waited >= self.patience
 
@@ -100,7 +100,7 @@ class EarlyStopping:
         try:
             self._restore(network)
         except KeyboardInterrupt:
-            self._restore(network)  # again: a part of it would be the parameters of no epoch
+            self._restore(network)  # again: parameters of two epochs must not be mixed
             raise
 
     def state(self) -> tuple[dict[str, Any], dict[str, Array]]:

@@ -101,7 +101,7 @@ class Run:
         import json
 
         folder = os.path.dirname(os.path.realpath(self._at.path))
-        if not os.path.isdir(folder):  # said now, not after the first epoch
+        if not os.path.isdir(folder):  # reported now, not after the first epoch
             raise FileNotFoundError(message("checkpoint", "a folder that exists", repr(folder)))
         shared = held_out is not None and len(rows) < len(data.that_count())  # a share of the rows, drawn with the seed
         network, settings = trainer.network, self._settings
@@ -216,7 +216,7 @@ def _read(path: str) -> tuple[dict[str, Any], dict[str, Array]]:
 
     import safetensors
 
-    with open(path, "rb"):  # so that what the system has against the path is said in its own words
+    with open(path, "rb"):  # raises the error of the system for the path
         pass
     try:
         with safetensors.safe_open(path, framework="numpy") as file:

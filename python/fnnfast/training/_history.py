@@ -68,7 +68,7 @@ class History:
         for name, layers in (of_layers or {}).items():
             lists += [getattr(self, name).setdefault(layer, []) for layer in layers]
             numbers += layers.values()
-        list(map(list.append, lists, numbers))  # all in C, so that Ctrl-C cannot come in between
+        list(map(list.append, lists, numbers))  # in C, so that Ctrl-C cannot interrupt it
 
     def __repr__(self) -> str:
         epochs = len(self.loss)

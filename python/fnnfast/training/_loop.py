@@ -22,9 +22,9 @@ from ._history import History
 from ._settings import FitSettings
 from ._trainer import Trainer
 
-# The share of dead units in a layer that fit warns of: the notes call 10 to 20 % a problem.
+# fit warns of a larger share of dead units in a layer: 10 to 20 % is a problem.
 _DEAD_SHARE = 0.1
-_MANY_ROWS = 100  # fewer in an epoch show it by chance
+_MANY_ROWS = 100  # in an epoch; with fewer it happens by chance
 
 
 class DeadUnitsWarning(UserWarning):
@@ -124,7 +124,7 @@ def run(
 
     history = History()
     try:
-        with ExitStack() as ending:  # what has begun is ended, whatever happens
+        with ExitStack() as ending:  # always ends what was started
             data = prepare(network._interface, trainer.loss, x, y, sample_weight, settings.class_weight)
             rows, held_out = hold_out(network._interface, trainer.loss, data, settings.validation, rng)
             kept.identify(trainer, data, rows, held_out)
@@ -146,7 +146,7 @@ def run(
                 history.record(diagnosis, **values, learning_rate=trainer.learning_rate)
                 display.epoch(values | _in_short(diagnosis))
                 _warn(values["loss"], diagnosis["dead"], len(rows), warned)
-                wishes = [callback(epoch, history) for callback in callbacks]  # all hear of every epoch
+                wishes = [callback(epoch, history) for callback in callbacks]  # call all of them in every epoch
                 history.stopped = "early" if any(wishes) else "completed"
                 kept.save(epoch + 1, trainer, rng, history, callbacks, last=epoch + 1 == epochs or any(wishes))
                 if any(wishes):
@@ -173,7 +173,7 @@ def _in_short(diagnosis: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
 
 def _warn(loss: float, dead: Mapping[str, float], rows: int, warned: set[str]) -> None:
     """Warn of problems in an epoch, once for each entry of ``warned``."""
-    if not math.isfinite(loss):  # nor does anything else mean much then
+    if not math.isfinite(loss):  # other warnings would be of no use
         if not warned:
             warned.add("")
             advice = "a lower learning rate, clip_norm or a smaller init may help"

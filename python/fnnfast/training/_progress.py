@@ -45,7 +45,7 @@ class Lines(Silent):
 class Bar(Silent):
     """A tqdm bar over all steps."""
 
-    # What is left of tqdm's own once something is measured, so that both fit into 120 columns.
+    # The part of tqdm's format that remains with measured values, so that both fit into 120 columns.
     FORMAT = "{desc}{percentage:3.0f}%|{bar}| <{remaining}{postfix}"
 
     def __init__(self, bar: Any, epochs: int) -> None:

@@ -20,10 +20,10 @@ from ..optimizers import Optimizer
 if TYPE_CHECKING:
     from .._device.cuda_trainer import CudaTrainer
 
-# Steps are taken so many at a time that a call has about so much to do, in multiply-adds: some hundredths of a second,
-# short for Ctrl-C and long beside a call. They are counted and not timed, since how an epoch's losses are grouped shows
-# in the last bits of their sum, which are to be the same in every run. A row and a step cost more than what they
-# multiply.
+# The number of multiply-adds per call into compiled code: some hundredths of a second, which is short for Ctrl-C and
+# long compared with the overhead of a call. They are counted, not timed, since the last bits of the sum of the losses
+# of an epoch depend on their grouping, and must be the same in every run. _ROW and _STEP are the additional costs of a
+# row and of a step.
 _CALL, _ROW, _STEP = 100_000_000, 200, 20_000
 
 
