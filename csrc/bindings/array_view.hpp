@@ -10,7 +10,7 @@
 #include <type_traits>
 #include <vector>
 
-namespace fnnfast {
+namespace fnnfast::cpu {
 
 namespace py = pybind11;
 using std::ptrdiff_t;
@@ -90,4 +90,4 @@ auto by_dtype(py::handle array, F&& f) {
   throw py::type_error("expected a C-contiguous, aligned, native float32 or float64 array");
 }
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cpu

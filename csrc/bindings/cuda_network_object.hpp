@@ -8,12 +8,12 @@
 #include "../cuda/network.hpp"
 #include "device_view.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
-class PyDeviceNetwork {
+class PyNetwork {
  public:
   // precision: float32, float64, tf32, float16 or bfloat16.
-  PyDeviceNetwork(const std::string& precision, py::handle input, const py::sequence& layers);
+  PyNetwork(const std::string& precision, py::handle input, const py::sequence& layers);
 
   template <class F>
   auto visit(F&& f) const {
@@ -22,21 +22,20 @@ class PyDeviceNetwork {
 
  private:
   template <class T>
-  using Owned = std::unique_ptr<const cuda::Network<T>>;
+  using Owned = std::unique_ptr<const Network<T>>;
   std::variant<Owned<float>, Owned<double>, Owned<Tf32>, Owned<Half>, Owned<Bfloat16>> network_;
 };
 
 // The arrays of a network's parameters: full (S) and, for float16 and bfloat16, products (E), else None.
 template <class T>
-typename cuda::Network<T>::Parameters parameters_of(const cuda::Network<T>& network, py::handle full,
-                                                    py::handle products) {
-  using E = typename cuda::Network<T>::E;
-  using S = typename cuda::Network<T>::S;
+typename Network<T>::Parameters parameters_of(const Network<T>& network, py::handle full, py::handle products) {
+  using E = typename Network<T>::E;
+  using S = typename Network<T>::S;
   S* const sums = view<S>(full, "parameters", {network.parameters()});
-  if constexpr (cuda::Network<T>::kMixed)
+  if constexpr (Network<T>::kMixed)
     return {sums, view<E>(products, "rounded parameters", {network.parameters()})};
   else
     return {sums, sums};
 }
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

@@ -12,7 +12,7 @@
 #include "../cuda/elements.hpp"
 #include "../cuda/workspace.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 namespace py = pybind11;
 
@@ -92,4 +92,4 @@ auto by_element(py::handle array, bool tf32, F&& f) {
   throw py::type_error("expected float32, float64, float16 or bfloat16, got " + name);
 }
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

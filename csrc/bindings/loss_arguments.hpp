@@ -8,7 +8,7 @@
 #include "array_view.hpp"
 #include "names.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cpu {
 
 // precision: (O,) float64, or None.
 template <class T>
@@ -26,4 +26,4 @@ inline void check_labels(const std::int64_t* labels, ptrdiff_t count, ptrdiff_t 
       throw py::value_error("labels must be in [0, " + std::to_string(classes) + "), got " + std::to_string(labels[i]));
 }
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cpu

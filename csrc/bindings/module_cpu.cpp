@@ -7,8 +7,8 @@
 
 PYBIND11_MODULE(_cpu, m, pybind11::mod_gil_not_used()) {
   m.doc() = "The compiled CPU kernels of fnnfast; see _cpu.pyi.";
-  fnnfast::register_machine(m);
-  fnnfast::register_ops(m);
-  fnnfast::register_network(m);
-  fnnfast::register_trainer(m);
+  fnnfast::cpu::register_machine(m);
+  fnnfast::cpu::register_ops(m);
+  fnnfast::cpu::register_network(m);
+  fnnfast::cpu::register_trainer(m);
 }

@@ -7,9 +7,9 @@
 
 PYBIND11_MODULE(_cuda, m, pybind11::mod_gil_not_used()) {
   m.doc() = "The compiled CUDA kernels of fnnfast; see _cuda.pyi.";
-  pybind11::register_exception<fnnfast::DeviceError>(m, "DeviceError", PyExc_RuntimeError);
-  m.def("probe", [] { fnnfast::device_info(); });
-  fnnfast::register_cuda_ops(m);
-  fnnfast::register_cuda_network(m);
-  fnnfast::register_cuda_trainer(m);
+  pybind11::register_exception<fnnfast::cuda::DeviceError>(m, "DeviceError", PyExc_RuntimeError);
+  m.def("probe", [] { fnnfast::cuda::device_info(); });
+  fnnfast::cuda::register_cuda_ops(m);
+  fnnfast::cuda::register_cuda_network(m);
+  fnnfast::cuda::register_cuda_trainer(m);
 }

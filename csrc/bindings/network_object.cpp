@@ -6,7 +6,7 @@
 #include "layer_specs.hpp"
 #include "unlocked.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cpu {
 
 namespace {
 
@@ -27,7 +27,7 @@ std::vector<Part> parts_of(const ParameterBlock& block) {
 }
 
 template <class T>
-std::vector<ptrdiff_t> shape_of(const cpu::Block<T>& layer, Part part) {
+std::vector<ptrdiff_t> shape_of(const Block<T>& layer, Part part) {
   const PanelLayout& l = layer.layout;
   std::vector<ptrdiff_t> shape;
   if (layer.maxout && part != Part::kAlpha) shape.push_back(l.pieces);
@@ -37,7 +37,7 @@ std::vector<ptrdiff_t> shape_of(const cpu::Block<T>& layer, Part part) {
 }
 
 template <class T>
-py::object unpacked_part(const cpu::Block<T>& layer, Part part, const T* panels, const T* alpha) {
+py::object unpacked_part(const Block<T>& layer, Part part, const T* panels, const T* alpha) {
   py::array_t<T> array(shape_of(layer, part));
   switch (part) {
     case Part::kWeight:
@@ -54,7 +54,7 @@ py::object unpacked_part(const cpu::Block<T>& layer, Part part, const T* panels,
 }
 
 template <class T>
-void pack_part(const cpu::Block<T>& layer, Part part, py::handle value, T* panels, T* alpha) {
+void pack_part(const Block<T>& layer, Part part, py::handle value, T* panels, T* alpha) {
   const T* const from = view<T>(value, kPartNames[static_cast<int>(part)], shape_of(layer, part));
   switch (part) {
     case Part::kWeight:
@@ -71,8 +71,8 @@ void pack_part(const cpu::Block<T>& layer, Part part, py::handle value, T* panel
 
 // The layer of an index and its part of a name; KeyError where there is none.
 template <class T>
-std::pair<cpu::Block<T>*, Part> find_part(cpu::Network<T>& network, ptrdiff_t index, const std::string& name) {
-  if (cpu::Block<T>* const layer = network.find(index))
+std::pair<Block<T>*, Part> find_part(Network<T>& network, ptrdiff_t index, const std::string& name) {
+  if (Block<T>* const layer = network.find(index))
     for (const Part part : parts_of(*layer))
       if (name == kPartNames[static_cast<int>(part)]) return {layer, part};
   throw py::key_error(name);
@@ -81,7 +81,7 @@ std::pair<cpu::Block<T>*, Part> find_part(cpu::Network<T>& network, ptrdiff_t in
 }  // namespace
 
 template <class T>
-py::list unpacked(const cpu::Block<T>& layer, const T* panels, const T* alpha) {
+py::list unpacked(const Block<T>& layer, const T* panels, const T* alpha) {
   py::list arrays;
   for (const Part part : parts_of(layer)) arrays.append(unpacked_part(layer, part, panels, alpha));
   return arrays;
@@ -90,24 +90,24 @@ py::list unpacked(const cpu::Block<T>& layer, const T* panels, const T* alpha) {
 std::size_t array_count(const ParameterBlock& block) { return parts_of(block).size(); }
 
 template <class T>
-ptrdiff_t pack_all(const cpu::Block<T>& layer, const py::sequence& values, ptrdiff_t at, T* panels, T* alpha) {
+ptrdiff_t pack_all(const Block<T>& layer, const py::sequence& values, ptrdiff_t at, T* panels, T* alpha) {
   for (const Part part : parts_of(layer))
     pack_part(layer, part, py::object(values[static_cast<std::size_t>(at++)]), panels, alpha);
   return at;
 }
 
-template py::list unpacked(const cpu::Block<float>&, const float*, const float*);
-template py::list unpacked(const cpu::Block<double>&, const double*, const double*);
-template ptrdiff_t pack_all(const cpu::Block<float>&, const py::sequence&, ptrdiff_t, float*, float*);
-template ptrdiff_t pack_all(const cpu::Block<double>&, const py::sequence&, ptrdiff_t, double*, double*);
+template py::list unpacked(const Block<float>&, const float*, const float*);
+template py::list unpacked(const Block<double>&, const double*, const double*);
+template ptrdiff_t pack_all(const Block<float>&, const py::sequence&, ptrdiff_t, float*, float*);
+template ptrdiff_t pack_all(const Block<double>&, const py::sequence&, ptrdiff_t, double*, double*);
 
 PyNetwork::PyNetwork(const std::string& dtype, py::handle input, const py::sequence& layers) {
   std::vector<LayerSpec> specs = layer_specs(layers);
   const Shape shape = input_shape(input);
   if (dtype == "float32")
-    network_ = std::make_unique<cpu::Network<float>>(shape, false, std::move(specs));
+    network_ = std::make_unique<Network<float>>(shape, false, std::move(specs));
   else if (dtype == "float64")
-    network_ = std::make_unique<cpu::Network<double>>(shape, false, std::move(specs));
+    network_ = std::make_unique<Network<double>>(shape, false, std::move(specs));
   else
     throw py::value_error("dtype must be float32 or float64, got " + dtype);
 }
@@ -139,8 +139,8 @@ void PyNetwork::set(ptrdiff_t index, const std::string& name, py::handle value) 
   });
 }
 
-const cpu::Network<float>& PyNetwork::full_float(const char* what) const {
-  const auto* const network = std::get_if<std::unique_ptr<cpu::Network<float>>>(&network_);
+const Network<float>& PyNetwork::full_float(const char* what) const {
+  const auto* const network = std::get_if<std::unique_ptr<Network<float>>>(&network_);
   if (network == nullptr || (*network)->format() != WeightFormat::kFull)
     throw py::value_error(std::string(what) + " is made from a float32 network, this one is " + compute_dtype());
   return **network;
@@ -151,8 +151,8 @@ std::unique_ptr<PyNetwork> PyNetwork::bfloat16() const {
 }
 
 std::unique_ptr<PyNetwork> PyNetwork::quantized(const py::sequence& layers) const {
-  const cpu::Network<float>& network = full_float("int8");
-  std::vector<cpu::Network<float>::BlockScales> scales;
+  const Network<float>& network = full_float("int8");
+  std::vector<Network<float>::BlockScales> scales;
   for (const py::handle item : layers) {
     const auto layer = py::cast<py::sequence>(item);
     const auto weight = py::cast<py::array_t<float, py::array::c_style | py::array::forcecast>>(layer[2]);
@@ -165,8 +165,8 @@ std::unique_ptr<PyNetwork> PyNetwork::quantized(const py::sequence& layers) cons
 }
 
 std::string PyNetwork::compute_dtype() const {
-  if (std::holds_alternative<std::unique_ptr<cpu::Network<double>>>(network_)) return "float64";
-  switch (std::get<std::unique_ptr<cpu::Network<float>>>(network_)->format()) {
+  if (std::holds_alternative<std::unique_ptr<Network<double>>>(network_)) return "float64";
+  switch (std::get<std::unique_ptr<Network<float>>>(network_)->format()) {
     case WeightFormat::kBfloat16:
       return "bfloat16";
     case WeightFormat::kInt8:
@@ -177,10 +177,10 @@ std::string PyNetwork::compute_dtype() const {
 }
 
 py::tuple PyNetwork::quantization(ptrdiff_t index) {
-  auto* const network = std::get_if<std::unique_ptr<cpu::Network<float>>>(&network_);
+  auto* const network = std::get_if<std::unique_ptr<Network<float>>>(&network_);
   if (network == nullptr || (*network)->format() != WeightFormat::kInt8)
     throw py::value_error("only int8 networks are quantised, this one is " + compute_dtype());
-  const cpu::Block<float>* const layer = (*network)->find(index);
+  const Block<float>* const layer = (*network)->find(index);
   if (layer == nullptr) throw py::value_error("that layer has no weights");
   py::array_t<float> scales(shape_of(*layer, Part::kBias));
   std::copy_n(layer->weight_scale.data(), layer->weight_scale.size(), scales.mutable_data());
@@ -188,7 +188,7 @@ py::tuple PyNetwork::quantization(ptrdiff_t index) {
 }
 
 py::list PyNetwork::trace(py::handle x) {
-  return visit([&]<class T>(cpu::Network<T>& network) {
+  return visit([&]<class T>(Network<T>& network) {
     const T* const from = view<T>(x, "x", {kAny, network.inputs()});
     const auto copied = [](ptrdiff_t rows, ptrdiff_t columns, const T* data, ptrdiff_t row) {
       py::array_t<T> array({rows, columns});
@@ -197,7 +197,7 @@ py::list PyNetwork::trace(py::handle x) {
     };
     py::list seen;
     const FloatEnvironment environment;
-    network.trace(from, dimension(x, 0), [&](const typename cpu::Network<T>::Seen& s) {
+    network.trace(from, dimension(x, 0), [&](const typename Network<T>::Seen& s) {
       const Program& program = network.program();
       const Epilogue& e = s.node->epilogue;
       const ptrdiff_t inputs = program.value(s.node->in).shape.c, units = program.value(s.node->out).shape.c;
@@ -232,7 +232,7 @@ py::object new_matrix(ptrdiff_t rows, ptrdiff_t columns) {
 }
 
 template <class T>
-py::object forward_as(const cpu::Network<T>& network, py::handle x, py::handle out, bool logits) {
+py::object forward_as(const Network<T>& network, py::handle x, py::handle out, bool logits) {
   const ptrdiff_t inputs = network.inputs(), outputs = network.outputs();
   if (!is_matrix<T>(x, inputs)) return {};
   const ptrdiff_t batch = dimension(x, 0);
@@ -263,4 +263,4 @@ py::object PyNetwork::forward(py::handle x, py::handle out, bool logits) {
   return visit([&](auto& network) { return forward_as(network, x, out, logits); });
 }
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cpu

@@ -9,7 +9,7 @@
 #include "../cpu/network.hpp"
 #include "array_view.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cpu {
 
 class PyNetwork {
  public:
@@ -40,16 +40,15 @@ class PyNetwork {
   }
 
  private:
-  explicit PyNetwork(cpu::Network<float>&& network)
-      : network_(std::make_unique<cpu::Network<float>>(std::move(network))) {}
-  const cpu::Network<float>& full_float(const char* what) const;
+  explicit PyNetwork(Network<float>&& network) : network_(std::make_unique<Network<float>>(std::move(network))) {}
+  const Network<float>& full_float(const char* what) const;
 
-  std::variant<std::unique_ptr<cpu::Network<float>>, std::unique_ptr<cpu::Network<double>>> network_;
+  std::variant<std::unique_ptr<Network<float>>, std::unique_ptr<Network<double>>> network_;
 };
 
 // A layer's packed parameters (or gradients) in the user's layout: weight, bias and, where it is learned, alpha.
 template <class T>
-py::list unpacked(const cpu::Block<T>& layer, const T* panels, const T* alpha);
+py::list unpacked(const Block<T>& layer, const T* panels, const T* alpha);
 
 // How many arrays that is.
 std::size_t array_count(const ParameterBlock& block);
@@ -57,6 +56,6 @@ std::size_t array_count(const ParameterBlock& block);
 // Packs values[at], values[at + 1], ... over a layer's parameters (or gradients), in that order; where the next layer's
 // begin.
 template <class T>
-ptrdiff_t pack_all(const cpu::Block<T>& layer, const py::sequence& values, ptrdiff_t at, T* panels, T* alpha);
+ptrdiff_t pack_all(const Block<T>& layer, const py::sequence& values, ptrdiff_t at, T* panels, T* alpha);
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cpu

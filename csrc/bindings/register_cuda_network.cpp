@@ -6,12 +6,12 @@
 #include "cuda_network_object.hpp"
 #include "layer_specs.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
-PyDeviceNetwork::PyDeviceNetwork(const std::string& precision, py::handle input, const py::sequence& layers) {
+PyNetwork::PyNetwork(const std::string& precision, py::handle input, const py::sequence& layers) {
   const Shape shape = input_shape(input);
   const auto make = [&]<class T>(T) {
-    network_ = std::make_unique<const cuda::Network<T>>(shape, false, layer_specs(layers));
+    network_ = std::make_unique<const Network<T>>(shape, false, layer_specs(layers));
   };
   if (precision == "float32")
     make(float());
@@ -32,13 +32,13 @@ namespace {
 // For a layer's parameter: (offset, shape, strides), in elements of the array of all parameters.
 using Place = std::tuple<std::int64_t, std::vector<std::int64_t>, std::vector<std::int64_t>>;
 
-std::vector<std::pair<std::string, Place>> places(const PyDeviceNetwork& object, std::int64_t spec) {
+std::vector<std::pair<std::string, Place>> places(const PyNetwork& object, std::int64_t spec) {
   return object.visit([&](const auto& network) {
     std::vector<std::pair<std::string, Place>> all;
     const BlockId id = network.program().find(spec);
     if (id == kNone) return all;
     const ParameterBlock& block = network.program().block(id);
-    const cuda::ParameterPlace& place = network.place(id);
+    const ParameterPlace& place = network.place(id);
     if (block.kind == ParameterBlock::Kind::kAffine) {
       std::vector<std::int64_t> weight{block.inputs, block.units}, weight_strides{place.row, 1};
       std::vector<std::int64_t> bias{block.units}, bias_strides{1};
@@ -57,23 +57,23 @@ std::vector<std::pair<std::string, Place>> places(const PyDeviceNetwork& object,
 }
 
 // What the array of all parameters holds beside parameters, and what learned ones start from.
-std::vector<std::pair<std::int64_t, double>> constants(const PyDeviceNetwork& object) {
+std::vector<std::pair<std::int64_t, double>> constants(const PyNetwork& object) {
   return object.visit([](const auto& network) { return network.constants(); });
 }
 
-void round_parameters(const PyDeviceNetwork& object, py::handle full, py::handle products, std::uintptr_t stream) {
-  object.visit([&]<class T>(const cuda::Network<T>& network) {
-    if constexpr (cuda::Network<T>::kMixed) {
+void round_parameters(const PyNetwork& object, py::handle full, py::handle products, std::uintptr_t stream) {
+  object.visit([&]<class T>(const Network<T>& network) {
+    if constexpr (Network<T>::kMixed) {
       const auto parameters = parameters_of(network, full, products);
       convert(network.parameters(), static_cast<const float*>(parameters.full), parameters.products, stream_of(stream));
     }
   });
 }
 
-void forward(const PyDeviceNetwork& object, py::handle full, py::handle products, py::handle x, py::handle out,
-             bool logits, py::handle allocate, std::uintptr_t stream) {
-  object.visit([&]<class T>(const cuda::Network<T>& network) {
-    using E = typename cuda::Network<T>::E;
+void forward(const PyNetwork& object, py::handle full, py::handle products, py::handle x, py::handle out, bool logits,
+             py::handle allocate, std::uintptr_t stream) {
+  object.visit([&]<class T>(const Network<T>& network) {
+    using E = typename Network<T>::E;
     const auto parameters = parameters_of(network, full, products);
     const E* const from = view<E>(x, "x", {kAny, network.inputs()});
     const std::int64_t rows = dimension(x, 0);
@@ -87,21 +87,20 @@ void forward(const PyDeviceNetwork& object, py::handle full, py::handle products
 
 void register_cuda_network(py::module_& m) {
   using py::arg;
-  py::class_<PyDeviceNetwork>(m, "Network")
+  py::class_<PyNetwork>(m, "Network")
       .def(py::init<const std::string&, py::handle, const py::sequence&>(), arg("compute_dtype"), arg("inputs"),
            arg("layers"))
       .def_property_readonly("size",
-                             [](const PyDeviceNetwork& object) {
+                             [](const PyNetwork& object) {
                                return object.visit([](const auto& network) { return network.parameters(); });
                              })
       .def_property_readonly("layers",
-                             [](const PyDeviceNetwork& object) {
+                             [](const PyNetwork& object) {
                                return object.visit([](const auto& network) { return network.program().specs(); });
                              })
-      .def_property_readonly("outputs",
-                             [](const PyDeviceNetwork& object) {
-                               return object.visit([](const auto& network) { return network.outputs(); });
-                             })
+      .def_property_readonly(
+          "outputs",
+          [](const PyNetwork& object) { return object.visit([](const auto& network) { return network.outputs(); }); })
       .def("places", places, arg("layer"))
       .def_property_readonly("constants", constants)
       .def("round", round_parameters, arg("full"), arg("products"), arg("stream"))
@@ -109,10 +108,10 @@ void register_cuda_network(py::module_& m) {
            arg("stream"))
       .def(
           "plan",
-          [](const PyDeviceNetwork& object, std::int64_t batch) {
+          [](const PyNetwork& object, std::int64_t batch) {
             return object.visit([&](const auto& network) { return network.describe_plan(batch); });
           },
           arg("batch"));
 }
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

@@ -2,8 +2,8 @@
 
 #include <pybind11/pybind11.h>
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 void register_cuda_network(pybind11::module_& m);
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

@@ -7,7 +7,7 @@
 #include "device_view.hpp"
 #include "names.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 namespace {
 
@@ -187,4 +187,4 @@ void register_cuda_ops(py::module_& m) {
         arg("dweight"), arg("dbias"), arg("tf32"), arg("allocate"), arg("stream"));
 }
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

@@ -12,17 +12,17 @@
 #include "names.hpp"
 #include "optimizer_settings.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 namespace {
 
 // The trainer and the arrays it works in, which Python makes and this keeps.
-class PyDeviceTrainer {
+class PyTrainer {
   template <class T>
   struct Both {
-    const cuda::Network<T>& network;
-    cuda::Trainer<T> trainer;
-    Both(const cuda::Network<T>& n, cuda::Trainer<T> t) : network(n), trainer(std::move(t)) {}
+    const Network<T>& network;
+    Trainer<T> trainer;
+    Both(const Network<T>& n, Trainer<T> t) : network(n), trainer(std::move(t)) {}
   };
 
   template <class F>
@@ -31,18 +31,18 @@ class PyDeviceTrainer {
   }
 
  public:
-  PyDeviceTrainer(const PyDeviceNetwork& network, const std::string& loss, const std::string& optimizer,
-                  const std::map<std::string, double>& settings, std::uint64_t seed,
-                  const std::vector<double>& precision, const std::vector<ptrdiff_t>& frozen) {
-    network.visit([&]<class T>(const cuda::Network<T>& n) {
-      using S = typename cuda::Network<T>::S;
+  PyTrainer(const PyNetwork& network, const std::string& loss, const std::string& optimizer,
+            const std::map<std::string, double>& settings, std::uint64_t seed, const std::vector<double>& precision,
+            const std::vector<ptrdiff_t>& frozen) {
+    network.visit([&]<class T>(const Network<T>& n) {
+      using S = typename Network<T>::S;
       std::vector<bool> blocks(n.program().blocks.size());
       for (const ptrdiff_t spec : frozen)
         if (const BlockId block = n.program().find(spec); block != kNone)
           blocks[static_cast<std::size_t>(block)] = true;
       Loss<S> of{loss_kind(loss), std::vector<S>(precision.begin(), precision.end())};
       trainer_ = std::make_unique<Both<T>>(
-          n, cuda::Trainer<T>(n, std::move(of), optimizer_settings(optimizer, settings), seed, std::move(blocks)));
+          n, Trainer<T>(n, std::move(of), optimizer_settings(optimizer, settings), seed, std::move(blocks)));
     });
   }
 
@@ -79,18 +79,18 @@ class PyDeviceTrainer {
 
   void apply(const py::dict& arrays, double learning_rate, std::uintptr_t stream) {
     visit([&]<class T>(Both<T>& both) {
-      both.trainer.apply(memory_of(both, arrays, static_cast<const cuda::Batch<T>*>(nullptr)), learning_rate,
+      both.trainer.apply(memory_of(both, arrays, static_cast<const Batch<T>*>(nullptr)), learning_rate,
                          stream_of(stream));
     });
   }
 
  private:
   template <class T>
-  static cuda::Batch<T> batch_of(const Both<T>& both, py::handle x, py::handle targets, py::handle indices,
-                                 py::handle weights) {
+  static Batch<T> batch_of(const Both<T>& both, py::handle x, py::handle targets, py::handle indices,
+                           py::handle weights) {
     using S = Sum<T>;
     const Loss<S>& loss = both.trainer.loss();
-    cuda::Batch<T> batch{};
+    Batch<T> batch{};
     batch.x = view<Stored<T>>(x, "x", {kAny, both.network.inputs()});
     const std::int64_t available = dimension(x, 0);
     batch.rows = available;
@@ -109,12 +109,11 @@ class PyDeviceTrainer {
 
   // arrays: full, products, first, second, state, gradient, precision, workspace; those not needed may be None.
   template <class T>
-  static typename cuda::Trainer<T>::Memory memory_of(const Both<T>& both, const py::dict& arrays,
-                                                     const cuda::Batch<T>* batch) {
+  static typename Trainer<T>::Memory memory_of(const Both<T>& both, const py::dict& arrays, const Batch<T>* batch) {
     using S = Sum<T>;
     const std::int64_t size = both.network.parameters();
     const std::int64_t state_bytes = sizeof(StepState<S>);
-    typename cuda::Trainer<T>::Memory memory{};
+    typename Trainer<T>::Memory memory{};
     memory.parameters = parameters_of(both.network, arrays["full"], arrays["products"]);
     memory.states[0] = view<S>(arrays["first"], "first", {size});
     if (both.trainer.states() > 1) memory.states[1] = view<S>(arrays["second"], "second", {size});
@@ -141,21 +140,20 @@ class PyDeviceTrainer {
 
 void register_cuda_trainer(py::module_& m) {
   using py::arg;
-  py::class_<PyDeviceTrainer>(m, "Trainer")
-      .def(
-          py::init<const PyDeviceNetwork&, const std::string&, const std::string&, const std::map<std::string, double>&,
-                   std::uint64_t, const std::vector<double>&, const std::vector<ptrdiff_t>&>(),
-          arg("network"), arg("loss"), arg("optimizer"), arg("settings"), arg("seed"), arg("precision"), arg("frozen"),
-          py::keep_alive<1, 2>())
-      .def_property_readonly("states", &PyDeviceTrainer::states)
-      .def_property_readonly("state_bytes", &PyDeviceTrainer::state_bytes)
-      .def("workspace_bytes", &PyDeviceTrainer::workspace_bytes, arg("rows"), arg("indices"), arg("weights"))
-      .def("set_l2", &PyDeviceTrainer::set_l2, arg("l2"))
-      .def("step", &PyDeviceTrainer::step, arg("arrays"), arg("x"), arg("targets"), arg("rows"), arg("weights"),
+  py::class_<PyTrainer>(m, "Trainer")
+      .def(py::init<const PyNetwork&, const std::string&, const std::string&, const std::map<std::string, double>&,
+                    std::uint64_t, const std::vector<double>&, const std::vector<ptrdiff_t>&>(),
+           arg("network"), arg("loss"), arg("optimizer"), arg("settings"), arg("seed"), arg("precision"), arg("frozen"),
+           py::keep_alive<1, 2>())
+      .def_property_readonly("states", &PyTrainer::states)
+      .def_property_readonly("state_bytes", &PyTrainer::state_bytes)
+      .def("workspace_bytes", &PyTrainer::workspace_bytes, arg("rows"), arg("indices"), arg("weights"))
+      .def("set_l2", &PyTrainer::set_l2, arg("l2"))
+      .def("step", &PyTrainer::step, arg("arrays"), arg("x"), arg("targets"), arg("rows"), arg("weights"),
            arg("learning_rate"), arg("loss"), arg("stream"))
-      .def("gradients", &PyDeviceTrainer::gradients, arg("arrays"), arg("x"), arg("targets"), arg("rows"),
-           arg("weights"), arg("loss"), arg("stream"))
-      .def("apply", &PyDeviceTrainer::apply, arg("arrays"), arg("learning_rate"), arg("stream"));
+      .def("gradients", &PyTrainer::gradients, arg("arrays"), arg("x"), arg("targets"), arg("rows"), arg("weights"),
+           arg("loss"), arg("stream"))
+      .def("apply", &PyTrainer::apply, arg("arrays"), arg("learning_rate"), arg("stream"));
 }
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

@@ -10,7 +10,7 @@
 #include "../cpu/kernels.hpp"
 #include "../cpu/threads.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cpu {
 
 namespace py = pybind11;
 
@@ -77,4 +77,4 @@ void register_machine(py::module_& m) {
   selected_isa();
 }
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cpu

@@ -9,7 +9,7 @@
 
 #include "network_object.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cpu {
 
 namespace {
 
@@ -168,4 +168,4 @@ void register_network(py::module_& m) {
   register_forward(m);
 }
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cpu

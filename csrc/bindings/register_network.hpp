@@ -3,6 +3,6 @@
 
 #include <pybind11/pybind11.h>
 
-namespace fnnfast {
+namespace fnnfast::cpu {
 void register_network(pybind11::module_& m);
 }

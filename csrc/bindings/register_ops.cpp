@@ -5,7 +5,7 @@
 #include "loss_arguments.hpp"
 #include "unlocked.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cpu {
 
 namespace {
 
@@ -194,4 +194,4 @@ void register_ops(py::module_& m) {
         arg("weights") = py::none());
 }
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cpu

@@ -19,7 +19,7 @@
 #include "register_trainer.hpp"
 #include "unlocked.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cpu {
 
 namespace {
 
@@ -40,16 +40,15 @@ class Busy {
 class PyTrainer {
   template <class T>
   struct Both {
-    Both(cpu::Network<T>& n, Loss<T> of, const OptimizerSettings& settings, std::uint64_t seed,
-         std::vector<bool> frozen)
+    Both(Network<T>& n, Loss<T> of, const OptimizerSettings& settings, std::uint64_t seed, std::vector<bool> frozen)
         : network(n), loss(of), trainer(n, std::move(of), settings, seed, std::move(frozen)) {}
     int states() const { return trainer.states(); }
     std::pair<T*, T*> state(std::size_t i, int which) {
       return {trainer.optimizer_state(i).panels[which].data(), trainer.optimizer_state(i).alpha[which].data()};
     }
-    cpu::Network<T>& network;
+    Network<T>& network;
     Loss<T> loss;
-    cpu::Trainer<T> trainer;
+    Trainer<T> trainer;
     std::vector<T> weights;
   };
 
@@ -72,8 +71,8 @@ class PyTrainer {
   }
 
   template <class T>
-  static cpu::Batch<T> batch(const Data<T>& data, ptrdiff_t first, ptrdiff_t rows) {
-    cpu::Batch<T> b{};
+  static Batch<T> batch(const Data<T>& data, ptrdiff_t first, ptrdiff_t rows) {
+    Batch<T> b{};
     b.rows = rows;
     b.indices = data.indices ? data.indices + first : nullptr;
     b.x = data.x + (data.indices ? 0 : first * data.inputs);
@@ -129,7 +128,7 @@ class PyTrainer {
   static py::list all_unpacked(Both<T>& both, Of of) {
     py::list arrays;
     for (ptrdiff_t spec = 0; spec < both.network.specs(); ++spec) {
-      const cpu::Block<T>* const layer = both.network.find(spec);
+      const Block<T>* const layer = both.network.find(spec);
       if (layer == nullptr) continue;
       const auto [panels, alpha] = of(static_cast<std::size_t>(layer - both.network.blocks().data()));
       for (const py::handle array : unpacked(*layer, panels, alpha)) arrays.append(array);
@@ -145,7 +144,7 @@ class PyTrainer {
       throw py::value_error("expected " + std::to_string(expected) + " arrays, got " + std::to_string(arrays.size()));
     ptrdiff_t at = 0;
     for (ptrdiff_t spec = 0; spec < both.network.specs(); ++spec) {
-      const cpu::Block<T>* const layer = both.network.find(spec);
+      const Block<T>* const layer = both.network.find(spec);
       if (layer == nullptr) continue;
       const auto [panels, alpha] = of(static_cast<std::size_t>(layer - both.network.blocks().data()));
       at = pack_all(*layer, arrays, at, panels, alpha);
@@ -160,10 +159,10 @@ class PyTrainer {
   PyTrainer(PyNetwork& network, const std::string& loss, const std::string& optimizer,
             const std::map<std::string, double>& settings, std::uint64_t seed, py::handle precision,
             const std::vector<ptrdiff_t>& frozen) {
-    network.visit([&]<class T>(cpu::Network<T>& n) {
+    network.visit([&]<class T>(Network<T>& n) {
       std::vector<bool> layers(n.blocks().size());
       for (const ptrdiff_t spec : frozen)
-        if (const cpu::Block<T>* const layer = n.find(spec))
+        if (const Block<T>* const layer = n.find(spec))
           layers[static_cast<std::size_t>(layer - n.blocks().data())] = true;
       trainer_ = std::make_unique<Both<T>>(n, make_loss<T>(loss, precision), optimizer_settings(optimizer, settings),
                                            seed, std::move(layers));
@@ -189,7 +188,7 @@ class PyTrainer {
       {
         const Unlocked unlocked;
         for (ptrdiff_t first = 0; first < data.rows; first += batch_size) {
-          const cpu::Batch<T> b = batch(data, first, std::min(batch_size, data.rows - first));
+          const Batch<T> b = batch(data, first, std::min(batch_size, data.rows - first));
           const double of_batch = total_weight(b.rows, b.weights);
           sum += both.trainer.step(b, learning_rate) * of_batch;
           weight += of_batch;
@@ -282,13 +281,13 @@ class PyTrainer {
       };
       const auto& blocks = both.network.blocks();
       for (std::size_t i = 0; i < blocks.size(); ++i) {
-        const cpu::Norms norms = both.trainer.take_norms(i);
+        const Norms norms = both.trainer.take_norms(i);
         const double steps = static_cast<double>(std::max(norms.steps, std::int64_t{1}));
         auto& values = row(blocks[i].spec);
         values[0] = std::sqrt(norms.gradient_squares / steps);
         values[1] = std::sqrt(norms.update_squares / steps);
       }
-      const std::vector<cpu::Shares> shares = both.trainer.take_shares();
+      const std::vector<Shares> shares = both.trainer.take_shares();
       for (std::size_t n = 0; n < shares.size(); ++n) {
         if (shares[n].dead == -1.0 && shares[n].saturated == -1.0) continue;  // a NaN was counted
         auto& values = row(both.trainer.program().nodes[n].epilogue.spec);
@@ -327,4 +326,4 @@ void register_trainer(py::module_& m) {
       .def("take_diagnosis", &PyTrainer::take_diagnosis);
 }
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cpu

@@ -5,11 +5,11 @@
 
 #include "../cpu/floatenv.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cpu {
 
 class Unlocked {
   pybind11::gil_scoped_release release_;
   FloatEnvironment environment_;
 };
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cpu

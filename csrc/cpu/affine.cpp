@@ -6,7 +6,7 @@
 #include "isa.hpp"
 #include "threads.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cpu {
 
 // All, if a panel then takes at most a quarter of L2, where the next one is fetched beside it and rows of x stay, and
 // at most 256 KB; else equal parts of half of that.
@@ -302,4 +302,4 @@ FNNFAST_INSTANTIATE(float)
 FNNFAST_INSTANTIATE(double)
 #undef FNNFAST_INSTANTIATE
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cpu

@@ -10,7 +10,7 @@
 #include "pack.hpp"
 #include "threads.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cpu {
 
 // Fused multiply-adds under which waking a second thread costs more than it gains: about 5 us of work at 16 a cycle.
 inline constexpr double kSerialWork = 300000;
@@ -129,4 +129,4 @@ template <class T>
 void weight_gradient(const Kernels<T>& k, const GradientParts& parts, ptrdiff_t first, ptrdiff_t last,
                      const GradientSource<T>& from, const GradientSink<T>& to);
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cpu

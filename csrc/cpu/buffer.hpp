@@ -6,7 +6,7 @@
 #include <memory>
 #include <new>
 
-namespace fnnfast {
+namespace fnnfast::cpu {
 
 // n elements, aligned to a cache line, zero at first.
 template <class T>
@@ -49,4 +49,4 @@ T* thread_scratch(Scratch use, std::ptrdiff_t n) {
   return buffer.data();
 }
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cpu

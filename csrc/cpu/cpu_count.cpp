@@ -14,7 +14,7 @@
 #include <sched.h>
 #endif
 
-namespace fnnfast {
+namespace fnnfast::cpu {
 namespace {
 
 int affinity_count() noexcept {
@@ -113,4 +113,4 @@ int available_processors() noexcept {
   }
 }
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cpu

@@ -3,7 +3,7 @@
 
 #include <string>
 
-namespace fnnfast {
+namespace fnnfast::cpu {
 
 // The processors of the affinity mask, but no more than the CPU quota of the cgroup rounded up. At least 1.
 int available_processors() noexcept;
@@ -12,4 +12,4 @@ int available_processors() noexcept;
 // there is no limit, and on systems without cgroups. root is put before the paths of all files read, for tests.
 int cgroup_processor_limit(const std::string& root = "");
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cpu

@@ -5,7 +5,7 @@
 #include "buffer.hpp"
 #include "threads.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cpu {
 
 namespace {
 
@@ -261,4 +261,4 @@ FNNFAST_INSTANTIATE(float)
 FNNFAST_INSTANTIATE(double)
 #undef FNNFAST_INSTANTIATE
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cpu

@@ -5,7 +5,7 @@
 
 #include "affine.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cpu {
 
 struct ActivationUse {
   int activation = kIdentity;
@@ -38,4 +38,4 @@ template <class T>
 void maxout_backward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, ptrdiff_t pieces, const T* dy, const T* x,
                      const T* weight, const std::uint8_t* argmax, T* dx, T* dweight, T* dbias);
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cpu

@@ -17,7 +17,7 @@
 
 #include "../core/macros.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cpu {
 
 // Sets the environment, and puts back what was there at the end of the scope. Reading the register costs a few cycles
 // and writing it many (it serialises), so it is written only if it differs. Hold it around calls, not around arithmetic
@@ -67,4 +67,4 @@ class FloatEnvironment {
   FloatEnvironment& operator=(const FloatEnvironment&) = delete;
 };
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cpu

@@ -18,7 +18,7 @@
 #include <unistd.h>
 #endif
 
-namespace fnnfast {
+namespace fnnfast::cpu {
 namespace {
 
 constexpr Isa kAll[] = {Isa::kScalar, Isa::kAvx2, Isa::kAvx512, Isa::kNeon};
@@ -271,4 +271,4 @@ const CacheSizes& cache_sizes() {
   return sizes;
 }
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cpu

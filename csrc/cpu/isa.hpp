@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-namespace fnnfast {
+namespace fnnfast::cpu {
 
 // Slowest first.
 enum class Isa { kScalar, kAvx2, kAvx512, kNeon };
@@ -38,4 +38,4 @@ struct CacheSizes {
 };
 const CacheSizes& cache_sizes();
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cpu

@@ -1,6 +1,6 @@
 #include "kernels.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cpu {
 
 // Defined by kernels_isa.cpp, once for each instruction set.
 #define FNNFAST_DECLARE(isa)            \
@@ -68,4 +68,4 @@ const AffineKernel<float>& int8_affine() {
 template const Kernels<float>& kernels<float>();
 template const Kernels<double>& kernels<double>();
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cpu

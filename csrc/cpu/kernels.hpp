@@ -14,7 +14,7 @@
 #include "../core/tasks.hpp"
 #include "isa.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cpu {
 
 template <class T>
 using ElementwiseFunction = void (*)(const ElementwiseTask<T>&);
@@ -160,4 +160,4 @@ const Kernels<T>& kernels();
 // The same for int8 weights. Its vectors may be shorter than those of kernels(), where only an older set has them.
 const AffineKernel<float>& int8_affine();
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cpu

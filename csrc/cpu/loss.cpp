@@ -3,7 +3,7 @@
 #include "affine.hpp"
 #include "buffer.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cpu {
 
 template <class T>
 double total_weight(ptrdiff_t rows, const T* weights) {
@@ -42,4 +42,4 @@ template double loss_value<float>(const Loss<float>&, ptrdiff_t, ptrdiff_t, cons
 template double loss_value<double>(const Loss<double>&, ptrdiff_t, ptrdiff_t, const double*, const double*,
                                    const std::int64_t*, const double*);
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cpu

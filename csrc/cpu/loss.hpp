@@ -4,7 +4,7 @@
 #include "../core/loss.hpp"
 #include "kernels.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cpu {
 
 // The sum of a batch's weights; without weights the number of its rows.
 template <class T>
@@ -16,4 +16,4 @@ template <class T>
 double loss_value(const Loss<T>& loss, ptrdiff_t batch, ptrdiff_t outputs, const T* z, const T* targets,
                   const std::int64_t* labels, const T* weights);
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cpu

@@ -29,7 +29,7 @@ AffineKernel<T> affine_kernel(const Kernels<T>& k, WeightFormat format) {
 
 template <class T>
 Network<T>::Network(const Shape& input, bool channels_first, std::vector<LayerSpec> specs, WeightFormat format)
-    : kernels_(&fnnfast::kernels<T>()),
+    : kernels_(&cpu::kernels<T>()),
       format_(format),
       affine_kernel_(affine_kernel(*kernels_, format)),
       channels_first_(channels_first),

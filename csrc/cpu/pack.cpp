@@ -6,7 +6,7 @@
 #include <cmath>
 #include <cstdint>
 
-namespace fnnfast {
+namespace fnnfast::cpu {
 
 namespace {
 
@@ -210,4 +210,4 @@ template void unpack_bias<double>(const PanelLayout&, const double*, const BiasV
 template void transpose<float>(const PanelLayout&, const Panel&, const float*, ptrdiff_t, ptrdiff_t, float*);
 template void transpose<double>(const PanelLayout&, const Panel&, const double*, ptrdiff_t, ptrdiff_t, double*);
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cpu

@@ -16,7 +16,7 @@
 
 #include "../core/macros.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cpu {
 
 using std::ptrdiff_t;
 
@@ -166,4 +166,4 @@ template <class T>
 void transpose(const PanelLayout& layout, const Panel& panel, const T* panels, ptrdiff_t first, ptrdiff_t last,
                T* transposed);
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cpu

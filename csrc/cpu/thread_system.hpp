@@ -16,7 +16,7 @@
 #include <signal.h>
 #endif
 
-namespace fnnfast {
+namespace fnnfast::cpu {
 
 // Longer waits are slept through. Some two times what a wake-up takes is the classic bound for spinning (10 to 25 us,
 // in a virtual machine); it also bridges what a Python loop does between two calls.
@@ -121,4 +121,4 @@ class SignalsBlocked {
   SignalsBlocked& operator=(const SignalsBlocked&) = delete;
 };
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cpu

@@ -44,7 +44,7 @@
 #include "floatenv.hpp"
 #include "thread_system.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cpu {
 namespace {
 
 constexpr std::size_t kCacheLine = 64;
@@ -338,7 +338,7 @@ void parallel_for(std::ptrdiff_t tasks, TaskFunction function, void* context) no
   for (std::ptrdiff_t task = 0; task < tasks; ++task) function(context, task);
 }
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cpu
 
-int fnnfast_get_num_threads(void) { return fnnfast::num_threads(); }
-void fnnfast_set_num_threads(int n) { fnnfast::set_num_threads(std::max(n, 1)); }
+int fnnfast_get_num_threads(void) { return fnnfast::cpu::num_threads(); }
+void fnnfast_set_num_threads(int n) { fnnfast::cpu::set_num_threads(std::max(n, 1)); }

@@ -13,7 +13,7 @@
 #define FNNFAST_EXPORT __attribute__((visibility("default"), used))
 #endif
 
-namespace fnnfast {
+namespace fnnfast::cpu {
 
 inline constexpr int kMaxThreads = 1024;
 
@@ -65,7 +65,7 @@ FNNFAST_INLINE void parallel_for(std::ptrdiff_t tasks, F&& f) {
   if (job.out_of_memory.load(std::memory_order_relaxed)) throw std::bad_alloc();
 }
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cpu
 
 // For threadpoolctl, which finds them by name in the loaded library. n < 1 counts as 1.
 extern "C" {

@@ -3,7 +3,7 @@
 
 #include "tile_copy.cuh"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 // Adds A B over k from `first` to `last` to the tile at row m and column n. The copies of kStages - 1 steps run ahead.
 // `each` sees every step's operands while they lie in shared memory.
@@ -41,4 +41,4 @@ __device__ __forceinline__ void accumulate(Tile& tile, const Source<typename Til
   __syncthreads();  // shared memory is free for what comes
 }
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

@@ -6,7 +6,7 @@
 
 #include "product.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 class Arena {
  public:
@@ -31,4 +31,4 @@ class Arena {
   std::size_t used_ = 0;
 };
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

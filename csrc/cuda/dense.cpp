@@ -6,7 +6,7 @@
 #include "plan.hpp"
 #include "softmax.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 namespace {
 
@@ -163,4 +163,4 @@ template void softmax_forward(std::int64_t, std::int64_t, const double*, double*
 template void softmax_forward(std::int64_t, std::int64_t, const Half*, Half*, const Allocator&, cudaStream_t);
 template void softmax_forward(std::int64_t, std::int64_t, const Bfloat16*, Bfloat16*, const Allocator&, cudaStream_t);
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

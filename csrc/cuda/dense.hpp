@@ -4,7 +4,7 @@
 #include "product.hpp"
 #include "workspace.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 // Sizes of a dense layer, or with pieces > 1 of maxout.
 struct LayerSizes {
@@ -54,4 +54,4 @@ template <class T>
 void softmax_forward(std::int64_t rows, std::int64_t columns, const T* z, T* y, const Allocator& allocator,
                      cudaStream_t stream);
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

@@ -7,7 +7,7 @@
 #include "../core/macros.hpp"
 #include "platform.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 using Half = __half;
 using Bfloat16 = __nv_bfloat16;
@@ -81,4 +81,4 @@ struct alignas(16) Chunk {
   T at[kSize];
 };
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

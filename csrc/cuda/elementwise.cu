@@ -5,7 +5,7 @@
 
 #include "../core/random.hpp"  // over vec.cuh
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 namespace {
 
@@ -23,17 +23,17 @@ struct Perturbed {
   std::uint32_t stream;
 };
 
-dim3 grid_for(std::int64_t count) { return fnnfast::grid_for(count, kThreads, kBlocksEach); }
+dim3 grid_for(std::int64_t count) { return cuda::grid_for(count, kThreads, kBlocksEach); }
 
 template <class T, bool Derivative>
 __global__ void __launch_bounds__(kThreads, 1) activation_kernel(const __grid_constant__ ActivationTask<T> task) {
   using S = Sum<T>;
-  using M = cuda::Math<S>;
+  using M = device::Math<S>;
   const ActivationOf<S> act{task.activation, task.parameter, task.parameter_step};
   visit_activation(task.activation, [&]<class Act>(Act) {
     if constexpr (!Act::kRowwise && (Act::kDifferentiable || !Derivative)) {
       for_all(task.rows * task.columns, [&](std::int64_t i) {
-        const cuda::Vec<S> z{widen<S>(task.z[i])};
+        const device::Vec<S> z{widen<S>(task.z[i])};
         const auto p = act.template at<Act>(i % task.columns);
         if constexpr (Derivative)
           task.out[i] = narrow<T>(Act::template derivative<M>(z, p).v);
@@ -56,7 +56,7 @@ __global__ void __launch_bounds__(kThreads, 1)
         if constexpr (Act::kSaves == Saves::kNothing) {
           task.dz.at(r, c) = task.dy.at(r, c);
         } else {
-          const cuda::Vec<S> saved{widen<S>(task.saved.at(r, c))};
+          const device::Vec<S> saved{widen<S>(task.saved.at(r, c))};
           const S slope = saved_derivative<Act>(saved, act.template at<Act>(c)).v;
           task.dz.at(r, c) = narrow<T>(widen<S>(task.dy.at(r, c)) * slope);
         }
@@ -77,9 +77,9 @@ __global__ void __launch_bounds__(kThreads, 1)
         const auto p = act.template at<Act>(c);
         S sum = S(0);
         for (std::int64_t r = 0; r < task.rows; ++r) {
-          const cuda::Vec<S> saved{widen<S>(task.saved.at(r, c))};
-          sum = fma(cuda::Vec<S>{widen<S>(task.dy.at(r, c))},
-                    Act::template parameter_derivative<cuda::Math<S>>(saved, p), cuda::Vec<S>{sum})
+          const device::Vec<S> saved{widen<S>(task.saved.at(r, c))};
+          sum = fma(device::Vec<S>{widen<S>(task.dy.at(r, c))},
+                    Act::template parameter_derivative<device::Math<S>>(saved, p), device::Vec<S>{sum})
                     .v;
         }
         task.dparameter[c] = sum;
@@ -109,7 +109,7 @@ __global__ void __launch_bounds__(kThreads, 1) pointwise_kernel(const __grid_con
         S v = widen<S>(task.in.at(r, c));
         if (task.add.data != nullptr && task.add_first) v += widen<S>(task.add.at(r, c));
         if (task.z.data != nullptr) task.z.at(r, c) = narrow<T>(v);
-        v = Act::template forward<cuda::Math<S>>(cuda::Vec<S>{v}, act.template at<Act>(c)).v;
+        v = Act::template forward<device::Math<S>>(device::Vec<S>{v}, act.template at<Act>(c)).v;
         if (task.y.data != nullptr) task.y.at(r, c) = narrow<T>(v);
         if (task.add.data != nullptr && !task.add_first) v += widen<S>(task.add.at(r, c));
         task.out.at(r, c) = narrow<T>(v);
@@ -152,21 +152,21 @@ __global__ void __launch_bounds__(kThreads, 1)
 template <class T>
 __global__ void __launch_bounds__(kThreads, 1) perturb_kernel(Perturbed<T> task, const std::int64_t* steps) {
   using S = Sum<T>;
-  using V = cuda::Vec<S>;
+  using V = device::Vec<S>;
   const std::int64_t quads = (task.columns + 3) / 4;
   const std::uint64_t threshold = static_cast<std::uint64_t>(task.amount * 4294967296.0);
   const S scale = static_cast<S>(1.0 / (1.0 - task.amount));
   for_all(task.rows * quads, [&](std::int64_t i) {
     const std::int64_t r = i / quads, first = i % quads * 4;
-    const cuda::Philox random(static_cast<std::uint32_t>(first / 4), static_cast<std::uint32_t>(r), task.stream,
-                              static_cast<std::uint32_t>(*steps), task.seed);
+    const device::Philox random(static_cast<std::uint32_t>(first / 4), static_cast<std::uint32_t>(r), task.stream,
+                                static_cast<std::uint32_t>(*steps), task.seed);
     for (int word = 0; word < 4; ++word) {
       const std::int64_t c = first + word;
       if (c >= task.columns) break;
       const V value{widen<S>(task.from.at(r, c))};
       if (task.noise) {
-        const V size = cuda::normal_magnitude<S>(V{cuda::normal_place<S>(random.x[word])});
-        const V draw = copysign(size, V{cuda::normal_sign<S>(random.x[word])});
+        const V size = device::normal_magnitude<S>(V{device::normal_place<S>(random.x[word])});
+        const V draw = copysign(size, V{device::normal_sign<S>(random.x[word])});
         task.to.at(r, c) = narrow<T>(fma(V{static_cast<S>(task.amount)}, draw, value).v);
       } else {
         task.to.at(r, c) = narrow<T>(random.x[word] >= threshold ? value.v * scale : S(0));
@@ -271,4 +271,4 @@ template void convert_rows(std::int64_t, std::int64_t, const float*, std::int64_
 template void convert_rows(std::int64_t, std::int64_t, const float*, std::int64_t, Bfloat16*, std::int64_t,
                            cudaStream_t);
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

@@ -7,7 +7,7 @@
 #include "../core/program.hpp"
 #include "product.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 // out (rows, columns) = f(z), or f'(z).
 template <class T>
@@ -80,4 +80,4 @@ template <class T>
 void perturb(const Perturb& perturbation, std::uint64_t seed, const std::int64_t* steps, std::int64_t rows,
              std::int64_t columns, Matrix<const T> from, Matrix<T> to, cudaStream_t stream);
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

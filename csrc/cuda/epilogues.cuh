@@ -9,7 +9,7 @@
 #include "product.hpp"
 #include "vec.cuh"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 // Values in shared memory, without what lies beyond the matrix' edges.
 template <class S>
@@ -102,7 +102,7 @@ __device__ FNNFAST_NOINLINE void softmax(Finished<S> tile) {
     row.rows = 1;
     row.columns = tile.columns;
     row.in = row.out = &tile.at(r, 0);
-    cuda::softmax_forward<S>(row);
+    device::softmax_forward<S>(row);
   }
   __syncthreads();
 }
@@ -110,7 +110,7 @@ __device__ FNNFAST_NOINLINE void softmax(Finished<S> tile) {
 // y = f(z), in place.
 template <class S>
 __device__ FNNFAST_NOINLINE void activate(Finished<S> tile, ActivationOf<S> act) {
-  using V = cuda::Vec<S>;
+  using V = device::Vec<S>;
   visit_activation(act.index, [&]<class Act>(Act) {
     if constexpr (Act::kRowwise) {
       softmax(tile);
@@ -119,7 +119,7 @@ __device__ FNNFAST_NOINLINE void activate(Finished<S> tile, ActivationOf<S> act)
       for_neighbours<kSize>(tile, [&](Neighbours<S, kSize>& z, int, int c) {
         FNNFAST_UNROLL(4)
         for (int e = 0; e < kSize; ++e)
-          z.at[e] = Act::template forward<cuda::Math<S>>(V{z.at[e]}, act.template at<Act>(tile.column_at(c + e))).v;
+          z.at[e] = Act::template forward<device::Math<S>>(V{z.at[e]}, act.template at<Act>(tile.column_at(c + e))).v;
       });
     }
   });
@@ -129,7 +129,7 @@ __device__ FNNFAST_NOINLINE void activate(Finished<S> tile, ActivationOf<S> act)
 // dz = dy f', in place, from what forward saved.
 template <class S, class T>
 __device__ FNNFAST_NOINLINE void differentiate(Finished<S> tile, ActivationOf<S> act, Matrix<const T> saved) {
-  using V = cuda::Vec<S>;
+  using V = device::Vec<S>;
   visit_activation(act.index, [&]<class Act>(Act) {
     if constexpr (Act::kDifferentiable && !Act::kRowwise && Act::kSaves != Saves::kNothing) {
       for_elements_with(tile, saved, [&](S& value, std::int64_t column, S of) {
@@ -166,4 +166,4 @@ __device__ FNNFAST_NOINLINE void store(Finished<S> tile, Matrix<T> to) {
   __syncthreads();
 }
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

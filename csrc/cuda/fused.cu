@@ -14,7 +14,7 @@
 #include "tile_row.cuh"
 #include "tile_simt.cuh"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 namespace {
 
@@ -215,4 +215,4 @@ FNNFAST_FUSED(Half)
 FNNFAST_FUSED(Bfloat16)
 #undef FNNFAST_FUSED
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

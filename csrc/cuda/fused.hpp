@@ -5,7 +5,7 @@
 #include "product.hpp"
 #include "workspace.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 // A dense or maxout layer. from and add: the layers whose outputs it multiplies and adds, -1 the network's input, -2
 // none (kNetworkInput, kNoLayer).
@@ -47,4 +47,4 @@ FusedPlace fused_place(const FusedTask<T>& task);
 template <class T>
 bool fused_forward(FusedTask<T> task, const Allocator& allocator, cudaStream_t stream);
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

@@ -10,7 +10,7 @@
 #include "fused_layer.cuh"
 #include "fused_plan.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 template <class T>
 struct FusedFewArguments {
@@ -210,7 +210,7 @@ class FewRows {
     task.rows = 1;
     task.columns = columns;
     task.in = task.out = values;
-    cuda::softmax_forward<S>(task);
+    device::softmax_forward<S>(task);
     const bool last = i + 1 == all_.task.layers;
     if (Cluster && last && block != 0) return;
     for (int c = 0; c < columns; ++c) {
@@ -231,4 +231,4 @@ __global__ void __launch_bounds__(kMostFewThreads, 1)
   FewRows<T, Tile, Cluster>(arguments).run();
 }
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

@@ -8,7 +8,7 @@
 #include "tile_copy.cuh"
 #include "vec.cuh"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 template <class Tile>
 __device__ __forceinline__ void begin(Tile& tile, const typename Tile::Value* bias, int column, int columns) {
@@ -27,7 +27,7 @@ __device__ __forceinline__ void largest(Tile& tile, int pieces, Product product)
       product(piece);
       int i = 0;
       tile.for_each([&](int, int, S& v) {
-        if (piece == 0 || fnnfast::Maxout<cuda::Vec<S>>::wins({v}, {best[i]}).m) best[i] = v;
+        if (piece == 0 || fnnfast::Maxout<device::Vec<S>>::wins({v}, {best[i]}).m) best[i] = v;
         ++i;
       });
     }
@@ -48,11 +48,11 @@ struct Values {
 // and chosen from once for N of them.
 template <class S, int N>
 __device__ FNNFAST_NOINLINE Values<S, N> activated(int activation, Values<S, N> z, Values<S, N> parameter) {
-  using V = cuda::Vec<S>;
+  using V = device::Vec<S>;
   visit_activation(activation, [&]<class Act>(Act) {
     if constexpr (!Act::kRowwise && !std::is_same_v<Act, Identity>) {
       FNNFAST_UNROLL(8)
-      for (int i = 0; i < N; ++i) z.at[i] = Act::template forward<cuda::Math<S>>(V{z.at[i]}, V{parameter.at[i]}).v;
+      for (int i = 0; i < N; ++i) z.at[i] = Act::template forward<device::Math<S>>(V{z.at[i]}, V{parameter.at[i]}).v;
     }
   });
   return z;
@@ -116,4 +116,4 @@ __device__ __forceinline__ Source<T> weights_of(const FusedLayer<T>& layer, int 
   return {data, layer.row, layer.inputs, layer.outputs, true, nullptr, 0, 0};
 }
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

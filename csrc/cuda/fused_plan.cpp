@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 namespace {
 
@@ -225,4 +225,4 @@ RegistersPlan plan_registers(const FusedShape& shape, bool any_activation, const
   return {};
 }
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

@@ -9,7 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 inline constexpr int kMostFusedLayers = 16;
 inline constexpr int kMostFusedSlots = 4;
@@ -98,4 +98,4 @@ struct RegistersPlan {
 // any_activation: beside relu and the identity.
 RegistersPlan plan_registers(const FusedShape& shape, bool any_activation, const FusedLimits& limits);
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

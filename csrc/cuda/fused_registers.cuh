@@ -10,7 +10,7 @@
 #include "fused_plan.hpp"
 #include "tile_registers.cuh"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 template <class T>
 struct FusedRegistersArguments {
@@ -161,7 +161,7 @@ __device__ FNNFAST_NOINLINE inline void softmax(WaitingSums sums) {
   task.rows = 1;
   task.columns = sums.columns;
   task.in = task.out = sums.rows + warp_lane() * sums.pitch;
-  cuda::softmax_forward<float>(task);
+  device::softmax_forward<float>(task);
   __syncwarp();
 }
 
@@ -320,4 +320,4 @@ __global__ void __launch_bounds__(RegistersPlan::most_warps(Any) * 32, 1)
   }
 }
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

@@ -9,7 +9,7 @@
 #include "fused_layer.cuh"
 #include "fused_plan.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 template <class T>
 struct FusedRowsArguments {
@@ -198,4 +198,4 @@ __global__ void __launch_bounds__(Tile::kThreads, 2)
   copy_wait<0>();
 }
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

@@ -10,7 +10,7 @@
 #include "instructions_wgmma.cuh"
 #include "launch.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 #if FNNFAST_HAS_WGMMA
 
@@ -174,4 +174,4 @@ RegistersKernel<T> warpgroups_kernel([[maybe_unused]] const FusedTask<T>& task) 
   return nullptr;
 }
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

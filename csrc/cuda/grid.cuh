@@ -6,7 +6,7 @@
 
 #include "launch.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 // Enough blocks for that many, `most` at most for each multiprocessor.
 inline dim3 grid_for(std::int64_t count, int of_a_block, int most) {
@@ -34,4 +34,4 @@ __device__ __forceinline__ double block_sum(double own) {
   return sums[thread];
 }
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

@@ -8,7 +8,7 @@
 #include "../core/epilogues.hpp"
 #include "hopper_tile.cuh"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 // Calls f with 16 of the sums from a multiple of 16 on that is known at run time only: registers have no index.
 template <int Parts, int Each, class F, int... I>
@@ -186,7 +186,7 @@ class HopperFinish {
 
   // The activation's parameter for the j-th of 16 sums.
   template <class Act>
-  __device__ __forceinline__ cuda::Vec<float> parameter(int left, int j) const {
+  __device__ __forceinline__ device::Vec<float> parameter(int left, int j) const {
     const int at = column(left + j / 4 * 8) + j % 2;
     return of_.activation.template at<Act>(at < of_.columns ? at : 0);
   }
@@ -196,7 +196,7 @@ class HopperFinish {
       if constexpr (!Act::kRowwise && !std::is_same_v<Act, Identity>) {
         FNNFAST_UNROLL(16)
         for (int j = 0; j < 16; ++j)
-          v[j] = Act::template forward<cuda::Math<float>>(cuda::Vec<float>{v[j]}, parameter<Act>(left, j)).v;
+          v[j] = Act::template forward<device::Math<float>>(device::Vec<float>{v[j]}, parameter<Act>(left, j)).v;
       }
     });
   }
@@ -205,7 +205,7 @@ class HopperFinish {
     visit_activation(of_.activation.index, [&]<class Act>(Act) {
       if constexpr (Act::kDifferentiable && !Act::kRowwise && Act::kSaves != Saves::kNothing)
         combine(box, i, v, [&](float& value, int j, float saved) {
-          value *= saved_derivative<Act>(cuda::Vec<float>{saved}, parameter<Act>(left, j)).v;
+          value *= saved_derivative<Act>(device::Vec<float>{saved}, parameter<Act>(left, j)).v;
         });
     });
   }
@@ -225,4 +225,4 @@ class HopperFinish {
   int m_ = 0, n_ = 0;
 };
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

@@ -3,7 +3,7 @@
 
 #include "hopper_epilogues.cuh"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 // TransposedA: a is stored (k, m), so m lies along its rows; else (m, k). TransposedB: b is stored (n, k), else (k, n).
 template <class T, class Tile, Finish Kind, bool TransposedB>
@@ -242,7 +242,7 @@ struct HopperProduct {
       for (int i = 0; i < 32; ++i) {
         const float v = sum[32 * p + i];
         const int shift = i % 4 * 8;
-        const bool wins = is_there & (is_first | Maxout<cuda::Vec<float>>::wins({v}, {best[i]}).m);
+        const bool wins = is_there & (is_first | Maxout<device::Vec<float>>::wins({v}, {best[i]}).m);
         best[i] = wins ? v : best[i];
         winner[i / 4] = wins ? (winner[i / 4] & ~(0xffu << shift)) | number << shift : winner[i / 4];
       }
@@ -270,4 +270,4 @@ __global__ void __launch_bounds__(Tile::kThreads, 1) hopper_kernel(const __grid_
 #endif
 }
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

@@ -10,7 +10,7 @@
 #include "product.hpp"
 #include "vec.cuh"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 enum class Consumers { kTogether, kInTurns };
 
@@ -142,4 +142,4 @@ __device__ __forceinline__ int groups_of(const HopperArguments& of) {
   return Kind == Finish::kMaxout ? (of.pieces + kPiecesOfTile - 1) / kPiecesOfTile : 1;
 }
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

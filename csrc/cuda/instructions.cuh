@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <type_traits>
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 // The block's dynamic shared memory.
 __device__ __forceinline__ unsigned char* shared_memory() {
@@ -200,4 +200,4 @@ cudaError_t launch_cluster(void (*kernel)(P...), dim3 grid, dim3 block, std::siz
   return launch_with(&attribute, kernel, grid, block, shared_bytes, stream, args...);
 }
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

@@ -6,7 +6,7 @@
 
 #include "platform.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 // Roles of warpgroups: those that only copy give registers to those that multiply. All warps of the warpgroup call it.
 template <int Registers>
@@ -197,4 +197,4 @@ __device__ __forceinline__ void multiply_async(float (&d)[N / 2], std::uint64_t 
 #undef FNNFAST_SUMS32
 #undef FNNFAST_SUMS8
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

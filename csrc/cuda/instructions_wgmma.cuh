@@ -11,7 +11,7 @@
 #define FNNFAST_HAS_WGMMA 0
 #endif
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 // A right operand's rows of 64 elements, 128 bytes each and one for each k, begin at a multiple of 1024. Their eight
 // chunks of 16 bytes change places, so that the eight rows of a unit have theirs in different banks: bits 4 to 6 of an
@@ -83,4 +83,4 @@ __device__ __forceinline__ void multiply_async(RegisterSums (&sums)[Sums], const
 
 #endif
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

@@ -8,7 +8,7 @@
 #include <new>
 #include <utility>
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 namespace {
 
@@ -142,4 +142,4 @@ int largest_cluster(const void* kernel, int threads, std::size_t bytes, const ch
 }
 #endif
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

@@ -6,7 +6,7 @@
 
 #include "platform.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 // Something the device refused or failed at; says at what.
 class DeviceError : public std::runtime_error {
@@ -48,4 +48,4 @@ void launch(const char* name, void (*kernel)(P...), dim3 grid, int threads, std:
     check_device(launch_kernel(kernel, grid, block, shared_bytes, stream, Kind == Blocks::kCooperative, args...), name);
 }
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 namespace {
 
@@ -42,4 +42,4 @@ bool hopper_is_wide(std::int64_t m, std::int64_t n, int multiprocessors) {
   return time(256) <= time(128);
 }
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

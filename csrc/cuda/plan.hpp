@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 // A grid of tiles over rows and columns, and of layers of tiles (pieces, slices).
 struct TileGrid {
@@ -30,4 +30,4 @@ bool hopper_pays(std::int64_t m, std::int64_t n, std::int64_t layers, int multip
 // Whether tiles 256 wide end no later than those 128 wide. They read less memory, and there are fewer of them.
 bool hopper_is_wide(std::int64_t m, std::int64_t n, int multiprocessors);
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

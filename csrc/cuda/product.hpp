@@ -12,7 +12,7 @@
 #include "elements.hpp"
 #include "plan.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 // A matrix in device memory.
 template <class T>
@@ -103,4 +103,4 @@ void input_gradient_product(const InputGradientTask<T>& task, cudaStream_t strea
 template <class T>
 void weight_gradient_product(const WeightGradientTask<T>& task, cudaStream_t stream);
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

@@ -11,7 +11,7 @@
 #include "plan.hpp"
 #include "product_hopper.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 // The driver's function, found at run time: the extension does not link to the driver.
 using EncodeTensorMap = decltype(&cuTensorMapEncodeTiled);
@@ -229,4 +229,4 @@ bool hopper_weight_gradient(const WeightGradientTask<T>& task, cudaStream_t stre
   return hopper_or_refused(task, stream);
 }
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

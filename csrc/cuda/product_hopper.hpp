@@ -4,7 +4,7 @@
 
 #include "product.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 // FNNFAST_HOPPER: the build has code for sm_90a.
 #if defined(FNNFAST_HOPPER)
@@ -26,4 +26,4 @@ bool hopper_input_gradient(const InputGradientTask<T>& task, cudaStream_t stream
 template <class T>
 bool hopper_weight_gradient(const WeightGradientTask<T>& task, cudaStream_t stream);
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

@@ -1,9 +1,9 @@
 #include "product_hopper.cuh"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 template bool hopper_forward(const ForwardTask<Half>&, cudaStream_t);
 template bool hopper_input_gradient(const InputGradientTask<Half>&, cudaStream_t);
 template bool hopper_weight_gradient(const WeightGradientTask<Half>&, cudaStream_t);
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

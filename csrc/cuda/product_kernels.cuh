@@ -10,7 +10,7 @@
 #include "tile_mma.cuh"
 #include "tile_simt.cuh"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 // The tiles of an element type. Large ones read least memory for their arithmetic; small ones fill the device where
 // there is little to do. Maxout's large ones spread over more threads, whose registers hold the largest so far as well.
@@ -125,7 +125,7 @@ __global__ void __launch_bounds__(Tile::kThreads, Maxout ? 1 : Tile::kBlocksEach
       accumulate(tile, x, of_piece, m, n, 0, task.inputs, Nothing());
       i = 0;
       tile.for_each([&](int, int, S& v) {
-        if (fnnfast::Maxout<cuda::Vec<S>>::wins({v}, {best[i]}).m) {
+        if (fnnfast::Maxout<device::Vec<S>>::wins({v}, {best[i]}).m) {
           const int shift = i % 4 * 8;
           best[i] = v;
           winners[i / 4] = (winners[i / 4] & ~(0xffu << shift)) | static_cast<std::uint32_t>(piece & 0xff) << shift;
@@ -306,4 +306,4 @@ void weight_gradient_product(const WeightGradientTask<T>& task, cudaStream_t str
   });
 }
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

@@ -1,4 +1,4 @@
-#define FNNFAST_ISA cuda_rows
+#define FNNFAST_ISA cuda::device_rows
 #define FNNFAST_LANES_ARE_THREADS
 
 #include "rows.hpp"
@@ -8,22 +8,22 @@
 #include "../core/loss_rows.hpp"
 #include "grid.cuh"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 namespace {
 
 constexpr int kThreads = 128;
 constexpr int kSumThreads = 512;
-constexpr int kRowsEach = kThreads / cuda_rows::Lanes::kCount;  // of a block, at a time
-constexpr int kBlocksEach = 16;                                 // of a multiprocessor
+constexpr int kRowsEach = kThreads / device_rows::Lanes::kCount;  // of a block, at a time
+constexpr int kBlocksEach = 16;                                   // of a multiprocessor
 
-dim3 grid_for(std::int64_t rows) { return fnnfast::grid_for(rows, kRowsEach, kBlocksEach); }
+dim3 grid_for(std::int64_t rows) { return cuda::grid_for(rows, kRowsEach, kBlocksEach); }
 
 // Calls f(row) with 16 threads for each row.
 template <class F>
 __device__ __forceinline__ void for_rows(std::int64_t rows, F f) {
   const std::int64_t step = std::int64_t{gridDim.x} * kRowsEach;
-  for (std::int64_t r = std::int64_t{blockIdx.x} * kRowsEach + threadIdx.x / cuda_rows::Lanes::kCount; r < rows;
+  for (std::int64_t r = std::int64_t{blockIdx.x} * kRowsEach + threadIdx.x / device_rows::Lanes::kCount; r < rows;
        r += step)
     f(r);
 }
@@ -39,13 +39,13 @@ __device__ __forceinline__ ElementwiseTask<S> row_of(ElementwiseTask<S> task, st
 
 template <class S>
 __global__ void __launch_bounds__(kThreads, 1) softmax_forward_kernel(const __grid_constant__ ElementwiseTask<S> task) {
-  for_rows(task.rows, [&](std::int64_t r) { cuda_rows::softmax_forward<S>(row_of(task, r)); });
+  for_rows(task.rows, [&](std::int64_t r) { device_rows::softmax_forward<S>(row_of(task, r)); });
 }
 
 template <class S>
 __global__ void __launch_bounds__(kThreads, 1)
     softmax_backward_kernel(const __grid_constant__ ElementwiseTask<S> task) {
-  for_rows(task.rows, [&](std::int64_t r) { cuda_rows::softmax_backward<S>(row_of(task, r)); });
+  for_rows(task.rows, [&](std::int64_t r) { device_rows::softmax_backward<S>(row_of(task, r)); });
 }
 
 // For a label that is no class: NaN for everything. Labels in device memory are not looked at before.
@@ -53,7 +53,8 @@ template <class S>
 __device__ __forceinline__ void refuse(const LossTask<S>& row) {
   const S nan = static_cast<S>(__builtin_nan(""));
   *row.row_loss = static_cast<double>(nan);
-  for (std::int64_t c = cuda_rows::Lanes::own(); row.dz != nullptr && c < row.columns; c += cuda_rows::Lanes::kCount)
+  for (std::int64_t c = device_rows::Lanes::own(); row.dz != nullptr && c < row.columns;
+       c += device_rows::Lanes::kCount)
     row.dz[c] = nan;
 }
 
@@ -72,7 +73,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     row.row_loss += r;
     const bool valid = row.labels == nullptr || (*row.labels >= 0 && *row.labels < task.columns);
     if (valid)
-      cuda_rows::loss(kind, row);
+      device_rows::loss(kind, row);
     else
       refuse(row);
   });
@@ -146,4 +147,4 @@ template void weigh_rows(std::int64_t, const double*, double, double*, double*, 
 template void mean_loss(std::int64_t, const double*, double, const double*, double, double, float*, cudaStream_t);
 template void mean_loss(std::int64_t, const double*, double, const double*, double, double, double*, cudaStream_t);
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

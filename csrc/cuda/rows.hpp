@@ -8,7 +8,7 @@
 #include "../core/tasks.hpp"
 #include "platform.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 // task.in, out and, backward, dy; out may be in.
 template <class S>
@@ -31,4 +31,4 @@ template <class S>
 void mean_loss(std::int64_t rows, const double* row_loss, double weight, const double* weighed, double each,
                double constant, S* mean, cudaStream_t stream);
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

@@ -3,7 +3,7 @@
 #include "elementwise.hpp"
 #include "rows.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 template <class T>
 void softmax_of_sums(std::int64_t rows, std::int64_t columns, Matrix<const Sum<T>> z, Matrix<Sum<T>> sums,
@@ -91,4 +91,4 @@ template void softmax_gradient(std::int64_t, std::int64_t, Matrix<const Half>, M
 template void softmax_gradient(std::int64_t, std::int64_t, Matrix<const Bfloat16>, Matrix<const Bfloat16>,
                                Matrix<Bfloat16>, float*, cudaStream_t);
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

@@ -4,7 +4,7 @@
 
 #include "product.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 // sums = softmax(z) over each row, and y the same, rounded, where its type is narrower; else it is not looked at. sums
 // may be z.
@@ -22,4 +22,4 @@ template <class E>
 void softmax_gradient(std::int64_t rows, std::int64_t columns, Matrix<const E> y, Matrix<const E> dy, Matrix<E> dz,
                       Sum<E>* wide, cudaStream_t stream);
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

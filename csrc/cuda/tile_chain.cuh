@@ -5,7 +5,7 @@
 
 #include "tile_copy.cuh"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 template <class T, int M>
 struct ChainTile {
@@ -57,4 +57,4 @@ struct ChainTile {
   T sum_;
 };
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

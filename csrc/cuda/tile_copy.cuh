@@ -5,7 +5,7 @@
 
 #include "elements.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 // A matrix in global memory: rows of `columns` contiguous elements, `stride` apart.
 template <class T>
@@ -177,4 +177,4 @@ class ProductWalk {
   WalkB b_;
 };
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

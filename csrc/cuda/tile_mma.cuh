@@ -4,7 +4,7 @@
 
 #include "tile_copy.cuh"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 // As SimtTile; each warp has WarpM x WarpN outputs. The tiles lie in shared memory as they do in global memory, since
 // the fragments are gathered either way; what rows are padded by keeps those gathers free of bank conflicts.
@@ -161,4 +161,4 @@ struct MmaTile {
   float sum_[kTilesM][kTilesN][4];
 };
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

@@ -5,7 +5,7 @@
 #include "elements.hpp"
 #include "fused_plan.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 __device__ __forceinline__ int warp_lane() { return static_cast<int>(threadIdx.x) % 32; }
 
@@ -131,4 +131,4 @@ struct RegisterSums {
   }
 };
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

@@ -5,7 +5,7 @@
 
 #include "tile_copy.cuh"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 template <class T>
 struct RowTile {
@@ -74,4 +74,4 @@ struct RowTile {
   T sum_ = T(0);
 };
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

@@ -4,7 +4,7 @@
 
 #include "tile_copy.cuh"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 // C (M x N) += A (M x k) B (k x N) by (M / ThreadM) (N / ThreadN) threads; K of k at a time lie in shared memory, both
 // operands with k outside, so that a step over k reads consecutive rows and columns. TransposedA: A is stored with k
@@ -125,4 +125,4 @@ struct SimtTile {
   T sum_[ThreadM][ThreadN];
 };
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

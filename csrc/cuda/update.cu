@@ -3,14 +3,14 @@
 #include "grid.cuh"
 #include "vec.cuh"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 namespace {
 
 constexpr int kThreads = 256;
 constexpr int kBlocksEach = 8;  // of a multiprocessor
 
-dim3 grid_for(std::int64_t count) { return fnnfast::grid_for(count, kThreads, kBlocksEach); }
+dim3 grid_for(std::int64_t count) { return cuda::grid_for(count, kThreads, kBlocksEach); }
 
 template <class S>
 __global__ void begin_update_kernel(StepState<S>* state, OptimizerSettings settings, double learning_rate) {
@@ -44,8 +44,8 @@ template <class E, class Optimizer>
 __global__ void __launch_bounds__(kThreads, 1)
     update_kernel(const __grid_constant__ UpdateTaskOf<E> task, const StepState<Sum<E>>* state) {
   using S = Sum<E>;
-  using V = cuda::Vec<S>;
-  using Step = typename Optimizer::template Step<cuda::Math<S>, V>;
+  using V = device::Vec<S>;
+  using Step = typename Optimizer::template Step<device::Math<S>, V>;
   const UpdateStep<S> of_weights = state->weights, of_others = state->others;
   for_all(task.count, [&](std::int64_t i) {
     if (!is_parameter(task, i)) return;
@@ -121,4 +121,4 @@ template void collect_gradient(const UpdateTaskOf<Bfloat16>&, float*, cudaStream
 template void sum_squares(std::int64_t, const float*, double*, StepState<float>*, cudaStream_t);
 template void sum_squares(std::int64_t, const double*, double*, StepState<double>*, cudaStream_t);
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

@@ -6,7 +6,7 @@
 #include "../core/optimizer_settings.hpp"
 #include "elements.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 // What changes from step to step, in device memory, so that a captured step goes on counting when it is replayed.
 template <class S>
@@ -49,4 +49,4 @@ inline constexpr int kSquaresBlocks = 256;
 template <class S>
 void sum_squares(std::int64_t count, const S* gradient, double* partial, StepState<S>* state, cudaStream_t stream);
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

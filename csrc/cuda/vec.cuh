@@ -2,14 +2,14 @@
 // one number. All their steps are correctly rounded operations, so the bits are the CPU's.
 #pragma once
 
-#define FNNFAST_ISA cuda
+#define FNNFAST_ISA cuda::device
 
 #include "../core/vec_scalar.hpp"  // first: what follows is written over it
 
 #include "../core/rows.hpp"
 #include "platform.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 // Calls f(Act()) for the activation of that index in the list.
 template <class F, class... A>
@@ -42,7 +42,7 @@ struct ActivationOf {
   int parameter_step = 0;
 
   template <class Act>
-  FNNFAST_INLINE cuda::Vec<S> at(std::int64_t column) const {
+  FNNFAST_INLINE device::Vec<S> at(std::int64_t column) const {
     if constexpr (Act::kParameter)
       return {parameter[column * parameter_step]};
     else
@@ -53,11 +53,11 @@ struct ActivationOf {
 // The derivative in the backward pass, from what forward saved.
 template <class Act, class V>
 FNNFAST_INLINE V saved_derivative(V saved, V parameter) {
-  using M = cuda::Math<typename V::Scalar>;
+  using M = device::Math<typename V::Scalar>;
   if constexpr (Act::kSaves == Saves::kOutput)
     return Act::template derivative_from_output<M>(saved, parameter);
   else
     return Act::template derivative<M>(saved, parameter);
 }
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

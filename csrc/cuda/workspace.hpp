@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <functional>
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 // Gives so many bytes of device memory, aligned to 256, until the call that asked is over.
 using Allocator = std::function<void*(std::size_t bytes)>;
@@ -15,4 +15,4 @@ T* allocate(const Allocator& allocator, std::int64_t count) {
   return static_cast<T*>(allocator(static_cast<std::size_t>(count) * sizeof(T)));
 }
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

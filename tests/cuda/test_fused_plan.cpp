@@ -11,7 +11,7 @@
 
 #include "../../csrc/cuda/fused_plan.hpp"
 
-using namespace fnnfast;
+using namespace fnnfast::cuda;
 
 namespace {
 

@@ -248,11 +248,11 @@ T atomicCAS(T* address, std::type_identity_t<T> expected, std::type_identity_t<T
   return old;
 }
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 // The block's dynamic shared memory: as many bytes as the launch gives, all 0xFF at first.
 inline unsigned char* shared_memory() { return emulator::running.shared; }
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda
 
 #include "instructions.hpp"

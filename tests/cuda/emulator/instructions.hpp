@@ -7,7 +7,7 @@
 
 #include "emulator.hpp"
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 // cp.async: `valid` bytes from global memory and zeros after them, when they are waited for. With none valid, global
 // may point anywhere, but aligned.
@@ -51,7 +51,9 @@ cudaError_t launch_cluster(void (*kernel)(P...), dim3 grid, dim3 block, std::siz
   return launch_kernel(kernel, grid, block, shared_bytes, stream, true, std::forward<A>(args)...);
 }
 
-namespace emulator {
+}  // namespace fnnfast::cuda
+
+namespace fnnfast::emulator {
 
 // A row of a matrix in shared memory, and the registers of a lane.
 struct MatrixOperand {
@@ -83,7 +85,9 @@ template <class T>
 inline constexpr Collective kMultiply{std::is_same_v<T, Tf32> ? "mma1688()" : "mma16816()", multiply_fragments<T>,
                                       true};
 
-}  // namespace emulator
+}  // namespace fnnfast::emulator
+
+namespace fnnfast::cuda {
 
 // ldmatrix.sync.aligned.m8n8.x4(.trans).shared.b16
 inline void load_matrix(std::uint32_t (&r)[4], const void* row) { emulator::load_rows(emulator::kLoadMatrix, r, row); }
@@ -128,4 +132,4 @@ std::uint32_t relu_pair(std::uint32_t pair) {
   return relu(pair & 0xFFFF) | relu(pair >> 16) << 16;
 }
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

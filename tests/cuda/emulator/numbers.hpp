@@ -51,7 +51,7 @@ inline __nv_bfloat16 __float2bfloat16_rn(float x) {
 
 inline float __bfloat162float(__nv_bfloat16 h) { return __uint_as_float(std::uint32_t{h.__x} << 16); }
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 // cvt.rna.tf32.f32: 10 bits of mantissa, to nearest, ties away from zero.
 inline std::uint32_t round_to_tf32(float x) {
@@ -61,4 +61,4 @@ inline std::uint32_t round_to_tf32(float x) {
   return (bits + 0x1000) & ~0x1FFFu;
 }
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

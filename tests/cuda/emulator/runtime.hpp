@@ -101,7 +101,7 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, T* functi
   return fnnfast::emulator::resident_blocks(blocks, reinterpret_cast<const void*>(function), threads, shared_bytes);
 }
 
-namespace fnnfast {
+namespace fnnfast::cuda {
 
 // Runs the grid to its end: block after block or, with cooperative, all at the same time.
 template <class... P, class... A>
@@ -115,4 +115,4 @@ cudaError_t launch_kernel(void (*kernel)(P...), dim3 grid, dim3 block, std::size
   }(std::forward<A>(args)...);
 }
 
-}  // namespace fnnfast
+}  // namespace fnnfast::cuda

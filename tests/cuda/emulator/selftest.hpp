@@ -11,6 +11,8 @@
 
 namespace fnnfast::emulator::selftest {
 
+using namespace cuda;
+
 #define CHECK(condition) fnnfast::emulator::selftest::check(condition, #condition, __FILE__, __LINE__)
 inline void check(bool condition, const char* text, const char* file, int line) {
   if (condition) return;
