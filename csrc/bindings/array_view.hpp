@@ -10,17 +10,12 @@
 #include <type_traits>
 #include <vector>
 
+#include "../cpu/dtypes.hpp"
+
 namespace fnnfast::cpu {
 
 namespace py = pybind11;
 using std::ptrdiff_t;
-
-template <class T>
-inline constexpr int kTypeNumber = 0;
-template <>
-inline constexpr int kTypeNumber<float> = py::detail::npy_api::NPY_FLOAT_;
-template <>
-inline constexpr int kTypeNumber<double> = py::detail::npy_api::NPY_DOUBLE_;
 
 inline constexpr ptrdiff_t kAny = -1;
 
@@ -35,7 +30,7 @@ bool is_ready(py::handle array) {
   if constexpr (std::is_floating_point_v<T>) {
     const auto* const descriptor = py::detail::array_descriptor_proxy(proxy->descr);
     constexpr char kSwapped = PY_LITTLE_ENDIAN ? '>' : '<';
-    return descriptor->type_num == kTypeNumber<T> && descriptor->byteorder != kSwapped;
+    return descriptor->type_num == py::detail::npy_format_descriptor<T>::value && descriptor->byteorder != kSwapped;
   } else {
     return py::isinstance<py::array_t<T>>(array);
   }
@@ -64,7 +59,8 @@ template <class T>
 T* view(py::handle array, const char* name, const std::vector<ptrdiff_t>& shape, bool write = false) {
   if (!is_array(array)) throw py::type_error(std::string(name) + " must be a NumPy array");
   if (!is_ready<T>(array))
-    throw py::type_error(std::string(name) + " must be C-contiguous, aligned, native and of the dtype of the call");
+    throw py::type_error(std::string(name) +
+                         " must be C-contiguous, aligned, of native byte order and of the dtype of the call");
   bool fits = dimensions(array) == static_cast<int>(shape.size());
   int axis = 0;
   for (const ptrdiff_t n : shape) {
@@ -81,13 +77,16 @@ T* view_or_null(py::handle array, const char* name, const std::vector<ptrdiff_t>
   return array.is_none() ? nullptr : view<T>(array, name, shape, write);
 }
 
-// Calls f(float()) or f(double()), by the dtype of an array.
+// f(T()) for the dtype of an array.
 template <class F>
 auto by_dtype(py::handle array, F&& f) {
   if (!is_array(array)) throw py::type_error("expected a NumPy array");
-  if (is_ready<float>(array)) return f(float());
-  if (is_ready<double>(array)) return f(double());
-  throw py::type_error("expected a C-contiguous, aligned, native float32 or float64 array");
+  return visit_first(
+      Dtypes(), [&]<class T>(T) { return is_ready<T>(array); }, f,
+      [] {
+        return py::type_error("expected a C-contiguous, aligned array of native byte order and one of the dtypes " +
+                              dtype_names(Dtypes()));
+      });
 }
 
 }  // namespace fnnfast::cpu

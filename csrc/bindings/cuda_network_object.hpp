@@ -3,7 +3,6 @@
 
 #include <memory>
 #include <string>
-#include <variant>
 
 #include "../cuda/network.hpp"
 #include "device_view.hpp"
@@ -12,8 +11,8 @@ namespace fnnfast::cuda {
 
 class PyNetwork {
  public:
-  // precision: float32, float64, tf32, float16 or bfloat16.
-  PyNetwork(const std::string& precision, py::handle input, const py::sequence& layers);
+  // compute_dtype: the name of one of Dtypes.
+  PyNetwork(const std::string& compute_dtype, py::handle input, const py::sequence& layers);
 
   template <class F>
   auto visit(F&& f) const {
@@ -23,7 +22,7 @@ class PyNetwork {
  private:
   template <class T>
   using Owned = std::unique_ptr<const Network<T>>;
-  std::variant<Owned<float>, Owned<double>, Owned<Tf32>, Owned<Half>, Owned<Bfloat16>> network_;
+  variant_over<Dtypes, Owned> network_;
 };
 
 // The arrays of a network's parameters: full (S) and, for float16 and bfloat16, products (E), else None.

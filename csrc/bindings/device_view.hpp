@@ -9,29 +9,24 @@
 #include <string>
 #include <vector>
 
-#include "../cuda/elements.hpp"
+#include "../cuda/dtypes.hpp"
 #include "../cuda/workspace.hpp"
+
+namespace fnnfast {
+
+// Of arrays that are not the numbers of a network.
+template <>
+inline constexpr const char* kDtypeName<std::uint8_t> = "uint8";
+template <>
+inline constexpr const char* kDtypeName<std::int64_t> = "int64";
+
+}  // namespace fnnfast
 
 namespace fnnfast::cuda {
 
 namespace py = pybind11;
 
 inline constexpr std::int64_t kAny = -1;
-
-template <class T>
-inline constexpr const char* kElementName = "";
-template <>
-inline constexpr const char* kElementName<float> = "float32";
-template <>
-inline constexpr const char* kElementName<double> = "float64";
-template <>
-inline constexpr const char* kElementName<Half> = "float16";
-template <>
-inline constexpr const char* kElementName<Bfloat16> = "bfloat16";
-template <>
-inline constexpr const char* kElementName<std::uint8_t> = "uint8";
-template <>
-inline constexpr const char* kElementName<std::int64_t> = "int64";
 
 inline std::int64_t dimension(py::handle array, int axis) {
   return py::cast<std::int64_t>(py::tuple(array.attr("shape"))[static_cast<std::size_t>(axis)]);
@@ -44,8 +39,8 @@ template <class T>
 T* view(py::handle array, const char* name, const std::vector<std::int64_t>& shape) {
   if (!py::hasattr(array, "data") || !py::hasattr(array.attr("data"), "ptr"))
     throw py::type_error(std::string(name) + " is no device array");
-  if (element_name(array) != kElementName<T>)
-    throw py::type_error(std::string(name) + " must be of dtype " + kElementName<T>);
+  if (element_name(array) != kDtypeName<T>)
+    throw py::type_error(std::string(name) + " must be of dtype " + kDtypeName<T>);
   const py::tuple given = array.attr("shape");
   bool fits = given.size() == shape.size();
   for (std::size_t i = 0; fits && i < shape.size(); ++i)
@@ -81,15 +76,16 @@ class PyAllocator {
   std::vector<py::object> kept_;
 };
 
-// Calls f(T()) by the element type of an array; tf32 is a way to multiply float32.
+// f(T()) for the dtype of an array, or for Tf32 instead of float32.
 template <class F>
 auto by_element(py::handle array, bool tf32, F&& f) {
   const std::string name = element_name(array);
-  if (name == "float32") return tf32 ? f(Tf32()) : f(float());
-  if (name == "float64") return f(double());
-  if (name == "float16") return f(Half());
-  if (name == "bfloat16") return f(Bfloat16());
-  throw py::type_error("expected float32, float64, float16 or bfloat16, got " + name);
+  if (tf32 && name == kDtypeName<float>) return f(Tf32());
+  return visit_first(
+      ArrayDtypes(), [&]<class T>(T) { return name == kDtypeName<T>; }, f,
+      [&] {
+        return py::type_error("expected an array of one of the dtypes " + dtype_names(ArrayDtypes()) + ", got " + name);
+      });
 }
 
 }  // namespace fnnfast::cuda

@@ -104,12 +104,8 @@ template ptrdiff_t pack_all(const Block<double>&, const py::sequence&, ptrdiff_t
 PyNetwork::PyNetwork(const std::string& dtype, py::handle input, const py::sequence& layers) {
   std::vector<LayerSpec> specs = layer_specs(layers);
   const Shape shape = input_shape(input);
-  if (dtype == "float32")
-    network_ = std::make_unique<Network<float>>(shape, false, std::move(specs));
-  else if (dtype == "float64")
-    network_ = std::make_unique<Network<double>>(shape, false, std::move(specs));
-  else
-    throw py::value_error("dtype must be float32 or float64, got " + dtype);
+  visit_dtype(Dtypes(), dtype, "dtype",
+              [&]<class T>(T) { network_ = std::make_unique<Network<T>>(shape, false, std::move(specs)); });
 }
 
 py::list PyNetwork::names(ptrdiff_t index) {
@@ -140,7 +136,7 @@ void PyNetwork::set(ptrdiff_t index, const std::string& name, py::handle value) 
 }
 
 const Network<float>& PyNetwork::full_float(const char* what) const {
-  const auto* const network = std::get_if<std::unique_ptr<Network<float>>>(&network_);
+  const auto* const network = std::get_if<Owned<float>>(&network_);
   if (network == nullptr || (*network)->format() != WeightFormat::kFull)
     throw py::value_error(std::string(what) + " is made from a float32 network, this one is " + compute_dtype());
   return **network;
@@ -165,19 +161,23 @@ std::unique_ptr<PyNetwork> PyNetwork::quantized(const py::sequence& layers) cons
 }
 
 std::string PyNetwork::compute_dtype() const {
-  if (std::holds_alternative<std::unique_ptr<Network<double>>>(network_)) return "float64";
-  switch (std::get<std::unique_ptr<Network<float>>>(network_)->format()) {
-    case WeightFormat::kBfloat16:
-      return "bfloat16";
-    case WeightFormat::kInt8:
-      return "int8";
-    default:
-      return "float32";
-  }
+  return std::visit(
+      []<class T>(const Owned<T>& network) {
+        switch (network->format()) {
+          case WeightFormat::kBfloat16:
+            return "bfloat16";
+          case WeightFormat::kInt8:
+            return "int8";
+          case WeightFormat::kFull:
+            break;
+        }
+        return kDtypeName<T>;
+      },
+      network_);
 }
 
 py::tuple PyNetwork::quantization(ptrdiff_t index) {
-  auto* const network = std::get_if<std::unique_ptr<Network<float>>>(&network_);
+  auto* const network = std::get_if<Owned<float>>(&network_);
   if (network == nullptr || (*network)->format() != WeightFormat::kInt8)
     throw py::value_error("only int8 networks are quantised, this one is " + compute_dtype());
   const Block<float>* const layer = (*network)->find(index);

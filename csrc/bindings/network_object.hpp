@@ -3,7 +3,6 @@
 
 #include <memory>
 #include <string>
-#include <variant>
 #include <vector>
 
 #include "../cpu/network.hpp"
@@ -43,7 +42,9 @@ class PyNetwork {
   explicit PyNetwork(Network<float>&& network) : network_(std::make_unique<Network<float>>(std::move(network))) {}
   const Network<float>& full_float(const char* what) const;
 
-  std::variant<std::unique_ptr<Network<float>>, std::unique_ptr<Network<double>>> network_;
+  template <class T>
+  using Owned = std::unique_ptr<Network<T>>;
+  variant_over<Dtypes, Owned> network_;
 };
 
 // A layer's packed parameters (or gradients) in the user's layout: weight, bias and, where it is learned, alpha.

@@ -8,23 +8,10 @@
 
 namespace fnnfast::cuda {
 
-PyNetwork::PyNetwork(const std::string& precision, py::handle input, const py::sequence& layers) {
+PyNetwork::PyNetwork(const std::string& compute_dtype, py::handle input, const py::sequence& layers) {
   const Shape shape = input_shape(input);
-  const auto make = [&]<class T>(T) {
-    network_ = std::make_unique<const Network<T>>(shape, false, layer_specs(layers));
-  };
-  if (precision == "float32")
-    make(float());
-  else if (precision == "float64")
-    make(double());
-  else if (precision == "tf32")
-    make(Tf32());
-  else if (precision == "float16")
-    make(Half());
-  else if (precision == "bfloat16")
-    make(Bfloat16());
-  else
-    throw py::value_error("unknown precision '" + precision + "'");
+  visit_dtype(Dtypes(), compute_dtype, "compute_dtype",
+              [&]<class T>(T) { network_ = std::make_unique<const Network<T>>(shape, false, layer_specs(layers)); });
 }
 
 namespace {

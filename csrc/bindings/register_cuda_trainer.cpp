@@ -19,15 +19,15 @@ namespace {
 // The trainer and the arrays it works in, which Python makes and this keeps.
 class PyTrainer {
   template <class T>
-  struct Both {
+  struct Typed {
     const Network<T>& network;
     Trainer<T> trainer;
-    Both(const Network<T>& n, Trainer<T> t) : network(n), trainer(std::move(t)) {}
+    Typed(const Network<T>& n, Trainer<T> t) : network(n), trainer(std::move(t)) {}
   };
 
   template <class F>
   auto visit(F&& f) const {
-    return std::visit([&](const auto& both) { return f(*both); }, trainer_);
+    return std::visit([&](const auto& typed) { return f(*typed); }, trainer_);
   }
 
  public:
@@ -41,57 +41,57 @@ class PyTrainer {
         if (const BlockId block = n.program().find(spec); block != kNone)
           blocks[static_cast<std::size_t>(block)] = true;
       Loss<S> of{loss_kind(loss), std::vector<S>(precision.begin(), precision.end())};
-      trainer_ = std::make_unique<Both<T>>(
+      trainer_ = std::make_unique<Typed<T>>(
           n, Trainer<T>(n, std::move(of), optimizer_settings(optimizer, settings), seed, std::move(blocks)));
     });
   }
 
   int states() const {
-    return visit([](const auto& both) { return both.trainer.states(); });
+    return visit([](const auto& typed) { return typed.trainer.states(); });
   }
   std::size_t state_bytes() const {
-    return visit([]<class T>(const Both<T>&) { return sizeof(StepState<Sum<T>>); });
+    return visit([]<class T>(const Typed<T>&) { return sizeof(StepState<Sum<T>>); });
   }
   std::size_t workspace_bytes(std::int64_t rows, bool indices, bool weights) const {
-    return visit([&](const auto& both) { return both.trainer.workspace_bytes(rows, indices, weights); });
+    return visit([&](const auto& typed) { return typed.trainer.workspace_bytes(rows, indices, weights); });
   }
   void set_l2(double l2) {
-    visit([&](auto& both) { both.trainer.set_l2(l2); });
+    visit([&](auto& typed) { typed.trainer.set_l2(l2); });
   }
 
   void step(const py::dict& arrays, py::handle x, py::handle targets, py::handle indices, py::handle weights,
             double learning_rate, py::handle loss, std::uintptr_t stream) {
-    visit([&]<class T>(Both<T>& both) {
-      const auto batch = batch_of(both, x, targets, indices, weights);
-      both.trainer.step(memory_of(both, arrays, &batch), batch, learning_rate, view<Sum<T>>(loss, "loss", {1}),
-                        stream_of(stream));
+    visit([&]<class T>(Typed<T>& typed) {
+      const auto batch = batch_of(typed, x, targets, indices, weights);
+      typed.trainer.step(memory_of(typed, arrays, &batch), batch, learning_rate, view<Sum<T>>(loss, "loss", {1}),
+                         stream_of(stream));
     });
   }
 
   void gradients(const py::dict& arrays, py::handle x, py::handle targets, py::handle indices, py::handle weights,
                  py::handle loss, std::uintptr_t stream) {
-    visit([&]<class T>(Both<T>& both) {
-      const auto batch = batch_of(both, x, targets, indices, weights);
-      both.trainer.gradients(memory_of(both, arrays, &batch), batch, view<Sum<T>>(loss, "loss", {1}),
-                             stream_of(stream));
+    visit([&]<class T>(Typed<T>& typed) {
+      const auto batch = batch_of(typed, x, targets, indices, weights);
+      typed.trainer.gradients(memory_of(typed, arrays, &batch), batch, view<Sum<T>>(loss, "loss", {1}),
+                              stream_of(stream));
     });
   }
 
   void apply(const py::dict& arrays, double learning_rate, std::uintptr_t stream) {
-    visit([&]<class T>(Both<T>& both) {
-      both.trainer.apply(memory_of(both, arrays, static_cast<const Batch<T>*>(nullptr)), learning_rate,
-                         stream_of(stream));
+    visit([&]<class T>(Typed<T>& typed) {
+      typed.trainer.apply(memory_of(typed, arrays, static_cast<const Batch<T>*>(nullptr)), learning_rate,
+                          stream_of(stream));
     });
   }
 
  private:
   template <class T>
-  static Batch<T> batch_of(const Both<T>& both, py::handle x, py::handle targets, py::handle indices,
+  static Batch<T> batch_of(const Typed<T>& typed, py::handle x, py::handle targets, py::handle indices,
                            py::handle weights) {
     using S = Sum<T>;
-    const Loss<S>& loss = both.trainer.loss();
+    const Loss<S>& loss = typed.trainer.loss();
     Batch<T> batch{};
-    batch.x = view<Stored<T>>(x, "x", {kAny, both.network.inputs()});
+    batch.x = view<Stored<T>>(x, "x", {kAny, typed.network.inputs()});
     const std::int64_t available = dimension(x, 0);
     batch.rows = available;
     if (!indices.is_none()) {
@@ -102,28 +102,28 @@ class PyTrainer {
     if (loss.info().labels)
       batch.labels = view<std::int64_t>(targets, "targets", {available});
     else
-      batch.targets = view<S>(targets, "targets", {available, loss.targets(both.network.outputs())});
+      batch.targets = view<S>(targets, "targets", {available, loss.targets(typed.network.outputs())});
     batch.weights = view_or_null<S>(weights, "weights", {batch.rows});
     return batch;
   }
 
   // arrays: full, products, first, second, state, gradient, precision, workspace; those not needed may be None.
   template <class T>
-  static typename Trainer<T>::Memory memory_of(const Both<T>& both, const py::dict& arrays, const Batch<T>* batch) {
+  static typename Trainer<T>::Memory memory_of(const Typed<T>& typed, const py::dict& arrays, const Batch<T>* batch) {
     using S = Sum<T>;
-    const std::int64_t size = both.network.parameters();
+    const std::int64_t size = typed.network.parameters();
     const std::int64_t state_bytes = sizeof(StepState<S>);
     typename Trainer<T>::Memory memory{};
-    memory.parameters = parameters_of(both.network, arrays["full"], arrays["products"]);
+    memory.parameters = parameters_of(typed.network, arrays["full"], arrays["products"]);
     memory.states[0] = view<S>(arrays["first"], "first", {size});
-    if (both.trainer.states() > 1) memory.states[1] = view<S>(arrays["second"], "second", {size});
+    if (typed.trainer.states() > 1) memory.states[1] = view<S>(arrays["second"], "second", {size});
     memory.state = reinterpret_cast<StepState<S>*>(view<std::uint8_t>(arrays["state"], "state", {state_bytes}));
     memory.gradient = view<S>(arrays["gradient"], "gradient", {size});
-    const Loss<S>& loss = both.trainer.loss();
+    const Loss<S>& loss = typed.trainer.loss();
     if (!loss.precision.empty())
       memory.precision = view<S>(arrays["precision"], "precision", {static_cast<std::int64_t>(loss.precision.size())});
     const std::size_t needed =
-        batch ? both.trainer.workspace_bytes(batch->rows, batch->indices != nullptr, batch->weights != nullptr)
+        batch ? typed.trainer.workspace_bytes(batch->rows, batch->indices != nullptr, batch->weights != nullptr)
               : kSquaresBlocks * sizeof(double);
     memory.workspace = reinterpret_cast<char*>(view<std::uint8_t>(arrays["workspace"], "workspace", {kAny}));
     if (static_cast<std::size_t>(dimension(arrays["workspace"], 0)) < needed)
@@ -132,8 +132,8 @@ class PyTrainer {
   }
 
   template <class T>
-  using Owned = std::unique_ptr<Both<T>>;
-  std::variant<Owned<float>, Owned<double>, Owned<Tf32>, Owned<Half>, Owned<Bfloat16>> trainer_;
+  using Owned = std::unique_ptr<Typed<T>>;
+  variant_over<Dtypes, Owned> trainer_;
 };
 
 }  // namespace

@@ -58,13 +58,13 @@ double measure_read_bandwidth(std::ptrdiff_t bytes, double seconds) {
 }  // namespace
 
 void register_machine(py::module_& m) {
-  m.def("isa", [] { return isa_name(selected_isa()); });
+  m.def("isa", [] { return selected_isa().name; });
   m.def("isas", [] {
     py::list names;
-    for (const Isa isa : available_isas()) names.append(isa_name(isa));
+    for (const Isa* const isa : available_isas()) names.append(isa->name);
     return names;
   });
-  m.def("use_isa", [](const std::string& name) { use_isa(parse_isa(name)); }, py::arg("name"));
+  m.def("use_isa", &use_isa, py::arg("name"));
   m.def("get_num_threads", &num_threads);
   m.def("set_num_threads", &set_num_threads, py::arg("n"));
   m.def("default_num_threads", &default_num_threads);

@@ -39,8 +39,8 @@ class Busy {
 
 class PyTrainer {
   template <class T>
-  struct Both {
-    Both(Network<T>& n, Loss<T> of, const OptimizerSettings& settings, std::uint64_t seed, std::vector<bool> frozen)
+  struct Typed {
+    Typed(Network<T>& n, Loss<T> of, const OptimizerSettings& settings, std::uint64_t seed, std::vector<bool> frozen)
         : network(n), loss(of), trainer(n, std::move(of), settings, seed, std::move(frozen)) {}
     int states() const { return trainer.states(); }
     std::pair<T*, T*> state(std::size_t i, int which) {
@@ -67,7 +67,7 @@ class PyTrainer {
   template <class F>
   auto use(F&& f) {
     const Busy busy(busy_);
-    return std::visit([&](auto& both) { return f(*both); }, trainer_);
+    return std::visit([&](auto& typed) { return f(*typed); }, trainer_);
   }
 
   template <class T>
@@ -85,10 +85,10 @@ class PyTrainer {
   // Indices, labels and weights are copied before they are checked: what is checked is what is used, whatever other
   // threads do to the caller's arrays.
   template <class T>
-  Data<T> check(Both<T>& both, py::handle x, py::handle targets, py::handle rows, py::handle weights) {
+  Data<T> check(Typed<T>& typed, py::handle x, py::handle targets, py::handle rows, py::handle weights) {
     Data<T> data{};
-    data.inputs = both.network.inputs();
-    data.targets_each = both.loss.targets(both.network.outputs());
+    data.inputs = typed.network.inputs();
+    data.targets_each = typed.loss.targets(typed.network.outputs());
     data.x = view<T>(x, "x", {kAny, data.inputs});
     const ptrdiff_t available = dimension(x, 0);
     data.rows = available;
@@ -108,15 +108,15 @@ class PyTrainer {
         to[static_cast<std::size_t>(i)] = from[data.indices ? data.indices[i] : i];
       return to.data();
     };
-    if (both.loss.info().labels) {
+    if (typed.loss.info().labels) {
       data.labels = gather(labels_, view<std::int64_t>(targets, "targets", {available}));
-      check_labels(data.labels, data.rows, both.network.outputs());
+      check_labels(data.labels, data.rows, typed.network.outputs());
     } else {
       data.targets = view<T>(targets, "targets", {available, data.targets_each});
     }
     if (!weights.is_none()) {
-      data.weights = gather(both.weights, view<T>(weights, "weights", {available}));
-      for (const T weight : both.weights)
+      data.weights = gather(typed.weights, view<T>(weights, "weights", {available}));
+      for (const T weight : typed.weights)
         if (!(weight >= T(0) && weight <= std::numeric_limits<T>::max()))
           throw py::value_error("weights must be finite and at least 0, got " + std::to_string(weight));
     }
@@ -125,35 +125,37 @@ class PyTrainer {
 
   // Layers' parameters, or what is shaped like them, in the order of the specs; of(i) gives those of layer i.
   template <class T, class Of>
-  static py::list all_unpacked(Both<T>& both, Of of) {
+  static py::list all_unpacked(Typed<T>& typed, Of of) {
     py::list arrays;
-    for (ptrdiff_t spec = 0; spec < both.network.specs(); ++spec) {
-      const Block<T>* const layer = both.network.find(spec);
+    for (ptrdiff_t spec = 0; spec < typed.network.specs(); ++spec) {
+      const Block<T>* const layer = typed.network.find(spec);
       if (layer == nullptr) continue;
-      const auto [panels, alpha] = of(static_cast<std::size_t>(layer - both.network.blocks().data()));
+      const auto [panels, alpha] = of(static_cast<std::size_t>(layer - typed.network.blocks().data()));
       for (const py::handle array : unpacked(*layer, panels, alpha)) arrays.append(array);
     }
     return arrays;
   }
 
   template <class T, class Of>
-  static void pack_layers(Both<T>& both, const py::sequence& arrays, Of of) {
+  static void pack_layers(Typed<T>& typed, const py::sequence& arrays, Of of) {
     std::size_t expected = 0;
-    for (const ParameterBlock& block : both.network.blocks()) expected += array_count(block);
+    for (const ParameterBlock& block : typed.network.blocks()) expected += array_count(block);
     if (arrays.size() != expected)
       throw py::value_error("expected " + std::to_string(expected) + " arrays, got " + std::to_string(arrays.size()));
     ptrdiff_t at = 0;
-    for (ptrdiff_t spec = 0; spec < both.network.specs(); ++spec) {
-      const Block<T>* const layer = both.network.find(spec);
+    for (ptrdiff_t spec = 0; spec < typed.network.specs(); ++spec) {
+      const Block<T>* const layer = typed.network.find(spec);
       if (layer == nullptr) continue;
-      const auto [panels, alpha] = of(static_cast<std::size_t>(layer - both.network.blocks().data()));
+      const auto [panels, alpha] = of(static_cast<std::size_t>(layer - typed.network.blocks().data()));
       at = pack_all(*layer, arrays, at, panels, alpha);
     }
   }
 
   std::atomic<bool> busy_{false};
   std::vector<std::int64_t> indices_, labels_;
-  std::variant<std::unique_ptr<Both<float>>, std::unique_ptr<Both<double>>> trainer_;
+  template <class T>
+  using Owned = std::unique_ptr<Typed<T>>;
+  variant_over<Dtypes, Owned> trainer_;
 
  public:
   PyTrainer(PyNetwork& network, const std::string& loss, const std::string& optimizer,
@@ -164,16 +166,16 @@ class PyTrainer {
       for (const ptrdiff_t spec : frozen)
         if (const Block<T>* const layer = n.find(spec))
           layers[static_cast<std::size_t>(layer - n.blocks().data())] = true;
-      trainer_ = std::make_unique<Both<T>>(n, make_loss<T>(loss, precision), optimizer_settings(optimizer, settings),
-                                           seed, std::move(layers));
+      trainer_ = std::make_unique<Typed<T>>(n, make_loss<T>(loss, precision), optimizer_settings(optimizer, settings),
+                                            seed, std::move(layers));
     });
   }
 
   double step(py::handle x, py::handle targets, double learning_rate, py::handle rows, py::handle weights) {
-    return use([&]<class T>(Both<T>& both) {
-      const Data<T> data = check(both, x, targets, rows, weights);
+    return use([&]<class T>(Typed<T>& typed) {
+      const Data<T> data = check(typed, x, targets, rows, weights);
       const Unlocked unlocked;
-      return both.trainer.step(batch(data, 0, data.rows), learning_rate);
+      return typed.trainer.step(batch(data, 0, data.rows), learning_rate);
     });
   }
 
@@ -182,15 +184,15 @@ class PyTrainer {
   py::tuple epoch(py::handle x, py::handle targets, double learning_rate, py::handle rows, py::handle weights,
                   ptrdiff_t batch_size) {
     if (batch_size < 1) throw py::value_error("batch_size must be at least 1");
-    return use([&]<class T>(Both<T>& both) {
-      const Data<T> data = check(both, x, targets, rows, weights);
+    return use([&]<class T>(Typed<T>& typed) {
+      const Data<T> data = check(typed, x, targets, rows, weights);
       double sum = 0.0, weight = 0.0;
       {
         const Unlocked unlocked;
         for (ptrdiff_t first = 0; first < data.rows; first += batch_size) {
           const Batch<T> b = batch(data, first, std::min(batch_size, data.rows - first));
           const double of_batch = total_weight(b.rows, b.weights);
-          sum += both.trainer.step(b, learning_rate) * of_batch;
+          sum += typed.trainer.step(b, learning_rate) * of_batch;
           weight += of_batch;
         }
       }
@@ -202,8 +204,8 @@ class PyTrainer {
   // other. What Python's checks take is a quarter of a small network's step.
   py::object step_if_ready(py::handle x, py::handle labels, double learning_rate) {
     const bool ready = std::visit(
-        [&]<class T>(const std::unique_ptr<Both<T>>& both) {
-          return both->loss.info().labels && is_matrix<T>(x, both->network.inputs()) && is_array(labels) &&
+        [&]<class T>(const std::unique_ptr<Typed<T>>& typed) {
+          return typed->loss.info().labels && is_matrix<T>(x, typed->network.inputs()) && is_array(labels) &&
                  is_ready<std::int64_t>(labels) && dimensions(labels) == 1 && dimension(labels, 0) == dimension(x, 0);
         },
         trainer_);
@@ -216,81 +218,82 @@ class PyTrainer {
   }
 
   py::tuple gradients(py::handle x, py::handle targets, py::handle rows, py::handle weights) {
-    return use([&]<class T>(Both<T>& both) {
-      const Data<T> data = check(both, x, targets, rows, weights);
+    return use([&]<class T>(Typed<T>& typed) {
+      const Data<T> data = check(typed, x, targets, rows, weights);
       double loss;
       {
         const Unlocked unlocked;
-        loss = both.trainer.gradients(batch(data, 0, data.rows));
+        loss = typed.trainer.gradients(batch(data, 0, data.rows));
       }
-      return py::make_tuple(loss, all_unpacked(both, [&](std::size_t i) {
-                              return std::pair{both.trainer.gradient(i).data(), both.trainer.alpha_gradient(i).data()};
+      return py::make_tuple(loss, all_unpacked(typed, [&](std::size_t i) {
+                              return std::pair{typed.trainer.gradient(i).data(),
+                                               typed.trainer.alpha_gradient(i).data()};
                             }));
     });
   }
 
   void apply(const py::sequence& gradients, double learning_rate) {
-    use([&]<class T>(Both<T>& both) {
-      both.trainer.reserve_gradients();
-      pack_layers(both, gradients, [&](std::size_t i) {
-        return std::pair{both.trainer.gradient(i).data(), both.trainer.alpha_gradient(i).data()};
+    use([&]<class T>(Typed<T>& typed) {
+      typed.trainer.reserve_gradients();
+      pack_layers(typed, gradients, [&](std::size_t i) {
+        return std::pair{typed.trainer.gradient(i).data(), typed.trainer.alpha_gradient(i).data()};
       });
       const Unlocked unlocked;
-      both.trainer.apply(learning_rate);
+      typed.trainer.apply(learning_rate);
     });
   }
 
   // (steps, states): one or two lists of arrays, in the order of the parameters.
   py::tuple state() {
-    return use([&]<class T>(Both<T>& both) {
+    return use([&]<class T>(Typed<T>& typed) {
       py::list states;
-      for (int which = 0; which < both.states(); ++which)
-        states.append(all_unpacked(both, [&](std::size_t i) { return both.state(i, which); }));
-      return py::make_tuple(both.trainer.steps(), states);
+      for (int which = 0; which < typed.states(); ++which)
+        states.append(all_unpacked(typed, [&](std::size_t i) { return typed.state(i, which); }));
+      return py::make_tuple(typed.trainer.steps(), states);
     });
   }
 
   void set_l2(double l2) {
-    use([&](auto& both) { both.trainer.set_l2(l2); });
+    use([&](auto& typed) { typed.trainer.set_l2(l2); });
   }
 
   std::int64_t steps() {
-    return use([](auto& both) { return both.trainer.steps(); });
+    return use([](auto& typed) { return typed.trainer.steps(); });
   }
 
   void set_state(std::int64_t steps, const py::sequence& states) {
-    use([&]<class T>(Both<T>& both) {
+    use([&]<class T>(Typed<T>& typed) {
       if (steps < 0) throw py::value_error("steps must be at least 0, got " + std::to_string(steps));
-      if (static_cast<int>(states.size()) != both.states())
-        throw py::value_error("expected " + std::to_string(both.states()) + " states, got " +
+      if (static_cast<int>(states.size()) != typed.states())
+        throw py::value_error("expected " + std::to_string(typed.states()) + " states, got " +
                               std::to_string(states.size()));
-      for (int which = 0; which < both.states(); ++which)
-        pack_layers(both, py::cast<py::sequence>(py::object(states[static_cast<std::size_t>(which)])),
-                    [&](std::size_t i) { return both.state(i, which); });
-      both.trainer.set_steps(steps);
+      for (int which = 0; which < typed.states(); ++which)
+        pack_layers(typed, py::cast<py::sequence>(py::object(states[static_cast<std::size_t>(which)])),
+                    [&](std::size_t i) { return typed.state(i, which); });
+      typed.trainer.set_steps(steps);
     });
   }
 
   // For each layer of which something was counted: its index, the root mean squares over the steps of the norms of
   // gradient and update, the dead and the saturated share; -1 where that is not counted.
   py::list take_diagnosis() {
-    return use([&]<class T>(Both<T>& both) {
+    return use([&]<class T>(Typed<T>& typed) {
       std::map<std::int32_t, std::array<double, 4>> rows;
       const auto row = [&](std::int32_t layer) -> std::array<double, 4>& {
         return rows.try_emplace(layer, std::array{-1.0, -1.0, -1.0, -1.0}).first->second;
       };
-      const auto& blocks = both.network.blocks();
+      const auto& blocks = typed.network.blocks();
       for (std::size_t i = 0; i < blocks.size(); ++i) {
-        const Norms norms = both.trainer.take_norms(i);
+        const Norms norms = typed.trainer.take_norms(i);
         const double steps = static_cast<double>(std::max(norms.steps, std::int64_t{1}));
         auto& values = row(blocks[i].spec);
         values[0] = std::sqrt(norms.gradient_squares / steps);
         values[1] = std::sqrt(norms.update_squares / steps);
       }
-      const std::vector<Shares> shares = both.trainer.take_shares();
+      const std::vector<Shares> shares = typed.trainer.take_shares();
       for (std::size_t n = 0; n < shares.size(); ++n) {
         if (shares[n].dead == -1.0 && shares[n].saturated == -1.0) continue;  // a NaN was counted
-        auto& values = row(both.trainer.program().nodes[n].epilogue.spec);
+        auto& values = row(typed.trainer.program().nodes[n].epilogue.spec);
         values[2] = shares[n].dead;
         values[3] = shares[n].saturated;
       }

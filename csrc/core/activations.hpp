@@ -24,6 +24,7 @@
 #include <cstddef>
 
 #include "macros.hpp"
+#include "type_list.hpp"
 
 namespace fnnfast {
 
@@ -611,11 +612,6 @@ struct LogSigmoid : Elementwise {
   static FNNFAST_INLINE V derivative_from_output(V y, V) {
     return -M::expm1(y);
   }
-};
-
-template <class... A>
-struct TypeList {
-  static constexpr int kSize = sizeof...(A);
 };
 
 using Activations = TypeList<Identity, Step, Sign, Sigmoid, Tanh, Relu, LeakyRelu, Prelu, Elu, EluLearned, Selu, Gelu,

@@ -22,6 +22,11 @@ struct Lanes {
 };
 #endif
 
+inline constexpr int kRegisters = 16;
+
+template <class Register>
+FNNFAST_INLINE void hold(Register&) {}
+
 // The layout of an IEEE number: what pow2, exponent and mantissa need.
 template <class T>
 struct Ieee;

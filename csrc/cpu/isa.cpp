@@ -8,6 +8,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "kernels.hpp"
+
 #if defined(__x86_64__) || defined(__i386__)
 #define FNNFAST_X86 1
 #include <cpuid.h>
@@ -20,8 +22,6 @@
 
 namespace fnnfast::cpu {
 namespace {
-
-constexpr Isa kAll[] = {Isa::kScalar, Isa::kAvx2, Isa::kAvx512, Isa::kNeon};
 
 #if defined(FNNFAST_X86)
 struct Registers {
@@ -50,22 +50,6 @@ bool saves_state(std::uint32_t state) noexcept {
   return has_bits(low, state);
 }
 
-bool supports_avx2() noexcept {
-  constexpr std::uint32_t kFmaAvx = 1u << 12 | 1u << 28;  // leaf 1, ecx
-  constexpr std::uint32_t kAvx2 = 1u << 5;                // leaf 7, ebx
-  return has_bits(cpuid(1, 0).ecx, kFmaAvx) && has_bits(cpuid(7, 0).ebx, kAvx2) && saves_state(kYmmState);
-}
-
-bool supports_avx512() noexcept {
-  constexpr std::uint32_t kFDqBwVl = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;  // leaf 7, ebx
-  return supports_avx2() && has_bits(cpuid(7, 0).ebx, kFDqBwVl) && saves_state(kZmmState);
-}
-
-bool cpuid_vnni() noexcept {
-  constexpr std::uint32_t kVnni = 1u << 11;  // leaf 7, ecx
-  return has_bits(cpuid(7, 0).ecx, kVnni);
-}
-
 // Leaf 4 (Intel) and leaf 0x8000001D (AMD) describe one cache a subleaf, alike.
 CacheSizes cpuid_cache_sizes() noexcept {
   CacheSizes sizes{};
@@ -89,35 +73,129 @@ CacheSizes cpuid_cache_sizes() noexcept {
 }
 #endif
 
-std::string names_of(const std::vector<Isa>& isas) {
-  std::string names;
-  for (const Isa isa : isas) names += (names.empty() ? "" : ", ") + std::string(isa_name(isa));
-  return names;
+bool runs_anywhere() noexcept { return true; }
+
+// AVX2 and FMA
+bool runs_avx2() noexcept {
+#if defined(FNNFAST_X86)
+  constexpr std::uint32_t kFmaAvx = 1u << 12 | 1u << 28;  // leaf 1, ecx
+  constexpr std::uint32_t kAvx2 = 1u << 5;                // leaf 7, ebx
+  return has_bits(cpuid(1, 0).ecx, kFmaAvx) && has_bits(cpuid(7, 0).ebx, kAvx2) && saves_state(kYmmState);
+#else
+  return false;
+#endif
 }
 
-void require_available(Isa isa, const std::string& source) {
-  const char* const why = !isa_supported(isa)  ? "this CPU lacks it"
-                          : !isa_compiled(isa) ? "this build lacks it"
-                                               : nullptr;
-  if (why == nullptr) return;
-  throw std::invalid_argument(source + ": expected one of " + names_of(available_isas()) + ", got " + isa_name(isa) +
-                              " (" + why + ")");
+// and AVX-512 F, VL, BW, DQ
+bool runs_avx512() noexcept {
+#if defined(FNNFAST_X86)
+  constexpr std::uint32_t kFDqBwVl = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;  // leaf 7, ebx
+  return runs_avx2() && has_bits(cpuid(7, 0).ebx, kFDqBwVl) && saves_state(kZmmState);
+#else
+  return false;
+#endif
 }
 
-Isa initial_isa() {
-  const char* const name = std::getenv("FNNFAST_ISA");
-  if (name == nullptr || *name == '\0') return available_isas().back();
-  Isa isa = Isa::kScalar;
-  try {
-    isa = parse_isa(name);
-  } catch (const std::invalid_argument& error) {
-    throw std::invalid_argument(std::string("FNNFAST_ISA: ") + error.what());
+// and AVX-512 VNNI
+bool runs_avx512vnni() noexcept {
+#if defined(FNNFAST_X86)
+  constexpr std::uint32_t kVnni = 1u << 11;  // leaf 7, ecx
+  return runs_avx512() && has_bits(cpuid(7, 0).ecx, kVnni);
+#else
+  return false;
+#endif
+}
+
+bool runs_neon() noexcept {
+#if defined(__aarch64__)
+  return true;  // part of the architecture
+#else
+  return false;
+#endif
+}
+
+// The instruction sets, slowest first, each with the function that tells whether this machine runs it. The names are
+// those of CMakeLists.txt (fnnfast_add_isa), and of the kernels' namespaces.
+#define FNNFAST_ISAS(ISA)    \
+  ISA(scalar, runs_anywhere) \
+  ISA(avx2, runs_avx2)       \
+  ISA(avx512, runs_avx512)   \
+  ISA(neon, runs_neon)
+
+// Extensions that only int8 kernels use, each with the set that it extends.
+#define FNNFAST_INT8_EXTENSIONS(EXTENSION) EXTENSION(avx512vnni, avx512, runs_avx512vnni)
+
+// Whether this build has a name: FNNFAST_BUILT_ISAS is the list from CMake, separated by commas.
+constexpr bool is_built(std::string_view name) {
+  for (std::string_view rest = FNNFAST_BUILT_ISAS; !rest.empty();) {
+    const std::size_t end = std::min(rest.find(','), rest.size());
+    if (rest.substr(0, end) == name) return true;
+    rest.remove_prefix(std::min(end + 1, rest.size()));
   }
-  require_available(isa, "FNNFAST_ISA");
-  return isa;
+  return false;
 }
 
-std::atomic<int> g_selected{-1};  // an Isa, or -1: not yet chosen
+// The address of what a build defines only for the sets it has, or null.
+template <bool kBuilt, class K, const K& kKernels>
+constexpr const K* if_built() {
+  if constexpr (kBuilt)
+    return &kKernels;
+  else
+    return nullptr;
+}
+
+}  // namespace
+
+// Defined by kernels_isa.cpp and kernels_int8.cpp.
+#define FNNFAST_DECLARE(name, runs)    \
+  namespace name {                     \
+  extern const IsaKernels kIsaKernels; \
+  }
+FNNFAST_ISAS(FNNFAST_DECLARE)
+#undef FNNFAST_DECLARE
+#define FNNFAST_DECLARE(name, extended, runs) \
+  namespace name {                            \
+  extern const AffineKernel<float> kInt8;     \
+  }
+FNNFAST_INT8_EXTENSIONS(FNNFAST_DECLARE)
+#undef FNNFAST_DECLARE
+
+namespace {
+
+#define FNNFAST_ROW(name, runs) {#name, runs, if_built<is_built(#name), IsaKernels, name::kIsaKernels>()},
+constexpr Isa kIsas[] = {FNNFAST_ISAS(FNNFAST_ROW)};
+#undef FNNFAST_ROW
+
+struct Int8Extension {
+  std::string_view extended;
+  bool (*is_supported)() noexcept;
+  const AffineKernel<float>* kernel;  // null if this build does not have it
+};
+#define FNNFAST_ROW(name, extended, runs) \
+  {#extended, runs, if_built<is_built(#name), AffineKernel<float>, name::kInt8>()},
+constexpr Int8Extension kInt8Extensions[] = {FNNFAST_INT8_EXTENSIONS(FNNFAST_ROW)};
+#undef FNNFAST_ROW
+
+// Throws std::invalid_argument unless it is available. argument: what the name was passed as.
+const Isa& find_isa(std::string_view name, const std::string& argument) {
+  const char* why = "";
+  for (const Isa& isa : kIsas) {
+    if (name != isa.name) continue;
+    if (isa.is_available()) return isa;
+    why = isa.is_supported() ? " (not in this build)" : " (not supported by this CPU)";
+  }
+  std::string names;
+  for (const Isa* const isa : available_isas()) names += (names.empty() ? "" : ", ") + std::string(isa->name);
+  throw std::invalid_argument(argument + ": expected one of " + names + ", got '" + std::string(name) + "'" + why);
+}
+
+const Isa& initial_isa() {
+  const char* const name = std::getenv("FNNFAST_ISA");
+  if (name == nullptr || *name == '\0') return *available_isas().back();
+  return find_isa(name, "FNNFAST_ISA");
+}
+
+std::atomic<const Isa*> g_selected{nullptr};
 
 void fill_gaps(CacheSizes& sizes, const CacheSizes& other) noexcept {
   if (sizes.l1d == 0) sizes.l1d = other.l1d;
@@ -168,95 +246,31 @@ CacheSizes system_cache_sizes() noexcept { return {}; }
 
 }  // namespace
 
-const char* isa_name(Isa isa) noexcept {
-  switch (isa) {
-    case Isa::kScalar:
-      return "scalar";
-    case Isa::kAvx2:
-      return "avx2";
-    case Isa::kAvx512:
-      return "avx512";
-    case Isa::kNeon:
-      return "neon";
-  }
-  return "unknown";
-}
-
-Isa parse_isa(std::string_view name) {
-  for (const Isa isa : kAll) {
-    if (name == isa_name(isa)) return isa;
-  }
-  throw std::invalid_argument("instruction set: expected one of scalar, avx2, avx512, neon, got '" + std::string(name) +
-                              "'");
-}
-
-bool supports_avx512_vnni() noexcept {
-#if defined(FNNFAST_X86)
-  return supports_avx512() && cpuid_vnni();
-#else
-  return false;
-#endif
-}
-
-bool isa_supported(Isa isa) noexcept {
-  switch (isa) {
-    case Isa::kScalar:
-      return true;
-#if defined(FNNFAST_X86)
-    case Isa::kAvx2:
-      return supports_avx2();
-    case Isa::kAvx512:
-      return supports_avx512();
-#elif defined(__aarch64__)
-    case Isa::kNeon:
-      return true;  // part of the architecture
-#endif
-    default:
-      return false;
-  }
-}
-
-bool isa_compiled(Isa isa) noexcept {
-  switch (isa) {
-    case Isa::kScalar:
-      return true;
-#if defined(FNNFAST_HAVE_AVX2)
-    case Isa::kAvx2:
-      return true;
-#endif
-#if defined(FNNFAST_HAVE_AVX512)
-    case Isa::kAvx512:
-      return true;
-#endif
-#if defined(FNNFAST_HAVE_NEON)
-    case Isa::kNeon:
-      return true;
-#endif
-    default:
-      return false;
-  }
-}
-
-std::vector<Isa> available_isas() {
-  std::vector<Isa> isas;
-  for (const Isa isa : kAll) {
-    if (isa_supported(isa) && isa_compiled(isa)) isas.push_back(isa);
-  }
+std::vector<const Isa*> available_isas() {
+  std::vector<const Isa*> isas;
+  for (const Isa& isa : kIsas)
+    if (isa.is_available()) isas.push_back(&isa);
   return isas;
 }
 
-Isa selected_isa() {
-  int selected = g_selected.load(std::memory_order_relaxed);
-  if (selected < 0) {
-    const int initial = static_cast<int>(initial_isa());
-    if (g_selected.compare_exchange_strong(selected, initial)) selected = initial;
+const Isa& selected_isa() {
+  const Isa* selected = g_selected.load(std::memory_order_relaxed);
+  if (selected == nullptr) {
+    const Isa& initial = initial_isa();
+    if (g_selected.compare_exchange_strong(selected, &initial)) selected = &initial;
   }
-  return static_cast<Isa>(selected);
+  return *selected;
 }
 
-void use_isa(Isa isa) {
-  require_available(isa, "instruction set");
-  g_selected.store(static_cast<int>(isa));
+void use_isa(std::string_view name) { g_selected.store(&find_isa(name, "instruction set")); }
+
+const AffineKernel<float>& int8_affine() {
+  const Isa* isa = &selected_isa();
+  for (const Int8Extension& extension : kInt8Extensions)
+    if (extension.extended == isa->name && extension.kernel != nullptr && extension.is_supported())
+      return *extension.kernel;
+  while (!isa->is_available() || isa->kernels->int8 == nullptr) --isa;  // scalar has one
+  return *isa->kernels->int8;
 }
 
 const CacheSizes& cache_sizes() {

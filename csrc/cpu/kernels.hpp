@@ -153,11 +153,20 @@ struct Kernels {
   FNNFAST_INLINE ptrdiff_t panel_width() const { return ptrdiff_t{lanes} * panel_vectors; }
 };
 
-// The table of the selected instruction set.
-template <class T>
-const Kernels<T>& kernels();
+// All that is compiled for one instruction set.
+struct IsaKernels {
+  Kernels<float> of_float;
+  Kernels<double> of_double;
+  const AffineKernel<float>* int8;  // null if it has none of its own
 
-// The same for int8 weights. Its vectors may be shorter than those of kernels(), where only an older set has them.
-const AffineKernel<float>& int8_affine();
+  const Kernels<float>& of(float) const { return of_float; }
+  const Kernels<double>& of(double) const { return of_double; }
+};
+
+// Those of the selected instruction set.
+template <class T>
+const Kernels<T>& kernels() {
+  return selected_isa().kernels->of(T());
+}
 
 }  // namespace fnnfast::cpu

@@ -4,7 +4,7 @@
 // No std:: templates and no shared inline functions may enter here: their one weak symbol could come from this file,
 // with instructions that the CPU at hand lacks. The build checks it (cmake/check_symbols.cmake).
 #include "gemm.hpp"
-#if defined(FNNFAST_ISA_SCALAR) || defined(FNNFAST_ISA_AVX2)
+#if defined(FNNFAST_QUADS)
 #include "int8.hpp"
 #endif
 #include "../core/loss_rows.hpp"
@@ -57,13 +57,13 @@ constexpr Kernels<T> make_kernels(TypeList<Act...>) {
           {activation_kernels<T, Act>()...}};
 }
 
-extern const Kernels<float> kFloat;
-extern const Kernels<double> kDouble;
-const Kernels<float> kFloat = make_kernels<float>(Activations{});
-#if defined(FNNFAST_ISA_SCALAR) || defined(FNNFAST_ISA_AVX2)
-extern const AffineKernel<float> kInt8;
-const AffineKernel<float> kInt8 = kInt8Affine;
+#if defined(FNNFAST_QUADS)
+constexpr const AffineKernel<float>* kInt8 = &kInt8Affine;
+#else
+constexpr const AffineKernel<float>* kInt8 = nullptr;
 #endif
-const Kernels<double> kDouble = make_kernels<double>(Activations{});
+
+extern const IsaKernels kIsaKernels;
+constinit const IsaKernels kIsaKernels{make_kernels<float>(Activations{}), make_kernels<double>(Activations{}), kInt8};
 
 }  // namespace fnnfast::FNNFAST_ISA

@@ -19,11 +19,7 @@
 
 namespace fnnfast::FNNFAST_ISA {
 
-#if defined(FNNFAST_ISA_AVX512) || defined(FNNFAST_ISA_NEON)
-inline constexpr int kPanelVectors = 4;
-#else
-inline constexpr int kPanelVectors = 2;
-#endif
+inline constexpr int kPanelVectors = kRegisters >= 32 ? 4 : 2;
 
 // Rows of the tallest tile for a panel of that many vectors.
 constexpr int max_rows(int vectors) {

@@ -23,6 +23,10 @@
 //   load_transposed(p, row, out)      out[c] is column c of kLanes rows, `row` apart, for the columns of 16 bytes
 //   lower_halves(p), upper_halves(p)  float only: the bfloat16 in that half of each word, widened
 //   store_index(v, p, n)              n lanes of small integral values as bytes
+//   kRegisters                        how many vectors the registers hold
+//   hold(register)                    keeps a loaded vector in its register. GCC otherwise makes the load an operand of
+//                                     each of two or three uses, so that memory is read two or three times; in a tile
+//                                     of so few rows loads are the bottleneck
 #pragma once
 
 #include <cstddef>
@@ -30,8 +34,8 @@
 
 #include "../core/macros.hpp"
 
-#ifndef FNNFAST_ISA
-#error "FNNFAST_ISA names the namespace of the instruction set: scalar, avx2, avx512 or neon"
+#if !defined(FNNFAST_ISA) || !defined(FNNFAST_VEC)
+#error "set by fnnfast_add_isa in CMakeLists.txt: FNNFAST_ISA, a namespace, and FNNFAST_VEC, the file with Vec"
 #endif
 
 namespace fnnfast::FNNFAST_ISA {
@@ -39,29 +43,4 @@ template <class T>
 struct Vec;
 }
 
-#if defined(FNNFAST_ISA_AVX512)
-#include "vec_avx512.hpp"
-#elif defined(FNNFAST_ISA_AVX2)
-#include "vec_avx2.hpp"
-#elif defined(FNNFAST_ISA_NEON)
-#include "vec_neon.hpp"
-#else
-#include "../core/vec_scalar.hpp"
-#endif
-
-namespace fnnfast::FNNFAST_ISA {
-
-// Keeps a loaded vector in its register. GCC otherwise makes the load an operand of each of two or three uses, so that
-// memory is read two or three times, and in a tile of so few rows loads are what there is least room for.
-template <class Register>
-FNNFAST_INLINE void hold([[maybe_unused]] Register& v) {
-#if defined(FNNFAST_ISA_AVX512)
-  asm("" : "+v"(v));
-#elif defined(FNNFAST_ISA_AVX2)
-  asm("" : "+x"(v));
-#elif defined(FNNFAST_ISA_NEON)
-  asm("" : "+w"(v));
-#endif
-}
-
-}  // namespace fnnfast::FNNFAST_ISA
+#include FNNFAST_VEC

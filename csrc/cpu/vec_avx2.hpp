@@ -5,6 +5,13 @@
 
 namespace fnnfast::FNNFAST_ISA {
 
+inline constexpr int kRegisters = 16;
+
+template <class Register>
+FNNFAST_INLINE void hold(Register& v) {
+  asm("" : "+x"(v));
+}
+
 template <>
 struct Vec<float> {
   using Scalar = float;

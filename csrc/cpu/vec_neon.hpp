@@ -5,6 +5,13 @@
 
 namespace fnnfast::FNNFAST_ISA {
 
+inline constexpr int kRegisters = 32;
+
+template <class Register>
+FNNFAST_INLINE void hold(Register& v) {
+  asm("" : "+w"(v));
+}
+
 template <>
 struct Vec<float> {
   using Scalar = float;
