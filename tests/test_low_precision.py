@@ -603,7 +603,7 @@ def test_what_int8_cannot_hold():
     with pytest.raises(ValueError, match=r"dense_2.weight: expected finite values to quantize, got NaN or infinity"):
         net.quantize(data(3))
     net = fnn.Sequential([fnn.Input(65537), fnn.Dense(1)], seed=0)
-    with pytest.raises(ValueError, match="at most 65536 inputs a layer, got 65537"):
+    with pytest.raises(ValueError, match="at most 65536 inputs per layer, got 65537"):
         net.quantize(np.ones((1, 65537)))
 
 

@@ -1,5 +1,5 @@
-// Arrays at the border: what the kernels may read and write, checked. fnnfast._checks makes arrays fit and words the
-// errors that users read; the errors here only keep a wrong call from touching memory.
+// Checked access to NumPy arrays. The errors that users see come from fnnfast._checks; the ones here only protect
+// memory from invalid calls.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -21,7 +21,7 @@ inline constexpr ptrdiff_t kAny = -1;
 
 inline bool is_array(py::handle h) { return py::detail::npy_api::get().PyArray_Check_(h.ptr()); }
 
-// Whether an ndarray can be used as it is: right type, native byte order, aligned, C-contiguous.
+// Whether an ndarray can be used as it is: of that type, native byte order, aligned, C-contiguous.
 template <class T>
 bool is_ready(py::handle array) {
   const auto* const proxy = py::detail::array_proxy(array.ptr());
@@ -54,7 +54,14 @@ bool is_matrix(py::handle h, ptrdiff_t columns) {
   return is_array(h) && is_ready<T>(h) && dimensions(h) == 2 && dimension(h, 1) == columns;
 }
 
-// A checked view: kAny stands for any length.
+// "(any, 3)"
+inline std::string shape_text(const std::vector<ptrdiff_t>& shape) {
+  std::string text;
+  for (const ptrdiff_t n : shape) text += (text.empty() ? "" : ", ") + (n == kAny ? "any" : std::to_string(n));
+  return "(" + text + ")";
+}
+
+// The data of an array, checked; kAny stands for any length.
 template <class T>
 T* view(py::handle array, const char* name, const std::vector<ptrdiff_t>& shape, bool write = false) {
   if (!is_array(array)) throw py::type_error(std::string(name) + " must be a NumPy array");
@@ -67,7 +74,12 @@ T* view(py::handle array, const char* name, const std::vector<ptrdiff_t>& shape,
     fits = fits && (n == kAny || n == dimension(array, axis));
     ++axis;
   }
-  if (!fits) throw py::value_error(std::string(name) + " has the wrong shape");
+  if (!fits) {
+    std::vector<ptrdiff_t> given;
+    for (int i = 0; i < dimensions(array); ++i) given.push_back(dimension(array, i));
+    throw py::value_error(std::string(name) + " must have the shape " + shape_text(shape) + ", got " +
+                          shape_text(given));
+  }
   if (write && !writeable(array)) throw py::value_error(std::string(name) + " is read-only");
   return data<T>(array);
 }

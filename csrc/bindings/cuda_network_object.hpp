@@ -1,4 +1,4 @@
-// A network on the device as Python sees it: the layout of its parameters, which Python holds, and forward.
+// The Python class of a network on the device: the layout of its parameters, which Python owns, and forward.
 #pragma once
 
 #include <memory>

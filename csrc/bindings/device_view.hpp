@@ -1,5 +1,5 @@
-// Device arrays at the border: CuPy's, or what has its attributes. fnnfast._device makes arrays fit; the errors here
-// only keep a wrong call from touching memory.
+// Checked access to device arrays: CuPy's, or objects with the same attributes. The errors that users see come from
+// Python; the ones here only protect memory from invalid calls.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -34,18 +34,24 @@ inline std::int64_t dimension(py::handle array, int axis) {
 
 inline std::string element_name(py::handle array) { return py::cast<std::string>(array.attr("dtype").attr("name")); }
 
-// The memory of a C-contiguous array of that shape, kAny standing for any length.
+// The data of a C-contiguous array of that shape; kAny stands for any length.
 template <class T>
 T* view(py::handle array, const char* name, const std::vector<std::int64_t>& shape) {
   if (!py::hasattr(array, "data") || !py::hasattr(array.attr("data"), "ptr"))
-    throw py::type_error(std::string(name) + " is no device array");
+    throw py::type_error(std::string(name) + " must be a device array");
   if (element_name(array) != kDtypeName<T>)
-    throw py::type_error(std::string(name) + " must be of dtype " + kDtypeName<T>);
+    throw py::type_error(std::string(name) + " must have the dtype " + kDtypeName<T> + ", got " + element_name(array));
   const py::tuple given = array.attr("shape");
   bool fits = given.size() == shape.size();
   for (std::size_t i = 0; fits && i < shape.size(); ++i)
     fits = shape[i] == kAny || shape[i] == py::cast<std::int64_t>(given[i]);
-  if (!fits) throw py::value_error(std::string(name) + " has the wrong shape");
+  if (!fits) {
+    std::string expected;
+    for (const std::int64_t n : shape)
+      expected += (expected.empty() ? "" : ", ") + (n == kAny ? "any" : std::to_string(n));
+    throw py::value_error(std::string(name) + " must have the shape (" + expected + "), got " +
+                          py::cast<std::string>(py::str(given)));
+  }
   if (!py::cast<bool>(array.attr("flags").attr("c_contiguous")))
     throw py::value_error(std::string(name) + " must be C-contiguous");
   const auto address = py::cast<std::uintptr_t>(array.attr("data").attr("ptr"));
@@ -60,7 +66,8 @@ T* view_or_null(py::handle array, const char* name, const std::vector<std::int64
 
 inline cudaStream_t stream_of(std::uintptr_t stream) { return reinterpret_cast<cudaStream_t>(stream); }
 
-// Memory from a Python callable that takes bytes and returns an object with the attribute `ptr`, kept until this goes.
+// Memory from a Python callable that takes a size in bytes and returns an object with the attribute `ptr`. The objects
+// live as long as this.
 class PyAllocator {
  public:
   explicit PyAllocator(py::handle allocate) : allocate_(py::reinterpret_borrow<py::object>(allocate)) {}

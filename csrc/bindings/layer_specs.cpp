@@ -57,7 +57,9 @@ std::vector<LayerSpec> layer_specs(const py::sequence& layers) {
 Shape input_shape(py::handle shape) {
   if (py::isinstance<py::int_>(shape)) return {1, 1, py::cast<ptrdiff_t>(shape)};
   const auto sizes = py::cast<std::vector<ptrdiff_t>>(shape);
-  if (sizes.size() != 3) throw py::value_error("a shape is a number or (height, width, channels)");
+  if (sizes.size() != 3)
+    throw py::value_error("inputs must be a number or (height, width, channels), got " + std::to_string(sizes.size()) +
+                          " sizes");
   return {sizes[0], sizes[1], sizes[2]};
 }
 

@@ -15,7 +15,7 @@ namespace py = pybind11;
 
 std::vector<LayerSpec> layer_specs(const py::sequence& layers);
 
-// What Python passes as the shape of an input: a number of elements, or (height, width, channels).
+// The shape of an input from Python: a number of elements, or (height, width, channels).
 Shape input_shape(py::handle shape);
 
 }  // namespace fnnfast

@@ -23,7 +23,8 @@ Loss<T> make_loss(const std::string& name, py::handle precision) {
 inline void check_labels(const std::int64_t* labels, ptrdiff_t count, ptrdiff_t classes) {
   for (ptrdiff_t i = 0; i < count; ++i)
     if (labels[i] < 0 || labels[i] >= classes)
-      throw py::value_error("labels must be in [0, " + std::to_string(classes) + "), got " + std::to_string(labels[i]));
+      throw py::value_error("labels must be in [0, " + std::to_string(classes) + "), got " + std::to_string(labels[i]) +
+                            " at index " + std::to_string(i));
 }
 
 }  // namespace fnnfast::cpu

@@ -10,14 +10,13 @@ namespace fnnfast::cpu {
 
 namespace {
 
-// Under this many fused multiply-adds (about a microsecond) giving the interpreter away costs more than it lets others
-// do.
+// With fewer multiply-adds (about a microsecond), releasing the interpreter costs more than it gains.
 constexpr double kKeepInterpreter = 20000;
 
 enum class Part { kWeight, kBias, kAlpha };
 constexpr const char* kPartNames[] = {"weight", "bias", "alpha"};
 
-// The arrays of a block, in the order in which Python sees them.
+// The arrays of a block, in Python's order.
 std::vector<Part> parts_of(const ParameterBlock& block) {
   std::vector<Part> parts;
   if (block.kind == ParameterBlock::Kind::kAffine) parts.push_back(Part::kWeight);
@@ -69,7 +68,7 @@ void pack_part(const Block<T>& layer, Part part, py::handle value, T* panels, T*
   }
 }
 
-// The layer of an index and its part of a name; KeyError where there is none.
+// The block of a layer and its part with that name; KeyError if there is none.
 template <class T>
 std::pair<Block<T>*, Part> find_part(Network<T>& network, ptrdiff_t index, const std::string& name) {
   if (Block<T>* const layer = network.find(index))
@@ -128,7 +127,7 @@ py::object PyNetwork::get(ptrdiff_t index, const std::string& name) {
 void PyNetwork::set(ptrdiff_t index, const std::string& name, py::handle value) {
   visit([&](auto& network) {
     if (network.format() != WeightFormat::kFull)
-      throw py::type_error("the parameters of a network of reduced precision are read-only");
+      throw py::type_error("the parameters of a bfloat16 or int8 network are read-only");
     const auto [layer, part] = find_part(network, index, name);
     pack_part(*layer, part, value, layer->panels.data(), layer->alpha.data());
     ++layer->version;
@@ -138,7 +137,7 @@ void PyNetwork::set(ptrdiff_t index, const std::string& name, py::handle value) 
 const Network<float>& PyNetwork::full_float(const char* what) const {
   const auto* const network = std::get_if<Owned<float>>(&network_);
   if (network == nullptr || (*network)->format() != WeightFormat::kFull)
-    throw py::value_error(std::string(what) + " is made from a float32 network, this one is " + compute_dtype());
+    throw py::value_error(std::string(what) + " networks are made from float32 networks, got " + compute_dtype());
   return **network;
 }
 
@@ -154,7 +153,9 @@ std::unique_ptr<PyNetwork> PyNetwork::quantized(const py::sequence& layers) cons
     const auto weight = py::cast<py::array_t<float, py::array::c_style | py::array::forcecast>>(layer[2]);
     const InputScale input{py::cast<float>(layer[0]), py::cast<int>(layer[1])};
     if (!(input.scale > 0.0f) || input.zero_point < 0 || input.zero_point > 255)
-      throw py::value_error("an input scale is positive and a zero point lies in 0..255");
+      throw py::value_error("input scales must be positive and zero points in [0, 255], got " +
+                            std::to_string(input.scale) + " and " + std::to_string(input.zero_point) + " for layer " +
+                            std::to_string(scales.size()));
     scales.push_back({input, std::vector<float>(weight.data(), weight.data() + weight.size())});
   }
   return std::unique_ptr<PyNetwork>(new PyNetwork(network.to_int8(scales)));
@@ -179,9 +180,9 @@ std::string PyNetwork::compute_dtype() const {
 py::tuple PyNetwork::quantization(ptrdiff_t index) {
   auto* const network = std::get_if<Owned<float>>(&network_);
   if (network == nullptr || (*network)->format() != WeightFormat::kInt8)
-    throw py::value_error("only int8 networks are quantised, this one is " + compute_dtype());
+    throw py::value_error("quantization() needs an int8 network, got " + compute_dtype());
   const Block<float>* const layer = (*network)->find(index);
-  if (layer == nullptr) throw py::value_error("that layer has no weights");
+  if (layer == nullptr) throw py::value_error("layer " + std::to_string(index) + " has no weights");
   py::array_t<float> scales(shape_of(*layer, Part::kBias));
   std::copy_n(layer->weight_scale.data(), layer->weight_scale.size(), scales.mutable_data());
   return py::make_tuple(layer->input_scale.scale, layer->input_scale.zero_point, scales);
@@ -219,8 +220,8 @@ std::vector<std::string> PyNetwork::plan(ptrdiff_t batch) {
 
 namespace {
 
-// A new (rows, columns) array. py::array_t would work out the strides that NumPy knows by itself: a tenth of a
-// microsecond, a good part of a small network's answer.
+// A new (rows, columns) array. py::array_t would compute the strides, which takes 0.1 us, a good part of a small
+// network's call.
 template <class T>
 py::object new_matrix(ptrdiff_t rows, ptrdiff_t columns) {
   auto& api = py::detail::npy_api::get();
@@ -232,7 +233,7 @@ py::object new_matrix(ptrdiff_t rows, ptrdiff_t columns) {
 }
 
 template <class T>
-py::object forward_as(const Network<T>& network, py::handle x, py::handle out, bool logits) {
+py::object try_forward_as(const Network<T>& network, py::handle x, py::handle out, bool logits) {
   const ptrdiff_t inputs = network.inputs(), outputs = network.outputs();
   if (!is_matrix<T>(x, inputs)) return {};
   const ptrdiff_t batch = dimension(x, 0);
@@ -259,8 +260,8 @@ py::object forward_as(const Network<T>& network, py::handle x, py::handle out, b
 
 }  // namespace
 
-py::object PyNetwork::forward(py::handle x, py::handle out, bool logits) {
-  return visit([&](auto& network) { return forward_as(network, x, out, logits); });
+py::object PyNetwork::try_forward(py::handle x, py::handle out, bool logits) {
+  return visit([&](auto& network) { return try_forward_as(network, x, out, logits); });
 }
 
 }  // namespace fnnfast::cpu

@@ -1,4 +1,4 @@
-// Network as Python sees it: float32 or float64, arrays in and out.
+// The Python class Network: of any dtype, with NumPy arrays.
 #pragma once
 
 #include <memory>
@@ -14,24 +14,24 @@ class PyNetwork {
  public:
   PyNetwork(const std::string& dtype, py::handle input, const py::sequence& layers);
 
-  // The same network with weights of fewer bits, from float32.
+  // The same network with weights of fewer bits, made from float32.
   std::unique_ptr<PyNetwork> bfloat16() const;
   // layers: (input scale, zero point, weight scales) of each dense and maxout layer, in order.
   std::unique_ptr<PyNetwork> quantized(const py::sequence& layers) const;
   std::string compute_dtype() const;
-  // What quantized() was given for a layer.
+  // The arguments of quantized() for a layer.
   py::tuple quantization(ptrdiff_t layer);
 
   py::list names(ptrdiff_t layer);
   py::object get(ptrdiff_t layer, const std::string& name);
   void set(ptrdiff_t layer, const std::string& name, py::handle value);
   std::vector<std::string> plan(ptrdiff_t batch);
-  // What each node does with the rows of x: see _cpu.pyi.
+  // The inputs of each node and of its activation for the rows of x: see _cpu.pyi.
   py::list trace(py::handle x);
 
-  // The outputs, in out unless that is None. A null object, and nothing done, unless the arrays can be used as they
-  // are.
-  py::object forward(py::handle x, py::handle out, bool logits);
+  // The outputs, in out unless that is None. Returns a null object, with nothing done, unless the arrays can be used as
+  // they are.
+  py::object try_forward(py::handle x, py::handle out, bool logits);
 
   template <class F>
   auto visit(F&& f) {
@@ -51,11 +51,11 @@ class PyNetwork {
 template <class T>
 py::list unpacked(const Block<T>& layer, const T* panels, const T* alpha);
 
-// How many arrays that is.
+// The number of these arrays.
 std::size_t array_count(const ParameterBlock& block);
 
-// Packs values[at], values[at + 1], ... over a layer's parameters (or gradients), in that order; where the next layer's
-// begin.
+// Packs values[at], values[at + 1], ... into a layer's parameters (or gradients), in that order. Returns the index of
+// the next layer's.
 template <class T>
 ptrdiff_t pack_all(const Block<T>& layer, const py::sequence& values, ptrdiff_t at, T* panels, T* alpha);
 

@@ -40,7 +40,7 @@ inline OptimizerSettings optimizer_settings(const std::string& optimizer, const 
     else if (name == "clip_norm")
       s.clip_norm = value;
     else
-      throw py::value_error("unknown setting '" + name + "' of an optimizer");
+      throw py::value_error("unknown optimizer setting '" + name + "'");
   }
   return s;
 }

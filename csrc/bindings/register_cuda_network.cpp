@@ -16,7 +16,7 @@ PyNetwork::PyNetwork(const std::string& compute_dtype, py::handle input, const p
 
 namespace {
 
-// For a layer's parameter: (offset, shape, strides), in elements of the array of all parameters.
+// A layer's parameter in the array of all parameters: (offset, shape, strides), in elements.
 using Place = std::tuple<std::int64_t, std::vector<std::int64_t>, std::vector<std::int64_t>>;
 
 std::vector<std::pair<std::string, Place>> places(const PyNetwork& object, std::int64_t spec) {
@@ -43,7 +43,7 @@ std::vector<std::pair<std::string, Place>> places(const PyNetwork& object, std::
   });
 }
 
-// What the array of all parameters holds beside parameters, and what learned ones start from.
+// Fixed activation parameters and initial values of learned ones, in the array of all parameters.
 std::vector<std::pair<std::int64_t, double>> constants(const PyNetwork& object) {
   return object.visit([](const auto& network) { return network.constants(); });
 }

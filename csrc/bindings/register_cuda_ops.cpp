@@ -12,20 +12,21 @@ namespace fnnfast::cuda {
 namespace {
 
 template <class S>
-struct Use {
+struct ActivationUse {
   int activation;
   const S* parameter;
   int step;
 };
 
 template <class S>
-Use<S> activation_use(const std::string& name, py::handle parameter, std::int64_t units) {
+ActivationUse<S> activation_use(const std::string& name, py::handle parameter, std::int64_t units) {
   const int activation = activation_number(name);
   if (kActivationInfo[activation].parameter == parameter.is_none())
     throw py::value_error(name + (parameter.is_none() ? " needs a parameter" : " takes no parameter"));
   if (parameter.is_none()) return {activation, nullptr, 0};
   const std::int64_t n = dimension(parameter, 0);
-  if (n != 1 && n != units) throw py::value_error("parameter has the wrong shape");
+  if (n != 1 && n != units)
+    throw py::value_error("parameter must have 1 or " + std::to_string(units) + " elements, got " + std::to_string(n));
   return {activation, view<S>(parameter, "parameter", {n}), n == 1 ? 0 : 1};
 }
 
@@ -37,7 +38,7 @@ void activation(const std::string& name, py::handle parameter, py::handle z, py:
       const T* const in = view<T>(z, "z", {kAny, kAny});
       const std::int64_t rows = dimension(z, 0), columns = dimension(z, 1);
       T* const to = view<T>(out, "out", {rows, columns});
-      const Use<S> use = activation_use<S>(name, parameter, columns);
+      const ActivationUse<S> use = activation_use<S>(name, parameter, columns);
       const ActivationInfo& info = kActivationInfo[use.activation];
       if (derivative && (!info.differentiable || info.rowwise))
         throw py::value_error(name + " has no elementwise derivative");
@@ -67,7 +68,7 @@ void bind_dense_forward(py::handle x, py::handle weight, py::handle bias, const 
     const S* const b = view_or_null<S>(bias, "bias", {units});
     E* const y = view<E>(out, "out", {batch, units});
     E* const z = view_or_null<E>(saved, "saved", {batch, units});
-    const Use<S> use = activation_use<S>(name, parameter, units);
+    const ActivationUse<S> use = activation_use<S>(name, parameter, units);
     if (batch == 0 || units == 0) return;
     PyAllocator allocator(allocate);
     layer_forward<T>({{batch, inputs, units}, xs, w, b, use.activation, use.parameter, use.step, y, z, nullptr},
@@ -93,7 +94,7 @@ void bind_dense_backward(py::handle dy, py::handle x, py::handle weight, py::han
     task.dweight = view<E>(dweight, "dweight", {inputs, units});
     task.dbias = view<E>(dbias, "dbias", {units});
     task.dparameter = view_or_null<S>(dparameter, "dparameter", {units});
-    const Use<S> use = activation_use<S>(name, parameter, units);
+    const ActivationUse<S> use = activation_use<S>(name, parameter, units);
     task.activation = use.activation;
     task.parameter = use.parameter;
     task.parameter_step = use.step;
@@ -116,13 +117,14 @@ void bind_maxout_forward(py::handle x, py::handle weight, py::handle bias, py::h
     const std::int64_t pieces = dimension(weight, 0), units = dimension(weight, 2);
     const S* const b = view_or_null<S>(bias, "bias", {pieces, units});
     E* const y = view<E>(out, "out", {batch, units});
-    auto* const winners = view_or_null<std::uint8_t>(argmax, "argmax", {batch, units});
-    if (pieces < 1) throw py::value_error("maxout needs at least one piece");
-    if (winners && pieces > kMaxPiecesSaved) throw py::value_error("argmax holds at most 256 pieces");
+    auto* const piece = view_or_null<std::uint8_t>(argmax, "argmax", {batch, units});
+    if (pieces < 1) throw py::value_error("weight must have at least one piece, got 0");
+    if (piece && pieces > kMaxPiecesSaved)
+      throw py::value_error("argmax supports at most 256 pieces, got " + std::to_string(pieces));
     if (batch == 0 || units == 0) return;
     PyAllocator allocator(allocate);
     layer_forward<T>(
-        {{batch, inputs, units, static_cast<int>(pieces)}, xs, w, b, kIdentity, nullptr, 0, y, nullptr, winners},
+        {{batch, inputs, units, static_cast<int>(pieces)}, xs, w, b, kIdentity, nullptr, 0, y, nullptr, piece},
         allocator, stream_of(stream));
   });
 }
@@ -136,10 +138,11 @@ void bind_maxout_backward(py::handle dy, py::handle x, py::handle weight, py::ha
     const std::int64_t batch = dimension(x, 0), inputs = dimension(x, 1);
     task.weight = view<E>(weight, "weight", {kAny, inputs, kAny});
     const std::int64_t pieces = dimension(weight, 0), units = dimension(weight, 2);
-    if (pieces < 1 || pieces > kMaxPiecesSaved) throw py::value_error("maxout trains with 1 to 256 pieces");
+    if (pieces < 1 || pieces > kMaxPiecesSaved)
+      throw py::value_error("maxout_backward supports 1 to 256 pieces, got " + std::to_string(pieces));
     task.sizes = {batch, inputs, units, static_cast<int>(pieces)};
     task.dy = view<E>(dy, "dy", {batch, units});
-    task.winners = view<std::uint8_t>(argmax, "argmax", {batch, units});
+    task.argmax = view<std::uint8_t>(argmax, "argmax", {batch, units});
     task.dx = view<E>(dx, "dx", {batch, inputs});
     task.dweight = view<E>(dweight, "dweight", {pieces, inputs, units});
     task.dbias = view<E>(dbias, "dbias", {pieces, units});

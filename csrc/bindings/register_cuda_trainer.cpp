@@ -16,7 +16,7 @@ namespace fnnfast::cuda {
 
 namespace {
 
-// The trainer and the arrays it works in, which Python makes and this keeps.
+// The Python class Trainer. Its arrays are allocated by Python and passed to each call.
 class PyTrainer {
   template <class T>
   struct Typed {
@@ -52,26 +52,26 @@ class PyTrainer {
   std::size_t state_bytes() const {
     return visit([]<class T>(const Typed<T>&) { return sizeof(StepState<Sum<T>>); });
   }
-  std::size_t workspace_bytes(std::int64_t rows, bool indices, bool weights) const {
-    return visit([&](const auto& typed) { return typed.trainer.workspace_bytes(rows, indices, weights); });
+  std::size_t workspace_bytes(std::int64_t rows, bool indices, bool sample_weights) const {
+    return visit([&](const auto& typed) { return typed.trainer.workspace_bytes(rows, indices, sample_weights); });
   }
   void set_l2(double l2) {
     visit([&](auto& typed) { typed.trainer.set_l2(l2); });
   }
 
-  void step(const py::dict& arrays, py::handle x, py::handle targets, py::handle indices, py::handle weights,
+  void step(const py::dict& arrays, py::handle x, py::handle targets, py::handle indices, py::handle sample_weights,
             double learning_rate, py::handle loss, std::uintptr_t stream) {
     visit([&]<class T>(Typed<T>& typed) {
-      const auto batch = batch_of(typed, x, targets, indices, weights);
+      const auto batch = batch_of(typed, x, targets, indices, sample_weights);
       typed.trainer.step(memory_of(typed, arrays, &batch), batch, learning_rate, view<Sum<T>>(loss, "loss", {1}),
                          stream_of(stream));
     });
   }
 
-  void gradients(const py::dict& arrays, py::handle x, py::handle targets, py::handle indices, py::handle weights,
-                 py::handle loss, std::uintptr_t stream) {
+  void gradients(const py::dict& arrays, py::handle x, py::handle targets, py::handle indices,
+                 py::handle sample_weights, py::handle loss, std::uintptr_t stream) {
     visit([&]<class T>(Typed<T>& typed) {
-      const auto batch = batch_of(typed, x, targets, indices, weights);
+      const auto batch = batch_of(typed, x, targets, indices, sample_weights);
       typed.trainer.gradients(memory_of(typed, arrays, &batch), batch, view<Sum<T>>(loss, "loss", {1}),
                               stream_of(stream));
     });
@@ -87,7 +87,7 @@ class PyTrainer {
  private:
   template <class T>
   static Batch<T> batch_of(const Typed<T>& typed, py::handle x, py::handle targets, py::handle indices,
-                           py::handle weights) {
+                           py::handle sample_weights) {
     using S = Sum<T>;
     const Loss<S>& loss = typed.trainer.loss();
     Batch<T> batch{};
@@ -103,11 +103,11 @@ class PyTrainer {
       batch.labels = view<std::int64_t>(targets, "targets", {available});
     else
       batch.targets = view<S>(targets, "targets", {available, loss.targets(typed.network.outputs())});
-    batch.weights = view_or_null<S>(weights, "weights", {batch.rows});
+    batch.sample_weights = view_or_null<S>(sample_weights, "weights", {batch.rows});
     return batch;
   }
 
-  // arrays: full, products, first, second, state, gradient, precision, workspace; those not needed may be None.
+  // arrays: full, products, first, second, state, gradient, precision, workspace; unused ones may be None.
   template <class T>
   static typename Trainer<T>::Memory memory_of(const Typed<T>& typed, const py::dict& arrays, const Batch<T>* batch) {
     using S = Sum<T>;
@@ -123,11 +123,12 @@ class PyTrainer {
     if (!loss.precision.empty())
       memory.precision = view<S>(arrays["precision"], "precision", {static_cast<std::int64_t>(loss.precision.size())});
     const std::size_t needed =
-        batch ? typed.trainer.workspace_bytes(batch->rows, batch->indices != nullptr, batch->weights != nullptr)
+        batch ? typed.trainer.workspace_bytes(batch->rows, batch->indices != nullptr, batch->sample_weights != nullptr)
               : kSquaresBlocks * sizeof(double);
     memory.workspace = reinterpret_cast<char*>(view<std::uint8_t>(arrays["workspace"], "workspace", {kAny}));
     if (static_cast<std::size_t>(dimension(arrays["workspace"], 0)) < needed)
-      throw py::value_error("the workspace needs " + std::to_string(needed) + " bytes");
+      throw py::value_error("workspace must have at least " + std::to_string(needed) + " bytes, got " +
+                            std::to_string(dimension(arrays["workspace"], 0)));
     return memory;
   }
 

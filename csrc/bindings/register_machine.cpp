@@ -18,7 +18,7 @@ namespace {
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
-// Best rate over rounds of about a millisecond: work per second.
+// The best rate, in work per second, over rounds of about a millisecond.
 template <class F>
 double best_rate(double seconds, double work, F&& f) {
   double best = 0.0;
@@ -73,7 +73,7 @@ void register_machine(py::module_& m) {
   m.def("measure_fma_peak", &measure_fma_peak, py::arg("seconds"), py::call_guard<py::gil_scoped_release>());
   m.def("measure_read_bandwidth", &measure_read_bandwidth, py::arg("nbytes"), py::arg("seconds"),
         py::call_guard<py::gil_scoped_release>());
-  // FNNFAST_ISA is answered at import: an instruction set that the CPU lacks is an error there, not at the first call.
+  // Reads FNNFAST_ISA, so that an unavailable instruction set is an error at import and not at the first call.
   selected_isa();
 }
 

@@ -13,9 +13,10 @@ namespace fnnfast::cpu {
 
 namespace {
 
-// Forward, the base of Sequential. A `__call__` written in Python costs a frame, one bound by pybind11 its dispatch,
-// and tp_call a tuple and a dictionary, each as much as a small network's arithmetic. This one goes by vectorcall: it
-// takes x and out, tries the network, and hands everything else to the method `_call` of the derived class.
+// Forward, the base class of Sequential. A `__call__` written in Python costs a frame, one bound by pybind11 its
+// dispatch, and tp_call a tuple and a dictionary, each as much as a small network's arithmetic. This one uses
+// vectorcall: it parses x and out, tries the network, and passes everything else to the method `_call` of the derived
+// class.
 struct Forward {
   PyObject head;   // what PyObject_HEAD declares
   PyObject* keep;  // the Python object that owns network
@@ -23,7 +24,7 @@ struct Forward {
   vectorcallfunc vectorcall;
 };
 
-// The arguments x and out, borrowed: null where they are not these two. False with an error set.
+// The arguments x and out, borrowed; x is null for any other arguments. parse() returns false with an error set.
 struct ForwardArguments {
   PyObject *x = nullptr, *out = Py_None;
   bool parse(PyObject* const* args, Py_ssize_t positional, PyObject* names) {
@@ -45,8 +46,8 @@ struct ForwardArguments {
 };
 
 #if PY_VERSION_HEX < 0x030C0000
-// Before Python 3.12 a class written in Python does not take vectorcall over from its base by itself, nor does it leave
-// it when its `__call__` is replaced.
+// Before Python 3.12, a class written in Python does not inherit vectorcall, and does not drop it when its `__call__`
+// is replaced.
 PyObject* forward_call(PyObject* self, PyObject* args, PyObject* kwargs);
 bool takes_calls(PyTypeObject* type) { return type->tp_call == forward_call; }
 void take_over_vectorcall(PyTypeObject* type) {
@@ -69,7 +70,7 @@ PyObject* forward_vectorcall(PyObject* self, PyObject* const* args, size_t count
   if (!given.parse(args, PyVectorcall_NARGS(count), names)) return nullptr;
   if (forward->network != nullptr && given.x != nullptr) {
     try {
-      if (py::object y = forward->network->forward(given.x, given.out, false)) return y.release().ptr();
+      if (py::object y = forward->network->try_forward(given.x, given.out, false)) return y.release().ptr();
     } catch (py::error_already_set& error) {
       error.restore();
       return nullptr;
@@ -87,13 +88,13 @@ PyObject* forward_vectorcall(PyObject* self, PyObject* const* args, size_t count
   return result;
 }
 
-// Whoever comes this way has named this call, and not one that replaces it.
+// Reached only through an explicit `Forward.__call__`, such as super().__call__ in an override.
 PyObject* forward_call(PyObject* self, PyObject* args, PyObject* kwargs) {
   leave_vectorcall(Py_TYPE(self));
   return PyVectorcall_Call(self, args, kwargs);
 }
 
-// As object makes them; the arguments are for `__init__`.
+// Like object.__new__; the arguments are for `__init__`.
 PyObject* forward_new(PyTypeObject* type, PyObject*, PyObject*) {
   take_over_vectorcall(type);
   PyObject* const none = PyTuple_New(0);
@@ -155,7 +156,7 @@ void register_network(py::module_& m) {
       .def(
           "forward",
           [](PyNetwork& network, py::handle x, py::handle out, bool logits) -> py::object {
-            py::object y = network.forward(x, out, logits);
+            py::object y = network.try_forward(x, out, logits);
             return y ? y : py::none();
           },
           arg("x"), arg("out") = py::none(), arg("logits") = false)

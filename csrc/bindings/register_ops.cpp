@@ -16,7 +16,8 @@ ActivationUse activation_use(const std::string& name, int activation, py::handle
     throw py::value_error(name + (info.parameter ? " needs a parameter" : " takes no parameter"));
   if (values == nullptr) return {activation, nullptr, false};
   const ptrdiff_t n = dimension(parameter, 0);
-  if (n != 1 && n != units) throw py::value_error("parameter has the wrong shape");
+  if (n != 1 && n != units)
+    throw py::value_error("parameter must have 1 or " + std::to_string(units) + " elements, got " + std::to_string(n));
   return {activation, values, n != 1};
 }
 
@@ -92,11 +93,12 @@ void bind_maxout_forward(py::handle x, py::handle weight, py::handle bias, py::h
     const ptrdiff_t pieces = dimension(weight, 0), units = dimension(weight, 2);
     const T* const b = view_or_null<T>(bias, "bias", {pieces, units});
     T* const y = view<T>(out, "out", {batch, units}, true);
-    auto* const index = view_or_null<std::uint8_t>(argmax, "argmax", {batch, units}, true);
-    if (pieces < 1) throw py::value_error("maxout needs at least one piece");
-    if (index && pieces > kMaxPiecesSaved) throw py::value_error("argmax holds at most 256 pieces");
+    auto* const piece = view_or_null<std::uint8_t>(argmax, "argmax", {batch, units}, true);
+    if (pieces < 1) throw py::value_error("weight must have at least one piece, got 0");
+    if (piece && pieces > kMaxPiecesSaved)
+      throw py::value_error("argmax supports at most 256 pieces, got " + std::to_string(pieces));
     const Unlocked unlocked;
-    maxout_forward(batch, inputs, units, pieces, xs, w, b, y, index);
+    maxout_forward(batch, inputs, units, pieces, xs, w, b, y, piece);
   });
 }
 
@@ -109,26 +111,30 @@ void bind_maxout_backward(py::handle dy, py::handle x, py::handle weight, py::ha
     const T* const w = view<T>(weight, "weight", {kAny, inputs, kAny});
     const ptrdiff_t pieces = dimension(weight, 0), units = dimension(weight, 2);
     const T* const g = view<T>(dy, "dy", {batch, units});
-    const auto* const index = view<std::uint8_t>(argmax, "argmax", {batch, units});
+    const auto* const piece = view<std::uint8_t>(argmax, "argmax", {batch, units});
     T* const to_x = view<T>(dx, "dx", {batch, inputs}, true);
     T* const to_w = view<T>(dweight, "dweight", {pieces, inputs, units}, true);
     T* const to_b = view<T>(dbias, "dbias", {pieces, units}, true);
-    if (pieces < 1 || pieces > kMaxPiecesSaved) throw py::value_error("maxout trains with 1 to 256 pieces");
+    if (pieces < 1 || pieces > kMaxPiecesSaved)
+      throw py::value_error("maxout_backward supports 1 to 256 pieces, got " + std::to_string(pieces));
     for (ptrdiff_t i = 0; i < batch * units; ++i)
-      if (index[i] >= pieces) throw py::value_error("argmax names a piece that weight does not have");
+      if (piece[i] >= pieces)
+        throw py::value_error("argmax must be in [0, " + std::to_string(pieces) + "), got " +
+                              std::to_string(int{piece[i]}) + " at index (" + std::to_string(i / units) + ", " +
+                              std::to_string(i % units) + ")");
     const Unlocked unlocked;
-    maxout_backward(batch, inputs, units, pieces, g, xs, w, index, to_x, to_w, to_b);
+    maxout_backward(batch, inputs, units, pieces, g, xs, w, piece, to_x, to_w, to_b);
   });
 }
 
 double bind_loss_value(const std::string& name, py::handle outputs, py::handle targets, py::handle precision,
-                       py::handle weights) {
+                       py::handle sample_weights) {
   return by_dtype(outputs, [&](auto zero) {
     using T = decltype(zero);
     const Loss<T> loss = make_loss<T>(name, precision);
     const T* const z = view<T>(outputs, "outputs", {kAny, kAny});
     const ptrdiff_t batch = dimension(outputs, 0), columns = dimension(outputs, 1);
-    if (batch == 0 || columns == 0) throw py::value_error("the mean loss of no outputs is not defined");
+    if (batch == 0 || columns == 0) throw py::value_error("outputs must not be empty: they have no mean loss");
     loss.check(columns);
     const T* real = nullptr;
     const std::int64_t* labels = nullptr;
@@ -138,9 +144,9 @@ double bind_loss_value(const std::string& name, py::handle outputs, py::handle t
     } else {
       real = view<T>(targets, "targets", {batch, loss.targets(columns)});
     }
-    const T* const weight = weights.is_none() ? nullptr : view<T>(weights, "weights", {batch});
+    const T* const weights = view_or_null<T>(sample_weights, "weights", {batch});
     const Unlocked unlocked;
-    return loss_value(loss, batch, columns, z, real, labels, weight);
+    return loss_value(loss, batch, columns, z, real, labels, weights);
   });
 }
 

@@ -23,7 +23,7 @@ namespace fnnfast::cpu {
 
 namespace {
 
-// One thread at a time: a step's buffers are the trainer's.
+// Held during a call, since a step's buffers belong to the trainer: one thread at a time.
 class Busy {
  public:
   explicit Busy(std::atomic<bool>& flag) : flag_(flag) {
@@ -49,21 +49,21 @@ class PyTrainer {
     Network<T>& network;
     Loss<T> loss;
     Trainer<T> trainer;
-    std::vector<T> weights;
+    std::vector<T> sample_weights;
   };
 
-  // Arrays that were checked: rows of them make batches.
+  // Checked arrays, from whose rows batches are made.
   template <class T>
   struct Data {
     ptrdiff_t rows, inputs, targets_each;
     const T* x;
     const T* targets;
     const std::int64_t* labels;
-    const T* weights;
+    const T* sample_weights;
     const std::int64_t* indices;
   };
 
-  // Calls f for the trainer of either type, one thread at a time: a step's buffers are the trainer's.
+  // Calls f with the trainer of its type, one thread at a time.
   template <class F>
   auto use(F&& f) {
     const Busy busy(busy_);
@@ -78,27 +78,28 @@ class PyTrainer {
     b.x = data.x + (data.indices ? 0 : first * data.inputs);
     b.targets = data.targets ? data.targets + (data.indices ? 0 : first * data.targets_each) : nullptr;
     b.labels = data.labels ? data.labels + first : nullptr;
-    b.weights = data.weights ? data.weights + first : nullptr;
+    b.sample_weights = data.sample_weights ? data.sample_weights + first : nullptr;
     return b;
   }
 
-  // Indices, labels and weights are copied before they are checked: what is checked is what is used, whatever other
-  // threads do to the caller's arrays.
+  // Indices, labels and sample weights are copied before they are checked, since other threads may change the caller's
+  // arrays.
   template <class T>
-  Data<T> check(Typed<T>& typed, py::handle x, py::handle targets, py::handle rows, py::handle weights) {
+  Data<T> check(Typed<T>& typed, py::handle x, py::handle targets, py::handle indices, py::handle sample_weights) {
     Data<T> data{};
     data.inputs = typed.network.inputs();
     data.targets_each = typed.loss.targets(typed.network.outputs());
     data.x = view<T>(x, "x", {kAny, data.inputs});
     const ptrdiff_t available = dimension(x, 0);
     data.rows = available;
-    if (!rows.is_none()) {
-      const std::int64_t* const given = view<std::int64_t>(rows, "rows", {kAny});
-      data.rows = dimension(rows, 0);
+    if (!indices.is_none()) {
+      const std::int64_t* const given = view<std::int64_t>(indices, "rows", {kAny});
+      data.rows = dimension(indices, 0);
       indices_.assign(given, given + data.rows);
-      for (const std::int64_t index : indices_)
-        if (index < 0 || index >= available)
-          throw py::index_error("rows must be in [0, " + std::to_string(available) + "), got " + std::to_string(index));
+      for (std::size_t i = 0; i < indices_.size(); ++i)
+        if (indices_[i] < 0 || indices_[i] >= available)
+          throw py::index_error("rows must be in [0, " + std::to_string(available) + "), got " +
+                                std::to_string(indices_[i]) + " at index " + std::to_string(i));
       data.indices = indices_.data();
     }
     if (data.rows < 1) throw py::value_error("a training step needs at least one row");
@@ -114,16 +115,17 @@ class PyTrainer {
     } else {
       data.targets = view<T>(targets, "targets", {available, data.targets_each});
     }
-    if (!weights.is_none()) {
-      data.weights = gather(typed.weights, view<T>(weights, "weights", {available}));
-      for (const T weight : typed.weights)
-        if (!(weight >= T(0) && weight <= std::numeric_limits<T>::max()))
-          throw py::value_error("weights must be finite and at least 0, got " + std::to_string(weight));
+    if (!sample_weights.is_none()) {
+      data.sample_weights = gather(typed.sample_weights, view<T>(sample_weights, "weights", {available}));
+      for (std::size_t i = 0; i < typed.sample_weights.size(); ++i)
+        if (const T weight = typed.sample_weights[i]; !(weight >= T(0) && weight <= std::numeric_limits<T>::max()))
+          throw py::value_error("weights must be finite and at least 0, got " + std::to_string(weight) + " at index " +
+                                std::to_string(i));
     }
     return data;
   }
 
-  // Layers' parameters, or what is shaped like them, in the order of the specs; of(i) gives those of layer i.
+  // Arrays shaped like the parameters, in the order of the layers; of(i) gives those of block i.
   template <class T, class Of>
   static py::list all_unpacked(Typed<T>& typed, Of of) {
     py::list arrays;
@@ -171,27 +173,26 @@ class PyTrainer {
     });
   }
 
-  double step(py::handle x, py::handle targets, double learning_rate, py::handle rows, py::handle weights) {
+  double step(py::handle x, py::handle targets, double learning_rate, py::handle indices, py::handle sample_weights) {
     return use([&]<class T>(Typed<T>& typed) {
-      const Data<T> data = check(typed, x, targets, rows, weights);
+      const Data<T> data = check(typed, x, targets, indices, sample_weights);
       const Unlocked unlocked;
       return typed.trainer.step(batch(data, 0, data.rows), learning_rate);
     });
   }
 
-  // The steps of an epoch, or a part of it; the sum over its rows of their batches' mean losses by weight, and that
-  // weight.
-  py::tuple epoch(py::handle x, py::handle targets, double learning_rate, py::handle rows, py::handle weights,
+  // The steps of an epoch, or a part of it. Returns the weighted sum of the batches' mean losses, and the total weight.
+  py::tuple epoch(py::handle x, py::handle targets, double learning_rate, py::handle indices, py::handle sample_weights,
                   ptrdiff_t batch_size) {
-    if (batch_size < 1) throw py::value_error("batch_size must be at least 1");
+    if (batch_size < 1) throw py::value_error("batch_size must be at least 1, got " + std::to_string(batch_size));
     return use([&]<class T>(Typed<T>& typed) {
-      const Data<T> data = check(typed, x, targets, rows, weights);
+      const Data<T> data = check(typed, x, targets, indices, sample_weights);
       double sum = 0.0, weight = 0.0;
       {
         const Unlocked unlocked;
         for (ptrdiff_t first = 0; first < data.rows; first += batch_size) {
           const Batch<T> b = batch(data, first, std::min(batch_size, data.rows - first));
-          const double of_batch = total_weight(b.rows, b.weights);
+          const double of_batch = total_weight(b.rows, b.sample_weights);
           sum += typed.trainer.step(b, learning_rate) * of_batch;
           weight += of_batch;
         }
@@ -200,9 +201,9 @@ class PyTrainer {
     });
   }
 
-  // step() for the most common case, inputs and class labels that need no preparation: None, and nothing done, for any
-  // other. What Python's checks take is a quarter of a small network's step.
-  py::object step_if_ready(py::handle x, py::handle labels, double learning_rate) {
+  // step() for the most common case, inputs and class labels that need no preparation; else returns None, with nothing
+  // done. Python's checks would take a quarter of a small network's step.
+  py::object try_step(py::handle x, py::handle labels, double learning_rate) {
     const bool ready = std::visit(
         [&]<class T>(const std::unique_ptr<Typed<T>>& typed) {
           return typed->loss.info().labels && is_matrix<T>(x, typed->network.inputs()) && is_array(labels) &&
@@ -213,13 +214,13 @@ class PyTrainer {
     try {
       return py::float_(step(x, labels, learning_rate, py::none(), py::none()));
     } catch (const py::value_error&) {
-      return py::none();  // no rows, or a label out of range: Python words it better
+      return py::none();  // no rows, or an invalid label: Python's message is better
     }
   }
 
-  py::tuple gradients(py::handle x, py::handle targets, py::handle rows, py::handle weights) {
+  py::tuple gradients(py::handle x, py::handle targets, py::handle indices, py::handle sample_weights) {
     return use([&]<class T>(Typed<T>& typed) {
-      const Data<T> data = check(typed, x, targets, rows, weights);
+      const Data<T> data = check(typed, x, targets, indices, sample_weights);
       double loss;
       {
         const Unlocked unlocked;
@@ -274,8 +275,8 @@ class PyTrainer {
     });
   }
 
-  // For each layer of which something was counted: its index, the root mean squares over the steps of the norms of
-  // gradient and update, the dead and the saturated share; -1 where that is not counted.
+  // For each layer with statistics: its index, the root mean squares over the steps of the norms of gradient and
+  // update, the dead and the saturated share; -1 for those not counted.
   py::list take_diagnosis() {
     return use([&]<class T>(Typed<T>& typed) {
       std::map<std::int32_t, std::array<double, 4>> rows;
@@ -316,7 +317,7 @@ void register_trainer(py::module_& m) {
            arg("precision") = py::none(), arg("frozen") = std::vector<ptrdiff_t>(), py::keep_alive<1, 2>())
       .def("step", &PyTrainer::step, arg("x"), arg("targets"), arg("learning_rate"), arg("rows") = py::none(),
            arg("weights") = py::none())
-      .def("step_if_ready", &PyTrainer::step_if_ready, arg("x"), arg("labels"), arg("learning_rate"))
+      .def("step_if_ready", &PyTrainer::try_step, arg("x"), arg("labels"), arg("learning_rate"))
       .def("epoch", &PyTrainer::epoch, arg("x"), arg("targets"), arg("learning_rate"), arg("rows"), arg("weights"),
            arg("batch_size"))
       .def("gradients", &PyTrainer::gradients, arg("x"), arg("targets"), arg("rows") = py::none(),

@@ -1,4 +1,4 @@
-// Around a kernel: other Python threads may run, and the floating-point modes are the ones that the bits depend on.
+// The scope of a kernel: without the GIL, and in the floating-point modes that the bits depend on.
 #pragma once
 
 #include <pybind11/pybind11.h>

@@ -1,24 +1,24 @@
 // The activations: one struct each, and the list of all of them.
 //
 // This file is the only fast definition of every activation. The scalar, AVX2, AVX-512, NEON and CUDA kernels are
-// instantiations of these bodies: V is a float, a double or a Vec of them, and the policy M brings the mathematics for
-// it (csrc/core/math.hpp). Each struct says
+// instantiations of these bodies: V is a Vec of float or double, and M has the mathematics for it (csrc/core/math.hpp).
+// Each struct has
 //
 //   kName        its name in the registry; fnnfast.reference.ACTIVATIONS has the oracle of the same name
-//   kStart       how the weights of a layer before it start
+//   kStart       the initial weights of a layer with it
 //   kSaves       what backward needs: the input z, the output y, or nothing
-//   kParameter   whether forward takes a parameter p (a slope, alpha, beta), which is kDefault unless it is given
+//   kParameter   whether forward takes a parameter p (a slope, alpha, beta); kDefault is its default
 //   kLearned     whether p has a gradient
 //   forward<M>(z, p)
 //   derivative<M>(z, p)               from the input
-//   derivative_from_output<M>(y, p)   where kSaves is kOutput: what backward uses
-//   parameter_derivative<M>(z, p)     where kLearned: d forward / d p
-//   kInRegisters whether it is so short that a product applies it to its sums before they are stored
-//   kWatch       what training counts of its derivatives (see Watch), and kSteepest, the largest of them
+//   derivative_from_output<M>(y, p)   if kSaves is kOutput: used by backward
+//   parameter_derivative<M>(z, p)     if kLearned: d forward / d p
+//   kInRegisters whether it is short enough for a product to apply it before its sums are stored
+//   kWatch       which statistic of its derivatives training counts (see Watch); kSteepest: the largest derivative
 //
-// All are exact at the edges: NaN gives NaN, an infinity gives the mathematical limit. To add one, write its struct
-// here, add it to Activations at the end of this file, and define its oracle in
-// python/fnnfast/reference/activations.py. Everything else follows from the registry.
+// NaN gives NaN, an infinity the mathematical limit. To add one, write its struct here, add it to Activations at the
+// end of this file, and define its oracle in python/fnnfast/reference/activations.py. The rest follows from the
+// registry.
 #pragma once
 
 #include <cstddef>
@@ -30,18 +30,18 @@ namespace fnnfast {
 
 enum class Saves { kNothing, kInput, kOutput };
 
-// The distribution that keeps the scale of the signal: He normal for what passes about half of it, LeCun normal for
-// what is self-normalising, else Xavier uniform. There is no default: a new rectifier should not start Xavier
-// unnoticed.
+// The initial distribution that keeps the scale of the signal: He normal for activations that pass about half of it,
+// LeCun normal for self-normalizing ones, else Xavier uniform. There is no default, so that a new rectifier does not
+// start with Xavier by mistake.
 enum class Start { kXavier, kHe, kLecun };
 
-// A unit is dead whose derivative stays small for all rows, so that it learns no more; a value is saturated whose
-// derivative is small. Small is under a thousandth and, for saturation, a tenth of the steepest.
+// A unit is dead if its derivative is small for all rows, so that it no longer learns; a value is saturated if its
+// derivative is small. Small is below 1e-3 and, for saturation, below a tenth of the steepest derivative.
 enum class Watch { kNothing, kDead, kSaturated };
 inline constexpr double kDeadDerivative = 1e-3;
 inline constexpr double kSaturatedShare = 0.1;
 
-// What an activation does not say, it inherits: differentiable, elementwise, without a parameter.
+// The defaults: differentiable, elementwise, without a parameter.
 struct Elementwise {
   static constexpr Watch kWatch = Watch::kNothing;
   static constexpr double kSteepest = 1.0;
@@ -60,27 +60,27 @@ FNNFAST_INLINE V gate(V z, V above, V below) {
   return M::select(z > M::constant(0.0), above, M::select(z <= M::constant(0.0), below, z));
 }
 
-// z * factor, where factor has underflowed to 0 a zero with the sign of z: -inf * 0 is the limit -0, not NaN.
+// z * factor, or a zero with the sign of z if factor has underflowed to 0: the limit of -inf * 0 is -0, not NaN.
 template <class M, class V>
 FNNFAST_INLINE V times_vanishing(V z, V factor) {
   const V zero = M::constant(0.0);
   return M::select(factor == zero, M::copysign(zero, z), z * factor);
 }
 
-// z held to [-1000, 1000], where every density below has underflowed to 0 and 0 * inf would be NaN.
+// z limited to [-1000, 1000]: beyond, every density below has underflowed to 0, and 0 * inf would be NaN.
 template <class M, class V>
 FNNFAST_INLINE V clamp(V z) {
   const V limit = M::constant(1000.0);
   return M::select(z > limit, limit, M::select(z < -limit, -limit, z));
 }
 
-// z held to [low, high]; a zero of z's that is low becomes low's.
+// z limited to [low, high]. A zero equal to low gets the sign of low.
 template <class M, class V>
 FNNFAST_INLINE V clip(V z, V low, V high) {
   return M::select(z <= low, low, M::select(z >= high, high, z));
 }
 
-// inside where low < z < high, 0 from there on, and z itself where it is NaN: the derivative of what is clipped.
+// inside where low < z < high, else 0, and z itself where it is NaN: the derivative of a clipped function.
 template <class M, class V>
 FNNFAST_INLINE V between(V z, V low, V high, V inside) {
   const V zero = M::constant(0.0);
@@ -207,7 +207,7 @@ struct Relu : Elementwise {
   }
 };
 
-// f(z) = z if z > 0 else alpha z, alpha >= 0 (so that the output tells on which side the input was)
+// f(z) = z if z > 0 else alpha z, alpha >= 0 (so that the output has the sign of the input)
 struct LeakyRelu : Elementwise {
   static constexpr const char* kName = "leaky_relu";
   static constexpr Start kStart = Start::kHe;
@@ -272,7 +272,7 @@ struct Elu : Elementwise {
   }
 };
 
-// ELU with an alpha a neuron that is learned, of either sign
+// ELU with a learned alpha per unit, of either sign
 struct EluLearned : Elementwise {
   static constexpr const char* kName = "elu_learned";
   static constexpr Start kStart = Start::kHe;
@@ -340,8 +340,8 @@ struct GeluTanh : Elementwise {
   static constexpr double kCubic = kScale * 0.044715;
   template <class M, class V>
   static FNNFAST_INLINE V forward(V z, V) {
-    // 2u = z (scale + cubic z^2), with what rounding takes away kept apart: exp magnifies it, by 87 at z = -10. What is
-    // lost of the product is 0 or exact, of the sum exact as well: scale is the larger for |z| < 4.7, then the product.
+    // 2u = z (scale + cubic z^2), with the rounding errors kept separately: exp magnifies them, by 87 at z = -10. The
+    // errors of product and sum are computed exactly: scale is the larger term for |z| < 4.7, then the product.
     const V c = clamp<M>(z);
     const V square = c * c;
     const V cubic = M::constant(kCubic), scale = M::constant(kScale);
@@ -408,7 +408,7 @@ struct Swish : Elementwise {
   }
 };
 
-// f(z)_i = exp(z_i - max z) / sum_j exp(z_j - max z), over a row: a kernel of its own (rows.hpp)
+// f(z)_i = exp(z_i - max z) / sum_j exp(z_j - max z) over a row: a separate kernel (rows.hpp)
 struct Softmax : Elementwise {
   static constexpr const char* kName = "softmax";
   static constexpr Start kStart = Start::kXavier;
@@ -457,7 +457,7 @@ struct HardTanh : Elementwise {
 };
 
 // f(z) = max(0, min(z / 6 + 1/2, 1)), from z + 3, which is exact where the sum would cancel;  f' = 1/6 in between, 0 at
-// -3 and 3. From the output it would be 0 as soon as the output rounds to 1.
+// -3 and 3. Computed from the output, f' would be 0 as soon as the output rounds to 1.
 struct HardSigmoid : Elementwise {
   static constexpr const char* kName = "hard_sigmoid";
   static constexpr Start kStart = Start::kXavier;
@@ -491,7 +491,7 @@ struct HardSwish : Elementwise {
 };
 
 // f(z) = z tanh(log(1 + exp z)) (Misra 2020). With e = exp(-|z|) the tanh is n / (n + 2), n = e^2 + 2 e, for z < 0,
-// else (1 + 2 e) / (1 + 2 e + 2 e^2); as b - b r / d, with b = n / 2 or 1, the errors of the quotient weigh little.
+// else (1 + 2 e) / (1 + 2 e + 2 e^2). In the form b - b r / d, with b = n / 2 or 1, the quotient's errors weigh little.
 struct Mish : Elementwise {
   static constexpr const char* kName = "mish";
   static constexpr Start kStart = Start::kHe;
@@ -558,12 +558,12 @@ struct Celu : Elementwise {
   static constexpr bool kParameter = true;
   template <class M, class V>
   static FNNFAST_INLINE V forward(V z, V alpha) {
-    const V t = z / alpha;  // where it is small f is z, and alpha t may have lost some of it
+    const V t = z / alpha;  // if it is small, f is z, which alpha t may not be exactly
     return M::select(t > M::constant(-1e-20), z, alpha * M::expm1(t));
   }
   template <class M, class V>
   static FNNFAST_INLINE V derivative(V z, V alpha) {
-    // exp(t + lost), where lost is what the division rounds away: exp magnifies it.
+    // exp(t + lost), where lost is the rounding error of the division, which exp magnifies.
     const V t = z / alpha;
     const V e = M::exp(t);
     const V lost = M::fma(-t, alpha, z) / alpha;
@@ -618,7 +618,7 @@ using Activations = TypeList<Identity, Step, Sign, Sigmoid, Tanh, Relu, LeakyRel
                              GeluTanh, Softplus, Swish, Softmax, Relu6, HardTanh, HardSigmoid, HardSwish, Mish,
                              Softsign, Celu, Exponential, LogSigmoid>;
 
-// What code that runs none of them needs to know: a row of the registry.
+// A row of the registry.
 struct ActivationInfo {
   const char* name;
   Start start;

@@ -1,8 +1,8 @@
 // Tables of math.hpp, for float and double.
 //
 // Derived and measured by tools/coefficients.py (minimax by Remez' exchange, then rounded). The error beside a table is
-// that of the rounded table as it reaches the result, relative to the result; half an ulp is 2^-25 to 2^-24 for float
-// and 2^-54 to 2^-53 for double.
+// the relative error of the result due to the rounded table; half an ulp is 2^-25 to 2^-24 for float and 2^-54 to 2^-53
+// for double.
 #pragma once
 
 #ifndef FNNFAST_ISA

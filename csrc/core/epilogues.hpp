@@ -1,25 +1,24 @@
-// What happens to a finished tile besides an elementwise activation: the parts that the CPU's register tile and the
-// GPU's fragments share.
+// Epilogues that the CPU's register tile and the GPU's fragments share.
 #pragma once
 
 #include "macros.hpp"
 
 namespace fnnfast {
 
-// The running maximum of maxout and the piece that gave it (Goodfellow et al. 2013). The lowest index wins a tie, the
-// first NaN wins over all.
+// The running maximum of maxout and its piece (Goodfellow et al. 2013). The first of equal pieces wins, and the first
+// NaN over all.
 template <class V>
 struct Maxout {
-  V best, index;
+  V best, argmax;
 
-  // Not "candidate > best": a NaN candidate is taken too, but nothing is taken after a NaN.
+  // Not "candidate > best": a NaN must win, and nothing wins over a NaN.
   static FNNFAST_INLINE auto wins(V candidate, V best) { return (!(candidate <= best)) & (best == best); }
 
   template <class M>
-  FNNFAST_INLINE void take(V candidate, V candidate_index) {
+  FNNFAST_INLINE void take(V candidate, V piece) {
     const auto better = wins(candidate, best);
     best = M::select(better, candidate, best);
-    index = M::select(better, candidate_index, index);
+    argmax = M::select(better, piece, argmax);
   }
 };
 

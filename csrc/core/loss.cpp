@@ -30,12 +30,12 @@ double Loss<T>::mean(ptrdiff_t rows, const double* row_loss, double weight, ptrd
 template <class T>
 void Loss<T>::check(ptrdiff_t outputs) const {
   if (outputs % info().outputs_each != 0)
-    throw std::invalid_argument(std::string(info().name) + " takes an even number of outputs, got " +
+    throw std::invalid_argument(std::string(info().name) + " expects an even number of outputs, got " +
                                 std::to_string(outputs));
   const ptrdiff_t expected = info().takes_precision ? outputs : 0;
   if (static_cast<ptrdiff_t>(precision.size()) != expected)
-    throw std::invalid_argument(std::string(info().name) + " takes " + std::to_string(expected) + " precisions, got " +
-                                std::to_string(precision.size()));
+    throw std::invalid_argument(std::string(info().name) + " expects " + std::to_string(expected) +
+                                " precisions, got " + std::to_string(precision.size()));
 }
 
 template struct Loss<float>;

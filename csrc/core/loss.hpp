@@ -1,4 +1,4 @@
-// A loss with its settings: what of it concerns a whole batch.
+// A loss with its settings, and its mean over a batch.
 #pragma once
 
 #include <cstddef>
@@ -13,19 +13,19 @@ using std::ptrdiff_t;
 template <class T>
 struct Loss {
   LossKind kind;
-  std::vector<T> precision;  // one a target, where info() takes it
+  std::vector<T> precision;  // one per target if info().takes_precision, else empty
 
   const LossInfo& info() const { return kLossInfo[static_cast<int>(kind)]; }
   ptrdiff_t targets(ptrdiff_t outputs) const { return outputs / info().outputs_each; }
-  // What does not depend on the outputs, for each row: the kernels leave it out.
+  // The part of a row's loss that does not depend on the outputs. The kernels leave it out.
   double constant(ptrdiff_t outputs) const;
-  // What a sum over rows is divided by; weight is their sum of weights, or their number.
+  // The divisor of a sum over rows. weight: the sum of their sample weights, or their number.
   double terms(double weight, ptrdiff_t outputs) const {
     return info().over_outputs ? weight * static_cast<double>(outputs) : weight;
   }
-  // The mean from the sums over rows, with that weight in all; 0 if that is 0.
+  // The mean of the rows' losses for a total weight; 0 if that is 0.
   double mean(ptrdiff_t rows, const double* row_loss, double weight, ptrdiff_t outputs) const;
-  // std::invalid_argument where the settings do not go with so many outputs.
+  // std::invalid_argument if the settings do not match that many outputs.
   void check(ptrdiff_t outputs) const;
 };
 

@@ -1,5 +1,4 @@
-// The losses over rows of outputs: values, and derivatives where they are wanted. Sums over a row use one tree
-// (rows.hpp).
+// The losses over rows of outputs: values and, if requested, derivatives. Sums over a row use one tree (rows.hpp).
 #pragma once
 
 #include "losses.hpp"
@@ -7,24 +6,24 @@
 
 namespace fnnfast::FNNFAST_ISA {
 
-// Calls loss = body(row, z, dz or null, scale of the derivative) for every row whose weight is not 0: whatever is wrong
-// with a row that does not count must not show.
+// Calls loss = body(row, z, dz or null, scale of the derivative) for every row of nonzero weight. A row of weight 0 has
+// no effect, even if it holds a NaN.
 template <class T, class Body>
 FNNFAST_INLINE void for_loss_rows(const LossTask<T>& t, Body body) {
   for (ptrdiff_t r = 0; r < t.rows; ++r) {
-    const T weight = t.weights ? t.weights[r] : T(1);
+    const T weight = t.sample_weights ? t.sample_weights[r] : T(1);
     T* const dz = t.dz ? t.dz + r * t.dz_row : nullptr;
     if (weight == T(0)) {
       t.row_loss[r] = 0.0;
       for (ptrdiff_t c = 0; dz && c < t.columns; ++c) dz[c] = T(0);
       continue;
     }
-    const T loss = body(r, t.z + r * t.z_row, dz, t.weights ? weight * t.scale : t.scale);
+    const T loss = body(r, t.z + r * t.z_row, dz, t.sample_weights ? weight * t.scale : t.scale);
     t.row_loss[r] = static_cast<double>(loss) * static_cast<double>(weight);
   }
 }
 
-// v with zeros in the lanes from n on: what is past the end of a row must add nothing.
+// v with zeros in the lanes from n on, which are past the end of a row and must add nothing.
 template <class V>
 FNNFAST_INLINE V first_lanes(V v, ptrdiff_t n) {
   if (n == V::kLanes) return v;
@@ -88,9 +87,8 @@ FNNFAST_HOST_DEVICE void elementwise_loss(const LossTask<T>& t) {
   });
 }
 
-// The first half of a row is the means y, the second half the logarithms s of the precisions, so that any output is a
-// valid one: exp(s) (y - t)^2 / 2 - s / 2, without log(2 pi) / 2;  d/dy = exp(s) (y - t), d/ds = (exp(s) (y - t)^2 - 1)
-// / 2
+// The first half of a row holds the means y, the second half the logarithms s of the precisions, so any output is
+// valid: exp(s) (y - t)^2 / 2 - s / 2, without log(2 pi) / 2;  d/dy = exp(s) (y - t), d/ds = (exp(s) (y - t)^2 - 1) / 2
 template <class T>
 FNNFAST_HOST_DEVICE void gaussian_learned(const LossTask<T>& t) {
   using V = Vec<T>;
@@ -125,7 +123,7 @@ FNNFAST_HOST_DEVICE void multiclass_hinge(const LossTask<T>& t) {
     const V own = V::broadcast(z[label]);
     const V scale = V::broadcast(row_scale);
     RowSum<V> sum, count;
-    // Equal ones have the margin 1 at infinity too.
+    // Equal logits have the margin 1, also if they are infinite.
     const auto margin = [&](ptrdiff_t c, ptrdiff_t n) {
       const V v = load_lanes<V>(z + c, n);
       return select(v == own, one, v - own + one);

@@ -1,6 +1,5 @@
-// The losses: what each is called and reads, and those that work element by element: value and derivative of one output
-// (or one vector of them). V and M are as in activations.hpp. The losses that need whole rows are in
-// loss_rows.hpp.
+// The losses: their registry, and the elementwise ones, as value and derivative of one output (or one vector of them).
+// V and M are as in activations.hpp. Losses over whole rows are in loss_rows.hpp.
 #pragma once
 
 #include "macros.hpp"
@@ -22,9 +21,9 @@ struct LossInfo {
   const char* name;
   bool from_logits;      // reads the last layer before its activation
   bool labels;           // targets are class indices
-  bool over_outputs;     // the mean is over outputs too, not only over the batch
-  int outputs_each;      // outputs for one target: mean and log precision
-  bool takes_precision;  // one a target, fixed
+  bool over_outputs;     // the mean is over the outputs as well as over the batch
+  int outputs_each;      // outputs per target: two for a mean and a log precision
+  bool takes_precision;  // a fixed one per target
 };
 
 inline constexpr LossInfo kLossInfo[] = {{"categorical_cross_entropy", true, true, false, 1, false},
@@ -37,9 +36,9 @@ inline constexpr LossInfo kLossInfo[] = {{"categorical_cross_entropy", true, tru
                                          {"poisson", true, false, false, 1, false}};
 inline constexpr int kLosses = sizeof(kLossInfo) / sizeof(kLossInfo[0]);
 
-// From the logit z and the target t in [0, 1]: -t log s(z) - (1 - t) log(1 - s(z)) = softplus(z) - t z, where the log
-// cancels the exp of the sigmoid s; as max(z, 0) - t z + log(1 + exp(-|z|)) nothing is lost where the answer is certain
-// and right.
+// Of the logit z and the target t in [0, 1]: -t log s(z) - (1 - t) log(1 - s(z)) = softplus(z) - t z, since the log
+// cancels the exp of the sigmoid s. Computed as max(z, 0) - t z + log(1 + exp(-|z|)), it stays accurate for confident
+// and correct answers.
 struct BinaryCrossEntropy {
   template <class M, class V>
   static FNNFAST_INLINE V positive(V z) {
@@ -48,7 +47,7 @@ struct BinaryCrossEntropy {
   template <class M, class V>
   static FNNFAST_INLINE V value(V z, V t, V) {
     const V zero = M::constant(0.0), one = M::constant(1.0);
-    // For the labels 0 and 1 max(+-z, 0), without the product, which an infinite logit would turn into inf - inf.
+    // For the labels 0 and 1 this is max(+-z, 0). The product would make inf - inf of an infinite logit.
     const V wrong = M::select(t == one, -z, z);
     const V linear = M::select((t == zero) | (t == one), positive<M>(wrong), M::fma(-z, t, positive<M>(z)));
     return linear + M::log1p_unit(M::exp(-M::abs(z)));
@@ -73,7 +72,7 @@ struct SquaredError {
   }
 };
 
-// Of -log N(t; y, 1 / beta) = beta (y - t)^2 / 2 - log(beta) / 2 + log(2 pi) / 2 what depends on y
+// The part of -log N(t; y, 1 / beta) = beta (y - t)^2 / 2 - log(beta) / 2 + log(2 pi) / 2 that depends on y
 struct Gaussian {
   template <class M, class V>
   static FNNFAST_INLINE V value(V y, V t, V beta) {
@@ -86,8 +85,8 @@ struct Gaussian {
   }
 };
 
-// max(0, 1 - z) for the label 1 and max(0, 1 + z) for 0: the margin of a binary support vector machine. At the kink the
-// derivative is 0.
+// max(0, 1 - z) for the label 1 and max(0, 1 + z) for 0: the margin of a binary support vector machine. The derivative
+// at the kink is 0.
 struct Hinge {
   template <class M, class V>
   static FNNFAST_INLINE V value(V z, V t, V) {
@@ -104,12 +103,13 @@ struct Hinge {
   }
 };
 
-// Of -log Poisson(t; exp(z)) = exp(z) - t z + log(t!) what depends on z, the logarithm of the expected count
+// The part of -log Poisson(t; exp(z)) = exp(z) - t z + log(t!) that depends on z, the logarithm of the expected count
 struct Poisson {
   template <class M, class V>
   static FNNFAST_INLINE V value(V z, V t, V) {
     const V rate = M::exp(z);
-    // Alone where t z would be 0 * inf, or z infinite (no other number is its own exponential) and so inf - inf.
+    // Without the product for t = 0, where it may be 0 * inf, and for infinite z, where the difference would be
+    // inf - inf. Only an infinite z equals its exponential.
     return M::select((t == M::constant(0.0)) | (rate == z), rate, M::fma(-t, z, rate));
   }
   template <class M, class V>

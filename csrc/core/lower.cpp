@@ -11,7 +11,7 @@ namespace {
 using Kind = LayerSpec::Kind;
 using Branch = std::vector<LayerSpec>;
 
-constexpr double kMostWeights = 1e12;   // of a layer: more fits no memory, and every size below stays far from overflow
+constexpr double kMostWeights = 1e12;   // of a layer: more fits no memory, and no size below can overflow
 constexpr double kMostElements = 1e12;  // of a value, likewise
 
 ptrdiff_t positive(ptrdiff_t n, const char* what) {
@@ -24,7 +24,7 @@ std::string words(const Shape& shape) {
   return "(" + std::to_string(shape.h) + ", " + std::to_string(shape.w) + ", " + std::to_string(shape.c) + ")";
 }
 
-// How many specs a branch has, those inside its layers counted.
+// The specs of a branch, including those inside its layers.
 std::int32_t count(const Branch& branch) {
   std::int32_t n = 0;
   for (const LayerSpec& spec : branch) {
@@ -46,7 +46,7 @@ class Lowering {
     latest_ = new_value(input);
     if (channels_first && input.c > 1 && input.pixels() > 1) push(ChannelsLast{}, input, kNone);
     sequence(specs, 0);
-    if (program_.nodes.empty()) throw std::invalid_argument("a network needs a dense or maxout layer");
+    if (program_.nodes.empty()) throw std::invalid_argument("a network needs at least one dense or maxout layer");
     finish(specs);
   }
 
@@ -54,14 +54,14 @@ class Lowering {
 
  private:
   static void check_depth(const Branch& branch, int depth) {
-    if (depth > kDeepest) throw std::invalid_argument("layers nest at most " + std::to_string(kDeepest) + " deep");
+    if (depth > kDeepest) throw std::invalid_argument("layers may nest at most " + std::to_string(kDeepest) + " deep");
     for (const LayerSpec& spec : branch)
       for (const Branch& inner : spec.branches) check_depth(inner, depth + 1);
   }
 
   static void check_size(const Shape& shape) {
     if (static_cast<double>(shape.h) * static_cast<double>(shape.w) * static_cast<double>(shape.c) > kMostElements)
-      throw std::invalid_argument("a value of shape " + words(shape) + " is too large");
+      throw std::invalid_argument("a value of shape " + words(shape) + " is too large: at most 1e12 elements");
   }
 
   // Values ------------------------------------------------------------------------------------------------------------
@@ -76,11 +76,11 @@ class Lowering {
   const Shape& shape_of(ValueId id) const { return program_.value(id).shape; }
   const Shape& latest_shape() const { return shape_of(latest_); }
 
-  // Somebody will read the value beside what comes next: nothing may be done to it in place of it.
+  // Another reader than the next layer: the value must not be overwritten.
   void pin(ValueId id) { ++readers_[static_cast<std::size_t>(id)]; }
   bool is_pinned(ValueId id) const { return readers_[static_cast<std::size_t>(id)] > 0; }
 
-  // Whether a value is a whole storage of its own shape, or slices that fill one: not a flattened view.
+  // Whether the storage of a value also has values of another shape: one of them is a flattened view.
   bool is_flat_view(ValueId id) const {
     const Value& value = program_.value(id);
     for (const Value& other : program_.values)
@@ -102,7 +102,7 @@ class Lowering {
     return program_.nodes.back();
   }
 
-  // The node that wrote the latest value, if its epilogue can still be added to: nobody else reads the value as it is.
+  // The node that wrote the latest value, if its epilogue can be extended: nothing else reads the value as it is.
   Node* open() {
     if (latest_ >= static_cast<ValueId>(producer_.size()) || is_pinned(latest_) || is_flat_view(latest_))
       return nullptr;
@@ -120,7 +120,7 @@ class Lowering {
     if (static_cast<double>(block.inputs + 1) * static_cast<double>(block.units) * static_cast<double>(block.pieces) >
         kMostWeights)
       throw std::invalid_argument("a layer of " + std::to_string(block.inputs) + " x " + std::to_string(block.units) +
-                                  " x " + std::to_string(block.pieces) + " weights is too large");
+                                  " x " + std::to_string(block.pieces) + " weights is too large: at most 1e12 weights");
     const auto id = static_cast<BlockId>(program_.blocks.size());
     program_.block_of_spec[static_cast<std::size_t>(block.spec)] = id;
     program_.blocks.push_back(block);
@@ -183,8 +183,8 @@ class Lowering {
     }
   }
 
-  // The last node writes the result, and its activation is that of the last layer, so that logits are to be had by
-  // leaving it out. Where another layer's activation, an addition or a view comes last, a copy follows.
+  // The last node writes the result, and its activation is that of the last layer, so that leaving it out gives the
+  // logits. If another layer's activation, an addition or a view comes last, a copy follows.
   void finish(const Branch& specs) {
     std::int32_t layer = count(specs) - 1;
     for (const Branch& inner : specs.back().branches) layer -= count(inner);
@@ -195,7 +195,7 @@ class Lowering {
     program_.result = latest_;
   }
 
-  // The same numbers as a vector: a view, or a copy where they do not lie together.
+  // The same numbers as a vector: a view, or a copy of a slice.
   void flatten(std::int32_t spec) {
     const Shape shape = latest_shape();
     if (shape.is_vector()) return;
@@ -228,8 +228,9 @@ class Lowering {
     const ptrdiff_t groups = positive(layer.groups, "groups"), filters = positive(layer.units, "filters");
     check_windows(layer.windows);
     if (in.c % groups != 0 || filters % groups != 0)
-      throw std::invalid_argument(std::to_string(groups) + " groups do not divide " + std::to_string(in.c) +
-                                  " channels and " + std::to_string(filters) + " filters");
+      throw std::invalid_argument("groups must divide the channels and the filters, got " + std::to_string(groups) +
+                                  " groups, " + std::to_string(in.c) + " channels and " + std::to_string(filters) +
+                                  " filters");
     affine(layer, spec, layer.windows.taps() * (in.c / groups), layer.windows.output(in, filters),
            groups > 1 || !layer.windows.is_pointwise());
   }
@@ -251,12 +252,13 @@ class Lowering {
     const Windows& windows = layer.windows;
     const bool maximum = layer.kind == Kind::kMaxPool;
     check_windows(windows);
-    for (int axis = 0; axis < 2; ++axis)  // a window of padding alone would have no maximum and no mean
+    for (int axis = 0; axis < 2; ++axis)  // a window of padding only has no maximum and no mean
       if (windows.before[axis] >= windows.extent(axis) || windows.after[axis] >= windows.extent(axis))
-        throw std::invalid_argument("the padding of a pool must be smaller than its window of " +
-                                    std::to_string(windows.extent(axis)) + " pixels");
+        throw std::invalid_argument(
+            "the padding of a pool must be smaller than its window of " + std::to_string(windows.extent(axis)) +
+            " pixels, got " + std::to_string(windows.before[axis]) + " and " + std::to_string(windows.after[axis]));
     if (maximum && windows.taps() > kMaxPiecesSaved)
-      throw std::invalid_argument("a maximum is taken over at most " + std::to_string(kMaxPiecesSaved) +
+      throw std::invalid_argument("the windows of a max pool have at most " + std::to_string(kMaxPiecesSaved) +
                                   " pixels, got " + std::to_string(windows.taps()));
     push(Pool{maximum, layer.count_padding, windows}, windows.output(in, in.c), spec);
   }
@@ -290,7 +292,7 @@ class Lowering {
     apply(layer.activation, layer.parameter, slopes, spec);
   }
 
-  // An activation on the latest value, in the epilogue that wrote it if nothing stands in between.
+  // An activation on the latest value, in the epilogue that wrote it if possible.
   void apply(int activation, double parameter, BlockId slopes, std::int32_t spec) {
     Node& node =
         open_or_pointwise(spec, [](const Epilogue& e) { return e.activation == kIdentity && e.slopes == kNone; });
@@ -301,9 +303,9 @@ class Lowering {
   void perturb(const LayerSpec& layer, std::int32_t spec) {
     const bool noise = layer.kind == Kind::kNoise;
     if (!(layer.amount >= 0.0 && (noise || layer.amount < 1.0)))
-      throw std::invalid_argument(
-          (noise ? "a standard deviation is at least 0, got " : "a dropout rate lies in [0, 1), got ") +
-          std::to_string(layer.amount));
+      throw std::invalid_argument((noise ? "the standard deviation of noise must be at least 0, got "
+                                         : "the dropout rate must be in [0, 1), got ") +
+                                  std::to_string(layer.amount));
     if (layer.amount > 0.0 && purpose_ == Purpose::kTraining)
       push(Perturb{noise, layer.amount, static_cast<std::uint32_t>(spec)}, latest_shape(), spec);
   }
@@ -312,13 +314,14 @@ class Lowering {
   // block.
   void residual(const LayerSpec& layer, std::int32_t spec) {
     if (layer.branches.empty() || layer.branches.size() > 2)
-      throw std::invalid_argument("a residual block has a block of layers and at most one shortcut");
+      throw std::invalid_argument("a residual block takes a block of layers and at most one shortcut, got " +
+                                  std::to_string(layer.branches.size()) + " branches");
     const Branch& block = layer.branches[0];
     if (block.empty()) throw std::invalid_argument("a residual block needs at least one layer");
     const ValueId input = latest_;
     pin(input);
     if (layer.branches.size() == 2) {
-      if (layer.units > 0) throw std::invalid_argument("a residual block has a projection or a shortcut, not both");
+      if (layer.units > 0) throw std::invalid_argument("a residual block takes a projection or a shortcut, not both");
       sequence(layer.branches[1], spec + 1 + count(block));
     } else if (layer.units > 0) {
       LayerSpec projection{Kind::kDense};
@@ -332,13 +335,16 @@ class Lowering {
     latest_ = input;
     sequence(block, spec + 1);
     if (latest_shape() != shape_of(skip))
-      throw std::invalid_argument("a residual block from " + words(shape_of(skip)) + " to " + words(latest_shape()) +
-                                  " units needs a projection");
+      throw std::invalid_argument("the block and the shortcut of a residual block must have the same shape, got " +
+                                  words(latest_shape()) + " and " + words(shape_of(skip)) +
+                                  " (a projection changes that of the shortcut)");
     Node& last = open_or_pointwise(spec, [](const Epilogue& e) { return e.add == kNone; });
     last.epilogue.add = skip;
     if (layer.activation == kIdentity) return;
     if (kActivationInfo[layer.activation].learned)
-      throw std::invalid_argument("the activation of a residual block has no learned parameter");
+      throw std::invalid_argument(
+          std::string("the activation of a residual block must not have a learned parameter, got ") +
+          kActivationInfo[layer.activation].name);
     if (last.epilogue.activation == kIdentity) {
       last.epilogue.add_first = true;
       activate(last.epilogue, layer.activation, layer.parameter, kNone, spec);
@@ -347,9 +353,9 @@ class Lowering {
     }
   }
 
-  // Branches on one input, joined along the channels: each one's last node writes its slice of the joined storage.
+  // Branches on one input, joined along the channels: the last node of each writes its slice of the joined storage.
   void parallel(const LayerSpec& layer, std::int32_t spec) {
-    if (layer.branches.empty()) throw std::invalid_argument("parallel branches: at least one is needed");
+    if (layer.branches.empty()) throw std::invalid_argument("parallel needs at least one branch");
     const ValueId input = latest_;
     pin(input);
     std::vector<ValueId> ends;
@@ -359,7 +365,7 @@ class Lowering {
       latest_ = input;
       sequence(branch, first);
       first += count(branch);
-      // What is read elsewhere, or lies in the storage of an image as a vector, is copied.
+      // A value that is read elsewhere, or is a flattened view, is copied.
       const NodeId writer =
           latest_ < static_cast<ValueId>(producer_.size()) ? producer_[static_cast<std::size_t>(latest_)] : kNone;
       if (writer == kNone || is_pinned(latest_) || is_flat_view(latest_) ||
@@ -384,7 +390,7 @@ class Lowering {
     ptrdiff_t channel = 0;
     for (const ValueId end : ends) {
       const Value value = program_.value(end);
-      for (Value& other : program_.values)  // a joined value inside brings its slices along
+      for (Value& other : program_.values)  // a joined value brings its slices along
         if (other.storage == value.storage) other.storage = storage, other.channel += channel;
       program_.storages[static_cast<std::size_t>(value.storage)] = 0;
       channel += value.shape.c;
@@ -399,8 +405,8 @@ class Lowering {
   Purpose purpose_;
   Program program_;
   ValueId latest_ = kInputValue;
-  std::vector<int> readers_;      // by value: others than what comes next
-  std::vector<NodeId> producer_;  // by value: the node that wrote it as it is
+  std::vector<int> readers_;      // by value: readers other than the next layer
+  std::vector<NodeId> producer_;  // by value: the node that wrote it
   std::vector<ValueId> joined_;
 };
 
@@ -412,16 +418,16 @@ void check_trainable(const Program& training) {
   };
   for (const Node& node : training.nodes)
     if (node.is<Perturb>() && writes_output(node))
-      throw std::invalid_argument(
-          "a network that is trained ends with a dense or maxout layer, not with dropout or noise");
+      throw std::invalid_argument("a network with dropout or noise as its last layer cannot be trained");
   for (const Node& node : training.nodes) {
     const ActivationInfo& info = node.epilogue.info();
     if (!info.differentiable) throw std::invalid_argument(std::string(info.name) + " is not differentiable");
-    if (info.rowwise && node.out != training.result) throw std::invalid_argument("softmax is an output layer");
+    if (info.rowwise && node.out != training.result)
+      throw std::invalid_argument("softmax can be trained in the last layer only");
     if (const Affine* const affine = node.as<Affine>();
         affine && training.block(affine->block).pieces > kMaxPiecesSaved)
-      throw std::invalid_argument("maxout trains with at most " + std::to_string(kMaxPiecesSaved) + " pieces, got " +
-                                  std::to_string(training.block(affine->block).pieces));
+      throw std::invalid_argument("training supports at most " + std::to_string(kMaxPiecesSaved) +
+                                  " pieces of maxout, got " + std::to_string(training.block(affine->block).pieces));
   }
 }
 

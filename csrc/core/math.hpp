@@ -1,10 +1,10 @@
 // Elementary functions over Vec, for float and double: the Math policy of the activations in csrc/core.
 //
-// Every step is one correctly rounded operation in a fixed order (fma where it is written, never by contraction; true
-// division), and a branch only leaves out what no lane needs, so all instruction sets give the same bits. NaN gives
-// NaN, an infinity the limit; subnormal results are rounded once.
+// Every step is one correctly rounded operation in a fixed order (fma only where written, never by contraction; true
+// division), and a branch only skips what no lane needs, so all instruction sets give the same bits. NaN gives NaN, an
+// infinity the limit; subnormal results are rounded once.
 //
-// Largest errors in ulp, over all floats and over twelve million doubles a function:
+// Largest errors in ulp, over all floats and over twelve million doubles per function:
 //
 //            exp   expm1  log1p_unit  log   tanh  sigmoid  softplus  normal_cdf  normal_pdf
 //   float    0.91  1.44   1.06        0.84  1.27  1.65     1.72      1.96        0.77
@@ -19,7 +19,7 @@ namespace fnnfast::FNNFAST_ISA {
 template <class T>
 struct Vec;
 
-// Where a function has reached its limit, and the numbers that depend on the exponent's width.
+// Arguments beyond which a function has reached its limit, and numbers that depend on the exponent's width.
 template <class T>
 struct Range;
 template <>
@@ -43,14 +43,14 @@ struct Range<double> {
   static constexpr double kTailLow = -1200.0;
 };
 
-// Vec's functions are found through their arguments, which a member of the same name would prevent: Math reaches them
+// Vec's functions are found by argument-dependent lookup, which members of the same name would prevent. Math calls them
 // by these names.
 template <class V>
 FNNFAST_INLINE V vec_fma(V a, V b, V c) {
   return fma(a, b, c);
 }
-// 1 / b and a / b of numbers that are normal, far from the ends, and whose quotients are: the same bits as by division,
-// by fewer instructions where Vec knows a way.
+// 1 / b and a / b for normal numbers, far from the limits of the exponent, and quotients likewise: the bits of a
+// division, in fewer instructions if Vec has a way.
 template <class V>
 FNNFAST_INLINE V vec_reciprocal(V b) {
   if constexpr (requires { reciprocal(b); })
@@ -89,7 +89,7 @@ struct Math {
   using Mask = typename Vector::Mask;
 
   static FNNFAST_INLINE Vector constant(double c) { return Vector::broadcast(static_cast<T>(c)); }
-  // What constant(c) lacks of c.
+  // c minus constant(c).
   static FNNFAST_INLINE Vector rest(double c) { return constant(c - static_cast<double>(static_cast<T>(c))); }
   static FNNFAST_INLINE Vector select(Mask m, Vector a, Vector b) { return vec_select(m, a, b); }
   static FNNFAST_INLINE Vector fma(Vector a, Vector b, Vector c) { return vec_fma(a, b, c); }
@@ -102,7 +102,7 @@ struct Math {
     return scale(exp_reduced(x.r), x.n);
   }
 
-  // exp(z) - 1 = 2^n q + (2^n - 1) with q = exp(r) - 1. Where 2^n would overflow the result is made at half its size.
+  // exp(z) - 1 = 2^n q + (2^n - 1) with q = exp(r) - 1. If 2^n would overflow, half the result is computed and doubled.
   // The sign restores -0.
   static FNNFAST_INLINE Vector expm1(Vector z) {
     const Reduced x = reduce(at_most(at_least(z, Limits::kExpm1Low), Limits::kExpHigh));
@@ -158,13 +158,13 @@ struct Math {
     return fma(-base, e / (e + constant(1)), base);
   }
 
-  // y sigmoid(z). Where the sigmoid is small it is exp(z) = 2^n p, which may be subnormal, with few bits left, when y
-  // times it is not: there y p is rounded first and scaled last. Only for |y| >= 1, so that scale rounds once. Far
-  // below, the product has underflowed, and for infinite y its limit is zero.
+  // y sigmoid(z). A small sigmoid is exp(z) = 2^n p, which may be subnormal, with few bits left, while y times it is
+  // not: then y p is rounded first and scaled last. Only for |y| >= 1, so that scale rounds once. Far below, the
+  // product has underflowed, and for infinite y its limit is zero.
   static FNNFAST_INLINE Vector times_sigmoid(Vector y, Vector z) {
     return times_sigmoid_of(y, z, [&](T limit) { return reduce(at_least(-abs(z), limit)); });
   }
-  // y sigmoid(z + rest), where rest is what rounding z has lost.
+  // y sigmoid(z + rest), where rest is the rounding error of z.
   static FNNFAST_INLINE Vector times_sigmoid(Vector y, Vector z, Vector rest) {
     return times_sigmoid_of(y, z, [&](T limit) {
       Reduced x = reduce(at_least(-abs(z), limit));
@@ -185,7 +185,8 @@ struct Math {
     return select(z < constant(0), tail, constant(1) - tail);
   }
 
-  // z Phi(z) = max(z, 0) - |z| Phi(-|z|), scaled last, for Phi may be subnormal where the product is not. -0 for z < 0.
+  // z Phi(z) = max(z, 0) - |z| Phi(-|z|), scaled last, since Phi may be subnormal while the product is not. -0 for z <
+  // 0.
   static FNNFAST_INLINE Vector times_normal_cdf(Vector z) {
     const Vector a = at_most(abs(z), Limits::kNormalHigh);
     const Scaled far = normal_tail(a);
@@ -231,8 +232,8 @@ struct Math {
     return {n, fma(n, constant(-Table::kLn2Low), fma(n, constant(-Table::kLn2High), z))};
   }
 
-  // times_sigmoid with exp(-|z|) = 2^n exp(r), of which reduced(limit) gives n and r for max(-|z|, limit). What only
-  // the tail needs is a branch: it changes no other lane's bits.
+  // times_sigmoid with exp(-|z|) = 2^n exp(r), where reduced(limit) gives n and r for max(-|z|, limit). The tail is a
+  // branch, which changes no other lane's bits.
   template <class ReduceTo>
   static FNNFAST_INLINE Vector times_sigmoid_of(Vector y, Vector z, ReduceTo reduced) {
     const Reduced x = reduced(Limits::kTailHigh);
@@ -257,9 +258,9 @@ struct Math {
 
   // Phi(-a) = exp(-a^2/2) F(u) u with u = 1 / (a + c), where F = (a + c) Phi(-a) exp(a^2/2) is smooth and far from zero
   // (the variable of Shepherd and Laframboise, "Chebyshev approximation of (1 + 2x) exp(x^2) erfc x", Math. Comp. 36
-  // (1981)). What rounding takes away is known, and put back: that of the square, of a + c and of the division in the
-  // exponent, that of F and of the product F u in the last sum. If u is too large by the factor 1 + d, then F(u) u is
-  // by 1 + d (1 + u F'/F), and F'/F is nearly constant.
+  // (1981)). Rounding errors are computed and added again: those of the square, of a + c and of the division in the
+  // exponent, those of F and of the product F u in the last sum. If u is too large by the factor 1 + d, then F(u) u is
+  // too large by 1 + d (1 + u F'/F), and F'/F is nearly constant.
   static FNNFAST_INLINE Scaled normal_tail(Vector a) {
     const Vector c = constant(Table::kNormalShift);
     const Vector sum = a + c;
@@ -275,7 +276,7 @@ struct Math {
     return {times_exp(product, lost, x), x.n};
   }
 
-  // In float64 F takes too long a polynomial for all a: near zero, factor Phi(-a) is factor (1/2 - a P(a^2)).
+  // In float64, F for all a would need too long a polynomial: near zero, factor Phi(-a) = factor (1/2 - a P(a^2)).
   static FNNFAST_INLINE Vector unless_near(Vector a, Vector factor, Vector far) {
     if constexpr (sizeof(T) == sizeof(float)) {
       return far;
@@ -285,8 +286,8 @@ struct Math {
     }
   }
 
-  // The same for -a^2/2 + small, without a rounding error: the square is taken apart in what is rounded and what is
-  // left, and r is the sum of high, which is exact, and low.
+  // The same for -a^2/2 + small, without a rounding error: the square is split into its rounded value and the rest, and
+  // r is the sum of high, which is exact, and low.
   struct Split {
     Vector n;
     Vector high;

@@ -1,4 +1,4 @@
-// How an optimizer was set, and what follows from that for one step.
+// The settings of an optimizer, and the coefficients of one step.
 #pragma once
 
 #include <cmath>
@@ -14,13 +14,13 @@ struct OptimizerSettings {
   double momentum = 0.0;
   bool nesterov = false;
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
-  bool eps_hat = false;  // eps stands beside the root of the moment as it is, not corrected (Kingma & Ba, section 2)
-  double l2 = 0.0;       // coupled, weights only
+  bool eps_hat = false;       // eps is added to the root of the uncorrected moment (Kingma & Ba, section 2)
+  double l2 = 0.0;            // coupled, weights only
   double weight_decay = 0.0;  // decoupled, weights only
-  double clip_norm = 0.0;     // the gradient is scaled down to this norm; 0: never
+  double clip_norm = 0.0;     // the gradient is scaled down to this norm; 0: no clipping
 };
 
-// For the step after so many: of weights, or of biases and slopes; scale: of the gradient.
+// For the step after `steps` steps. weights: else biases and learned parameters. scale: the factor of the gradient.
 template <class T>
 FNNFAST_HOST_DEVICE UpdateStep<T> update_step(const OptimizerSettings& settings, std::int64_t steps,
                                               double learning_rate, bool weights, double scale) {

@@ -1,11 +1,10 @@
 // The optimizers' arithmetic for one element (or one vector of them): weight w, gradient g, state.
 //
-// V and M are as in activations.hpp. The settings that change from step to step are worked out once a step in double
-// precision (Step).
+// V and M are as in activations.hpp. The coefficients of a step (UpdateStep) are computed once, in double precision.
 //
-// States that decay without end would end among the subnormal numbers, where a multiplication takes a hundred cycles: a
-// batch learned by heart, or a unit that died, then made a step several times slower. What falls below the smallest
-// normal number therefore becomes 0, and so do gradients whose squares would.
+// States that decay to subnormal numbers are slow: a multiplication takes a hundred cycles. After a batch was
+// memorized, or a unit had died, a step was several times slower. States below the smallest normal number therefore
+// become 0, and so do gradients whose squares would be below it.
 #pragma once
 
 #include "macros.hpp"
@@ -14,12 +13,12 @@ namespace fnnfast {
 
 enum class OptimizerKind { kSgd, kAdam };
 
-// One step's settings, already in the network's type.
+// The coefficients of one step, in the network's type.
 template <class T>
 struct UpdateStep {
   T learning_rate;  // Adam: divided by 1 - beta1^t
   T decay;          // 1 - learning_rate * weight_decay: decoupled (Loshchilov & Hutter 2019); 1 for biases and slopes
-  T scale;          // of the gradient, before all else: clipping
+  T scale;          // of the gradient, applied first: clipping
   T l2;             // added to the gradient as l2 * w; 0 for biases and slopes
   T momentum;       // SGD: mu
   T nesterov;       // 1 or 0
@@ -27,11 +26,11 @@ struct UpdateStep {
   T one_minus_beta1, one_minus_beta2;
   T second_scale;    // Adam: 1 / sqrt(1 - beta2^t)
   T eps;             // Adam: outside the root
-  T least_state;     // smaller is 0: the smallest normal number
-  T least_gradient;  // smaller is 0; Adam: the root of least_state / (1 - beta2)
+  T least_state;     // smaller states become 0: the smallest normal number
+  T least_gradient;  // smaller gradients become 0; Adam: the root of least_state / (1 - beta2)
 };
 
-// v, or 0 where it is smaller than least; NaN stays.
+// v, or 0 where |v| < least. NaN stays.
 template <class M, class V>
 FNNFAST_INLINE V flushed(V v, V least) {
   return M::select(M::abs(v) < least, M::constant(0.0), v);

@@ -69,8 +69,7 @@ double Program::work() const {
 
 BlockId Program::find(std::int64_t spec) const {
   if (spec < 0 || spec >= specs())
-    throw std::out_of_range("the network has " + std::to_string(specs()) + " layers, got index " +
-                            std::to_string(spec));
+    throw std::out_of_range("layer index must be in [0, " + std::to_string(specs()) + "), got " + std::to_string(spec));
   return block_of_spec[static_cast<std::size_t>(spec)];
 }
 

@@ -1,8 +1,8 @@
 // What a network computes: a list of operations over shaped values.
 //
-// Every operation reads one value and writes one. An addition (a skip connection) and an activation are the epilogue of
-// an operation; a concatenation and a flattening are views of one storage, not operations. The program says nothing
-// about memory (schedule.hpp) and nothing about how an operation is computed (csrc/cpu, csrc/cuda).
+// Every operation reads one value and writes one. An addition (a skip connection) and an activation form the epilogue
+// of an operation. Concatenating and flattening are views of one storage, not operations. Memory is decided by
+// schedules (schedule.hpp), and how an operation is computed by csrc/cpu and csrc/cuda.
 #pragma once
 
 #include <cstdint>
@@ -23,11 +23,11 @@ inline constexpr std::int32_t kNone = -1;
 // The value that the caller passes in.
 inline constexpr ValueId kInputValue = 0;
 
-// A tensor for each sample. Values of one storage are slices of its channels, or the same numbers in another shape.
+// A tensor per sample. The values of one storage are slices of its channels, or the same numbers in another shape.
 struct Value {
   Shape shape;
   std::int32_t storage = kNone;
-  ptrdiff_t channel = 0;  // of the storage, where this value begins
+  ptrdiff_t channel = 0;  // of the storage, at which this value begins
 };
 
 // The parameters and buffers of one layer, numbered in order of execution.
@@ -35,20 +35,20 @@ struct ParameterBlock {
   enum class Kind : std::uint8_t { kAffine, kNormalize, kSlopes } kind;
   std::int32_t spec;                                        // the index of its layer in the tree, in preorder
   ptrdiff_t inputs = 0, units = 0, pieces = 1, groups = 1;  // inputs: of one unit, taps * channels / groups
-  bool bias = true;                                         // without one, the kernels read zeros
-  bool maxout = false;  // tells a maxout of one piece from a dense layer: their weights have other shapes
-  bool slopes = false;  // has a learned parameter of its activation, one per unit
+  bool bias = true;                                         // if false, the kernels read zeros
+  bool maxout = false;  // also with one piece, where the weights still have an axis for it
+  bool slopes = false;  // has a learned activation parameter, one per unit
 
   double work() const { return static_cast<double>(inputs) * static_cast<double>(units * pieces); }  // per row
 };
 
-// What follows a product, a normalisation or a copy, element by element, on r:
+// What follows a product, a normalization or a copy, element by element, on its result r:
 //   r = fma(r, scale, shift) with the scale and shift of `norm`; then f(r) + add or, with add_first, f(r + add).
 struct Epilogue {
   BlockId norm = kNone;
   int activation = kIdentity;
-  double parameter = 0.0;  // fixed alpha or beta, or what a learned one starts from
-  BlockId slopes = kNone;  // whose learned parameter the activation reads
+  double parameter = 0.0;  // fixed alpha or beta, or the initial value of a learned one
+  BlockId slopes = kNone;  // the block with the activation's learned parameter
   ValueId add = kNone;
   bool add_first = false;
   std::int32_t spec = kNone;  // the layer that the activation comes from
@@ -56,7 +56,7 @@ struct Epilogue {
   const ActivationInfo& info() const { return kActivationInfo[activation]; }
 };
 
-// r = x W + b, of several pieces the largest. Without windows over rows: those of a batch of vectors, or all pixels.
+// r = x W + b; with several pieces, the largest of them. If not windowed, over rows: of vectors, or of all pixels.
 struct Affine {
   BlockId block;
   bool windowed = false;
@@ -64,10 +64,10 @@ struct Affine {
 };
 struct Pool {
   bool maximum;
-  bool count_padding;  // whether padding counts in an average
+  bool count_padding;  // in an average
   Windows windows;
 };
-// Batch normalisation in training. In inference it is an Epilogue::norm.
+// Batch normalization in training. In inference it is an Epilogue::norm.
 struct Normalize {
   BlockId block;
   double eps, momentum;
@@ -85,7 +85,7 @@ struct Perturb {
   double amount;  // the standard deviation of the noise, or the rate of dropout
   std::uint32_t stream;
 };
-// An image with channels first, as the caller passed it, to channels last.
+// Transposes the caller's image from channels first to channels last.
 struct ChannelsLast {};
 
 using Operation = std::variant<Affine, Pool, Normalize, LocalResponse, Pointwise, Perturb, ChannelsLast>;
@@ -94,7 +94,7 @@ struct Node {
   Operation op;
   ValueId in = kNone, out = kNone;
   Epilogue epilogue{};
-  std::int32_t spec = kNone;  // the layer that it comes from
+  std::int32_t spec = kNone;  // the layer it comes from
 
   template <class Op>
   bool is() const {
@@ -106,26 +106,26 @@ struct Node {
   }
 };
 
-// All that scheduling knows of an operation.
+// All that scheduling knows about an operation.
 struct Traits {
   bool batch = false;  // training reduces over the whole batch
   bool takes_epilogue = false;
-  bool gradient_in_place = false;     // that of its input may lie where that of its output lies
+  bool gradient_in_place = false;     // the gradient of its input may replace that of its output
   bool reads_input_backward = false;  // for gradients of its parameters or of its input
-  bool saves_choice = false;          // which piece or tap won, a byte for each output
-  bool saves_scale = false;           // a number for each output
+  bool saves_choice = false;          // a byte per output: maxout's argmax, or the tap of a maximum
+  bool saves_scale = false;           // a number per output
 };
 Traits traits(const Operation& op);
-// The same, with what follows from the node's parameters: a product of several pieces saves a choice.
+// The same, with those that depend on the node's parameters: a product of several pieces saves a choice.
 struct Program;
 Traits traits(const Program& program, const Node& node);
 
-// Immutable once it is made.
+// Immutable once made.
 struct Program {
   std::vector<Value> values;        // values[kInputValue] is the input
   std::vector<ptrdiff_t> storages;  // channels of each
   std::vector<ParameterBlock> blocks;
-  std::vector<Node> nodes;             // a value is written before it is read
+  std::vector<Node> nodes;             // in order of execution
   std::vector<BlockId> block_of_spec;  // kNone for layers without parameters
   ValueId result = kNone;              // the output
 
@@ -138,11 +138,11 @@ struct Program {
   const Shape& output() const { return value(result).shape; }
   // Multiply-adds per sample.
   double work() const;
-  // The block of a layer in the tree, or kNone; std::out_of_range for an index that the tree does not have.
+  // The block of a layer in the tree, or kNone; std::out_of_range for an invalid index.
   BlockId find(std::int64_t spec) const;
 };
 
-// The block with a node's weights, normalisation or slopes; kNone for a node without parameters.
+// The block with a node's weights, normalization or slopes; kNone for a node without parameters.
 BlockId block_of(const Node& node);
 
 // One line per node, for tests and for people.

@@ -1,4 +1,4 @@
-// Random numbers that depend on where they are used alone: dropout, and noise.
+// Dropout and noise. Their random numbers depend only on seed, step, layer and element.
 #pragma once
 
 #include "rows.hpp"
@@ -26,7 +26,7 @@ struct Philox {
   }
 };
 
-// Counter: (column / 4, row, stream, step); key: the seed. An element is kept when its word is at least rate * 2^32.
+// Counter: (column / 4, row, stream, step); key: the seed. An element is kept if its word is at least rate * 2^32.
 template <class T>
 FNNFAST_HOST_DEVICE void dropout(const DropoutTask<T>& t) {
   const std::uint64_t threshold = static_cast<std::uint64_t>(t.rate * 4294967296.0);
@@ -43,8 +43,8 @@ FNNFAST_HOST_DEVICE void dropout(const DropoutTask<T>& t) {
   }
 }
 
-// |x| for the x with P(|normal| > |x|) = 2 tail, tail = 1/2 - q in (0, 1/2): the rational functions of algorithm AS 241
-// (Wichura 1988), in the accuracy that 24 bits of q ask for. Its third piece is for tails under 1.4e-11.
+// |x| with P(|normal| > |x|) = 2 tail, where tail = 1/2 - q in (0, 1/2): the rational functions of algorithm AS 241
+// (Wichura 1988), as accurate as 24 bits of q need. Its third piece, for tails under 1.4e-11, is not needed.
 template <class T>
 FNNFAST_INLINE Vec<T> normal_magnitude(Vec<T> q) {
   using M = Math<T>;
@@ -59,7 +59,7 @@ FNNFAST_INLINE Vec<T> normal_magnitude(Vec<T> q) {
   return select(q <= c(0.425), centre, tail);
 }
 
-// Of a random word one bit is a draw's sign, 23 are its place in the distribution: the q of normal_magnitude.
+// One bit of a random word is a draw's sign, 23 bits are its place in the distribution: the q of normal_magnitude.
 template <class T>
 FNNFAST_INLINE T normal_place(std::uint32_t word) {
   return (static_cast<T>(word >> 9) + T(0.5)) * T(0x1p-24);

@@ -1,4 +1,4 @@
-// Kernels that walk the rows of a block: activations over a tile, softmax, sums of columns, updates.
+// Kernels over the rows of a block: activations, softmax, sums of columns, updates.
 #pragma once
 
 #include "activations.hpp"
@@ -7,7 +7,7 @@
 
 namespace fnnfast::FNNFAST_ISA {
 
-// Calls body(column, n) for the vectors of a row: n lanes are real.
+// Calls body(column, n) for the vectors of a row, of which n lanes are used.
 template <class V, class Body>
 FNNFAST_INLINE void for_vectors(ptrdiff_t columns, Body body) {
   ptrdiff_t c = 0;
@@ -15,7 +15,7 @@ FNNFAST_INLINE void for_vectors(ptrdiff_t columns, Body body) {
   if (c < columns) body(c, columns - c);
 }
 
-// All lanes of v, as an array that the caller can read. Where lanes are threads, each must get those of the others.
+// Copies all lanes of v to an array. Where lanes are threads, each thread gets those of the others.
 template <class V>
 FNNFAST_INLINE void collect_lanes(V v, typename V::Scalar* lanes) {
 #if defined(FNNFAST_LANES_ARE_THREADS)
@@ -25,7 +25,7 @@ FNNFAST_INLINE void collect_lanes(V v, typename V::Scalar* lanes) {
 #endif
 }
 
-// What other lanes have stored before can be read after.
+// Makes what other lanes have stored visible.
 FNNFAST_INLINE void lanes_fence() {
 #if defined(FNNFAST_LANES_ARE_THREADS)
   Lanes::fence();
@@ -44,7 +44,7 @@ FNNFAST_INLINE void store_lanes(V v, typename V::Scalar* p, ptrdiff_t n) {
     v.store_partial(p, n);
 }
 
-// An activation's parameter: one value, or one a column.
+// An activation's parameter: one value, or one per column.
 template <class Act, class V>
 struct Parameter {
   const typename V::Scalar* p;
@@ -57,8 +57,9 @@ struct Parameter {
   FNNFAST_INLINE V at(ptrdiff_t column, ptrdiff_t n) const { return by_column ? load_lanes<V>(p + column, n) : value; }
 };
 
-// Calls body(row, column, n) for the vectors of a block, whole ones first. One loop, not two: the activations have more
-// constants than there are registers, and a loop over the few vectors of one row would load them all for each row.
+// Calls body(row, column, n) for the vectors of a block, whole ones first. One loop instead of two: activations have
+// more constants than there are registers, and an inner loop over the few vectors of a row would reload them for each
+// row.
 template <class V, class Body>
 FNNFAST_INLINE void for_block(ptrdiff_t rows, ptrdiff_t columns, Body body) {
   const ptrdiff_t whole = columns / V::kLanes * V::kLanes;
@@ -95,7 +96,7 @@ FNNFAST_HOST_DEVICE void activation_derivative(const ElementwiseTask<T>& t) {
   });
 }
 
-// What is kept of the derivatives of one unit over the rows: the largest, or how many are small.
+// The statistic of a unit's derivatives over the rows: the largest, or the number of small ones.
 template <class Act, class V>
 FNNFAST_INLINE V watched(V derivative, V before) {
   if constexpr (Act::kWatch == Watch::kSaturated) {
@@ -103,11 +104,11 @@ FNNFAST_INLINE V watched(V derivative, V before) {
     return before + select(derivative < limit, V::broadcast(1), V::broadcast(0));
   } else {
     const V size = abs(derivative);
-    return select((before == before) & !(size <= before), size, before);  // a NaN stays: nothing is known of that unit
+    return select((before == before) & !(size <= before), size, before);  // a NaN stays
   }
 }
 
-// Some rows at a time, column by column: what is summed or watched over the rows then stays in registers for so long.
+// Some rows at a time, column by column, so that sums over these rows stay in registers.
 template <class T, class Act>
 FNNFAST_HOST_DEVICE void activation_backward(const ElementwiseTask<T>& t) {
   using V = Vec<T>;
@@ -145,7 +146,7 @@ FNNFAST_HOST_DEVICE void activation_backward(const ElementwiseTask<T>& t) {
   }
 }
 
-// A sum over a row in one fixed tree: element j belongs to lane j mod 16, each lane adds in ascending order, and the
+// The sum over a row as one fixed tree: element j belongs to lane j mod 16, each lane adds in ascending order, and the
 // lanes are added in halves.
 template <class V>
 struct RowSum {
@@ -197,8 +198,8 @@ FNNFAST_INLINE T row_maximum(const T* z, ptrdiff_t columns) {
   return maximum;
 }
 
-// exp(z - max z) for a row, into e (may be z), and their sum. A NaN anywhere makes the sum NaN, and with it the row; a
-// logit that is the maximum counts 1 even when it is infinite.
+// exp(z - max z) of a row, written to e (may be z), and their sum. A NaN makes the sum NaN, and so the row. A logit
+// equal to the maximum gives 1 even if it is infinite.
 template <class T>
 FNNFAST_INLINE T exponentials(const T* z, T* e, ptrdiff_t columns, T maximum) {
   using V = Vec<T>;
@@ -252,7 +253,7 @@ FNNFAST_HOST_DEVICE void column_sums(ptrdiff_t rows, ptrdiff_t columns, const T*
   });
 }
 
-// out[column] = the sum of squares over the rows, in ascending order, each element multiplied by factor first.
+// out[column] = the sum over the rows, in ascending order, of the squares of factor times the element.
 template <class T>
 FNNFAST_HOST_DEVICE void column_squares(ptrdiff_t rows, ptrdiff_t columns, const T* in, ptrdiff_t in_row, T factor,
                                         T* out) {

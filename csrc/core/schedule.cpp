@@ -21,7 +21,7 @@ const T& at(const std::vector<T>& vector, std::int32_t index) {
   return vector[static_cast<std::size_t>(index)];
 }
 
-// What a storage is: the image of which its values are slices or flattened views.
+// The shapes of storages: the images of which values are slices or flattened views.
 std::vector<Shape> storage_shapes(const Program& program) {
   std::vector<Shape> shapes(program.storages.size());
   for (const Value& value : program.values) {
@@ -32,7 +32,7 @@ std::vector<Shape> storage_shapes(const Program& program) {
   return shapes;
 }
 
-// Where a value lies in a buffer of rows `row` apart that holds its storage.
+// The place of a value in the buffer of its storage, whose rows are `row` apart.
 Place place_in(const Value& value, const Shape& storage, std::int32_t buffer, ptrdiff_t row) {
   if (value.shape.pixels() == storage.pixels()) return {buffer, value.channel, row, storage.pixels()};
   return {buffer, 0, row * storage.pixels(), 1};  // flattened
@@ -40,7 +40,7 @@ Place place_in(const Value& value, const Shape& storage, std::int32_t buffer, pt
 
 NodeId node_count(const Program& program) { return static_cast<NodeId>(program.nodes.size()); }
 
-// By storage, the last node that reads it; kNone if none does.
+// By storage, the last node that reads it, or kNone.
 std::vector<NodeId> last_readers(const Program& program) {
   std::vector<NodeId> last(program.storages.size(), kNone);
   for (NodeId n = 0; n < node_count(program); ++n)
@@ -57,7 +57,7 @@ ptrdiff_t row_stride(const Shape& storage) {
   return padded % 256 == 0 ? padded + kLine : padded;
 }
 
-// A storage's buffer is free again when its last reader has run: a chain takes turns in two, a residual block keeps its
+// A storage's buffer is free again after its last reader: a chain alternates between two, a residual block keeps its
 // input in a third.
 ForwardSchedule schedule_forward(const Program& program, Keep keep) {
   ForwardSchedule schedule;
@@ -93,7 +93,7 @@ ForwardSchedule schedule_forward(const Program& program, Keep keep) {
     schedule.start.push_back(schedule.elements);
     schedule.elements += elements;
   }
-  NodeId next = kNone;  // around the end, for the next block of samples
+  NodeId next = kNone;  // wraps around, for the next block of samples
   for (int turn = 0; turn < 2; ++turn)
     for (NodeId n = node_count(program); n-- > 0;) {
       at(schedule.steps, n).next_weights = next;
@@ -126,7 +126,7 @@ class TrainingScheduler {
   TrainingSchedule take() { return std::move(schedule_); }
 
  private:
-  // Questions ---------------------------------------------------------------------------------------------------------
+  // Queries -----------------------------------------------------------------------------------------------------------
   bool is_trained(BlockId block) const {
     return block != kNone &&
            !(block < static_cast<BlockId>(frozen_.size()) && frozen_[static_cast<std::size_t>(block)]);
@@ -138,10 +138,10 @@ class TrainingScheduler {
     while (n < node_count(program_) && !has_trained(program_.node(n))) ++n;
     return n;
   }
-  // Whether statistics of the batch are taken: a frozen normalisation uses its running ones.
+  // Whether statistics of the batch are computed: a frozen normalization uses its running ones.
   bool reduces(const Node& node) const { return traits(node.op).batch && is_trained(block_of(node)); }
   std::int32_t storage_of(ValueId id) const { return program_.value(id).storage; }
-  // Whether gradients go back to what wrote the value.
+  // Whether the gradient of the value is needed.
   bool is_wanted(ValueId id) const {
     for (NodeId n = schedule_.first_trained; n < node_count(program_); ++n)
       if (storage_of(program_.node(n).out) == storage_of(id)) return true;
@@ -151,7 +151,7 @@ class TrainingScheduler {
     const Value& value = program_.value(id);
     return value.shape == at(shapes_, value.storage);
   }
-  // Whether the gradient of a node's input lies where that of its output does.
+  // Whether the gradient of a node's input replaces that of its output.
   bool is_gradient_in_place(const Node& node) const {
     return traits(node.op).gradient_in_place && at(readers_, storage_of(node.in)) == 1 && is_whole(node.in) &&
            is_whole(node.out);
@@ -159,7 +159,7 @@ class TrainingScheduler {
   const ActivationInfo& activation_of(const Node& node) const {
     return from_logits_ && node.out == program_.result ? kActivationInfo[kIdentity] : node.epilogue.info();
   }
-  // Whether the epilogue's backward pass reads something else than the output.
+  // Whether the epilogue's backward pass reads something other than the output.
   bool saves_apart(const Node& node) const {
     const Saves saves = activation_of(node).saves;
     return saves == Saves::kInput ||
@@ -175,8 +175,8 @@ class TrainingScheduler {
     const std::int32_t first = schedule_.regions.empty() ? 0 : schedule_.regions.back().last;
     if (step_count() > first) schedule_.regions.push_back({over, first, step_count()});
   }
-  // The whole batch waits: for one step that joins what all samples gave. Gradients of parameters whose samples are
-  // done follow it.
+  // The whole batch waits for one step that merges the sums of all samples. Then follow the gradients of parameters
+  // whose samples are done.
   void cut(Task task, NodeId node) {
     close(Over::kSamples);
     push(task, node);
@@ -206,7 +206,7 @@ class TrainingScheduler {
     flush();
   }
 
-  // Whether the gradient of a value is added to, and from now on it is.
+  // Whether the gradient of a value has been written. From now on it has.
   bool write(ValueId id) {
     const bool before = at(written_, storage_of(id)) != 0;
     at(written_, storage_of(id)) = 1;
@@ -231,8 +231,8 @@ class TrainingScheduler {
   }
 
   // Places ------------------------------------------------------------------------------------------------------------
-  // While buffers are handed out, each is one of its own; share_buffers() then joins those that are never in use at the
-  // same time.
+  // Each storage first gets a buffer of its own. share_buffers() then joins those that are never in use at the same
+  // time.
   std::int32_t new_buffer(const Shape& storage, bool bytes) {
     schedule_.buffers.push_back({row_stride(storage), storage.pixels(), bytes});
     return static_cast<std::int32_t>(schedule_.buffers.size()) - 1;
@@ -272,7 +272,7 @@ class TrainingScheduler {
       schedule_.choice.push_back(t.saves_choice ? new_place(node.out, true) : Place{});
     }
   }
-  // Dropout and noise may, if nobody reads what they overwrite: no other node, and no backward pass.
+  // Dropout and noise may, if no other node and no backward pass reads the value that they overwrite.
   bool overwrites_input(NodeId n) const {
     const Node& node = program_.node(n);
     if (!node.is<Perturb>() || at(readers_, storage_of(node.in)) != 1 || !is_whole(node.in) || !is_whole(node.out))
@@ -313,8 +313,8 @@ class TrainingScheduler {
     }
   }
 
-  // Images of buffers that are in use in different regions lie in one. Vectors do not: what pads their rows is zero,
-  // which the weight gradient reads.
+  // Images that are in use in different regions share a buffer. Vectors do not: the padding of their rows must stay
+  // zero, since the weight gradient reads it.
   void share_buffers() {
     struct Use {
       std::int32_t first = -1, last = -1;
@@ -353,7 +353,7 @@ class TrainingScheduler {
         if (place.buffer >= 0) place.buffer = at(to, place.buffer);
   }
 
-  // What a step reads and writes.
+  // The places that a step reads and writes.
   std::vector<Place> touched(const TrainingStep& step) const {
     if (step.task == Task::kLoss) return {schedule_.value_at(program_.result), schedule_.gradient_at(program_.result)};
     const Node& node = program_.node(step.node);
@@ -438,7 +438,7 @@ std::string describe(const Program& program, const ForwardSchedule& schedule) {
     if (step.add.buffer != kNone) out << ", + v" << program.node(step.node).epilogue.add << " at " << step.add;
     out << " -> v" << program.node(step.node).out << " at " << step.out << '\n';
   }
-  out << schedule.start.size() << " buffers, " << schedule.elements << " elements a sample\n";
+  out << schedule.start.size() << " buffers, " << schedule.elements << " elements per sample\n";
   return out.str();
 }
 

@@ -1,4 +1,4 @@
-// What the kernels over rows are asked: plain pointers and strides, in elements.
+// Argument structs of the row kernels: plain pointers and strides, in elements.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@ namespace fnnfast {
 
 using std::ptrdiff_t;
 
-// A block of rows through one fused elementwise function: y = f(z) or dz = dy f'.
+// An elementwise function over a block of rows: y = f(z), or dz = dy f'.
 template <class T>
 struct ElementwiseTask {
   ptrdiff_t rows, columns;
@@ -20,13 +20,13 @@ struct ElementwiseTask {
   ptrdiff_t dy_row;
   T* out;
   ptrdiff_t out_row;
-  const T* parameter;  // null, one value (step 0) or one a column (step 1)
+  const T* parameter;  // null, one value (step 0) or one per column (step 1)
   ptrdiff_t parameter_step;
-  T* dparameter;  // backward, may be null: one a column, added to
-  T* watch;       // backward, may be null: one a column, in whole vectors, what the activation's kWatch says
+  T* dparameter;  // backward, may be null: one per column, added to
+  T* watch;       // backward, may be null: one per column in whole vectors, as the activation's kWatch says
 };
 
-// A loss and its derivative on a block of rows. row_loss receives the sum over a row's outputs, times its weight.
+// A loss and its derivative on a block of rows. row_loss receives the sum over a row's outputs times its weight.
 template <class T>
 struct LossTask {
   ptrdiff_t rows, columns;
@@ -35,10 +35,10 @@ struct LossTask {
   const T* targets;
   ptrdiff_t targets_row;
   const std::int64_t* labels;
-  const T* precision;  // one a column, where LossInfo says so
-  const T* weights;    // one a row, or null
-  T scale;             // of the derivative
-  T* dz;               // may be null
+  const T* precision;       // one per column if LossInfo::takes_precision
+  const T* sample_weights;  // one per row, or null
+  T scale;                  // of the derivative
+  T* dz;                    // may be null
   ptrdiff_t dz_row;
   double* row_loss;
 };
@@ -52,11 +52,11 @@ struct UpdateTask {
   T* state1;
   T* state2;
   const UpdateStep<T>* step;
-  T* squares;  // may be null: two vectors, to whose lanes the squares of gradients and of changes are added
+  T* squares;  // may be null: two vectors; the squares of gradients and of changes are added to their lanes
 };
 
-// Inverted dropout on a block of rows: out = in * mask / (1 - rate). The mask of element (row, column) depends on key,
-// step, stream, row and column alone.
+// Inverted dropout on a block of rows: out = in * mask / (1 - rate). The mask depends only on key, step, stream, row
+// and column.
 template <class T>
 struct DropoutTask {
   ptrdiff_t rows, columns, first_row;
@@ -69,8 +69,7 @@ struct DropoutTask {
   std::uint32_t stream;
 };
 
-// Adds draws from the normal distribution of that deviation to a block of rows; out may be in. A draw depends on the
-// same things as a mask of dropout.
+// Adds normal noise to a block of rows; out may be in. Draws depend on the same numbers as the mask of dropout.
 template <class T>
 struct NoiseTask {
   ptrdiff_t rows, columns, first_row;

@@ -1,7 +1,7 @@
-// Vec in plain C++: the reference for the instruction sets, what runs where there is none, and the GPU's.
+// Vec in plain C++: the reference for the instruction sets, the fallback, and the GPU's.
 //
-// Here a vector is one number. The GPU's row kernels define FNNFAST_LANES_ARE_THREADS: there a vector is one number in
-// each of 16 neighbouring threads (csrc/cuda/lanes.hpp).
+// A vector is one number. In the GPU's row kernels, which define FNNFAST_LANES_ARE_THREADS, it is one number in each of
+// 16 neighbouring threads (csrc/cuda/lanes.hpp).
 #pragma once
 
 #include <cstddef>
@@ -27,7 +27,7 @@ inline constexpr int kRegisters = 16;
 template <class Register>
 FNNFAST_INLINE void hold(Register&) {}
 
-// The layout of an IEEE number: what pow2, exponent and mantissa need.
+// The layout of an IEEE number, for pow2, exponent and mantissa.
 template <class T>
 struct Ieee;
 template <>
@@ -93,8 +93,8 @@ struct Vec {
     return {static_cast<T>(__builtin_fma(a.v, b.v, c.v))};
   }
 #if defined(__CUDACC__)
-  // Division on the device tests for subnormal and huge numbers, and calls a function for them, around which the
-  // compiler moves nothing. This is the division without the test (Newton's steps, each rounded once).
+  // Division on the device tests for subnormal and huge numbers, and calls a function for them, which blocks the
+  // compiler's scheduling. This is division without the test (Newton's steps, each rounded once).
   friend FNNFAST_INLINE Vec reciprocal(Vec b) {
 #if defined(__CUDA_ARCH__)
     if constexpr (sizeof(T) == 4) {
@@ -134,7 +134,7 @@ struct Vec {
     return from_bits(static_cast<Bits>(static_cast<Integer>(n.v) + Ieee<T>::kBias) << Ieee<T>::kMantissa);
   }
   friend FNNFAST_INLINE Vec scale_normal(Vec a, Vec n) { return a * pow2(n); }
-  // 2^n may be no number. Each of two halves is one, and only the second product rounds.
+  // 2^n may not be representable. 2^(n/2) is, and only the second product rounds.
   friend FNNFAST_INLINE Vec scale(Vec a, Vec n) {
     const Vec half = round(Vec{n.v * T(0.5)});
     return a * pow2(half) * pow2(n - half);

@@ -8,10 +8,10 @@
 
 namespace fnnfast::cpu {
 
-// All, if a panel then takes at most a quarter of L2, where the next one is fetched beside it and rows of x stay, and
-// at most 256 KB; else equal parts of half of that.
+// All inputs, if a panel then takes at most a quarter of L2 (which also holds rows of x and the prefetched next panel)
+// and at most 256 KB; else equal parts of half of that.
 template <class T>
-ptrdiff_t chunk_inputs(ptrdiff_t width, ptrdiff_t inputs) {
+ptrdiff_t kc_inputs(ptrdiff_t width, ptrdiff_t inputs) {
   const ptrdiff_t row_bytes = std::max(width, ptrdiff_t{1}) * static_cast<ptrdiff_t>(sizeof(T));
   const ptrdiff_t most =
       std::clamp(static_cast<ptrdiff_t>(cache_sizes().l2 / 4) / row_bytes, ptrdiff_t{256}, 262144 / row_bytes);
@@ -27,7 +27,7 @@ void set_sizes(AffineConstants<T>& of, const PanelLayout& layout) {
   of.blocks = layout.blocks();
   const ptrdiff_t width = layout.panel(0, 0).width;
   of.first_panel = (layout.inputs + 1) * width;
-  of.chunk = chunk_inputs<T>(width, layout.inputs);
+  of.kc = kc_inputs<T>(width, layout.inputs);
 }
 
 template <class T>
@@ -44,7 +44,7 @@ void affine_forward(const AffineKernel<T>& k, const AffineCall<T>& task) {
   if (task.rows == 0 || blocks == 0) return;
   const bool shared = worth_threads(task.rows, static_cast<double>(of.inputs * of.units * of.pieces));
   const ptrdiff_t threads = shared ? num_threads() : 1;
-  // Rows are cut only as far as needed to give every thread a few tasks: each cut reads the weights once more.
+  // Rows are split only as needed to give every thread a few tasks, since each split reads the weights once more.
   constexpr ptrdiff_t kMostRows = 256, kLeastRows = 24, kTasksEach = 4;
   ptrdiff_t rows_each = std::min(task.rows, kMostRows);
   if (threads > 1 && blocks * (divide_up(task.rows, rows_each)) < kTasksEach * threads) {
@@ -95,14 +95,14 @@ void data_gradient(const Kernels<T>& k, const PanelLayout& layout, const T* tran
                    ptrdiff_t dz_row, const std::uint8_t* argmax, ptrdiff_t argmax_row, T* dx, ptrdiff_t dx_row) {
   const TransposedLayout from(layout);
   T* const scratch = thread_scratch<T>(Scratch::kKernel, rows * from.panel_inputs());
-  const ptrdiff_t chunk = chunk_inputs<T>(from.width(0), from.rows);
+  const ptrdiff_t kc = kc_inputs<T>(from.width(0), from.rows);
   for (ptrdiff_t panel = 0; panel < from.panels(); ++panel) {
     const ptrdiff_t first = panel * from.panel_inputs();
     const ptrdiff_t columns = std::min(from.panel_inputs(), layout.inputs - first);
     const T* const weights = transposed + from.offset(panel);
     const ptrdiff_t next = panel + 1 < from.panels() ? from.rows * from.width(panel + 1) : 0;
     if (argmax == nullptr)
-      k.product({rows, from.rows, columns, dz, dz_row, 1, weights, from.width(panel), dx + first, dx_row, chunk,
+      k.product({rows, from.rows, columns, dz, dz_row, 1, weights, from.width(panel), dx + first, dx_row, kc,
                  weights + from.rows * from.width(panel), next, scratch});
     else
       k.maxout_data({rows, layout.units, layout.pieces, columns, dz, dz_row, argmax, argmax_row, weights, next,
@@ -110,7 +110,7 @@ void data_gradient(const Kernels<T>& k, const PanelLayout& layout, const T* tran
   }
 }
 
-// Row by row over a few units at a time, so that the counters of neighbours do not wait for each other.
+// Row by row over a few units at a time, so that successive increments are of different counters.
 template <class T>
 void MaxoutOrder::sort(ptrdiff_t chunk, const std::uint8_t* argmax, ptrdiff_t argmax_row, const T* dz, ptrdiff_t dz_row,
                        std::uint8_t* order, T* sorted) const {
@@ -120,13 +120,13 @@ void MaxoutOrder::sort(ptrdiff_t chunk, const std::uint8_t* argmax, ptrdiff_t ar
   std::uint8_t place[kUnits][kMaxPiecesSaved];
   for (ptrdiff_t first = 0; first < units; first += kUnits) {
     const ptrdiff_t some = std::min(kUnits, units - first);
-    const std::uint8_t* const winner = argmax + row * argmax_row + first;
+    const std::uint8_t* const block_argmax = argmax + row * argmax_row + first;
     const T* const gradient = dz + row * dz_row + first;
     std::uint8_t* const orders = order + at(first, chunk);
     T* const gradients = sorted + gradient_at(first, chunk);
     for (ptrdiff_t u = 0; u < some; ++u) std::fill_n(place[u], pieces, std::uint8_t{0});
     for (ptrdiff_t r = 0; r < count; ++r)
-      for (ptrdiff_t u = 0; u < some; ++u) ++place[u][winner[r * argmax_row + u]];
+      for (ptrdiff_t u = 0; u < some; ++u) ++place[u][block_argmax[r * argmax_row + u]];
     for (ptrdiff_t u = 0; u < some; ++u) {
       std::uint8_t* const ends = orders + u * entry() + kMaxoutChunk;
       int sum = 0;
@@ -139,7 +139,7 @@ void MaxoutOrder::sort(ptrdiff_t chunk, const std::uint8_t* argmax, ptrdiff_t ar
     }
     for (ptrdiff_t r = 0; r < count; ++r)
       for (ptrdiff_t u = 0; u < some; ++u) {
-        const std::uint8_t to = place[u][winner[r * argmax_row + u]]++;
+        const std::uint8_t to = place[u][block_argmax[r * argmax_row + u]]++;
         orders[u * entry() + to] = static_cast<std::uint8_t>(r);
         gradients[u * kMaxoutChunk + to] = gradient[r * dz_row + u];
       }
@@ -148,10 +148,10 @@ void MaxoutOrder::sort(ptrdiff_t chunk, const std::uint8_t* argmax, ptrdiff_t ar
 
 namespace {
 
-// Of a slab of x that the parts of several panels share: half of a 2 MB L2.
+// The most for a slab of x that the parts of several panels share: half of a 2 MB L2.
 constexpr ptrdiff_t kSharedBytes = ptrdiff_t{1} << 20;
 
-// Of maxout's weight gradient that a task makes at a time: less than half of a 1.25 MB L2.
+// The most for the part of maxout's weight gradient that a task computes at a time: less than half of a 1.25 MB L2.
 constexpr ptrdiff_t kSummedBytes = ptrdiff_t{1} << 19;
 
 template <class T>
@@ -166,7 +166,7 @@ void dense_weight_gradient(const Kernels<T>& k, const Panel& panel, ptrdiff_t fi
   }
   T* const scratch = thread_scratch<T>(Scratch::kKernel, count * panel.width);
   k.product({count, from.rows, panel.width, from.x, 1, from.x_row, dz, dz_row, tile, panel.width,
-             chunk_inputs<T>(panel.width, from.rows), dz + from.rows * dz_row, from.dz_panels ? from.rows * dz_row : 0,
+             kc_inputs<T>(panel.width, from.rows), dz + from.rows * dz_row, from.dz_panels ? from.rows * dz_row : 0,
              scratch});
   to.take(to.context, panel, first, count, tile);
 }
@@ -193,11 +193,11 @@ void maxout_bias_gradient(const PanelLayout& layout, ptrdiff_t block, const Grad
   }
 }
 
-// Hands on [unit][piece][input], as maxout_weight() makes it, as a panel of [input][piece][unit].
+// Passes on [unit][piece][input], the layout of maxout_weight(), as a panel of [input][piece][unit].
 template <class T>
 void maxout_take(const Panel& panel, ptrdiff_t pieces, ptrdiff_t first, ptrdiff_t count, const T* dw, ptrdiff_t width,
                  const GradientSink<T>& to) {
-  constexpr ptrdiff_t kInputs = 16;  // whose rows of a panel, a few lines each, stay in L1 until they are full
+  constexpr ptrdiff_t kInputs = 16;  // their rows of a panel, a few lines each, stay in L1 until they are full
   T* const tile = thread_scratch<T>(Scratch::kTile, count * panel.width);
   if (panel.units < panel.stride) std::fill_n(tile, count * panel.width, T(0));
   for (ptrdiff_t i0 = 0; i0 < count; i0 += kInputs)
@@ -210,19 +210,19 @@ void maxout_take(const Panel& panel, ptrdiff_t pieces, ptrdiff_t first, ptrdiff_
   to.take(to.context, panel, first, count, tile);
 }
 
-// Of inputs [first, first + count), blocks of units [first_block, last_block).
+// The gradient for inputs [first, first + count) and blocks of units [first_block, last_block).
 template <class T>
 void maxout_weight_gradient(const Kernels<T>& k, const PanelLayout& layout, ptrdiff_t first_block, ptrdiff_t last_block,
                             ptrdiff_t first, ptrdiff_t count, const GradientSource<T>& from,
                             const GradientSink<T>& to) {
   const MaxoutOrder& maxout = *from.maxout;
-  const ptrdiff_t width = (std::max(count, ptrdiff_t{1}) + k.lanes - 1) / k.lanes * k.lanes;  // a vector at least
+  const ptrdiff_t width = (std::max(count, ptrdiff_t{1}) + k.lanes - 1) / k.lanes * k.lanes;  // at least a vector
   const ptrdiff_t unit = layout.panel(first_block, 0).unit;
   const ptrdiff_t unit_size = layout.pieces * width;
   const Panel end = layout.panel(last_block - 1, 0);
   const ptrdiff_t units = end.unit + end.units - unit;
-  // [unit][piece][input]: inputs in the lanes, as x has them. Chunk by chunk over the rows, so that a chunk of x serves
-  // all units from L1.
+  // [unit][piece][input]: inputs in the lanes, as in x. Chunk by chunk over the rows, so that a chunk of x stays in L1
+  // for all units.
   T* const dw = thread_scratch<T>(Scratch::kRows, units * unit_size + kMaxoutChunk * width);
   T* const x = dw + units * unit_size;
   std::fill_n(dw, units * unit_size + kMaxoutChunk * width, T(0));
@@ -263,7 +263,7 @@ void weight_gradient(const Kernels<T>& k, const GradientParts& parts, ptrdiff_t 
     const ptrdiff_t count = std::min(parts.inputs_each(), parts.layout.inputs - input);
     const ptrdiff_t end = std::min(last, (part / blocks + 1) * blocks);
     if (parts.layout.pieces > 1) {
-      // As many units as share a chunk of x while what they add up stays in L2.
+      // As many units share a chunk of x as have their sums in L2.
       const ptrdiff_t block_bytes =
           parts.layout.block_units() * parts.layout.pieces * parts.inputs_each() * static_cast<ptrdiff_t>(sizeof(T));
       const ptrdiff_t each = std::max(ptrdiff_t{1}, kSummedBytes / block_bytes);
@@ -272,7 +272,8 @@ void weight_gradient(const Kernels<T>& k, const GradientParts& parts, ptrdiff_t 
                                count, from, to);
       continue;
     }
-    // The columns of x that these parts share, together if several gain from that and they stay in the cache.
+    // The columns of x that these parts share are copied to contiguous memory if there are several parts and they fit
+    // the cache.
     GradientSource<T> source = from;
     source.x += input;
     if (end - part >= 3 && from.rows * count * static_cast<ptrdiff_t>(sizeof(T)) <= kSharedBytes) {
@@ -286,7 +287,7 @@ void weight_gradient(const Kernels<T>& k, const GradientParts& parts, ptrdiff_t 
 }
 
 #define FNNFAST_INSTANTIATE(T)                                                                                      \
-  template ptrdiff_t chunk_inputs<T>(ptrdiff_t, ptrdiff_t);                                                         \
+  template ptrdiff_t kc_inputs<T>(ptrdiff_t, ptrdiff_t);                                                            \
   template void set_sizes<T>(AffineConstants<T>&, const PanelLayout&);                                              \
   template void affine_forward<T>(const AffineKernel<T>&, const AffineCall<T>&);                                    \
   template void affine_forward_serial<T>(const AffineKernel<T>&, AffineCall<T>&);                                   \

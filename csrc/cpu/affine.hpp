@@ -1,5 +1,5 @@
 // A product with its epilogue over packed weights (a dense or maxout layer): forward, gradient of the input, gradient
-// of the weights. The operations of dense.hpp, the networks and the trainer are made of these three.
+// of the weights. The operations of dense.hpp, networks and trainers consist of these three.
 #pragma once
 
 #include <algorithm>
@@ -12,11 +12,11 @@
 
 namespace fnnfast::cpu {
 
-// Fused multiply-adds under which waking a second thread costs more than it gains: about 5 us of work at 16 a cycle.
+// With fewer multiply-adds, waking a second thread costs more than it gains: about 5 us of work at 16 per cycle.
 inline constexpr double kSerialWork = 300000;
 
-// Whether so many rows, at so many multiply-adds a row, are worth more than one thread. Under two rows the weights are
-// read from L2 for each multiply-add, which takes as long as two of them.
+// Whether to use more than one thread for that many rows, at `work` multiply-adds each. With one row, every
+// multiply-add reads its weight from L2, which takes as long as two of them.
 inline bool worth_threads(ptrdiff_t rows, double work) {
   return static_cast<double>(rows < 2 ? 2 : rows) * work >= kSerialWork;
 }
@@ -34,14 +34,14 @@ void for_row_blocks(ptrdiff_t rows, ptrdiff_t columns, F&& f) {
 // The leading dimension of a buffer of that many columns.
 inline ptrdiff_t leading_dimension(ptrdiff_t columns) { return row_stride({1, 1, columns}); }
 
-// How many inputs of a panel that wide are taken at a time: AffineConstants::chunk.
+// KC, the inputs that are processed at a time, for panels of that width: AffineConstants::kc.
 template <class T>
-ptrdiff_t chunk_inputs(ptrdiff_t width, ptrdiff_t inputs);
+ptrdiff_t kc_inputs(ptrdiff_t width, ptrdiff_t inputs);
 
-// What a product's constants say of its sizes, for panels of that layout.
+// Sets the sizes, for panels of that layout.
 template <class T>
 void set_sizes(AffineConstants<T>& of, const PanelLayout& layout);
-// And of its activation, but for the parameter.
+// Sets the activation, without its parameter.
 template <class T>
 void set_activation(AffineConstants<T>& of, const Kernels<T>& k, int activation) {
   of.activation_index = activation;
@@ -50,12 +50,12 @@ void set_activation(AffineConstants<T>& of, const Kernels<T>& k, int activation)
   of.in_registers = k.activation[activation].in_registers;
 }
 
-// y = f(x W + b), for rows x blocks of units, shared between threads. task.first_block, last_block and scratch are set
-// here. A rowwise activation is not applied.
+// y = f(x W + b), shared between threads over rows and blocks of units. Sets task.first_block, last_block and scratch.
+// Does not apply a rowwise activation.
 template <class T>
 void affine_forward(const AffineKernel<T>& k, const AffineCall<T>& task);
 
-// Blocks [task.first_block, task.last_block) of all rows, on the calling thread. task.scratch is set here.
+// Blocks [task.first_block, task.last_block) of all rows, on the calling thread. Sets task.scratch.
 template <class T>
 void affine_forward_serial(const AffineKernel<T>& k, AffineCall<T>& task);
 
@@ -63,14 +63,14 @@ template <class T>
 void activate_rows(ElementwiseFunction<T> f, ptrdiff_t rows, ptrdiff_t columns, const T* z, ptrdiff_t z_row, T* y,
                    ptrdiff_t y_row);
 
-// dx = dz W^T for some rows, on the calling thread. transposed: the weights packed for it (pack.hpp). argmax is null
-// for a dense layer.
+// dx = dz W^T for some rows, on the calling thread. transposed: the transposed weights (pack.hpp). argmax is null for a
+// dense layer.
 template <class T>
 void data_gradient(const Kernels<T>& k, const PanelLayout& layout, const T* transposed, ptrdiff_t rows, const T* dz,
                    ptrdiff_t dz_row, const std::uint8_t* argmax, ptrdiff_t argmax_row, T* dx, ptrdiff_t dx_row);
 
-// Maxout: for each chunk of rows and unit, the chunk's rows in the order of their winning pieces, and their gradients
-// in the same order.
+// Maxout: for each unit and chunk of kMaxoutChunk rows, the rows sorted by argmax, and their gradients in the same
+// order.
 struct MaxoutOrder {
   ptrdiff_t rows, units, pieces;
   ptrdiff_t chunks() const { return divide_up(rows, kMaxoutChunk); }
@@ -85,13 +85,13 @@ struct MaxoutOrder {
             std::uint8_t* order, T* sorted) const;
 };
 
-// What a layer's weight gradient is made from: all rows of the batch.
+// The operands of a layer's weight gradient: all rows of the batch.
 template <class T>
 struct GradientSource {
   ptrdiff_t rows;
   const T* x;
   ptrdiff_t x_row;
-  const T* dz;  // readable to whole vectors, zero there; not read for maxout
+  const T* dz;  // readable to whole vectors, with zeros after the row; not read for maxout
   ptrdiff_t dz_row;
   const T* dz_panels;         // the same by gather_columns(), or null
   const MaxoutOrder* maxout;  // null for a dense layer
@@ -107,18 +107,18 @@ struct GradientSink {
   void (*take)(void* context, const Panel& panel, ptrdiff_t first, ptrdiff_t count, const T* gradient);
 };
 
-// The parts into which a layer's weight gradient is cut, numbered so that neighbours share their inputs.
+// The parts of a layer's weight gradient, numbered so that neighbours share their inputs.
 struct GradientParts {
   PanelLayout layout;
   explicit GradientParts(const PanelLayout& of) : layout(of) {}
   ptrdiff_t inputs_each() const { return layout.pieces > 1 ? ptrdiff_t{layout.lanes} * kMaxoutVectors : 96; }
-  // At least one, which has the bias.
+  // At least one, for the bias.
   ptrdiff_t across() const { return layout.inputs > 0 ? divide_up(layout.inputs, inputs_each()) : 1; }
   ptrdiff_t count() const { return layout.blocks() * across(); }
 };
 
-// The gradient of all pre-activations is read by columns. A wide one is therefore copied, by blocks of rows, into one
-// panel for each block of a dense layer's units, [row][unit]: contiguous where it would be a row's length apart.
+// The weight gradient reads dz by columns. A wide dz is therefore copied, by blocks of rows, into one panel [row][unit]
+// for each block of a dense layer's units, where the columns of a block are contiguous.
 inline bool gathers_columns(const PanelLayout& layout) { return layout.pieces == 1 && layout.blocks() >= 4; }
 template <class T>
 void gather_columns(const PanelLayout& layout, ptrdiff_t batch, const T* dz, ptrdiff_t dz_row, ptrdiff_t first,

@@ -1,15 +1,15 @@
 // Weights in bfloat16: the upper half of a float32, half the bytes to read.
 //
-// A word holds the weights of two successive inputs, the first in its lower half, so that one shift or one mask makes
-// a float32 of either; the arithmetic is then that of float32, chain and all. (The instruction that multiplies pairs,
-// VDPBF16PS, rounds and orders its sums in its own way, and on Sapphire Rapids does half the multiply-adds of a FMA.)
+// A word holds the weights of two successive inputs, the first in its lower half, so that one shift or one mask makes a
+// float32 of either. The arithmetic is that of float32, with the same chains. (The instruction that multiplies pairs,
+// VDPBF16PS, rounds and orders its sums differently, and on Sapphire Rapids has half the rate of FMA.)
 #pragma once
 
 #include "tile.hpp"
 
 namespace fnnfast::FNNFAST_ISA {
 
-// Widens on the way into the tile: for few rows.
+// Widens in the tile: for few rows.
 struct PairTile {
   template <class V, int kRows, int kVectors, class Sink>
   static FNNFAST_NOINLINE void run(const Tile<float>& t) {
@@ -35,7 +35,7 @@ struct PairTile {
   }
 };
 
-// From this many rows on it pays to widen a panel first, for all of them.
+// With at least this many rows, it is faster to widen a panel once for all of them.
 inline constexpr ptrdiff_t kWidenRows = 64;
 
 FNNFAST_INLINE void widen(const float* words, ptrdiff_t inputs, ptrdiff_t width, float* to) {

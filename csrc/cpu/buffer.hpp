@@ -1,4 +1,4 @@
-// Memory: owned buffers, and scratch that a thread keeps.
+// Memory: owned buffers, and scratch memory of a thread.
 #pragma once
 
 #include <algorithm>
@@ -8,13 +8,13 @@
 
 namespace fnnfast::cpu {
 
-// n elements, aligned to a cache line, zero at first.
+// n elements, aligned to a cache line, initially zero.
 template <class T>
 class Buffer {
  public:
   Buffer() = default;
-  explicit Buffer(std::ptrdiff_t n) : Buffer(uninitialised(n)) { std::fill_n(data_.get(), n, T(0)); }
-  static Buffer uninitialised(std::ptrdiff_t n) {
+  explicit Buffer(std::ptrdiff_t n) : Buffer(uninitialized(n)) { std::fill_n(data_.get(), n, T(0)); }
+  static Buffer uninitialized(std::ptrdiff_t n) {
     Buffer buffer;
     if (n > 0) buffer.data_.reset(static_cast<T*>(::operator new(static_cast<std::size_t>(n) * sizeof(T), kAlignment)));
     buffer.size_ = n;
@@ -33,18 +33,17 @@ class Buffer {
   std::ptrdiff_t size_ = 0;
 };
 
-// What a thread's scratch is used for at one time; each use has its own buffer.
+// Uses of a thread's scratch memory at one time; each has its own buffer.
 enum class Scratch { kKernel, kTile, kRows, kOutputs, kCount = kOutputs + 4 };  // from kOutputs on: layers in turn
 
-// At least n elements that this thread keeps from call to call: nothing is allocated once the sizes have been seen. The
-// contents are unspecified.
+// At least n elements, unspecified. The thread keeps them from call to call, so repeated sizes do not allocate.
 template <class T>
 T* thread_scratch(Scratch use, std::ptrdiff_t n) {
   thread_local Buffer<T> buffers[static_cast<int>(Scratch::kCount)];
   Buffer<T>& buffer = buffers[static_cast<int>(use)];
   if (buffer.size() < n) {
     buffer = Buffer<T>();
-    buffer = Buffer<T>::uninitialised(n + n / 4);
+    buffer = Buffer<T>::uninitialized(n + n / 4);
   }
   return buffer.data();
 }

@@ -1,5 +1,5 @@
-// Affinity and cgroups. What the files hold: proc(5), cgroups(7), and Documentation/admin-guide/cgroup-v2.rst and
-// scheduler/sched-bwc.rst of Linux.
+// Affinity and cgroups. The files are described in proc(5), cgroups(7), and Linux's
+// Documentation/admin-guide/cgroup-v2.rst and scheduler/sched-bwc.rst.
 #include "cpu_count.hpp"
 
 #include <algorithm>
@@ -19,7 +19,7 @@ namespace {
 
 int affinity_count() noexcept {
 #if defined(__linux__)
-  // The kernel refuses (EINVAL) a mask shorter than its own, so it is doubled until it fits.
+  // The kernel rejects (EINVAL) a mask shorter than its own, so the size is doubled until it fits.
   for (int processors = 1024; processors <= 1 << 20; processors *= 2) {
     cpu_set_t* const mask = CPU_ALLOC(processors);
     if (mask == nullptr) break;
@@ -36,7 +36,7 @@ bool contains_item(const std::string& list, const std::string& item) {
   return ("," + list + ",").find("," + item + ",") != std::string::npos;
 }
 
-// Processors' worth of time per period, in one group; infinite without a limit.
+// Processors that one group's quota is worth; infinite without a limit.
 double quota_of(const std::string& directory, bool version_2) {
   double quota = -1;
   double period = 0;
@@ -64,8 +64,8 @@ std::string group_path(const std::string& root, bool version_2) {
   return "";
 }
 
-// The least quota from our group up to the mount point. A mount may show a part of the hierarchy only, as it does in a
-// container: below mount_root.
+// The smallest quota from our group up to the mount point. A mount may show only a part of the hierarchy, below
+// mount_root, as in a container.
 double least_quota(const std::string& root, const std::string& mount_root, const std::string& mount_point,
                    bool version_2) {
   std::string path = group_path(root, version_2);

@@ -23,16 +23,16 @@ ElementwiseTask<T> elementwise(const ActivationUse& use, ptrdiff_t rows, ptrdiff
   return t;
 }
 
-// Few rows do not repay the packing: reading the weights in place costs about as much as copying them.
+// With fewer rows, packing does not pay: reading the weights in place costs about as much as copying them.
 constexpr ptrdiff_t kPackRows = 48;
 
-// Where an operation packs its weights: this thread's scratch, unless that would keep a large piece of memory for good.
+// Memory for packed weights: this thread's scratch, unless they are large, since scratch is never freed.
 template <class T>
 class PackedWeights {
  public:
   explicit PackedWeights(ptrdiff_t n) {
     constexpr ptrdiff_t kKept = ptrdiff_t{1} << 22;
-    if (n > kKept) own_ = Buffer<T>::uninitialised(n);
+    if (n > kKept) own_ = Buffer<T>::uninitialized(n);
     data_ = n > kKept ? own_.data() : thread_scratch<T>(Scratch::kRows, n);
   }
   T* data() const { return data_; }
@@ -42,7 +42,7 @@ class PackedWeights {
   T* data_;
 };
 
-// f(blocks) for the blocks of a layout, shared between threads where there is much to copy.
+// f(blocks) for the blocks of a layout, shared between threads if there is much to copy.
 template <class F>
 void for_blocks(const PanelLayout& layout, F&& f) {
   constexpr ptrdiff_t kTask = ptrdiff_t{1} << 16;  // elements
@@ -79,7 +79,7 @@ void dense_forward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, const T* 
   AffineConstants<T> of;
   AffineCall<T> t{};
   t.of = &of;
-  // With few rows only the last, narrower block is packed: on its own it is a layer of as many units.
+  // With few rows, only the last, narrower block is packed, as a layer of its own.
   const ptrdiff_t in_place = batch < kPackRows ? units / k.panel_width() * k.panel_width() : 0;
   const PanelLayout rest{inputs, units - in_place, 1, k.lanes, k.panel_vectors};
   const PackedWeights<T> panels(rest.size());
@@ -141,11 +141,11 @@ namespace {
 template <class T>
 void gradients(const Kernels<T>& k, const PanelLayout& layout, ptrdiff_t batch, const T* x, const T* weight,
                const T* dz, ptrdiff_t dz_row, const std::uint8_t* argmax, T* dx, T* dweight, T* dbias) {
-  Buffer<T> panels = Buffer<T>::uninitialised(layout.size());
+  Buffer<T> panels = Buffer<T>::uninitialized(layout.size());
   const TransposedLayout backward(layout);
-  // Zeros only for the padding, which transpose() leaves alone.
+  // Zero for the padding, which transpose() does not write.
   Buffer<T> transposed = backward.padded_inputs() > backward.inputs ? Buffer<T>(backward.size())
-                                                                    : Buffer<T>::uninitialised(backward.size());
+                                                                    : Buffer<T>::uninitialized(backward.size());
   if (layout.units == 0) std::fill_n(dx, batch * layout.inputs, T(0));
   for_blocks(layout, [&](BlockRange blocks) {
     pack_weight(layout, blocks, contiguous_weight(weight, layout), panels.data());
@@ -155,11 +155,11 @@ void gradients(const Kernels<T>& k, const PanelLayout& layout, ptrdiff_t batch, 
   });
 
   const MaxoutOrder maxout{batch, layout.units, layout.pieces};
-  Buffer<std::uint8_t> order = Buffer<std::uint8_t>::uninitialised(argmax ? maxout.size() : 0);
-  Buffer<T> sorted = Buffer<T>::uninitialised(argmax ? maxout.gradients() : 0);
+  Buffer<std::uint8_t> order = Buffer<std::uint8_t>::uninitialized(argmax ? maxout.size() : 0);
+  Buffer<T> sorted = Buffer<T>::uninitialized(argmax ? maxout.gradients() : 0);
   const bool gathers = gathers_columns(layout);
-  Buffer<T> columns = Buffer<T>::uninitialised(gathers ? batch * layout.padded_units() : 0);
-  // Maxout's weights go by once for all rows of a block: more rows mean less waiting for them, while every thread has
+  Buffer<T> columns = Buffer<T>::uninitialized(gathers ? batch * layout.padded_units() : 0);
+  // Maxout reads its weights once per block of rows. Larger blocks read them less often, as long as every thread has
   // several blocks.
   constexpr ptrdiff_t kMostChunks = 4, kBlocksEach = 4;
   const bool many = argmax && batch >= kBlocksEach * num_threads() * kMostChunks * kMaxoutChunk;
@@ -176,7 +176,7 @@ void gradients(const Kernels<T>& k, const PanelLayout& layout, ptrdiff_t batch, 
     if (gathers) gather_columns(layout, batch, dz, dz_row, first, rows, columns.data());
   });
 
-  Buffer<T>& gradient = panels;  // the packed weights have served
+  Buffer<T>& gradient = panels;  // the packed weights are no longer needed
   const GradientParts parts(layout);
   const GradientSource<T> from{batch,
                                x,

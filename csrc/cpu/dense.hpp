@@ -1,4 +1,4 @@
-// The operations on arrays in the user's layout: each packs what it needs, calls the kernels, and keeps nothing.
+// The operations on arrays in the user's layout. They pack the weights, call the kernels, and keep nothing.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@ namespace fnnfast::cpu {
 
 struct ActivationUse {
   int activation = kIdentity;
-  const void* parameter = nullptr;  // T, one value or one a unit
+  const void* parameter = nullptr;  // T, one value or one per unit
   bool by_unit = false;
 };
 
@@ -18,13 +18,13 @@ struct ActivationUse {
 template <class T>
 void apply_activation(const ActivationUse& use, bool derivative, ptrdiff_t rows, ptrdiff_t columns, const T* z, T* out);
 
-// x (batch, inputs), weight (inputs, units), bias (units) or null -> y (batch, units). saved, where not null, receives
-// the pre-activation.
+// x (batch, inputs), weight (inputs, units), bias (units) or null -> y (batch, units). saved, if not null, receives the
+// activation's input.
 template <class T>
 void dense_forward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, const T* x, const T* weight, const T* bias,
                    const ActivationUse& use, T* y, T* saved);
 
-// saved: what the activation's backward reads (kSaves), (batch, units). dparameter (units), may be null.
+// saved (batch, units): what the activation saves for backward (kSaves). dparameter (units), may be null.
 template <class T>
 void dense_backward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, const T* dy, const T* x, const T* weight,
                     const T* saved, const ActivationUse& use, T* dx, T* dweight, T* dbias, T* dparameter);

@@ -59,7 +59,7 @@ Executor<T>::Executor(const Program& program, const Kernels<T>& kernels, const A
     const Node& node = program.node(step.node);
     const Value& out = program.value(node.out);
     if (!node.is<Affine>() && !node.is<Pointwise>())
-      throw std::invalid_argument("the CPU does not have the operation of layer " + std::to_string(node.spec));
+      throw std::invalid_argument("layer " + std::to_string(node.spec) + ": operation not supported on the CPU");
     BoundStep<T> b{};
     b.kind = node.is<Affine>() ? BoundStep<T>::Kind::kAffine : BoundStep<T>::Kind::kPointwise;
     b.rowwise = node.epilogue.info().rowwise;
@@ -87,7 +87,7 @@ template <class T>
 template <bool kShared>
 void Executor<T>::run_steps(const T* x, ptrdiff_t samples, T* y, bool logits) const {
   T* const arena = elements_ > 0 ? thread_scratch<T>(Scratch::kOutputs, samples * elements_) : nullptr;
-  // What is read through the first is never written: no step's output is the input.
+  // x is only read: no step's output is the input.
   T* const base[] = {const_cast<T*>(x), y, arena};
   const auto at = [&](const BoundPlace& place) { return base[place.base] + samples * place.start + place.channel; };
   for (const BoundStep<T>& step : steps_) {
@@ -96,7 +96,7 @@ void Executor<T>::run_steps(const T* x, ptrdiff_t samples, T* y, bool logits) co
     T* const out = at(step.out);
     switch (step.kind) {
       case BoundStep<T>::Kind::kAffine: {
-        AffineCall<T> call;  // not {}, which clears all of it first: 30 cycles
+        AffineCall<T> call;  // not {}, which would clear it first: 30 cycles
         call.of = step.of;
         call.rows = rows;
         call.x = at(step.in);

@@ -10,7 +10,7 @@
 
 namespace fnnfast::cpu {
 
-// Where a value lies, with everything about it that is known before a call.
+// The place of a value, as far as it is known before a call.
 struct BoundPlace {
   enum Base : std::uint8_t { kX, kY, kArena };
   Base base = kX;
@@ -18,20 +18,20 @@ struct BoundPlace {
   ptrdiff_t channel = 0, row = 0;
 };
 
-// A ForwardStep, likewise. Small networks feel every lookup, so there are none left to do in a call.
+// A ForwardStep with all lookups done, since they would be noticeable in a call of a small network.
 template <class T>
 struct BoundStep {
   enum class Kind : std::uint8_t { kAffine, kPointwise } kind;
-  bool rowwise = false;    // the activation waits for whole rows
+  bool rowwise = false;    // the activation needs whole rows
   bool is_output = false;  // writes the network's output
-  bool padded = false;     // rows may be written to whole vectors
+  bool padded = false;     // rows may be written in whole vectors
   bool has_add = false;
   ptrdiff_t pixels = 1;  // rows per sample
   ptrdiff_t channels = 0;
   BoundPlace in, add, out;
-  const AffineConstants<T>* of = nullptr;       // of a copy: what its epilogue needs
-  ElementwiseFunction<T> activation = nullptr;  // also a rowwise one
-  const T* next = nullptr;                      // weights that are read next
+  const AffineConstants<T>* of = nullptr;       // of a pointwise step: those of its epilogue
+  ElementwiseFunction<T> activation = nullptr;  // may be rowwise
+  const T* next = nullptr;                      // the weights that are read next
   ptrdiff_t next_size = 0;
 };
 
@@ -43,8 +43,8 @@ class Executor {
   Executor(const Program& program, const Kernels<T>& kernels, const AffineKernel<T>& affine,
            const std::vector<AffineConstants<T>>& constants);
 
-  // y = program(x), both dense: on the calling thread, or each step shared between threads. With logits the activation
-  // of the output is left out.
+  // y = program(x), both dense: on the calling thread, or with each step shared between threads. logits: without the
+  // activation of the output.
   void run(const T* x, ptrdiff_t samples, T* y, bool logits) const { run_steps<false>(x, samples, y, logits); }
   void run_shared(const T* x, ptrdiff_t samples, T* y, bool logits) const { run_steps<true>(x, samples, y, logits); }
 
@@ -81,7 +81,7 @@ struct PointwiseCall {
   ptrdiff_t in_row;
   const T* add;  // or null
   ptrdiff_t add_row;
-  T* z;  // where the sum in + add is kept, for backward; else equal to y
+  T* z;  // receives in + add, for backward; else equal to y
   ptrdiff_t z_row;
   T* y;  // f(...)
   ptrdiff_t y_row;

@@ -1,7 +1,7 @@
 // The floating-point environment that every kernel runs in: round to nearest, subnormals kept, exceptions masked.
 //
-// The host may have set anything: a library built with -ffast-math switches flush-to-zero on when it is loaded, and a
-// new thread inherits its creator's modes. Bits may not depend on that, so whoever runs kernels holds a guard.
+// The process may have other modes: a library built with -ffast-math switches on flush-to-zero when it is loaded, and a
+// new thread inherits its creator's modes. Bits must not depend on that, so callers of kernels hold a guard.
 #pragma once
 
 #include <cstdint>
@@ -19,9 +19,9 @@
 
 namespace fnnfast::cpu {
 
-// Sets the environment, and puts back what was there at the end of the scope. Reading the register costs a few cycles
-// and writing it many (it serialises), so it is written only if it differs. Hold it around calls, not around arithmetic
-// in the same function: the compiler may move arithmetic past it.
+// Sets the environment, and restores the previous one at the end of the scope. Reading the register takes a few cycles,
+// writing it many (it serializes), so it is written only if it differs. Hold it around calls, not around arithmetic in
+// the same function, which the compiler may move past it.
 class FloatEnvironment {
  public:
 #if defined(FNNFAST_FLOATENV_SSE)
@@ -29,7 +29,7 @@ class FloatEnvironment {
     if ((saved_ & ~kFlags) != kDefault) _mm_setcsr(kDefault | (saved_ & kFlags));
   }
   FNNFAST_INLINE ~FloatEnvironment() {
-    // Exception flags raised meanwhile stay raised, as they do where nothing had to be changed.
+    // Exception flags raised meanwhile stay raised.
     if ((saved_ & ~kFlags) != kDefault) _mm_setcsr(saved_ | (_mm_getcsr() & kFlags));
   }
 
@@ -38,7 +38,7 @@ class FloatEnvironment {
   static constexpr unsigned kDefault = 0x1F80;  // all exceptions masked, round to nearest, FTZ (bit 15) and DAZ (6) off
   unsigned saved_;
 #elif defined(FNNFAST_FLOATENV_AARCH64)
-  // FPCR zero is: round to nearest, FZ and FZ16 off, NaNs propagated, no traps. Its flags live elsewhere (FPSR).
+  // FPCR zero means: round to nearest, FZ and FZ16 off, NaNs propagated, no traps. The flags are in FPSR.
   FNNFAST_INLINE FloatEnvironment() {
     __asm__ __volatile__("mrs %0, fpcr" : "=r"(saved_));
     if (saved_ != 0) write(0);

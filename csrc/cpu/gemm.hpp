@@ -1,4 +1,4 @@
-// Products of tiles: one panel of a bare product, and whole layers.
+// Products of tiles: one panel without an epilogue, and whole layers.
 #pragma once
 
 #include "../core/rows.hpp"
@@ -19,12 +19,12 @@ FNNFAST_INLINE void copy_row(const T* from, ptrdiff_t n, T* to) {
 constexpr auto kNothing = [](ptrdiff_t, ptrdiff_t) {};
 
 template <class T>
-constexpr ptrdiff_t kWidth = kPanelVectors * Vec<T>::kLanes;
+constexpr ptrdiff_t kNR = kPanelVectors * Vec<T>::kLanes;
 
 template <class T>
 void product(const ProductTask<T>& task) {
   using V = Vec<T>;
-  alignas(64) static constexpr T kZeros[kWidth<T>] = {};
+  alignas(64) static constexpr T kZeros[kNR<T>] = {};
   const int vectors = static_cast<int>((task.columns + V::kLanes - 1) / V::kLanes);
   const ptrdiff_t width = ptrdiff_t{vectors} * V::kLanes;
   Tile<T> t{};
@@ -32,9 +32,9 @@ void product(const ProductTask<T>& task) {
   t.a_step = task.a_step;
   t.b_step = task.b_step;
   t.start = kZeros;
-  for (ptrdiff_t k0 = 0; k0 < task.k || k0 == 0; k0 += task.chunk) {
-    const bool last = task.k - k0 <= task.chunk;
-    t.k = last ? task.k - k0 : task.chunk;
+  for (ptrdiff_t k0 = 0; k0 < task.k || k0 == 0; k0 += task.kc) {
+    const bool last = task.k - k0 <= task.kc;
+    t.k = last ? task.k - k0 : task.kc;
     t.a = task.a + k0 * task.a_step;
     t.b = task.b + k0 * task.b_step;
     t.c = last ? task.c : task.scratch;
@@ -48,10 +48,10 @@ void product(const ProductTask<T>& task) {
   }
 }
 
-// A layer runs panel by panel. If it has so many inputs that a panel would not stay in L2, they are taken in chunks:
-// for each chunk, all panels of a set. The chunk of x is copied together, so that it stays in L2 whatever its stride,
-// and the partial sums of the set wait in scratch.
-constexpr ptrdiff_t kSetPanels = 32;
+// A layer runs panel by panel. If a panel would not stay in L2, the inputs are processed in chunks of KC: for each
+// chunk, all panels of a set (NC). The chunk of x is copied to contiguous memory, so that it stays in L2 whatever its
+// stride, and the partial sums of the set are kept in scratch.
+constexpr ptrdiff_t kNCPanels = 32;
 
 struct Chunk {
   ptrdiff_t first, inputs;
@@ -60,18 +60,18 @@ struct Chunk {
 
 template <class T, WeightFormat kFormat>
 struct AffineScratch {
-  ptrdiff_t copy_row, widened, copy, index, partial;  // elements
+  ptrdiff_t copy_row, widened, copy, argmax, partial;  // elements
 
   FNNFAST_INLINE AffineScratch(const AffineCall<T>& task, const PanelLayout& layout) {
-    const bool chunked = task.of->inputs > task.of->chunk;
-    copy_row = task.of->chunk + 16;  // not a multiple of a page
-    widened = kFormat == WeightFormat::kBfloat16 ? (chunked ? task.of->chunk : task.of->inputs) * kWidth<T> : 0;
+    const bool chunked = task.of->inputs > task.of->kc;
+    copy_row = task.of->kc + 16;  // not a multiple of a page
+    widened = kFormat == WeightFormat::kBfloat16 ? (chunked ? task.of->kc : task.of->inputs) * kNR<T> : 0;
     copy = chunked ? task.rows * copy_row : 0;
-    index = task.argmax ? task.rows * kWidth<T> : 0;
-    partial = chunked ? set_blocks(layout) * layout.groups() * task.rows * kWidth<T> : 0;
+    argmax = task.argmax ? task.rows * kNR<T> : 0;
+    partial = chunked ? set_blocks(layout) * layout.groups() * task.rows * kNR<T> : 0;
   }
   static FNNFAST_INLINE ptrdiff_t set_blocks(const PanelLayout& layout) {
-    return layout.groups() < kSetPanels ? kSetPanels / layout.groups() : 1;
+    return layout.groups() < kNCPanels ? kNCPanels / layout.groups() : 1;
   }
 };
 
@@ -83,15 +83,15 @@ FNNFAST_INLINE PanelLayout layout_of(const AffineCall<T>& task) {
 template <class T, WeightFormat kFormat>
 ptrdiff_t affine_scratch(const AffineCall<T>& task) {
   const AffineScratch<T, kFormat> scratch(task, layout_of<T, kFormat>(task));
-  return scratch.widened + scratch.copy + scratch.index + scratch.partial;
+  return scratch.widened + scratch.copy + scratch.argmax + scratch.partial;
 }
 
-// The tile of a panel: what is the same for all its rows. `partial` holds the sums of the chunks before, and receives
-// those of this chunk unless it is the last.
+// The tile of a panel's first row. `partial` holds the partial sums of the previous chunks, and receives those of this
+// chunk unless it is the last.
 template <class T, WeightFormat kFormat>
 FNNFAST_INLINE Tile<T> panel_tile(const AffineCall<T>& task, const Panel& panel, const Chunk& chunk, const T* a,
                                   ptrdiff_t a_row, T* partial) {
-  alignas(64) static constexpr T kZeros[kWidth<T>] = {};
+  alignas(64) static constexpr T kZeros[kNR<T>] = {};
   Tile<T> t{};
   t.k = chunk.inputs;
   t.a = a;
@@ -116,7 +116,7 @@ FNNFAST_INLINE Tile<T> panel_tile(const AffineCall<T>& task, const Panel& panel,
   return t;
 }
 
-// The skip connection of rows that are finished, while they are in L1.
+// Adds the skip connection to finished rows, while they are in L1.
 template <class T>
 FNNFAST_INLINE void add_skip(const AffineCall<T>& task, const Panel& panel, const T* from, ptrdiff_t from_row, T* to,
                              ptrdiff_t to_row, ptrdiff_t row, ptrdiff_t rows) {
@@ -132,8 +132,8 @@ FNNFAST_INLINE void add_skip(const AffineCall<T>& task, const Panel& panel, ptrd
   if (task.add != nullptr) add_skip(task, panel, task.y, task.y_row, task.sum, task.sum_row, row, rows);
 }
 
-// The rest of the epilogue for rows whose sums are finished and still in L1: they are read once more there, with all
-// registers free for the activation.
+// The epilogue of rows whose sums are finished and still in L1. A second pass over them leaves all registers to the
+// activation.
 template <class T>
 FNNFAST_INLINE void finish(const AffineCall<T>& task, const Panel& panel, ptrdiff_t columns, ptrdiff_t row,
                            ptrdiff_t rows) {
@@ -150,7 +150,7 @@ FNNFAST_INLINE void finish(const AffineCall<T>& task, const Panel& panel, ptrdif
     e.out_row = task.y_row;
     e.parameter = of.parameter ? of.parameter + panel.unit * of.parameter_step : nullptr;
     e.parameter_step = of.parameter_step;
-    // Rows of a few units that touch each other are as good as one long row, and fill the vectors.
+    // Adjacent rows of a few units are treated as one long row, which fills the vectors.
     if (of.parameter_step == 0 && e.in_row == e.columns && e.out_row == e.columns) {
       e.columns *= rows;
       e.rows = 1;
@@ -177,7 +177,7 @@ FNNFAST_INLINE void dense_panel(const AffineCall<T>& task, const Panel& panel, T
     t.c += in_lanes * t.c_row;
   }
   const int vectors = static_cast<int>(panel.width / V::kLanes);
-  if constexpr (kFull) {  // in registers, where nobody wants what the activation reads
+  if constexpr (kFull) {  // in registers, unless the activation's input is needed
     if (of.in_registers && task.activate && !(of.add_first && task.add != nullptr) && task.z == task.y &&
         task.z_row == task.y_row)
       return visit_in_registers(of.activation_index, Activations{}, [&]<class Act>(Act) {
@@ -190,14 +190,14 @@ FNNFAST_INLINE void dense_panel(const AffineCall<T>& task, const Panel& panel, T
 }
 
 template <class Family, class T>
-FNNFAST_INLINE void maxout_panel(const AffineCall<T>& task, const Panel& panel, Tile<T>& t, Ahead ahead, T* index) {
+FNNFAST_INLINE void maxout_panel(const AffineCall<T>& task, const Panel& panel, Tile<T>& t, Ahead ahead, T* argmax) {
   using V = Vec<T>;
   t.c = task.z + panel.unit;
   t.c_row = task.z_row;
   t.columns = panel.units;
   t.piece = panel.piece;
-  t.index = task.argmax ? index : nullptr;
-  t.index_row = kWidth<T>;
+  t.argmax = task.argmax ? argmax : nullptr;
+  t.argmax_row = kNR<T>;
   const bool finished = panel.piece + panel.pieces == task.of->pieces;
   panel_rows<V>(
       t, task.rows, static_cast<int>(panel.width / V::kLanes), ahead,
@@ -209,25 +209,26 @@ FNNFAST_INLINE void maxout_panel(const AffineCall<T>& task, const Panel& panel, 
         for (ptrdiff_t r = row; r < row + rows; ++r)
           for (ptrdiff_t u = 0; u < panel.units; u += V::kLanes) {
             const ptrdiff_t rest = panel.units - u;
-            store_index(V::load(index + r * kWidth<T> + u), task.argmax + r * task.argmax_row + panel.unit + u,
+            store_index(V::load(argmax + r * kNR<T> + u), task.argmax + r * task.argmax_row + panel.unit + u,
                         rest < V::kLanes ? rest : V::kLanes);
           }
       });
 }
 
 template <class Family, class T>
-FNNFAST_INLINE void affine_panel(const AffineCall<T>& task, const Panel& panel, Tile<T>& t, Ahead ahead, T* index,
+FNNFAST_INLINE void affine_panel(const AffineCall<T>& task, const Panel& panel, Tile<T>& t, Ahead ahead, T* argmax,
                                  bool last_chunk) {
   using V = Vec<T>;
   if (!last_chunk)
     panel_rows<V>(t, task.rows, static_cast<int>(panel.width / V::kLanes), ahead, store_function<Family, V>, kNothing);
   else if (task.of->pieces > 1)
-    maxout_panel<Family>(task, panel, t, ahead, index);
+    maxout_panel<Family>(task, panel, t, ahead, argmax);
   else
     dense_panel<Family>(task, panel, t, ahead);
 }
 
-// What is read after a chunk of a panel: that of the next panel of the set, the set's next chunk, or the next layer.
+// The memory read after a chunk of a panel: the chunk of the next panel of the set, the set's next chunk, or the next
+// layer.
 template <class T, WeightFormat kFormat>
 FNNFAST_INLINE Ahead panel_after(const AffineCall<T>& task, const PanelLayout& layout, const Panel& panel,
                                  ptrdiff_t first_block, bool last_of_set, const Chunk& chunk) {
@@ -250,15 +251,15 @@ void affine(const AffineCall<T>& task) {
   const AffineScratch<T, kFormat> scratch(task, layout);
   [[maybe_unused]] T* const widened = task.scratch;
   T* const copy = task.scratch + scratch.widened;
-  T* const index = copy + scratch.copy;
-  T* const partials = index + scratch.index;
+  T* const argmax = copy + scratch.copy;
+  T* const partials = argmax + scratch.argmax;
   const ptrdiff_t groups = layout.groups();
   const ptrdiff_t set = scratch.copy > 0 ? scratch.set_blocks(layout) : task.last_block - task.first_block;
   for (ptrdiff_t first = task.first_block; first < task.last_block; first += set) {
     const ptrdiff_t last = first + set < task.last_block ? first + set : task.last_block;
-    for (ptrdiff_t k0 = 0; k0 < task.of->inputs || k0 == 0; k0 += task.of->chunk) {
+    for (ptrdiff_t k0 = 0; k0 < task.of->inputs || k0 == 0; k0 += task.of->kc) {
       const ptrdiff_t rest = task.of->inputs - k0;
-      const Chunk chunk{k0, rest < task.of->chunk ? rest : task.of->chunk, rest <= task.of->chunk};
+      const Chunk chunk{k0, rest < task.of->kc ? rest : task.of->kc, rest <= task.of->kc};
       const T* a = task.x;
       ptrdiff_t a_row = task.x_row;
       if (scratch.copy > 0) {
@@ -268,7 +269,7 @@ void affine(const AffineCall<T>& task) {
         a_row = scratch.copy_row;
       }
       T* partial = partials;
-      const ptrdiff_t partial_size = scratch.partial > 0 ? task.rows * kWidth<T> : 0;
+      const ptrdiff_t partial_size = scratch.partial > 0 ? task.rows * kNR<T> : 0;
       for (ptrdiff_t block = first; block < last; ++block)
         for (ptrdiff_t group = 0; group < groups; ++group, partial += partial_size) {
           const Panel panel = layout.panel(block, group);
@@ -277,13 +278,13 @@ void affine(const AffineCall<T>& task) {
               panel_after<T, kFormat>(task, layout, panel, first, block + 1 == last && group + 1 == groups, chunk);
           if constexpr (kFormat == WeightFormat::kBfloat16) {
             if (task.rows < kWidenRows) {
-              affine_panel<PairTile>(task, panel, t, ahead, index, chunk.last);
+              affine_panel<PairTile>(task, panel, t, ahead, argmax, chunk.last);
               continue;
             }
             widen(t.b, chunk.inputs, panel.width, widened);
             t.b = widened;
           }
-          affine_panel<FullTile>(task, panel, t, ahead, index, chunk.last);
+          affine_panel<FullTile>(task, panel, t, ahead, argmax, chunk.last);
         }
     }
   }

@@ -1,14 +1,14 @@
 // Weights and inputs in 8 bits, sums in 32.
 //
-// x is about (q - zero_point) * input_scale with q in 0..255, w is p * weight_scale with p in -127..127, one scale an
-// output. The sum over the inputs of q p is exact, whatever its order, so all instruction sets agree; then
+// x is about (q - zero_point) * input_scale with q in 0..255, and w is p * weight_scale with p in -127..127, one scale
+// per unit. The sum of q p over the inputs is exact in any order, so all instruction sets agree; then
 //
 //   z = sum * (input_scale * weight_scale) + bias
 //
-// is one fused multiply-add. A word holds four successive inputs. A panel has three rows before the weights: where the
-// sums start (-zero_point times the sum of p), the scales, the biases.
+// is one fused multiply-add. A word holds four successive inputs. A panel has three rows before the weights: the
+// initial sums (-zero_point times the sum of p), the scales, the biases.
 //
-// Rows with a NaN answer NaN: it has no place among 256 numbers.
+// A row with a NaN gives NaN, which has no 8-bit value.
 #pragma once
 
 #include "gemm.hpp"
@@ -56,8 +56,8 @@ struct QuadTile {
   }
 };
 
-// One row in 8 bits, padded with zeros to whole words; whether it has a NaN.
-FNNFAST_INLINE bool quantise(const float* x, ptrdiff_t inputs, float inverse_scale, float zero_point,
+// Quantizes one row, padded with zeros to whole words. Returns whether it has a NaN.
+FNNFAST_INLINE bool quantize(const float* x, ptrdiff_t inputs, float inverse_scale, float zero_point,
                              std::uint8_t* to) {
   using V = Vec<float>;
   const V inverse = V::broadcast(inverse_scale), zero = V::broadcast(zero_point);
@@ -76,23 +76,23 @@ FNNFAST_INLINE bool quantise(const float* x, ptrdiff_t inputs, float inverse_sca
 }
 
 // Words from row to row: not a multiple of a page.
-FNNFAST_INLINE ptrdiff_t quantised_row(ptrdiff_t inputs) { return stored_rows(inputs, WeightFormat::kInt8) + 16; }
+FNNFAST_INLINE ptrdiff_t quantized_row(ptrdiff_t inputs) { return stored_rows(inputs, WeightFormat::kInt8) + 16; }
 
-// The quantised rows, the index of the winning piece, and which rows hold a NaN.
+// The quantized rows, maxout's argmax, and which rows hold a NaN.
 inline ptrdiff_t int8_scratch(const AffineCall<float>& task) {
-  return task.rows * (quantised_row(task.of->inputs) + kWidth<float> + 1);
+  return task.rows * (quantized_row(task.of->inputs) + kNR<float> + 1);
 }
 
 inline void int8_affine(const AffineCall<float>& task) {
   const ptrdiff_t quads = stored_rows(task.of->inputs, WeightFormat::kInt8);
   const PanelLayout layout = layout_of<float, WeightFormat::kInt8>(task);
-  const ptrdiff_t row_words = quantised_row(task.of->inputs);
+  const ptrdiff_t row_words = quantized_row(task.of->inputs);
   float* const words = task.scratch;
-  float* const index = words + task.rows * row_words;
-  float* const poisoned = index + task.rows * kWidth<float>;
+  float* const argmax = words + task.rows * row_words;
+  float* const poisoned = argmax + task.rows * kNR<float>;
   bool any = false;
   for (ptrdiff_t r = 0; r < task.rows; ++r) {
-    const bool found = quantise(task.x + r * task.x_row, task.of->inputs, task.of->inverse_scale, task.of->zero_point,
+    const bool found = quantize(task.x + r * task.x_row, task.of->inputs, task.of->inverse_scale, task.of->zero_point,
                                 reinterpret_cast<std::uint8_t*>(words + r * row_words));
     poisoned[r] = found ? 1.0f : 0.0f;
     any = any || found;
@@ -113,7 +113,7 @@ inline void int8_affine(const AffineCall<float>& task) {
       const bool last = block + 1 == task.last_block && group + 1 == groups;
       const Ahead ahead = last ? ahead_of(task.next, task.next_size)
                                : ahead_of(task.of->panels + panel.offset + panel_size, panel_size);
-      affine_panel<QuadTile>(task, panel, t, ahead, index, true);
+      affine_panel<QuadTile>(task, panel, t, ahead, argmax, true);
     }
   if (!any) return;
   const ptrdiff_t first = layout.panel(task.first_block, 0).unit;

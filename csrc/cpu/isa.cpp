@@ -36,8 +36,8 @@ Registers cpuid(std::uint32_t leaf, std::uint32_t subleaf) noexcept {
 
 constexpr bool has_bits(std::uint32_t value, std::uint32_t bits) noexcept { return (value & bits) == bits; }
 
-// Bits of XCR0: the register files that the operating system saves at a context switch. Without them the instructions
-// fault, or lose their operands.
+// Bits of XCR0: the registers that the operating system saves at a context switch. Without them the instructions fault,
+// or lose their operands.
 constexpr std::uint32_t kYmmState = 0x06;  // SSE, AVX
 constexpr std::uint32_t kZmmState = 0xE6;  // and AVX-512's masks, upper halves of zmm0 to 15, zmm16 to 31
 
@@ -46,11 +46,11 @@ bool saves_state(std::uint32_t state) noexcept {
   if (!has_bits(cpuid(1, 0).ecx, kOsxsave)) return false;
   std::uint32_t low = 0;
   std::uint32_t high = 0;
-  __asm__ __volatile__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));  // not _xgetbv: it wants -mxsave
+  __asm__ __volatile__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));  // not _xgetbv, which needs -mxsave
   return has_bits(low, state);
 }
 
-// Leaf 4 (Intel) and leaf 0x8000001D (AMD) describe one cache a subleaf, alike.
+// Leaf 4 (Intel) and leaf 0x8000001D (AMD) describe one cache per subleaf, in the same format.
 CacheSizes cpuid_cache_sizes() noexcept {
   CacheSizes sizes{};
   for (const std::uint32_t leaf : {4u, 0x8000001Du}) {
@@ -86,7 +86,7 @@ bool runs_avx2() noexcept {
 #endif
 }
 
-// and AVX-512 F, VL, BW, DQ
+// AVX2 and AVX-512 F, VL, BW, DQ
 bool runs_avx512() noexcept {
 #if defined(FNNFAST_X86)
   constexpr std::uint32_t kFDqBwVl = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;  // leaf 7, ebx
@@ -96,7 +96,7 @@ bool runs_avx512() noexcept {
 #endif
 }
 
-// and AVX-512 VNNI
+// AVX-512 and its VNNI
 bool runs_avx512vnni() noexcept {
 #if defined(FNNFAST_X86)
   constexpr std::uint32_t kVnni = 1u << 11;  // leaf 7, ecx
@@ -135,7 +135,7 @@ constexpr bool is_built(std::string_view name) {
   return false;
 }
 
-// The address of what a build defines only for the sets it has, or null.
+// The address of the kernels of a set, or null if this build does not define them.
 template <bool kBuilt, class K, const K& kKernels>
 constexpr const K* if_built() {
   if constexpr (kBuilt)

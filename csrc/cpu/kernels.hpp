@@ -1,9 +1,9 @@
-// What the instruction-set files offer to the rest: plain pointers, plain structs, one table of functions for each
-// type.
+// The interface of the kernels that are compiled for each instruction set: structs of arguments, and one table of
+// functions per type.
 //
-// Conventions: strides are in elements; "panels" are weights packed by pack.hpp; nothing here allocates, checks or
-// starts threads. All kernels give the same bits on every instruction set: an output is one ascending chain of fused
-// multiply-adds that starts at the bias, and sums over a row use one fixed tree of 16 lanes.
+// Strides are in elements; "panels" are weights packed by pack.hpp; kernels do not allocate, check arguments or start
+// threads. All give the same bits on every instruction set: an output is one ascending chain of fused multiply-adds
+// that starts at the bias, and sums over a row use one fixed tree of 16 lanes.
 #pragma once
 
 #include <cstddef>
@@ -27,38 +27,37 @@ struct ActivationKernels {
   bool in_registers;                  // Elementwise::kInRegisters
 };
 
-// A product with its epilogue, y = f(x W + b): what is known before a call. Made once, read by every call, never
-// copied.
+// The constants of a product with its epilogue, y = f(x W + b). Made once, read by every call, never copied.
 template <class T>
 struct AffineConstants {
   ptrdiff_t inputs = 0, units = 0, pieces = 1;
-  ptrdiff_t blocks = 0;  // of units: PanelLayout::blocks(), whose divisions a small network feels
-  ptrdiff_t chunk = 0;   // of inputs, for a panel to stay in L2
+  ptrdiff_t blocks = 0;  // PanelLayout::blocks(), stored since divisions are noticeable in small networks
+  ptrdiff_t kc = 0;      // inputs at a time: a panel of KC rows stays in L2 (pack.hpp)
   const T* panels = nullptr;
-  ptrdiff_t first_panel = 0;  // elements of the first one, which is fetched ahead
-  // With few rows the weights may be left as they are: (inputs, units), and the bias or null. The first unpacked_units
-  // units, whole blocks of full width, are then read there, and panels holds the units after them alone.
+  ptrdiff_t first_panel = 0;  // elements of the first one, which is prefetched
+  // With few rows, weights need not be packed: (inputs, units), and the bias or null. The first unpacked_units units,
+  // whole blocks, are then read there, and panels holds only the units after them.
   const T* unpacked = nullptr;
   const T* unpacked_bias = nullptr;
   ptrdiff_t unpacked_units = 0;
   int activation_index = kIdentity;
-  ElementwiseFunction<T> activation = nullptr;  // null: identity, or rowwise, which waits for whole rows
+  ElementwiseFunction<T> activation = nullptr;  // null: identity, or rowwise, which needs whole rows
   bool in_registers = false;                    // Elementwise::kInRegisters of the activation
   bool add_first = false;                       // f(r + add), else f(r) + add
   const T* parameter = nullptr;                 // of the activation
   ptrdiff_t parameter_step = 0;
-  float inverse_scale = 0, zero_point = 0;  // int8: x to 8 bits
+  float inverse_scale = 0, zero_point = 0;  // int8: from x to 8 bits
 };
 
-// One call, on a block of rows and a range of blocks of units. A local of the caller, whose fields are stored one by
-// one and passed by reference: reading as a whole what was just written in parts makes a core wait.
+// One call, on a block of rows and a range of blocks of units. A local variable of the caller, filled field by field
+// and passed by reference: a copy would read as a whole what was just written in parts, which stalls.
 template <class T>
 struct AffineCall {
   const AffineConstants<T>* of;
   ptrdiff_t rows;
   const T* x;
   ptrdiff_t x_row;
-  T* z;  // what the activation reads, where backward needs it; else equal to y
+  T* z;  // the activation's input if backward needs it, else equal to y
   ptrdiff_t z_row;
   T* y;
   ptrdiff_t y_row;
@@ -66,17 +65,17 @@ struct AffineCall {
   ptrdiff_t add_row = 0;
   T* sum = nullptr;
   ptrdiff_t sum_row = 0;
-  std::uint8_t* argmax = nullptr;  // maxout: which piece won; may be null
+  std::uint8_t* argmax = nullptr;  // maxout: the largest piece of each output; may be null
   ptrdiff_t argmax_row = 0;
   ptrdiff_t first_block = 0, last_block = 0;
-  bool activate = true;     // else the activation is left out
-  bool padded = false;      // rows of z and y may be written to whole vectors, and so may parameter be read
-  const T* next = nullptr;  // read after this call: next_size elements are fetched meanwhile
+  bool activate = true;     // false: without the activation
+  bool padded = false;      // rows of z and y may be written in whole vectors, and parameter read so
+  const T* next = nullptr;  // read after this call: next_size elements, which are prefetched
   ptrdiff_t next_size = 0;
   T* scratch = nullptr;  // AffineKernel::scratch() elements
 };
 
-// A product over weights of one format, and the shape of its register tile, which is that of its panels (pack.hpp).
+// A product over weights of one format, and the width of its register tile and panels (pack.hpp).
 template <class T>
 struct AffineKernel {
   int lanes;          // of a vector
@@ -85,7 +84,7 @@ struct AffineKernel {
   void (*run)(const AffineCall<T>&);
 };
 
-// C(m x columns) = A(m x k) B(k x columns), one panel wide: the bare product of the backward pass.
+// C(m x columns) = A(m x k) B(k x columns), one panel wide: the product of the backward pass.
 template <class T>
 struct ProductTask {
   ptrdiff_t m, k, columns;  // columns <= panel_width
@@ -95,8 +94,8 @@ struct ProductTask {
   ptrdiff_t b_step;
   T* c;
   ptrdiff_t c_row;
-  ptrdiff_t chunk;  // of k
-  const T* next;    // read after this product: next_size elements are fetched meanwhile
+  ptrdiff_t kc;   // of k at a time
+  const T* next;  // read after this product: next_size elements, which are prefetched
   ptrdiff_t next_size;
   T* scratch;  // m times the panel's width
 };
@@ -111,20 +110,20 @@ struct MaxoutDataTask {
   const std::uint8_t* argmax;
   ptrdiff_t argmax_row;
   const T* panel;  // transposed weights, row unit * pieces + piece
-  ptrdiff_t next;  // elements behind the panel that are wanted next
+  ptrdiff_t next;  // elements after the panel, which are read next
   T* dx;
   ptrdiff_t dx_row;
   T* scratch;  // rows times the panel's width
 };
 
-// Maxout, backward to the weights: dw[unit, piece, columns] += the sum over the rows of one chunk in which the piece
-// won. The rows of a unit are sorted by the piece (MaxoutOrder).
+// Maxout, backward to the weights: dw[unit, piece, columns] += the sum over those rows of a chunk whose argmax is the
+// piece. The rows of a unit are sorted by argmax (MaxoutOrder).
 template <class T>
 struct MaxoutWeightTask {
   ptrdiff_t units, pieces, columns;
-  const std::uint8_t* order;  // of the first unit; entry bytes further that of the next
+  const std::uint8_t* order;  // of the first unit; those of the next ones follow, entry bytes apart
   ptrdiff_t entry, chunk;
-  const T* dy;  // sorted like the rows; chunk elements further those of the next unit
+  const T* dy;  // sorted like the rows; those of the next units follow, chunk elements apart
   const T* x;   // readable to whole vectors
   ptrdiff_t x_row;
   T* dw;

@@ -1,5 +1,5 @@
-// The int8 layers for an instruction set that has an extension for them which its other kernels do without (AVX-512
-// VNNI). What is said of weak symbols in kernels_isa.cpp holds here too.
+// The int8 kernels for an extension of an instruction set that its other kernels do not use (AVX-512 VNNI). The rule
+// for weak symbols in kernels_isa.cpp holds here, too.
 #include "int8.hpp"
 
 namespace fnnfast::FNNFAST_ISA {

@@ -1,8 +1,9 @@
 // The kernels, compiled once for each instruction set (FNNFAST_ISA, set by fnnfast_add_isa in CMakeLists.txt) and
-// exported as two tables.
+// exported as tables.
 //
-// No std:: templates and no shared inline functions may enter here: their one weak symbol could come from this file,
-// with instructions that the CPU at hand lacks. The build checks it (cmake/check_symbols.cmake).
+// No std:: templates and no shared inline functions are allowed here: the linker keeps one of their weak symbols, which
+// could be this file's, with instructions that an older CPU does not have. The build checks it
+// (cmake/check_symbols.cmake).
 #include "gemm.hpp"
 #if defined(FNNFAST_QUADS)
 #include "int8.hpp"

@@ -1,15 +1,15 @@
-// Maxout's backward pass: only the piece that won an output is touched, so its work does not grow with the pieces.
+// Maxout's backward pass reads only the argmax piece of an output, so its work does not grow with the pieces.
 //
-// Each row has its own winners, so weights are not shared between rows as in a product: every multiply-add loads a
-// vector of weights (or of x) from L1 instead, against pieces times the multiply-adds. Wide tiles (kMaxoutVectors) keep
-// what else is loaded, a gradient and an index for each, small beside that.
+// Each row has its own argmax, so rows do not share weights as in a product: every multiply-add loads a vector of
+// weights (or of x) from L1, instead of doing pieces times the multiply-adds. With wide tiles (kMaxoutVectors), the
+// other loads, a gradient and an index each, are few in comparison.
 #pragma once
 
 #include "tile.hpp"
 
 namespace fnnfast::FNNFAST_ISA {
 
-// Rows [row, row + kRows), units [first, last). The sums of the units before wait in `scratch`.
+// Rows [row, row + kRows), units [first, last). `scratch` holds the sums over the previous units.
 template <class T, int kRows, int kVectors>
 FNNFAST_INLINE void maxout_data_rows(const MaxoutDataTask<T>& t, ptrdiff_t row, ptrdiff_t first, ptrdiff_t last) {
   using V = Vec<T>;
@@ -45,9 +45,9 @@ FNNFAST_INLINE void maxout_data_rows(const MaxoutDataTask<T>& t, ptrdiff_t row, 
 template <class T, int kVectors>
 FNNFAST_INLINE void maxout_data_panel(const MaxoutDataTask<T>& t) {
   constexpr ptrdiff_t kWidth = kVectors * Vec<T>::kLanes;
-  constexpr int kRows = kVectors > 4 ? 1 : 2;  // so that there are chains enough
-  // The weights of so many units, all pieces, stay in L1 while all rows use them. Meanwhile the next ones come to L2, a
-  // few lines with each row.
+  constexpr int kRows = kVectors > 4 ? 1 : 2;  // for enough chains
+  // The weights of `each` units, with all pieces, stay in L1 while all rows use them. The next ones are prefetched into
+  // L2, a few lines per row.
   constexpr ptrdiff_t kElements = 32768 / sizeof(T), kLeastUnits = 8, kLine = 64 / sizeof(T);
   const ptrdiff_t fit = kElements / (t.pieces * kWidth);
   const ptrdiff_t each = fit > kLeastUnits ? fit : kLeastUnits;
@@ -77,7 +77,7 @@ struct Count {
   static constexpr int value = kValue;
 };
 
-// Calls f(Count) with the number of vectors that so many columns take.
+// Calls f(Count) with the number of vectors for that many columns.
 template <class T, class F>
 FNNFAST_INLINE void with_vectors(ptrdiff_t columns, F&& f) {
   static_assert(kMaxoutVectors == 8);
@@ -106,7 +106,7 @@ void maxout_data(const MaxoutDataTask<T>& t) {
   with_vectors<T>(t.columns, [&](auto vectors) { maxout_data_panel<T, decltype(vectors)::value>(t); });
 }
 
-// One unit: the rows of each piece in turn.
+// One unit: for each piece, its rows.
 template <class T, int kVectors>
 FNNFAST_INLINE void maxout_weight_unit(const MaxoutWeightTask<T>& t, const std::uint8_t* order, const T* dy, T* dw) {
   using V = Vec<T>;

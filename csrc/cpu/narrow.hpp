@@ -1,18 +1,18 @@
-// Dense layers of a few units: rows in the lanes.
+// Dense layers with few units: rows in the lanes.
 //
-// In a register tile one unit takes a whole vector, and every multiply-add its own broadcast of x. Here a vector holds
-// one unit of as many rows as it has lanes, x is transposed in registers on its way in, and the weights are broadcast.
-// Each output is still the same chain of multiply-adds.
+// In a register tile, few units would fill a small part of a vector, and each multiply-add would need its own broadcast
+// of x. Here a vector holds one unit of as many rows as it has lanes, x is transposed in registers, and the weights are
+// broadcast. Each output is the same chain of multiply-adds.
 #pragma once
 
 #include "tile.hpp"
 
 namespace fnnfast::FNNFAST_ISA {
 
-// The most units for which this is faster: beyond, the broadcasts of the weights cost what those of x would.
+// The most units for which this is faster: with more, the broadcasts of the weights cost as much as those of x.
 inline constexpr ptrdiff_t kNarrowUnits = 8;
 
-// kGroups times kLanes rows; the panel is padded with zeros to a vector, so kUnits may be more than there are.
+// kGroups times kLanes rows. The panel is padded with zeros to a vector, so kUnits may exceed the units.
 template <class V, int kGroups, int kUnits>
 FNNFAST_INLINE void narrow_rows(const Tile<typename V::Scalar>& t) {
   using T = typename V::Scalar;
@@ -72,16 +72,17 @@ FNNFAST_INLINE ptrdiff_t narrow_blocks(Tile<typename V::Scalar> t, ptrdiff_t row
   return row;
 }
 
-// As many of the rows as fill vectors; how many those are. One or two units take two groups, to have chains enough.
+// Computes the rows that fill whole vectors, and returns their number. One or two units take two groups, for enough
+// chains.
 template <class V>
 FNNFAST_NOINLINE ptrdiff_t narrow(const Tile<typename V::Scalar>& t, ptrdiff_t rows) {
   if constexpr (V::kLanes == 1) {
-    return 0;  // nothing to gain
+    return 0;  // no gain
   } else {
     if (t.columns == 1) return narrow_blocks<V, 2, 1>(t, rows);
     if (t.columns == 2) return narrow_blocks<V, 2, 2>(t, rows);
     if (t.columns <= 4) return narrow_blocks<V, 1, 4>(t, rows);
-    // Vectors of two lanes pad five units to six only.
+    // Vectors of two lanes pad five units only to six.
     return t.b_step >= 8 ? narrow_blocks<V, 1, 8>(t, rows) : 0;
   }
 }

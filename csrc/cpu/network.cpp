@@ -12,9 +12,9 @@ namespace fnnfast::cpu {
 
 namespace {
 
-constexpr ptrdiff_t kLeastRows = 12;  // of a block: under that, its multiply-adds wait for the weights
+constexpr ptrdiff_t kLeastRows = 12;  // of a block: with fewer, its multiply-adds wait for the weights
 constexpr ptrdiff_t kMostRows = 96;
-constexpr ptrdiff_t kGoodRows = 48;  // that a block must be allowed: fewer rows read the weights too often
+constexpr ptrdiff_t kGoodRows = 48;  // a smaller limit would read the weights too often
 
 template <class T>
 AffineKernel<T> affine_kernel(const Kernels<T>& k, WeightFormat format) {
@@ -22,7 +22,7 @@ AffineKernel<T> affine_kernel(const Kernels<T>& k, WeightFormat format) {
   if constexpr (std::is_same_v<T, float>)
     return format == WeightFormat::kInt8 ? int8_affine() : k.bfloat16_affine;
   else
-    throw std::invalid_argument("bfloat16 and int8 are made from a float32 network");
+    throw std::invalid_argument("bfloat16 and int8 networks are made from float32 networks, got float64");
 }
 
 }  // namespace
@@ -41,7 +41,7 @@ Network<T>::Network(const Shape& input, bool channels_first, std::vector<LayerSp
   fixed_parameters_ = Buffer<T>(static_cast<ptrdiff_t>(program_.nodes.size()));
   for (std::size_t n = 0; n < program_.nodes.size(); ++n)
     fixed_parameters_[static_cast<ptrdiff_t>(n)] = static_cast<T>(program_.nodes[n].epilogue.parameter);
-  for (const Node& node : program_.nodes)  // where learned parameters start from
+  for (const Node& node : program_.nodes)  // the initial values of learned parameters
     if (const Epilogue& e = node.epilogue; e.slopes != kNone) {
       Block<T>& block = blocks_[static_cast<std::size_t>(e.slopes)];
       std::fill_n(block.alpha.data(), block.units, static_cast<T>(e.parameter));
@@ -57,8 +57,8 @@ void Network<T>::add_block(const ParameterBlock& of) {
   block.layout = {of.inputs, of.units, of.pieces, affine_kernel_.lanes, affine_kernel_.panel_vectors};
   if (of.kind == ParameterBlock::Kind::kAffine) {
     if (format_ == WeightFormat::kInt8 && of.inputs > kInt8MostInputs)
-      throw std::invalid_argument("int8 takes at most " + std::to_string(kInt8MostInputs) + " inputs a layer, got " +
-                                  std::to_string(of.inputs));
+      throw std::invalid_argument("int8 supports at most " + std::to_string(kInt8MostInputs) +
+                                  " inputs per layer, got " + std::to_string(of.inputs));
     block.panels = Buffer<T>(stored_layout(block.layout, format_).size());
   }
   if (of.slopes) block.alpha = Buffer<T>(block.layout.padded_units());
@@ -75,7 +75,7 @@ void Network<T>::size_plan() {
   }
   for (const Block<T>& block : blocks_) weight_bytes += block.panels.size() * static_cast<ptrdiff_t>(sizeof(T));
   const ptrdiff_t element = static_cast<ptrdiff_t>(sizeof(T));
-  // The values of a block, as many as are kept at a time, in half of L2. An image is many rows already.
+  // The live values of a block take half of L2. An image is already many rows.
   double rows = 0.0;
   for (const Node& node : program_.nodes)
     if (const Affine* const affine = node.as<Affine>()) {
@@ -86,11 +86,11 @@ void Network<T>::size_plan() {
   least_samples_ = divide_up(kLeastRows, rows_each);
   const ptrdiff_t sample_bytes = std::max(executor_.elements(), 2 * widest) * element;
   block_samples_ = std::clamp(static_cast<ptrdiff_t>(caches.l2 / 2) / sample_bytes, least_samples_, kMostRows);
-  // Step by step, so many samples at a time that the values between two steps stay bounded, and enough of them to repay
-  // reading all weights.
+  // Step by step, as many samples at a time as bound the memory between two steps, and enough to make up for reading
+  // all weights.
   constexpr ptrdiff_t kSlabBytes = ptrdiff_t{1} << 25;
   slab_samples_ = std::max(divide_up(1024, rows_each), kSlabBytes / (widest * element));
-  // Neither pays where blocks read their weights from memory, or where few samples fit.
+  // Blocks do not pay if they read their weights from memory, or if few samples fit.
   streams_ = weight_bytes > static_cast<ptrdiff_t>(std::max(caches.l3 / 2, caches.l2)) ||
              block_samples_ < divide_up(kGoodRows, rows_each);
 }
@@ -147,7 +147,7 @@ const T* Network<T>::full_panels(const Block<T>& block, Buffer<T>& copy) const {
   return block.panels.data();
 }
 
-// A block's parameters as panels of another network's layout: that of another instruction set, perhaps.
+// A block's parameters as panels of another layout, perhaps of another instruction set.
 template <class T>
 Buffer<T> Network<T>::repacked(const Block<T>& block, const PanelLayout& layout) {
   const PanelLayout& from = block.layout;
@@ -180,7 +180,7 @@ Network<T> Network<T>::to_bfloat16() const {
 template <class T>
 Network<T> Network<T>::to_int8(const std::vector<BlockScales>& scales) const {
   Network to(program_.input(), channels_first_, specs_, WeightFormat::kInt8);
-  // A shortcut's layers follow those of its block, but run before them.
+  // In the order of the layers: those of a shortcut follow those of its block, but run before them.
   std::vector<std::size_t> affine;
   for (const BlockId block : program_.block_of_spec)
     if (block != kNone && program_.block(block).kind == ParameterBlock::Kind::kAffine)
@@ -195,7 +195,9 @@ Network<T> Network<T>::to_int8(const std::vector<BlockScales>& scales) const {
       Block<T>& block = to.blocks_[i];
       const BlockScales& of = scales[next];
       if (static_cast<ptrdiff_t>(of.weight.size()) != block.pieces * block.units)
-        throw std::invalid_argument("expected one weight scale for each piece and unit of a layer");
+        throw std::invalid_argument("expected " + std::to_string(block.pieces * block.units) +
+                                    " weight scales for the pieces and units of layer " + std::to_string(block.spec) +
+                                    ", got " + std::to_string(of.weight.size()));
       block.input_scale = of.input;
       block.weight_scale = Buffer<T>(static_cast<ptrdiff_t>(of.weight.size()));
       std::copy(of.weight.begin(), of.weight.end(), block.weight_scale.data());
@@ -207,13 +209,13 @@ Network<T> Network<T>::to_int8(const std::vector<BlockScales>& scales) const {
   return to;
 }
 
-// Which way a batch runs. Samples: every thread takes blocks of them through all steps while they are in its cache,
-// without a barrier; each block reads all weights, so they must come from a cache, and there must be samples enough.
-// Steps: one after the other, each shared over rows and columns.
+// How a batch runs. By samples: every thread runs blocks of samples through all steps while they are in its cache,
+// without a barrier. Each block reads all weights, so they must fit a cache, and there must be enough samples. By
+// steps: one after the other, each shared over rows and columns.
 template <class T>
 typename Network<T>::Plan Network<T>::plan(ptrdiff_t batch) const {
-  // Several blocks each, so that a thread that is held up does not hold up the call; but each block widens bfloat16
-  // weights anew.
+  // Several blocks per thread, so that a delayed thread does not delay the call; fewer for bfloat16, whose weights each
+  // block widens.
   const ptrdiff_t blocks_each = format_ == WeightFormat::kBfloat16 ? 2 : 4;
   const ptrdiff_t threads = num_threads();
   if (streams_) return {Mode::kSteps, slab_samples_};
@@ -255,7 +257,7 @@ void Network<T>::trace(const T* x, ptrdiff_t samples, const std::function<void(c
   Buffer<T> memory(samples * schedule.elements), y(samples * outputs_);
   const auto at = [&](const Place& place) -> T* {
     if (place.buffer == kNone) return nullptr;
-    if (place.buffer == kInputBuffer) return const_cast<T*>(x) + place.channel;  // read alone
+    if (place.buffer == kInputBuffer) return const_cast<T*>(x) + place.channel;  // only read
     if (place.buffer == kOutputBuffer) return y.data() + place.channel;
     return memory.data() + samples * schedule.start[static_cast<std::size_t>(place.buffer)] + place.channel;
   };

@@ -1,4 +1,4 @@
-// A network: its program, its packed parameters, and the plan by which a batch runs through it in one call.
+// A network: its program, its packed parameters, and the plan for running a batch in one call.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 
 namespace fnnfast::cpu {
 
-// The parameters of a layer: their one storage.
+// The parameters of a layer, in their only storage.
 template <class T>
 struct Block : ParameterBlock {
   PanelLayout layout{};
@@ -20,7 +20,7 @@ struct Block : ParameterBlock {
   Buffer<T> alpha;            // learned parameters of the activation: one per unit, padded to vectors
   InputScale input_scale{};   // int8
   Buffer<T> weight_scale;     // int8: (pieces, units)
-  std::uint64_t version = 0;  // counts the writes to panels: who keeps something derived from them compares it
+  std::uint64_t version = 0;  // counts the writes to panels, so that copies derived from them notice
 };
 
 template <class T>
@@ -28,12 +28,12 @@ class Network {
  public:
   using Scalar = T;
 
-  // std::invalid_argument for layers that make no network.
+  // std::invalid_argument for layers that do not form a network.
   Network(const Shape& input, bool channels_first, std::vector<LayerSpec> specs,
           WeightFormat format = WeightFormat::kFull);
 
-  // The same network with weights of fewer bits, for inference alone; float only. std::invalid_argument for what cannot
-  // be converted.
+  // The same network with weights of fewer bits, for inference only; float only. std::invalid_argument if it cannot be
+  // converted.
   struct BlockScales {
     InputScale input;
     std::vector<float> weight;  // (pieces, units)
@@ -52,18 +52,17 @@ class Network {
   std::vector<Block<T>>& blocks() { return blocks_; }
   double work() const { return work_; }  // multiply-adds per sample
 
-  // A block's panels as full numbers: a copy, if they are stored otherwise.
+  // A block's panels in full precision: a copy, if they are stored in fewer bits.
   const T* full_panels(const Block<T>& block, Buffer<T>& copy) const;
 
-  // The block of a layer in the tree, for a residual block its projection; null for those without parameters.
+  // The block of a layer in the tree, for a residual block its projection; null for layers without parameters.
   Block<T>* find(std::int64_t spec);
   std::int32_t specs() const { return program_.specs(); }
 
-  // y (batch, outputs) = network(x (batch, inputs)), both dense rows. With logits the last layer's activation is left
-  // out.
+  // y (batch, outputs) = network(x (batch, inputs)), both dense rows. logits: without the last layer's activation.
   void forward(const T* x, ptrdiff_t batch, T* y, bool logits) const;
 
-  // What a node has done with some samples: rows of what it has read, and of what its activation has read.
+  // What trace() shows of a node: the rows that it has read, and those that its activation has read.
   struct Seen {
     const Node* node;
     ptrdiff_t rows;
@@ -72,12 +71,12 @@ class Network {
     const T* z;
     ptrdiff_t z_row;
   };
-  // Runs the samples on the calling thread, and calls see() after each node.
+  // Runs the samples on the calling thread and calls see() after each node.
   void trace(const T* x, ptrdiff_t samples, const std::function<void(const Seen&)>& see) const;
 
   std::vector<std::string> describe_plan(ptrdiff_t batch) const;
 
-  // What is known before a call of a node of this network's blocks.
+  // The constants of a node over this network's blocks.
   AffineConstants<T> constants_of(const Program& program, const Node& node, const T* fixed_parameter) const;
 
  private:
@@ -89,7 +88,7 @@ class Network {
   Plan plan(ptrdiff_t batch) const;
   void add_block(const ParameterBlock& block);
   void size_plan();
-  // Reads what the blocks hold into what calls read.
+  // Makes the constants and the executor from the blocks.
   void bind();
 
   static Buffer<T> repacked(const Block<T>& block, const PanelLayout& layout);
@@ -107,10 +106,10 @@ class Network {
   Executor<T> executor_;
   ptrdiff_t outputs_ = 0;
   double work_ = 0.0;
-  ptrdiff_t least_samples_ = 1;  // of a block that goes through all steps: under that, products wait for the weights
+  ptrdiff_t least_samples_ = 1;  // of a block that runs all steps: with fewer, products wait for the weights
   ptrdiff_t block_samples_ = 0;  // the most of such a block
-  ptrdiff_t slab_samples_ = 0;   // the most that go step by step
-  bool streams_ = false;         // the weights are too large for a cache to hold them from block to block
+  ptrdiff_t slab_samples_ = 0;   // the most that run step by step
+  bool streams_ = false;         // the weights do not stay in a cache from block to block
 };
 
 }  // namespace fnnfast::cpu

@@ -82,7 +82,7 @@ using Word = std::uint32_t;
 
 Word round_to_bfloat16(float x) {
   const Word bits = std::bit_cast<Word>(x);
-  if (x != x) return bits >> 16 | 0x40u;  // a NaN stays one
+  if (x != x) return bits >> 16 | 0x40u;  // a NaN stays a NaN
   return (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
 }
 
@@ -95,7 +95,7 @@ void for_stored_panels(const PanelLayout& layout, WeightFormat format, F&& f) {
       f(layout.panel(block, group), stored.panel(block, group).offset);
 }
 
-// The scale of a column of a panel, 1 for its padding.
+// The scale of a column of a panel; 1 for its padding.
 float column_scale(const PanelLayout& layout, const Panel& panel, ptrdiff_t column, const float* weight_scale) {
   const ptrdiff_t unit = column % panel.stride;
   if (unit >= panel.units) return 1.0f;
@@ -173,7 +173,7 @@ void unpack_int8(const PanelLayout& layout, const float* words, const float* wei
 
 namespace {
 
-// Squares of this side stay in a few cache lines on both sides of the transposition.
+// The side of a square that takes few cache lines both before and after the transposition.
 constexpr ptrdiff_t kSquare = 16;
 
 }  // namespace

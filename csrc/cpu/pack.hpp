@@ -1,15 +1,32 @@
-// Packed weights: the one storage of a layer's parameters.
+// Packed weights: the only storage of a layer's parameters.
 //
-// The units are cut into blocks. A block of a dense layer is as wide as the register tile; for maxout the pieces of a
-// unit stand side by side in it, so that their maximum is taken in registers, and what does not fit side by side
-// follows in further groups of pieces. One panel holds one group of one block:
+// The blocking of a product y = x W + b, in the words of BLIS:
+//
+//                NR  NR  NR        NC: a set of panels
+//              +---+---+---+---
+//              | b | b | b |       row 0 of a panel: the bias
+//              +---+---+---+---
+//         KC   |   |   |   |       W: a micro-panel is NR units wide, and stored row by row. KC rows of it stay in L2
+//              |   |   |   |       while all rows of x use them; the partial sums of a set of panels are stored between
+//              +---+---+---+---    two chunks of KC inputs
+//                KC
+//       +--------------+   +---+
+//   MR  |      x       |   |   |   y: a register tile of MR x NR sums (tile.hpp). It starts at the bias or at the
+//       +--------------+   +---+   partial sums, and adds the inputs in ascending order
+//
+// NR is panel_vectors vectors (kNR), MR is max_rows() or less, KC is AffineConstants::kc, NC is kNCPanels panels. With
+// few inputs, KC is all of them, and there are no partial sums.
+//
+// In code, a panel is a micro-panel, and a block is the units of one panel. Maxout has the pieces of a unit side by
+// side in a panel, so that their maximum is taken in registers; pieces that do not fit form further groups, each with a
+// panel of its own. A row of a panel is [piece of the group][vector of units][lane], padded with zeros to whole
+// vectors:
 //
 //   row 0       the bias
 //   row 1 + i   the weights of input i
 //
-// and a row is [piece of the group][vector of units][lane], padded with zeros to whole vectors. Panels follow each
-// other block by block, group by group. Gradients and optimizer states have the same layout, so an update is one pass
-// over contiguous memory.
+// Panels are stored block by block, group by group. Gradients and optimizer states have the same layout, so an update
+// is one pass over contiguous memory.
 #pragma once
 
 #include <cstddef>
@@ -23,8 +40,8 @@ using std::ptrdiff_t;
 struct Panel {
   ptrdiff_t offset;         // of its row 0
   ptrdiff_t width;          // of a row
-  ptrdiff_t unit, units;    // first unit, and how many are real
-  ptrdiff_t piece, pieces;  // first piece, and how many
+  ptrdiff_t unit, units;    // first unit, and their number without padding
+  ptrdiff_t piece, pieces;  // first piece, and their number
   ptrdiff_t stride;         // from piece to piece within a row
 };
 
@@ -32,10 +49,10 @@ struct PanelLayout {
   ptrdiff_t inputs, units, pieces;
   int lanes, vectors;
 
-  // Pieces of a group, units of a block. Three pieces share a tile of four vectors, with one left empty: still faster
-  // than two groups.
+  // Pieces per group, and units per block. Three pieces share a tile of four vectors and leave one empty, which is
+  // still faster than two groups.
   FNNFAST_INLINE ptrdiff_t group_pieces() const {
-    if (pieces == 1) return 1;  // small networks feel every division
+    if (pieces == 1) return 1;  // divisions are noticeable in small networks
     const ptrdiff_t groups = (pieces + vectors - 1) / vectors;
     return (pieces + groups - 1) / groups;
   }
@@ -84,7 +101,7 @@ struct BlockRange {
 };
 inline BlockRange all_blocks(const PanelLayout& layout) { return {0, layout.blocks()}; }
 
-// Each writes its own rows of the panels, padding included.
+// Each writes its own rows of the panels, including the padding.
 template <class T>
 void pack_weight(const PanelLayout& layout, BlockRange blocks, const WeightView<const T>& from, T* panels);
 template <class T>
@@ -103,14 +120,14 @@ void unpack_weight(const PanelLayout& layout, const T* panels, const WeightView<
 template <class T>
 void unpack_bias(const PanelLayout& layout, const T* panels, const BiasView<T>& to);
 
-// Weights for inference alone, from panels of float. They have the same blocks and groups, and fewer rows, of words of
-// 32 bits: kept as float, which only carries the bits.
+// Weights for inference only, made from panels of float. They have the same blocks and groups, and fewer rows. A row
+// has words of 32 bits, of type float, which only carries the bits.
 enum class WeightFormat { kFull, kBfloat16, kInt8 };
 
 inline constexpr ptrdiff_t kInt8Header = 3;
 inline constexpr ptrdiff_t kInt8MostInputs = 65536;  // 255 * 127 * so many stays below 2^31
 
-// Rows of words that so many inputs take.
+// Rows of words for that many inputs.
 FNNFAST_INLINE constexpr ptrdiff_t stored_rows(ptrdiff_t inputs, WeightFormat format) {
   const ptrdiff_t each = format == WeightFormat::kInt8 ? 4 : format == WeightFormat::kBfloat16 ? 2 : 1;
   return (inputs + each - 1) / each;
@@ -125,7 +142,7 @@ FNNFAST_INLINE constexpr PanelLayout stored_layout(PanelLayout layout, WeightFor
 void pack_bfloat16(const PanelLayout& layout, const float* panels, float* words);
 void unpack_bfloat16(const PanelLayout& layout, const float* words, float* panels);
 
-// int8: rows of starting sums, scales and biases, then four inputs a row (int8.hpp). weight_scale is (pieces, units).
+// int8: rows of starting sums, scales and biases, then four inputs per row (int8.hpp). weight_scale is (pieces, units).
 struct InputScale {
   float scale;
   int zero_point;
@@ -134,12 +151,12 @@ void pack_int8(const PanelLayout& layout, const float* panels, const InputScale&
                float* words);
 void unpack_int8(const PanelLayout& layout, const float* words, const float* weight_scale, float* panels);
 
-// Vectors of inputs that maxout's backward pass takes at once: as many chains as hide a multiply-add's latency.
+// Vectors of inputs that maxout's backward pass processes at once: enough chains to hide the latency of a multiply-add.
 inline constexpr int kMaxoutVectors = 8;
 
-// The transposed weights that the backward pass to the input multiplies by: panels over the inputs, one row for each
-// unit and piece (unit * pieces + piece), no bias. A panel is as wide as the register tile or as maxout wants it, the
-// last one as wide as it needs.
+// The transposed weights, for the gradient of the input: panels over the inputs, one row for each unit and piece (unit
+// * pieces + piece), no bias. A panel is as wide as the register tile, or kMaxoutVectors for maxout; the last one may
+// be narrower.
 struct TransposedLayout {
   ptrdiff_t inputs, rows;
   int lanes, vectors;
@@ -160,8 +177,8 @@ struct TransposedLayout {
   FNNFAST_INLINE ptrdiff_t offset(ptrdiff_t panel) const { return panel * panel_inputs() * rows; }
 };
 
-// Copies inputs [first, last) of one panel of weights into the transposed panels. Their padding is never written: it
-// must have been zero at first.
+// Copies inputs [first, last) of one panel of weights into the transposed panels. It does not write their padding,
+// which must be zero.
 template <class T>
 void transpose(const PanelLayout& layout, const Panel& panel, const T* panels, ptrdiff_t first, ptrdiff_t last,
                T* transposed);

@@ -1,5 +1,4 @@
-// What the hardware can do at most, measured with the same vectors: the limits that `python -m fnnfast bench` prints
-// shares of.
+// Measures the limits of the hardware with the same vectors. `python -m fnnfast bench` prints shares of them.
 #pragma once
 
 #include "kernels.hpp"
@@ -7,7 +6,7 @@
 
 namespace fnnfast::FNNFAST_ISA {
 
-// Independent multiply-add chains, enough to hide the latency, from registers alone.
+// Independent multiply-add chains in registers, enough to hide the latency.
 template <class T>
 T fma_peak(ptrdiff_t iterations) {
   using V = Vec<T>;
@@ -27,7 +26,7 @@ T fma_peak(ptrdiff_t iterations) {
   return lane[0];
 }
 
-// Reads n elements, a multiple of 8 vectors, and adds them up in 8 chains.
+// Reads n elements, a multiple of 8 vectors, and adds them in 8 chains.
 template <class T>
 T read_buffer(const T* buffer, ptrdiff_t n) {
   using V = Vec<T>;

@@ -3,8 +3,8 @@
 
 namespace fnnfast::FNNFAST_ISA {
 
-// Bytes 0 and 2 of each word, and 1 and 3, as numbers of 16 bits, whose products in pairs are exact. (The instruction
-// that multiplies bytes saturates.)
+// Bytes 0 and 2 of each word, and 1 and 3, as 16-bit numbers, whose products in pairs are exact. (The instruction that
+// multiplies bytes saturates.)
 struct Quads {
   __m256i v;
   static FNNFAST_INLINE Quads load(const float* p) { return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))}; }

@@ -4,7 +4,7 @@
 namespace fnnfast::FNNFAST_ISA {
 
 struct Quads {
-  // Not __m512i: its lanes are 64 bits, and GCC 12 would copy all sums from one type to the other, through memory.
+  // Not __m512i: its lanes are 64 bits, and GCC 12 would copy all sums between the types through memory.
   typedef std::int32_t Words __attribute__((vector_size(64)));
   Words v;
   static FNNFAST_INLINE Quads load(const float* p) { return {reinterpret_cast<Words>(_mm512_loadu_si512(p))}; }

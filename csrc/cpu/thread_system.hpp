@@ -1,4 +1,4 @@
-// What the thread pool asks of the operating system and the processor. For threads.cpp alone.
+// The thread pool's interface to the operating system and the processor. Only for threads.cpp.
 #pragma once
 
 #include <atomic>
@@ -18,11 +18,11 @@
 
 namespace fnnfast::cpu {
 
-// Longer waits are slept through. Some two times what a wake-up takes is the classic bound for spinning (10 to 25 us,
-// in a virtual machine); it also bridges what a Python loop does between two calls.
+// Longer waits sleep. The classic bound for spinning is about twice the time of a wake-up (10 to 25 us in a virtual
+// machine); it also covers the time between two calls in a Python loop.
 inline constexpr std::chrono::nanoseconds kSpin = std::chrono::microseconds(40);
 
-// Leaves the core's resources to its other thread for a moment (25 to 45 ns).
+// Leaves the core's resources to its other hardware thread for 25 to 45 ns.
 inline void pause() noexcept {
 #if defined(__x86_64__) || defined(__i386__)
   __builtin_ia32_pause();
@@ -31,7 +31,7 @@ inline void pause() noexcept {
 #endif
 }
 
-// True as soon as done() is; false after kSpin, or when worthwhile() is not. That and the clock (20 ns) are asked every
+// True as soon as done() is; false after kSpin, or if worthwhile() is false. That and the clock (20 ns) are read every
 // sixteenth time.
 template <class Done, class Worthwhile>
 bool spin_until(Done done, Worthwhile worthwhile) noexcept {
@@ -45,8 +45,8 @@ bool spin_until(Done done, Worthwhile worthwhile) noexcept {
   return false;
 }
 
-// Sleeps unless word differs from value; may return for no reason. On Linux not std::atomic::wait: it yields the
-// processor a number of times before it sleeps.
+// Sleeps unless word differs from value; may return spuriously. On Linux not std::atomic::wait, which yields the
+// processor several times before it sleeps.
 inline void sleep_while(std::atomic<std::uint32_t>& word, std::uint32_t value) noexcept {
 #if defined(__linux__) && defined(SYS_futex)
   static_assert(sizeof(word) == sizeof(std::uint32_t) && std::atomic<std::uint32_t>::is_always_lock_free);
@@ -56,7 +56,7 @@ inline void sleep_while(std::atomic<std::uint32_t>& word, std::uint32_t value) n
 #endif
 }
 
-// Ends the sleep of the one thread that sleeps on word, which was changed before.
+// Wakes the one thread that sleeps on word, after a change of it.
 inline void wake(std::atomic<std::uint32_t>& word) noexcept {
 #if defined(__linux__) && defined(SYS_futex)
   syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
@@ -65,7 +65,7 @@ inline void wake(std::atomic<std::uint32_t>& word) noexcept {
 #endif
 }
 
-// The number of the processor that runs this thread; -1 where the system does not tell.
+// The processor that runs this thread; -1 if unknown.
 inline int current_processor() noexcept {
 #if defined(__linux__)
   return sched_getcpu();
@@ -74,8 +74,8 @@ inline int current_processor() noexcept {
 #endif
 }
 
-// Keeps this thread off that processor, on the others that the process may use (by the affinity of its main thread,
-// which is the one that users set). False if there are none.
+// Restricts this thread to the other processors that the process may use (the affinity of its main thread, which users
+// set). False if there are none.
 inline bool leave_processor([[maybe_unused]] int processor) noexcept {
 #if defined(__linux__)
   cpu_set_t others;
@@ -87,15 +87,15 @@ inline bool leave_processor([[maybe_unused]] int processor) noexcept {
 #endif
 }
 
-// As threads top and debuggers show them.
+// The name in top and in debuggers.
 inline void name_this_thread() noexcept {
 #if defined(__linux__)
   pthread_setname_np(pthread_self(), "fnnfast");
 #endif
 }
 
-// Threads started in its scope are left alone by signals, which are for the host's threads (Ctrl-C has to interrupt
-// Python's main thread), except those that a thread causes by a fault of its own.
+// Threads started in its scope block all signals, which are for the process's own threads (Ctrl-C must interrupt
+// Python's main thread), except those of a thread's own faults.
 class SignalsBlocked {
  public:
 #if defined(_WIN32)

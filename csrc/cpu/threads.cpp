@@ -1,29 +1,29 @@
-// The thread pool. One job at a time, one word that says everything about it, and no wait for a thread that is not
+// The thread pool. It runs one job at a time, one word describes the job, and no thread waits for one that is not
 // running.
 //
-// The word, ticket_, holds the tasks that nobody has begun and the number of participants. Whoever wants a task takes
-// it with one compare-exchange.
+// The word, ticket_, holds the tasks that no thread has begun and the number of participants. A thread takes a task
+// with one compare-exchange.
 //
-// - A successful exchange hands over a task of the job that is in the word at that moment, to a thread that this same
-//   word lets take part; it does not matter what the thread saw before, or how long it slept in between. So equal words
-//   of different jobs (ABA) are harmless, and neither epochs nor reclamation are needed: a late thread fails, or finds
-//   itself at work on the present job.
+// - A successful exchange gives a task of the job that is in the word at that moment, to a thread that participates
+//   according to the same word, whatever the thread saw before and however long it slept. So equal words of different
+//   jobs (ABA) are harmless, and neither epochs nor reclamation are needed: a late thread fails, or works on the
+//   current job.
 // - The job's other fields are plain memory, written only by the thread that holds busy_, before it publishes the word,
 //   and read by a worker only while it owns an unreported task. Reading after writing: its exchange (acquire) reads
 //   what the publishing store wrote (release), or an exchange in the release sequence of that. Writing after reading:
 //   it reports with a release, and the job does not end before all tasks are reported (acquire).
-// - A worker reports how many tasks it has done, once, when it finds no further one. As it owns unreported tasks until
-//   then, no other job can have been published meanwhile: all it took since it began belong to one job, and it may read
-//   the fields once.
-// - Having reported, a worker touches nothing of the job, only the pool, and a pool is never freed. Each worker that
-//   took a task reports before the job ends, so between jobs reported_ stands still, and the value of it that ends a
-//   job is known as soon as the caller has done its own share.
+// - A worker reports the number of its tasks once, when it finds no further one. It owns unreported tasks until then,
+// so
+//   no other job can have been published meanwhile: all its tasks belong to one job, and it may read the fields once.
+// - After its report, a worker accesses only the pool, which is never freed, and nothing of the job. Each worker that
+//   took a task reports before the job ends, so reported_ does not change between jobs, and its value at the end of a
+//   job is known as soon as the caller has done its own tasks.
 //
-// Sleeping is a Dekker handshake in sequentially consistent order. A worker writes "asleep", then reads the word; who
-// publishes writes the word, then reads who is asleep; one of the two sees the other. Were a wake-up missed, a job
-// would be slower but not stuck: the caller takes every task that nobody takes. The caller's own sleep must not miss
-// its end: it writes "asleep", then reads reported_ (and the kernel reads it once more before it lets the thread
-// sleep), while a worker changes reported_, then reads "asleep".
+// Sleeping is a Dekker handshake in sequentially consistent order. A worker writes "asleep", then reads the word; the
+// publisher writes the word, then reads who is asleep; one of the two sees the other. If a wake-up were missed, a job
+// would be slower but would finish: the caller takes every task that no worker takes. The caller must not miss the end
+// of its own sleep: it writes "asleep", then reads reported_ (and the kernel reads it once more before the thread
+// sleeps), while a worker changes reported_, then reads "asleep".
 #include "threads.hpp"
 
 #include <algorithm>
@@ -49,9 +49,9 @@ namespace {
 
 constexpr std::size_t kCacheLine = 64;
 
-// The word: bit 63 tells the form of the tasks in bits 0 to 47, bits 48 to 62 hold the participants.
+// The word: bits 0 to 47 hold the tasks, in the form that bit 63 tells, and bits 48 to 62 the number of participants.
 //   set of tasks:     bit i is task i, not begun
-//   counted (bit 63): so many are left, and the next is tasks - left
+//   counted (bit 63): the number of tasks left; the next is tasks - left
 class Ticket {
  public:
   static constexpr int kPayloadBits = 48;
@@ -59,7 +59,7 @@ class Ticket {
   static constexpr std::uint64_t kCounted = std::uint64_t{1} << 63;
 
   explicit Ticket(std::uint64_t word = 0) noexcept : word_(word) {}
-  // Without task 0: the caller keeps it, which saves a contended exchange.
+  // Without task 0, which the caller keeps: this saves a contended exchange.
   static Ticket of_job(std::ptrdiff_t tasks, int participants) noexcept {
     const auto rest = static_cast<std::uint64_t>(tasks - 1);
     const std::uint64_t payload =
@@ -75,8 +75,8 @@ class Ticket {
   }
   bool has_task_for(int thread) const noexcept { return (word_ & kPayload) != 0 && thread < participants(); }
 
-  // For a set: a thread's own tasks, those of index thread modulo participants, from the front; else from the back of
-  // what is left.
+  // For a set: a thread's own tasks, those whose index is `thread` modulo the participants, from the front; else the
+  // last of the rest.
   int choose(int thread) const noexcept {
     const std::uint64_t tasks = word_ & kPayload;
     const std::uint64_t own = tasks & (kEvery[static_cast<std::size_t>(participants())] << thread);
@@ -103,7 +103,7 @@ class Pool {
  public:
   Pool(const Pool* predecessor, int processors) noexcept : processors_(processors), predecessor_(predecessor) {}
 
-  // False, with nothing done, if the pool is busy or has no worker to offer.
+  // False, with nothing done, if the pool is busy or has no workers.
   bool try_run(std::ptrdiff_t tasks, TaskFunction function, void* context, int threads) noexcept;
 
  private:
@@ -118,10 +118,10 @@ class Pool {
   void wake_sleepers(int count) noexcept;
   void await_reports(std::uint32_t end) noexcept;
   bool keep_from_caller() noexcept;
-  // With fewer processors than threads, the thread that is waited for may need this one.
+  // With fewer processors than threads, the awaited thread may need this processor.
   bool may_spin() const noexcept { return num_threads() <= processors_; }
 
-  // Published by the caller, taken by everybody: one cache line to fetch.
+  // Published by the caller, read by all: one cache line to fetch.
   alignas(kCacheLine) std::atomic<std::uint64_t> ticket_{0};
   TaskFunction function_ = nullptr;
   void* context_ = nullptr;
@@ -131,23 +131,23 @@ class Pool {
   alignas(kCacheLine) std::atomic<std::uint32_t> reported_{0};  // tasks done by workers, in all jobs, modulo 2^32
   std::atomic<std::uint32_t> caller_sleeps_{0};
 
-  // Read by all, seldom written.
+  // Read by all, rarely written.
   alignas(kCacheLine) std::atomic<int> sleepers_{0};  // at least the number of workers that are kAsleep
   const int processors_;
-  // The pool of before a fork, so that to a leak checker it is not lost.
+  // The pool before a fork, so that leak checkers find it.
   [[maybe_unused]] const Pool* const predecessor_;
 
-  // The callers'. What follows busy_ belongs to its holder.
+  // The callers'. The fields after busy_ belong to its holder.
   alignas(kCacheLine) std::atomic<bool> busy_{false};
   int workers_ = 0;       // started
   bool refused_ = false;  // the system would not start another
 
-  // By thread number; 0 is the caller, and has none.
+  // By thread number; unused for 0, the caller.
   alignas(kCacheLine) std::array<std::atomic<std::uint32_t>, kMaxThreads> state_{};
 };
 
 bool Pool::try_run(std::ptrdiff_t tasks, TaskFunction function, void* context, int threads) noexcept {
-  if (tasks > std::numeric_limits<std::int32_t>::max()) return false;  // more than reported_ can count; nobody has them
+  if (tasks > std::numeric_limits<std::int32_t>::max()) return false;  // more than reported_ can count
   if (busy_.load(std::memory_order_relaxed) || busy_.exchange(true, std::memory_order_acquire)) return false;
   const int participants = 1 + start_workers(static_cast<int>(std::min<std::ptrdiff_t>(threads, tasks)) - 1);
   if (participants == 1) {
@@ -166,16 +166,16 @@ bool Pool::try_run(std::ptrdiff_t tasks, TaskFunction function, void* context, i
   return true;
 }
 
-// Does a task, then more until none is left; how many.
+// Runs a task, then more until none is left; returns their number.
 std::ptrdiff_t Pool::drain(int thread, std::ptrdiff_t task) noexcept {
   const FloatEnvironment environment;
   const TaskFunction function = function_;
   void* const context = context_;
   std::ptrdiff_t done = 0;
   do {
-    // Wakes before the first, second, fourth, eighth ... task: the caller one worker and every worker two, which fills
-    // a machine in a logarithm of its size; no thread is held up by more than a few system calls, and none depends on
-    // one that was woken but does not run.
+    // Before tasks 1, 2, 4, 8 ... the caller wakes one worker and every worker two, so that waking all takes
+    // logarithmic time. No thread makes more than a few system calls, and none depends on one that was woken but does
+    // not run.
     if ((done & (done - 1)) == 0 && sleepers_.load(std::memory_order_seq_cst) > 0) wake_sleepers(thread == 0 ? 1 : 2);
     function(context, task);
     ++done;
@@ -226,7 +226,7 @@ void Pool::serve(int thread) noexcept {
   for (;;) {
     if (const std::ptrdiff_t task = take(thread); task >= 0) {
       reported_.fetch_add(static_cast<std::uint32_t>(drain(thread, task)), std::memory_order_seq_cst);
-      // By now the caller may be in its next job, which at worst gets a needless wake.
+      // The caller may already be in its next job, which at worst gets a needless wake.
       if (caller_sleeps_.load(std::memory_order_seq_cst) != 0) wake(reported_);
     } else {
       wait_for_task(thread);
@@ -242,9 +242,9 @@ void Pool::wait_for_task(int thread) noexcept {
   keep_from_caller();
 }
 
-// Some kernels wake a thread on the processor of whoever wakes it although others idle (to pack the load, or for the
-// cache), and leave the two there for long. They cannot run at once, so that is worth nothing, and a spinning worker
-// would even hold up its caller: it goes elsewhere. False if it cannot.
+// Some kernels wake a thread on the processor of its waker although others are idle (to pack the load, or for the
+// cache), and leave both there for long. A worker there is useless, and a spinning one would even delay its caller, so
+// it moves to another processor. False if it cannot.
 bool Pool::keep_from_caller() noexcept {
   const int processor = callers_processor_.load(std::memory_order_relaxed);
   return processor < 0 || current_processor() != processor || leave_processor(processor);
@@ -262,7 +262,7 @@ void Pool::sleep(int thread) noexcept {
   while (state.load(std::memory_order_acquire) == kAsleep) sleep_while(state, kAsleep);
 }
 
-// Makes it at least that many workers, if the system allows it; the number to count on.
+// Starts workers up to that number, if the system allows it; returns the number available.
 int Pool::start_workers(int wanted) noexcept {
   if (wanted <= workers_) return wanted;
   if (refused_) return workers_;
@@ -276,11 +276,11 @@ int Pool::start_workers(int wanted) noexcept {
   return workers_;
 }
 
-// Leaked at exit, and constant-initialised: no order of construction or destruction to get wrong, and no lock that a
-// fork could leave held.
+// Never destroyed, and constant-initialized, so the order of construction and destruction does not matter, and there is
+// no lock that a fork could leave held.
 std::atomic<Pool*> g_pool{nullptr};
 std::atomic<const Pool*> g_abandoned{nullptr};
-std::atomic<int> g_threads{0};  // 0: not yet asked
+std::atomic<int> g_threads{0};  // 0: not yet determined
 
 Pool* the_pool() noexcept {
   if (Pool* pool = g_pool.load(std::memory_order_acquire)) return pool;
@@ -292,8 +292,8 @@ Pool* the_pool() noexcept {
 }
 
 #if !defined(_WIN32)
-// The child of a fork has the pool's memory, perhaps in the midst of a job, but none of its threads: it starts anew.
-// Registered when the library is loaded, so that there is no moment when a pool exists and the handler does not.
+// The child of a fork has the pool's memory, perhaps during a job, but none of its threads, so it starts a new one.
+// Registered when the library is loaded, so that the handler exists before any pool.
 [[maybe_unused]] const int g_fork_handler = pthread_atfork(nullptr, nullptr, [] {
   if (const Pool* pool = g_pool.exchange(nullptr)) g_abandoned.store(pool);
 });

@@ -1,13 +1,13 @@
-// The register tile, and the rows of a panel.
+// The register tile of MR x NR sums, and the loop over the rows of a panel (pack.hpp).
 //
 // A tile is kRows x kVectors registers of accumulators. Each accumulator starts at the bias (or at the partial sum of
-// the inputs before) and is one ascending chain of fused multiply-adds over the inputs, so an output's bits do not
-// depend on the tile it falls in, nor on the width of a vector.
+// the previous inputs) and is one ascending chain of fused multiply-adds over the inputs, so the bits of an output do
+// not depend on its tile or on the width of a vector.
 //
 // Register budget with 32 registers: 6 x 4 accumulators, 4 of b, 1 broadcast of a: 29. Four loads of b and six
-// broadcasts feed 24 multiply-adds, so the loads (at most two a cycle) stay ahead of the multiply-adds (one or two a
-// cycle). With 16 registers: 6 x 2 + 2 + 1 = 15. Narrow panels take more rows instead, to keep enough chains in flight
-// to hide the latency (4 cycles at up to 2 a cycle).
+// broadcasts feed 24 multiply-adds, so the loads (at most two per cycle) stay ahead of the multiply-adds (one or two
+// per cycle). With 16 registers: 6 x 2 + 2 + 1 = 15. Narrow panels have taller tiles, to keep enough chains in flight
+// to hide the latency (4 cycles at up to 2 per cycle).
 #pragma once
 
 #include "../core/activations.hpp"
@@ -21,14 +21,13 @@ namespace fnnfast::FNNFAST_ISA {
 
 inline constexpr int kPanelVectors = kRegisters >= 32 ? 4 : 2;
 
-// Rows of the tallest tile for a panel of that many vectors.
+// The largest MR, for a panel of that many vectors.
 constexpr int max_rows(int vectors) {
   if (kPanelVectors == 2) return vectors == 1 ? 12 : 6;
   return vectors <= 2 ? 12 : vectors == 3 ? 8 : 6;
 }
 
-// How many of the rows that are left the next tile takes: the tallest, or the rest in halves, so that no sliver of a
-// tile is left over.
+// MR of the next tile: the largest or, near the end, half of the rest, so that no very short tile remains.
 constexpr ptrdiff_t next_rows(int vectors, ptrdiff_t rest) {
   const ptrdiff_t most = max_rows(vectors);
   if (rest >= 2 * most || rest == most || rest <= 6) return rest < most ? rest : most;
@@ -47,13 +46,13 @@ struct Tile {
   ptrdiff_t start_row;
   T* c;
   ptrdiff_t c_row;
-  ptrdiff_t columns;  // that are real; the rest of the last vector is padding
-  const char* ahead;  // fetched into L2 meanwhile: ahead_step bytes further for each step of k
+  ptrdiff_t columns;  // without the padding of the last vector
+  const char* ahead;  // prefetched into L2, ahead_step bytes further for each step of k
   ptrdiff_t ahead_step;
   // Maxout only
   ptrdiff_t piece;  // the first one of the group
-  T* index;         // which piece is ahead so far, between groups; null when nobody asks
-  ptrdiff_t index_row;
+  T* argmax;        // the piece with the largest value so far, between groups; or null
+  ptrdiff_t argmax_row;
 };
 
 template <class T>
@@ -72,7 +71,7 @@ FNNFAST_INLINE void store_columns(V v, typename V::Scalar* p, ptrdiff_t columns)
 struct Store {
   template <class V, int kRows, int kVectors>
   static FNNFAST_INLINE void put(const Tile<typename V::Scalar>& t, const V (&acc)[kRows][kVectors]) {
-    // Read once: what is stored might be t itself, as far as the compiler knows.
+    // Read once, since the compiler must assume that the stores change t.
     typename V::Scalar* const c = t.c;
     const ptrdiff_t c_row = t.c_row, columns = t.columns;
     if (columns >= kVectors * V::kLanes) {
@@ -90,7 +89,7 @@ struct Store {
   }
 };
 
-// With an activation so short that a second pass over the finished tile would cost more than the activation itself.
+// For an activation so short that a second pass over the finished tile would cost more than the activation itself.
 template <class Act>
 struct StoreActivated {
   template <class V, int kRows, int kVectors>
@@ -117,7 +116,7 @@ FNNFAST_INLINE void visit_in_registers(int index, TypeList<Act...>, F f) {
   (try_one(Act{}), ...);
 }
 
-// kPieces pieces of kVectors / kPieces vectors of units: only their maximum is stored.
+// kPieces pieces of kVectors / kPieces vectors of units, of which only the maximum is stored.
 template <int kPieces>
 struct StoreMaximum {
   template <class V, int kRows, int kVectors>
@@ -130,27 +129,27 @@ struct StoreMaximum {
       for (int u = 0; u < kUnits; ++u) {
         const ptrdiff_t columns = t.columns - u * V::kLanes;
         typename V::Scalar* const c = t.c + r * t.c_row + u * V::kLanes;
-        typename V::Scalar* const i = t.index ? t.index + r * t.index_row + u * V::kLanes : nullptr;
-        V index = V::broadcast(static_cast<typename V::Scalar>(t.piece));
+        typename V::Scalar* const argmax = t.argmax ? t.argmax + r * t.argmax_row + u * V::kLanes : nullptr;
+        V piece = V::broadcast(static_cast<typename V::Scalar>(t.piece));
         const V one = V::broadcast(1);
-        Maxout<V> maximum{acc[r][u], index};
+        Maxout<V> maximum{acc[r][u], piece};
         if (t.piece > 0) {
-          maximum = {columns >= V::kLanes ? V::load(c) : V::load_partial(c, columns), i ? V::load(i) : index};
-          maximum.template take<M>(acc[r][u], index);
+          maximum = {columns >= V::kLanes ? V::load(c) : V::load_partial(c, columns), argmax ? V::load(argmax) : piece};
+          maximum.template take<M>(acc[r][u], piece);
         }
 #pragma GCC unroll 4
         for (int p = 1; p < kPieces; ++p) {
-          index = index + one;
-          maximum.template take<M>(acc[r][p * kUnits + u], index);
+          piece = piece + one;
+          maximum.template take<M>(acc[r][p * kUnits + u], piece);
         }
         store_columns(maximum.best, c, columns);
-        if (i) maximum.index.store(i);
+        if (argmax) maximum.argmax.store(argmax);
       }
   }
 };
 
-// Weights beyond L2 arrive in time if they are asked for one panel earlier, a line at each step. Tiles of fewer rows
-// have no room for that between their loads.
+// Weights beyond L2 arrive in time if they are prefetched one panel earlier, a line per step. Tiles of fewer rows have
+// no room for that between their loads.
 constexpr int kFetchingRows = 5;
 
 template <int kRows>
@@ -159,7 +158,7 @@ struct Fetch {
   ptrdiff_t step;
   template <class T>
   explicit FNNFAST_INLINE Fetch(const Tile<T>& t) : at(t.ahead), step(t.ahead_step) {}
-  // Once in so many steps of k.
+  // Called once every `steps` steps of k.
   FNNFAST_INLINE void operator()(ptrdiff_t steps) {
     if constexpr (kRows >= kFetchingRows) {
       __builtin_prefetch(at, 0, 2);
@@ -168,7 +167,7 @@ struct Fetch {
   }
 };
 
-// Where a tile reads its rows. Three rows share a base register: base, base + row and base + 2 row are all addressing
+// The addresses of a tile's rows. Three rows share a base register: base, base + row and base + 2 row are addressing
 // modes.
 template <class T, int kRows>
 struct RowPointers {
@@ -215,7 +214,7 @@ FNNFAST_INLINE void multiply_add(const RowPointers<typename V::Scalar, kRows>& r
   }
 }
 
-// What a tile multiplies by: one family of functions for each format of the weights. This one takes them as they are.
+// A family of tiles for each format of the weights. This one is for weights in the type of the sums.
 struct FullTile {
   template <class V, int kRows, int kVectors, class Sink>
   static FNNFAST_NOINLINE void run(const Tile<typename V::Scalar>& t) {
@@ -271,12 +270,12 @@ FNNFAST_INLINE TileFunction<typename V::Scalar> maximum_function(int vectors, pt
                      : tile_function<Family, V, 1, StoreMaximum<1>>(rows);
 }
 
-// Memory to be fetched into L2 while tiles run.
+// Memory to be prefetched into L2 while tiles run.
 struct Ahead {
   const char* at;
   ptrdiff_t bytes;
-  // Bytes to move on at each step, if so many steps are to fetch it all: evenly, for a burst would delay the loads of
-  // the tiles themselves. Not more than a line, where there are too few steps.
+  // Bytes per step that fetch it all in that many steps: evenly, since a burst would delay the loads of the tiles. At
+  // most a line, if there are too few steps.
   FNNFAST_INLINE ptrdiff_t step(ptrdiff_t steps) const {
     const ptrdiff_t even = steps > 0 ? (bytes / steps + 8) / 8 * 8 : 64;
     return bytes == 0 ? 0 : even < 64 ? even : 64;
@@ -287,16 +286,16 @@ FNNFAST_INLINE Ahead ahead_of(const T* at, ptrdiff_t n) {
   return {reinterpret_cast<const char*>(at), n * static_cast<ptrdiff_t>(sizeof(T))};
 }
 
-// Partial sums of a tile, while the one before runs: they were written long ago and may have left L2.
+// Prefetches the partial sums of the next tile: they were written long ago and may have left L2.
 template <class T>
 FNNFAST_INLINE void fetch_rows(const T* at, ptrdiff_t n) {
   constexpr ptrdiff_t kLine = 64 / sizeof(T);
   for (ptrdiff_t i = 0; i < n; i += kLine) __builtin_prefetch(at + i, 0, 3);
 }
 
-// Runs all rows through one panel, tile by tile: t is that of its first row, and is moved on. (Not copied: reading as a
-// whole what was just written field by field makes a core wait, which one row of a small network feels.) `function`
-// picks the tile's function, and `done(row, rows)` is called when a tile's results are stored.
+// Multiplies all rows by one panel, tile by tile. t is the tile of the first row, and is moved on. (A copy would read
+// as a whole what was just written field by field, a stall that is noticeable for one row of a small network.)
+// `function` selects the tile's function, and `done(row, rows)` is called when a tile's results are stored.
 template <class V, class Function, class Done>
 FNNFAST_INLINE void panel_rows(Tile<typename V::Scalar>& t, ptrdiff_t rows, int vectors, Ahead ahead, Function function,
                                Done done) {
@@ -311,7 +310,7 @@ FNNFAST_INLINE void panel_rows(Tile<typename V::Scalar>& t, ptrdiff_t rows, int 
     t.a += n * t.a_row;
     t.start += n * t.start_row;
     t.c += n * t.c_row;
-    if (t.index) t.index += n * t.index_row;
+    if (t.argmax) t.argmax += n * t.argmax_row;
     done(r, n);
   }
 }

@@ -33,7 +33,7 @@ Trainer<T>::Trainer(Network<T>& network, Loss<T> loss, const OptimizerSettings& 
     if (const Affine* const affine = node.as<Affine>()) {
       if (last_affine != kNone) workspace(last_affine).next = n;
       last_affine = n;
-      // A whole vector at the end of a slice would be the next slice's numbers.
+      // A whole vector at the end of a slice would overwrite the next slice.
       const Value& out = program_.value(node.out);
       const bool is_slice = out.shape.c != program_.storages[static_cast<std::size_t>(out.storage)];
       workspace(n).padded = out.shape.is_vector() && !is_slice;
@@ -64,15 +64,16 @@ Trainer<T>::Trainer(Network<T>& network, Loss<T> loss, const OptimizerSettings& 
 template <class T>
 void Trainer<T>::check() const {
   if (network_.format() != WeightFormat::kFull)
-    throw std::invalid_argument("a network of reduced precision is for inference: train the one it was made from");
+    throw std::invalid_argument("a bfloat16 or int8 network cannot be trained, only the one it was made from");
   check_trainable(program_);
   loss_.check(network_.outputs());
   for (const Node& node : program_.nodes)
     if (!node.template is<Affine>() && !node.template is<Pointwise>() && !node.template is<Perturb>())
-      throw std::invalid_argument("the CPU does not train the operation of layer " + std::to_string(node.spec));
+      throw std::invalid_argument("layer " + std::to_string(node.spec) +
+                                  ": training of this operation is not supported on the CPU");
 }
 
-// Room for a batch of that many rows; what there is already is kept.
+// Allocates buffers for a batch of that size, unless they exist.
 template <class T>
 void Trainer<T>::reserve(const Batch<T>& batch, ptrdiff_t sample_blocks) {
   const auto grow = [](auto& buffer, ptrdiff_t n) {
@@ -111,10 +112,10 @@ void Trainer<T>::reserve(const Batch<T>& batch, ptrdiff_t sample_blocks) {
   }
 }
 
-// Whether the batch is copied into input_: gathered, perturbed, or without the rows of weight 0.
+// Whether the batch is copied to input_: gathered, perturbed, or with zeros for rows of weight 0.
 template <class T>
 bool Trainer<T>::copies_input(const Batch<T>& batch) const {
-  return batch.indices != nullptr || batch.weights != nullptr || schedule_.input_in_place;
+  return batch.indices != nullptr || batch.sample_weights != nullptr || schedule_.input_in_place;
 }
 
 template <class T>
@@ -122,7 +123,7 @@ typename Trainer<T>::Rows Trainer<T>::rows_at(const Place& place, const Batch<T>
   if (place.buffer == kNone) return {};
   if (place.buffer == kInputBuffer) {
     if (copies_input(batch)) return {input_.data() + first * place.elements() + place.channel, place.row};
-    // The caller's rows are dense. They are read alone.
+    // The caller's rows are dense. They are only read.
     const ptrdiff_t inputs = network_.inputs();
     return {const_cast<T*>(batch.x) + first * inputs + place.channel, inputs / place.pixels};
   }
@@ -140,13 +141,13 @@ std::uint8_t* Trainer<T>::choice_at(NodeId node, ptrdiff_t first) {
 template <class T>
 double Trainer<T>::run(const Batch<T>& batch, const UpdateStep<T>* weights, const UpdateStep<T>* others) {
   for (std::size_t b = 0; b < states_.size(); ++b) refresh_transposed(b);
-  batch_weight_ = total_weight(batch.rows, batch.weights);
-  // A step hands weights and activations from thread to thread, a line at a time: it wants more work than a forward
-  // pass before that pays on cores that share no cache.
+  batch_weight_ = total_weight(batch.rows, batch.sample_weights);
+  // A step moves weights and activations between threads, a line at a time. On cores that share no cache, this pays
+  // only with more work than in a forward pass.
   constexpr double kExchange = 0.25;
   const ptrdiff_t threads = worth_threads(batch.rows, network_.work() * 3 * kExchange) ? num_threads() : 1;
-  // Blocks of samples: equal, up to four a thread, and not small, since each block reads all weights twice. What is
-  // summed or sorted together stays together.
+  // Blocks of samples: equal, up to four per thread, and not small, since each block reads all weights twice. Rows that
+  // are summed or sorted together stay together.
   constexpr ptrdiff_t kLeastRows = 24, kMostRows = 256, kBlocksEach = 4;
   const ptrdiff_t multiple = schedule_.samples_multiple;
   const ptrdiff_t each = std::max({ptrdiff_t{1}, std::min(kBlocksEach, batch.rows / (threads * kLeastRows)),
@@ -161,7 +162,7 @@ double Trainer<T>::run(const Batch<T>& batch, const UpdateStep<T>* weights, cons
       case Over::kParameters:
         run_parameters(region, batch, weights, others, threads);
         break;
-      case Over::kOnce:  // of batch normalisation, which check() refuses
+      case Over::kOnce:  // of batch normalization, which check() rejects
         break;
     }
   return loss_.mean(batch.rows, row_loss_.data(), batch_weight_, network_.outputs());
@@ -203,7 +204,7 @@ void Trainer<T>::run_samples(const Region& region, const Batch<T>& batch, ptrdif
     parallel_for(blocks, run_block);
 }
 
-// The tasks of a node's parameters: the parts of its weights, then its slopes, which may be another block's.
+// The tasks of a node's parameters: the parts of its weights, then its slopes, which may belong to another block.
 template <class T>
 ptrdiff_t Trainer<T>::parameter_tasks(NodeId id) const {
   const Node& node = program_.node(id);
@@ -220,7 +221,7 @@ void Trainer<T>::run_parameters(const Region& region, const Batch<T>& batch, con
   ptrdiff_t tasks = 0;
   for (std::int32_t s = region.first; s < region.last; ++s)
     tasks += parameter_tasks(schedule_.steps[static_cast<std::size_t>(s)].node);
-  // Tasks [first, last) of all nodes', one after the other.
+  // Tasks [first, last) of those of all nodes, one after the other.
   const auto run_tasks = [&](ptrdiff_t first, ptrdiff_t last) {
     for (std::int32_t s = region.first; s < region.last && last > 0; ++s) {
       const NodeId node = schedule_.steps[static_cast<std::size_t>(s)].node;
@@ -252,7 +253,7 @@ double Trainer<T>::step(const Batch<T>& batch, double learning_rate) {
     const UpdateStep<T> others = update_step(learning_rate, false, 1.0);
     loss = run(batch, &weights, &others);
     ++steps_;
-    // The transposed weights were kept in step by the update itself.
+    // The update has also refreshed the transposed weights.
     for (std::size_t i = 0; i < states_.size(); ++i)
       if (!states_[i].frozen) states_[i].version = ++network_.blocks()[i].version;
     count_update();

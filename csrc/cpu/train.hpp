@@ -1,9 +1,9 @@
 // A training step: forward, loss, backward and update in one call.
 //
 // It runs the regions of a TrainingSchedule. In a region over samples, blocks of samples run all its steps, since
-// samples do not meet there. In one over parameters, each task makes a part of one layer's weight gradient from the
-// whole batch and applies the optimizer to it while it is in the cache. Whatever is summed over the batch is summed in
-// one fixed order, so the threads do not show in the result. Clipping needs the norm of the whole gradient first: the
+// samples are independent there. In a region over parameters, each task computes a part of one layer's weight gradient
+// from the whole batch and applies the optimizer to it while it is in the cache. Sums over the batch have a fixed
+// order, so the result does not depend on the threads. Clipping needs the norm of the whole gradient first: the
 // gradient is then stored, and the update follows.
 #pragma once
 
@@ -16,25 +16,26 @@
 
 namespace fnnfast::cpu {
 
-// A batch: rows of x and their targets; with indices, those rows of x and targets. labels and weights are always the
-// batch's own.
+// A batch: rows of x and their targets; with indices, those rows of x and targets. labels and sample_weights are
+// always the batch's own.
 template <class T>
 struct Batch {
   ptrdiff_t rows;
   const T* x;
   const T* targets;            // (rows, Loss::targets(outputs)), or null
   const std::int64_t* labels;  // (rows), or null
-  const T* weights;            // (rows), or null: all count alike
+  const T* sample_weights;     // (rows), or null: all 1
   const std::int64_t* indices;
 };
 
-// What was counted of a block's parameters: |gradient|^2 and |change|^2, summed over steps.
+// Statistics of a block's parameters: |gradient|^2 and |change|^2, summed over steps.
 struct Norms {
   double gradient_squares = 0.0, update_squares = 0.0;
   std::int64_t steps = 0;
 };
 
-// What was counted of a node's activation: the shares of its units, and of its values; -1 where that is not counted.
+// Statistics of a node's activation: the share of its units that are dead, and of its values that are saturated; -1 if
+// not counted.
 struct Shares {
   double dead = -1.0, saturated = -1.0;
 };
@@ -42,8 +43,8 @@ struct Shares {
 template <class T>
 class Trainer {
  public:
-  // std::invalid_argument where the network cannot be trained so. The network must outlive the trainer and keep its
-  // place. frozen: by block; those after the last are not.
+  // std::invalid_argument if the network cannot be trained with these settings. The network must outlive the trainer,
+  // at the same address. frozen: by block; missing entries are false.
   Trainer(Network<T>& network, Loss<T> loss, const OptimizerSettings& settings, std::uint64_t seed,
           std::vector<bool> frozen = {});
 
@@ -59,10 +60,10 @@ class Trainer {
   // One update with the gradients that gradient(i) and alpha_gradient(i) hold.
   void apply(double learning_rate);
 
-  // Makes gradient(i) and alpha_gradient(i) exist.
+  // Allocates gradient(i) and alpha_gradient(i).
   void reserve_gradients();
 
-  // The optimizer's states, as panels and one per unit; the second are empty where it has one.
+  // The optimizer's states, as panels and one per unit; the second ones are empty if it has one state.
   struct OptimizerState {
     Buffer<T> panels[2], alpha[2];
   };
@@ -74,29 +75,29 @@ class Trainer {
 
   const Program& program() const { return program_; }
 
-  // What was counted since the last call; counting begins anew. Shares are by node.
+  // The statistics since the last call. Shares are by node.
   Norms take_norms(std::size_t block);
   std::vector<Shares> take_shares();
 
  private:
-  // By block: what belongs to its parameters.
+  // By block: its gradient and the optimizer's states.
   struct State {
     bool frozen = false;
     Buffer<T> transposed;           // for the gradient of the node's input
-    std::uint64_t version = ~0ull;  // of the weights that transposed was made from
+    std::uint64_t version = ~0ull;  // that of the weights in transposed
     Buffer<T> gradient, alpha_gradient;
     OptimizerState optimizer;
     Buffer<T> squares;  // UpdateTask::squares for each part of the gradient, since the last fold_squares()
     Norms norms;
   };
-  // By node: what a step keeps beside the buffers of the schedule.
+  // By node: its memory besides the buffers of the schedule.
   struct Workspace {
     AffineConstants<T> of;
-    NodeId next = kNone;         // the Affine node after it in forward order, whose weights are read next
-    bool padded = false;         // its output's rows may be written to whole vectors
+    NodeId next = kNone;         // the next Affine node in forward order
+    bool padded = false;         // its output's rows may be written in whole vectors
     bool gathers = false;        // the gradient of r is copied by columns, for the weight gradient
     Buffer<T> columns;           // that copy
-    Buffer<std::uint8_t> order;  // of maxout: the rows by the piece that won
+    Buffer<std::uint8_t> order;  // of maxout: the rows sorted by argmax
     Buffer<T> sorted;            // their gradients in that order
     Buffer<T> alpha_sums;        // one row for each kSumRows rows
     Buffer<T> watch;             // one row for each block of samples, since the last fold_watch()
@@ -109,8 +110,8 @@ class Trainer {
     explicit operator bool() const { return data != nullptr; }
   };
 
-  // What a node's forward step writes: its value; what backward reads, the sums or f of them, which may be the value
-  // itself; and f(r).
+  // What a node's forward step writes: its value; r or f(r), whichever backward reads, which may be the value itself;
+  // and f(r).
   struct Results {
     Rows out, saved, y;
   };
@@ -129,10 +130,10 @@ class Trainer {
   std::uint8_t* choice_at(NodeId node, ptrdiff_t first);
   ptrdiff_t pixels_of(ValueId id) const { return program_.value(id).shape.pixels(); }
   bool is_output(const Node& node) const { return node.out == program_.result; }
-  // Whether the activation of a node is applied, and its derivative taken: not where the loss takes logits.
+  // Whether the activation of a node is applied and differentiated: not if the loss reads the logits instead.
   bool activates(const Node& node) const { return !(is_output(node) && loss_.info().from_logits); }
 
-  // train_samples.cpp: what a block of samples does
+  // train_samples.cpp: the steps of a block of samples
   void take_input(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples);
   void forward_step(NodeId id, const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples);
   Results results_at(NodeId id, const Batch<T>& batch, ptrdiff_t first);
@@ -146,7 +147,7 @@ class Trainer {
   void activation_gradient(NodeId id, const Batch<T>& batch, ptrdiff_t block, ptrdiff_t first, ptrdiff_t samples);
   void input_step(const TrainingStep& step, const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples);
 
-  // train_parameters.cpp: gradients of the parameters, and what the optimizer makes of them
+  // train_parameters.cpp: gradients of the parameters, and updates
   void parameter_task(NodeId id, ptrdiff_t first, ptrdiff_t last, const Batch<T>& batch, const UpdateStep<T>* weights,
                       const UpdateStep<T>* others);
   void weights_task(NodeId id, ptrdiff_t first, ptrdiff_t last, const Batch<T>& batch, const UpdateStep<T>* weights,
@@ -181,8 +182,8 @@ class Trainer {
   std::vector<State> states_;                  // by block
   std::vector<Workspace> workspaces_;          // by node
   Buffer<T> fixed_parameters_;                 // by node
-  std::vector<Buffer<T>> buffers_;             // of the schedule: those of elements,
-  std::vector<Buffer<std::uint8_t>> choices_;  // and those of bytes
+  std::vector<Buffer<T>> buffers_;             // of the schedule: those of elements
+  std::vector<Buffer<std::uint8_t>> choices_;  // of the schedule: those of bytes
   double batch_weight_ = 0.0;
   bool watching_ = false;
   std::int64_t watched_rows_ = 0;  // since the last take_shares()

@@ -1,4 +1,4 @@
-// The gradients of the parameters, and what the optimizer makes of them.
+// The gradients of the parameters, and the updates.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -34,11 +34,10 @@ void Trainer<T>::update_alpha(BlockId id, const UpdateStep<T>& step) {
 
 namespace {
 
-// Where a finished part of a layer's gradient goes: into the update, or with no step to take, into the gradient's own
-// panels.
+// The destination of a finished part of a layer's gradient: the update, or the gradient's own panels.
 template <class T, class Update>
 struct Destination {
-  bool bias;  // else what belongs to it is dropped
+  bool bias;  // if false, the gradient of the bias is dropped
   T* gradient;
   Update update;
   static void take(void* context, const Panel& panel, ptrdiff_t first, ptrdiff_t count, const T* values) {
@@ -102,7 +101,7 @@ void Trainer<T>::weights_task(NodeId id, ptrdiff_t first_part, ptrdiff_t last_pa
   weight_gradient(kernels_, GradientParts(block.layout), first_part, last_part, from, {&to, &decltype(to)::take});
 }
 
-// A learned slope's gradient: the sums of the blocks of rows, in order.
+// The gradient of a learned parameter: the sums of the blocks of rows, in order.
 template <class T>
 void Trainer<T>::alpha_task(NodeId id, ptrdiff_t rows, const UpdateStep<T>* others) {
   const BlockId of = program_.node(id).epilogue.slopes;
@@ -127,8 +126,8 @@ void Trainer<T>::refresh_transposed(std::size_t i) {
   s.version = block.version;
 }
 
-// Of all gradients together. The sums are the same on every instruction set: one for each piece and unit, over the bias
-// and the inputs in order, then those in order. Where the squares overflow, everything is taken smaller.
+// The norm of all gradients together. The sums are the same on every instruction set: one for each piece and unit, over
+// the bias and the inputs in order, then those in order. If the squares overflow, the gradients are scaled down first.
 template <class T>
 double Trainer<T>::gradient_norm() {
   const double norm = gradient_norm(T(1));
@@ -204,7 +203,7 @@ T* Trainer<T>::squares_of(BlockId block, ptrdiff_t part) {
   return state(block).squares.data() + 2 * kernels_.lanes * part;
 }
 
-// After an update. The sums of squares are taken out before they grow too large for the next to show in them.
+// After an update. The sums of squares are collected before they grow too large to add small terms.
 template <class T>
 void Trainer<T>::count_update() {
   constexpr std::int64_t kFoldSteps = 64;
@@ -222,7 +221,7 @@ void Trainer<T>::fold_squares(std::size_t i) {
   }
 }
 
-// Takes what the blocks of samples have seen of the activation's derivatives together.
+// Combines the statistics of the activation's derivatives over the blocks of samples.
 template <class T>
 void Trainer<T>::fold_watch(NodeId id) {
   Workspace& w = workspace(id);
@@ -250,8 +249,8 @@ Shares Trainer<T>::shares_of(NodeId id) {
   Shares result;
   const Node& node = program_.node(id);
   Workspace& w = workspace(id);
-  // Nothing is counted where no gradient passes the activation: below the first node that is trained, and in a head
-  // that the loss takes from its logits.
+  // Nothing is counted if no gradient passes the activation: before the first trained node, and in the last layer if
+  // the loss reads the logits.
   if (w.watch.size() == 0 || watched_rows_ == 0 || id < schedule_.first_trained || !activates(node)) return result;
   fold_watch(id);
   const ActivationInfo& info = node.epilogue.info();

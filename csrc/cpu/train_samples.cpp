@@ -1,5 +1,5 @@
-// What a block of samples does in a training step: forward through the program, through the loss, and backward to the
-// gradients of all r (core/program.hpp).
+// The steps of a block of samples: forward through the program, the loss, and backward to the gradients of all r
+// (core/program.hpp).
 #include <algorithm>
 
 #include "train.hpp"
@@ -13,14 +13,14 @@ void Trainer<T>::take_input(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t sa
   const ptrdiff_t inputs = shape.size(), row = row_stride(shape) * shape.pixels();
   for (ptrdiff_t s = first; s < first + samples; ++s) {
     T* const to = input_.data() + s * row;
-    if (batch.weights != nullptr && batch.weights[s] == T(0))
-      std::fill_n(to, inputs, T(0));  // a NaN in it would reach the gradient of the weights, as 0 * NaN
+    if (batch.sample_weights != nullptr && batch.sample_weights[s] == T(0))
+      std::fill_n(to, inputs, T(0));  // a NaN would reach the weight gradient as 0 * NaN
     else
       std::copy_n(batch.x + (batch.indices ? batch.indices[s] : s) * inputs, inputs, to);
   }
 }
 
-// An image is one row here: what is drawn for a pixel depends on its place in the image.
+// An image is one row here: the draws of a pixel depend on its place in the image.
 template <class T>
 void Trainer<T>::perturb(const Perturb& op, ptrdiff_t first, ptrdiff_t samples, const Shape& shape, Rows in,
                          Rows out) const {
@@ -126,7 +126,7 @@ void Trainer<T>::loss_step(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t sam
   if (batch.targets) t.targets = (gathered ? targets_.data() : batch.targets) + first * columns;
   t.targets_row = columns;
   t.precision = loss_.precision.empty() ? nullptr : loss_.precision.data();
-  t.weights = batch.weights ? batch.weights + first : nullptr;
+  t.sample_weights = batch.sample_weights ? batch.sample_weights + first : nullptr;
   t.scale = batch_weight_ > 0.0 ? static_cast<T>(1.0 / loss_.terms(batch_weight_, network_.outputs())) : T(0);
   t.dz = dz.data;
   t.dz_row = dz.row * pixels;
@@ -134,7 +134,7 @@ void Trainer<T>::loss_step(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t sam
   kernels_.loss(loss_.kind, t);
 }
 
-// The addition's share of the gradient.
+// Passes the gradient on to the operand of the addition.
 template <class T>
 void Trainer<T>::pass_gradient(const TrainingStep& step, const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples) {
   const Node& node = program_.node(step.node);
@@ -208,7 +208,7 @@ void Trainer<T>::input_step(const TrainingStep& step, const Batch<T>& batch, ptr
   const Rows dz = rows_at(schedule_.gradient_at(node.out), batch, first);
   const Rows dx = rows_at(schedule_.gradient_at(node.in), batch, first);
   const ptrdiff_t in_rows = samples * in.pixels();
-  // Where another reader has written already, the gradient is made apart and added.
+  // If another reader has written the gradient, this one is computed separately and added.
   const bool apart = step.adds && !node.template is<Pointwise>();
   const Rows to = apart ? Rows{thread_scratch<T>(Scratch::kOutputs, in_rows * row_stride(in)), row_stride(in)} : dx;
   if (const Affine* const affine = node.template as<Affine>()) {

@@ -1,9 +1,9 @@
 // Vec<T>: a register of T for the instruction set that this translation unit is compiled for.
 //
-// One source, several instruction sets: CMake compiles the kernels once for each row of its ISA table, with FNNFAST_ISA
-// set to the name of a namespace of its own. Everything that a kernel does is written against this interface, which
-// core/vec_scalar.hpp states in its plainest form. All operations are exactly IEEE (correctly rounded, round to
-// nearest), so the same formula gives the same bits on every instruction set.
+// CMake compiles the kernels once for each instruction set (fnnfast_add_isa), each in a namespace of its own,
+// FNNFAST_ISA. Kernels are written against this interface; core/vec_scalar.hpp is its simplest implementation. All
+// operations are exactly IEEE (correctly rounded, round to nearest), so the same formula gives the same bits on every
+// instruction set.
 //
 //   Vec<T>::kLanes, Scalar, Mask
 //   load(p), load_partial(p, n)       n lanes from p, the rest zero and not read
@@ -23,10 +23,10 @@
 //   load_transposed(p, row, out)      out[c] is column c of kLanes rows, `row` apart, for the columns of 16 bytes
 //   lower_halves(p), upper_halves(p)  float only: the bfloat16 in that half of each word, widened
 //   store_index(v, p, n)              n lanes of small integral values as bytes
-//   kRegisters                        how many vectors the registers hold
+//   kRegisters                        the number of vector registers
 //   hold(register)                    keeps a loaded vector in its register. GCC otherwise makes the load an operand of
-//                                     each of two or three uses, so that memory is read two or three times; in a tile
-//                                     of so few rows loads are the bottleneck
+//                                     each of two or three uses, which repeats it; in tiles of two or three rows, loads
+//                                     are the bottleneck
 #pragma once
 
 #include <cstddef>

@@ -88,7 +88,7 @@ struct Vec<float> {
     return {_mm256_castsi256_ps(_mm256_slli_epi32(biased, 23))};
   }
   friend FNNFAST_INLINE Vec scale_normal(Vec a, Vec n) { return a * pow2(n); }
-  // 2^n may be no number. Each of two halves is one, and only the second product rounds.
+  // 2^n may not be representable. 2^(n/2) is, and only the second product rounds.
   friend FNNFAST_INLINE Vec scale(Vec a, Vec n) {
     const __m256i whole = _mm256_cvtps_epi32(n.v);
     const __m256i half = _mm256_srai_epi32(whole, 1);
@@ -180,7 +180,7 @@ struct Vec<double> {
     return {_mm256_castsi256_pd(_mm256_slli_epi64(_mm256_add_epi64(integer, _mm256_set1_epi64x(1023)), 52))};
   }
   friend FNNFAST_INLINE Vec scale_normal(Vec a, Vec n) { return a * pow2(n); }
-  // 2^n may be no number. Each of two halves is one, and only the second product rounds.
+  // 2^n may not be representable. 2^(n/2) is, and only the second product rounds.
   friend FNNFAST_INLINE Vec scale(Vec a, Vec n) {
     const __m128i whole = _mm256_cvtpd_epi32(n.v);
     const __m128i half = _mm_srai_epi32(whole, 1);
@@ -190,7 +190,8 @@ struct Vec<double> {
     const __m256d once = _mm256_mul_pd(a.v, _mm256_castsi256_pd(_mm256_slli_epi64(first, 52)));
     return {_mm256_mul_pd(once, _mm256_castsi256_pd(_mm256_slli_epi64(second, 52)))};
   }
-  // AVX2 converts no 64-bit integers. The biased exponent is below 2^52: or-ed into the fraction of 2^52 it is exact.
+  // AVX2 cannot convert 64-bit integers. The biased exponent, below 2^52, is exact when or-ed into the fraction of
+  // 2^52.
   friend FNNFAST_INLINE Vec exponent(Vec a) {
     const __m256i biased = _mm256_srli_epi64(_mm256_castpd_si256(a.v), 52);
     const __m256d shifted = _mm256_castsi256_pd(_mm256_or_si256(biased, _mm256_set1_epi64x(0x4330000000000000)));

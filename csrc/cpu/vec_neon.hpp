@@ -90,7 +90,7 @@ struct Vec<float> {
     return {vreinterpretq_f32_s32(vshlq_n_s32(biased, 23))};
   }
   friend FNNFAST_INLINE Vec scale_normal(Vec a, Vec n) { return a * pow2(n); }
-  // 2^n may be no number. Each of two halves is one, and only the second product rounds.
+  // 2^n may not be representable. 2^(n/2) is, and only the second product rounds.
   friend FNNFAST_INLINE Vec scale(Vec a, Vec n) {
     const int32x4_t whole = vcvtq_s32_f32(n.v);
     const int32x4_t half = vshrq_n_s32(whole, 1);
@@ -175,7 +175,7 @@ struct Vec<double> {
     return {vreinterpretq_f64_s64(vshlq_n_s64(biased, 52))};
   }
   friend FNNFAST_INLINE Vec scale_normal(Vec a, Vec n) { return a * pow2(n); }
-  // 2^n may be no number. Each of two halves is one, and only the second product rounds.
+  // 2^n may not be representable. 2^(n/2) is, and only the second product rounds.
   friend FNNFAST_INLINE Vec scale(Vec a, Vec n) {
     const int64x2_t whole = vcvtq_s64_f64(n.v);
     const int64x2_t half = vshrq_n_s64(whole, 1);

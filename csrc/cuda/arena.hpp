@@ -1,4 +1,4 @@
-// Pieces of one block of memory, handed out in order: laid out alike whenever the same pieces are asked for.
+// Allocates parts of one block of memory in order, so that equal requests give an equal layout.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@ namespace fnnfast::cuda {
 
 class Arena {
  public:
-  // Without a block it only counts.
+  // A null block only counts the bytes.
   explicit Arena(char* block) : block_(block) {}
 
   template <class T>

@@ -10,23 +10,23 @@ namespace fnnfast::cuda {
 
 namespace {
 
-// The gradient of the pre-activations; task.dy itself where the activation is the identity.
+// The gradient of the pre-activations; task.dy itself if the activation is the identity.
 template <class T>
 const Stored<T>* pre_activation_gradient(const LayerBackward<T>& task, const Allocator& allocator,
                                          cudaStream_t stream) {
   using E = Stored<T>;
   using S = Sum<T>;
-  const auto [rows, inputs, outputs, pieces] = task.sizes;
-  const std::int64_t count = rows * outputs;
+  const auto [rows, inputs, units, pieces] = task.sizes;
+  const std::int64_t count = rows * units;
   const ActivationInfo& info = kActivationInfo[task.activation];
   if (pieces > 1 || (info.saves == Saves::kNothing && task.dparameter == nullptr)) return task.dy;
   E* const dz = allocate<E>(allocator, count);
   if (!info.rowwise) {
     activation_gradient<E>({rows,
-                            outputs,
-                            {task.dy, outputs},
-                            {task.saved, outputs},
-                            {dz, outputs},
+                            units,
+                            {task.dy, units},
+                            {task.saved, units},
+                            {dz, units},
                             task.activation,
                             task.parameter,
                             task.parameter_step,
@@ -34,7 +34,7 @@ const Stored<T>* pre_activation_gradient(const LayerBackward<T>& task, const All
                            stream);
   } else {
     S* const wide = std::is_same_v<E, S> ? nullptr : allocate<S>(allocator, 3 * count);
-    softmax_gradient<E>(rows, outputs, {task.saved, outputs}, {task.dy, outputs}, {dz, outputs}, wide, stream);
+    softmax_gradient<E>(rows, units, {task.saved, units}, {task.dy, units}, {dz, units}, wide, stream);
   }
   return dz;
 }
@@ -45,89 +45,89 @@ template <class T>
 void layer_forward(const LayerForward<T>& task, const Allocator& allocator, cudaStream_t stream) {
   using E = Stored<T>;
   using S = Sum<T>;
-  const auto [rows, inputs, outputs, pieces] = task.sizes;
+  const auto [rows, inputs, units, pieces] = task.sizes;
   const bool softmax = kActivationInfo[task.activation].rowwise;
-  const bool wide = softmax && outputs > kFusedSoftmax<T>;
+  const bool wide = softmax && units > kFusedSoftmax<T>;
   ForwardTask<T> f{};
   f.rows = rows;
   f.inputs = inputs;
-  f.outputs = outputs;
+  f.units = units;
   f.pieces = pieces;
   f.x = {task.x, inputs};
-  f.weight = {task.weight, outputs};
-  f.weight_piece = inputs * outputs;
+  f.weight = {task.weight, units};
+  f.weight_piece = inputs * units;
   f.bias = task.bias;
-  f.bias_piece = outputs;
+  f.bias_piece = units;
   f.activation = wide ? 0 : task.activation;
   f.parameter = task.parameter;
   f.parameter_step = task.parameter_step;
-  f.z = {task.z, outputs};
-  f.winners = {task.winners, outputs};
+  f.z = {task.z, units};
+  f.argmax = {task.argmax, units};
   S* logits = nullptr;
   if (wide) {
     if constexpr (std::is_same_v<E, S>)
       logits = task.y;
     else
-      logits = allocate<S>(allocator, rows * outputs);
-    f.y_sum = {logits, outputs};
+      logits = allocate<S>(allocator, rows * units);
+    f.y_sum = {logits, units};
   } else {
-    f.y = {task.y, outputs};
+    f.y = {task.y, units};
   }
-  if (pieces == 1 && task.winners != nullptr)
-    check_device(cudaMemsetAsync(task.winners, 0, static_cast<std::size_t>(rows * outputs), stream), "maxout_forward");
+  if (pieces == 1 && task.argmax != nullptr)
+    check_device(cudaMemsetAsync(task.argmax, 0, static_cast<std::size_t>(rows * units), stream), "maxout_forward");
   forward_product(f, stream);
   if (!wide) return;
-  softmax_of_sums<T>(rows, outputs, f.y_sum, f.y_sum, {task.y, outputs}, stream);
+  softmax_of_sums<T>(rows, units, f.y_sum, f.y_sum, {task.y, units}, stream);
 }
 
 template <class T>
 void layer_backward(const LayerBackward<T>& task, const Allocator& allocator, cudaStream_t stream) {
   using E = Stored<T>;
   using S = Sum<T>;
-  const auto [rows, inputs, outputs, pieces] = task.sizes;
-  const Matrix<const E> dz{pre_activation_gradient(task, allocator, stream), outputs};
-  const Matrix<const std::uint8_t> winners{task.winners, outputs};
+  const auto [rows, inputs, units, pieces] = task.sizes;
+  const Matrix<const E> dz{pre_activation_gradient(task, allocator, stream), units};
+  const Matrix<const std::uint8_t> argmax{task.argmax, units};
 
   InputGradientTask<T> x{};
   x.rows = rows;
   x.inputs = inputs;
-  x.outputs = outputs;
+  x.units = units;
   x.pieces = pieces;
   x.dz = dz;
-  x.weight = {task.weight, outputs};
-  x.weight_piece = inputs * outputs;
-  x.winners = winners;
+  x.weight = {task.weight, units};
+  x.weight_piece = inputs * units;
+  x.argmax = argmax;
   x.dx = {task.dx, inputs};
   if (rows > 0 && inputs > 0) input_gradient_product(x, stream);
 
-  const std::int64_t count = pieces * inputs * outputs, bias_count = pieces * outputs;
-  const Slices cut = weight_gradient_slices<T>(rows, inputs, outputs, pieces);
+  const std::int64_t count = pieces * inputs * units, bias_count = pieces * units;
+  const Slices cut = weight_gradient_slices<T>(rows, inputs, units, pieces);
   WeightGradientTask<T> w{};
   w.rows = rows;
   w.inputs = inputs;
-  w.outputs = outputs;
+  w.units = units;
   w.pieces = pieces;
   w.x = {task.x, inputs};
   w.dz = dz;
-  w.winners = winners;
+  w.argmax = argmax;
   w.slices = cut.count;
   w.slice_rows = cut.rows;
-  w.weight_piece = inputs * outputs;
-  w.bias_piece = outputs;
+  w.weight_piece = inputs * units;
+  w.bias_piece = units;
   if (bias_count == 0) return;
   if (cut.count == 1) {  // the sums are the gradients
     if constexpr (std::is_same_v<E, S>) {
-      w.weight = {task.dweight, outputs};
+      w.weight = {task.dweight, units};
       w.bias = task.dbias;
     } else {
-      w.rounded = {task.dweight, outputs};
+      w.rounded = {task.dweight, units};
       w.rounded_bias = task.dbias;
     }
     weight_gradient_product(w, stream);
     return;
   }
   S* const partial = allocate<S>(allocator, cut.count * (count + bias_count));
-  w.weight = {partial, outputs};
+  w.weight = {partial, units};
   w.bias = partial + count;
   w.slice = count + bias_count;
   weight_gradient_product(w, stream);

@@ -1,4 +1,4 @@
-// The operations on arrays in the user's layout: dense rows, in device memory. T as in product.hpp.
+// The operations on arrays in the user's layout: dense rows in device memory. T as in product.hpp.
 #pragma once
 
 #include "product.hpp"
@@ -6,13 +6,13 @@
 
 namespace fnnfast::cuda {
 
-// Sizes of a dense layer, or with pieces > 1 of maxout.
+// The sizes of a dense layer or, with pieces > 1, of maxout.
 struct LayerSizes {
-  std::int64_t rows, inputs, outputs;
+  std::int64_t rows, inputs, units;
   int pieces = 1;
 };
 
-// y = f(x W + b); z where the activation saves its input, or null; winners: maxout's argmax, or null.
+// y = f(x W + b). z, if not null, receives the activation's input, and argmax that of maxout.
 template <class T>
 struct LayerForward {
   LayerSizes sizes;
@@ -24,12 +24,12 @@ struct LayerForward {
   int parameter_step;
   Stored<T>* y;
   Stored<T>* z;
-  std::uint8_t* winners;
+  std::uint8_t* argmax;
 };
 template <class T>
 void layer_forward(const LayerForward<T>& task, const Allocator& allocator, cudaStream_t stream);
 
-// From dy to the gradients. Dense: saved is what the activation saved; maxout: winners.
+// The gradients, from dy and, for dense layers, what the activation saved, or, for maxout, the argmax.
 template <class T>
 struct LayerBackward {
   LayerSizes sizes;
@@ -37,7 +37,7 @@ struct LayerBackward {
   const Stored<T>* x;
   const Stored<T>* weight;
   const Stored<T>* saved;
-  const std::uint8_t* winners;
+  const std::uint8_t* argmax;
   int activation;
   const Sum<T>* parameter;
   int parameter_step;

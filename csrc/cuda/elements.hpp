@@ -1,4 +1,4 @@
-// What arrays on the device hold, and what products of them are summed in.
+// The types of elements on the device, and the types in which their products are summed.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@ namespace fnnfast::cuda {
 using Half = __half;
 using Bfloat16 = __nv_bfloat16;
 
-// float32 to be multiplied as tf32: an element type of its own, so that the kernels tell the two apart.
+// float32 to be multiplied as tf32: a type of its own, so that kernels distinguish it from float.
 struct Tf32 {
   float value;
 };
@@ -74,7 +74,7 @@ FNNFAST_INLINE T fused(T a, T b, T c) {
     return __builtin_fma(a, b, c);
 }
 
-// 16 bytes of elements, for whole loads and stores.
+// 16 bytes of elements, loaded and stored at once.
 template <class T>
 struct alignas(16) Chunk {
   static constexpr int kSize = 16 / static_cast<int>(sizeof(T));

@@ -3,14 +3,14 @@
 #include "grid.cuh"
 #include "vec.cuh"
 
-#include "../core/random.hpp"  // over vec.cuh
+#include "../core/random.hpp"  // after vec.cuh
 
 namespace fnnfast::cuda {
 
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kBlocksEach = 8;  // of a multiprocessor
+constexpr int kBlocksEach = 8;  // per multiprocessor
 
 template <class T>
 struct Perturbed {
@@ -65,7 +65,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   });
 }
 
-// A thread takes a column: learned parameters are rare, and few.
+// One column per thread: learned parameters are few.
 template <class T>
 __global__ void __launch_bounds__(kThreads, 1)
     parameter_gradient_kernel(const __grid_constant__ ActivationGradientTask<T> task) {
@@ -140,15 +140,15 @@ __global__ void __launch_bounds__(kThreads, 1)
 template <class T, class S>
 __global__ void __launch_bounds__(kThreads, 1)
     gather_rows_kernel(std::int64_t rows, std::int64_t columns, Matrix<const T> from, const std::int64_t* indices,
-                       const S* weights, Matrix<T> to) {
+                       const S* sample_weights, Matrix<T> to) {
   for_all(rows * columns, [&](std::int64_t i) {
     const std::int64_t r = i / columns, c = i % columns;
-    const bool counts = weights == nullptr || weights[r] != S(0);
+    const bool counts = sample_weights == nullptr || sample_weights[r] != S(0);
     to.at(r, c) = counts ? from.at(indices == nullptr ? r : indices[r], c) : T{};
   });
 }
 
-// A thread draws four numbers, for as many columns.
+// A thread draws four numbers, for four columns.
 template <class T>
 __global__ void __launch_bounds__(kThreads, 1) perturb_kernel(Perturbed<T> task, const std::int64_t* steps) {
   using S = Sum<T>;
@@ -184,9 +184,9 @@ void add_rows(std::int64_t rows, std::int64_t columns, Matrix<const T> from, Mat
 
 template <class T, class S>
 void gather_rows(std::int64_t rows, std::int64_t columns, Matrix<const T> from, const std::int64_t* indices,
-                 const S* weights, Matrix<T> to, cudaStream_t stream) {
+                 const S* sample_weights, Matrix<T> to, cudaStream_t stream) {
   launch("gather_rows", gather_rows_kernel<T, S>, grid_for(rows * columns), kThreads, 0, stream, rows, columns, from,
-         indices, weights, to);
+         indices, sample_weights, to);
 }
 
 template <class T>
@@ -210,7 +210,7 @@ void activation_derivative(const ActivationTask<T>& task, cudaStream_t stream) {
 
 template <class T>
 void activation_gradient(const ActivationGradientTask<T>& task, cudaStream_t stream) {
-  // First, for dz may be dy.
+  // First, since dz may be dy.
   if (task.dparameter != nullptr)
     launch("parameter_gradient", parameter_gradient_kernel<T>, grid_for(task.columns), kThreads, 0, stream, task);
   launch("activation_gradient", activation_gradient_kernel<T>, grid_for(task.rows * task.columns), kThreads, 0, stream,

@@ -1,5 +1,4 @@
-// Kernels that go through arrays element by element, where there is no product to fuse them into. T and S as in
-// product.hpp.
+// Elementwise kernels that are not part of a product. T and S as in product.hpp.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +23,8 @@ void activation_forward(const ActivationTask<T>& task, cudaStream_t stream);
 template <class T>
 void activation_derivative(const ActivationTask<T>& task, cudaStream_t stream);
 
-// dz (rows, columns) = dy f'(saved), not for softmax; dz may be dy. dparameter, or null: one a column, summed over the
-// rows in order.
+// dz (rows, columns) = dy f'(saved), not for softmax; dz may be dy. dparameter, or null: one per column, summed over
+// the rows in order.
 template <class T>
 struct ActivationGradientTask {
   std::int64_t rows, columns;
@@ -39,12 +38,12 @@ struct ActivationGradientTask {
 template <class T>
 void activation_gradient(const ActivationGradientTask<T>& task, cudaStream_t stream);
 
-// out[i] = the sum over the slices, one after another, of partial[number * slice + i].
+// out[i] = the sum of partial[number * slice + i] over the slices, in order.
 template <class T>
 void add_slices(int slices, std::int64_t slice, std::int64_t count, const Sum<T>* partial, T* out, cudaStream_t stream);
 
-// out = f(in) + add, or f(in + add): an epilogue without a product. z and y, or null, receive what the activation reads
-// and f of it; add, or null; out may be in.
+// out = f(in) + add, or f(in + add): an epilogue without a product. z and y, if not null, receive the activation's
+// input and output; add may be null; out may be in.
 template <class T>
 struct PointwiseTask {
   std::int64_t rows, columns;
@@ -70,12 +69,12 @@ void convert_rows(std::int64_t rows, std::int64_t columns, const From* from, std
 template <class T>
 void add_rows(std::int64_t rows, std::int64_t columns, Matrix<const T> from, Matrix<T> to, cudaStream_t stream);
 
-// Row r of `to` is row indices[r] of `from`, or row r; zeros where its weight is 0, whatever it holds.
+// Row r of `to` is row indices[r] of `from`, or row r without indices; zeros if its sample weight is 0.
 template <class T, class S>
 void gather_rows(std::int64_t rows, std::int64_t columns, Matrix<const T> from, const std::int64_t* indices,
-                 const S* weights, Matrix<T> to, cudaStream_t stream);
+                 const S* sample_weights, Matrix<T> to, cudaStream_t stream);
 
-// Dropout or noise, drawn as on the CPU for that seed, number of steps, row and column; `to` may be `from`.
+// Dropout or noise, with the CPU's draws for that seed, number of steps, row and column; `to` may be `from`.
 template <class T>
 void perturb(const Perturb& perturbation, std::uint64_t seed, const std::int64_t* steps, std::int64_t rows,
              std::int64_t columns, Matrix<const T> from, Matrix<T> to, cudaStream_t stream);

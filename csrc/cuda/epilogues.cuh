@@ -1,6 +1,5 @@
-// What happens to a finished tile: passes over it in shared memory, as on the CPU over its tile in L1. The accumulators
-// are stored there first, so the passes have all registers to themselves, and are compiled once, not once for each
-// shape of tile.
+// Epilogues as passes over a finished tile in shared memory, as on the CPU over its tile in L1. The accumulators are
+// stored there first, so that the passes have all registers, and are compiled once instead of once per shape of tile.
 //
 // A pass ends with a barrier. Row and column are the tile's place in the whole matrix.
 #pragma once
@@ -11,7 +10,7 @@
 
 namespace fnnfast::cuda {
 
-// Values in shared memory, without what lies beyond the matrix' edges.
+// Values in shared memory, within the edges of the matrix.
 template <class S>
 struct Finished {
   S* values;
@@ -23,12 +22,12 @@ struct Finished {
     assume_shared(values);
     return values[r * pitch + c];
   }
-  // A column of the whole matrix; beyond its edge the last one.
+  // A column of the whole matrix, at most the last one.
   __device__ __forceinline__ std::int64_t column_at(int c) const { return column + (c < columns ? c : columns - 1); }
 };
 
-// Calls f(row, column) for the tile's elements, or the first of each Size of a row, each by one thread, neighbouring
-// threads side by side. They lie over a power of two of columns, as there is one of threads: nothing is divided.
+// Calls f(row, column) for the tile's elements, or the first of each Size in a row, each by one thread, with
+// neighbouring threads side by side. Threads span a power of two of columns, so nothing is divided.
 template <int Size = 1, class S, class F>
 __device__ __forceinline__ void for_elements(const Finished<S>& tile, F f) {
   const int across = (tile.columns + Size - 1) / Size;
@@ -40,14 +39,14 @@ __device__ __forceinline__ void for_elements(const Finished<S>& tile, F f) {
     for (int r = static_cast<int>(threadIdx.x >> shift); r < tile.rows; r += step) f(r, c * Size);
 }
 
-// Some neighbours in a row, moved between registers and shared memory 16 bytes at a time.
+// Neighbours in a row, moved between registers and shared memory 16 bytes at a time.
 template <class S, int Size>
 struct alignas(16) Neighbours {
   S at[Size];
 };
 
-// Calls f(neighbours&, row, column) for all of the tile, whose rows are whole neighbourhoods: what lies beyond the
-// matrix' edge is computed, too, and left behind. Several values at a time hide the latency of their arithmetic.
+// Calls f(neighbours&, row, column) for the whole tile, also beyond the edge of the matrix, where results are not used.
+// Several values at a time hide the latency of their arithmetic.
 template <int Size, class S, class F>
 __device__ __forceinline__ void for_neighbours(const Finished<S>& tile, F f) {
   for_elements<Size>(tile, [&](int r, int c) {
@@ -64,7 +63,7 @@ __device__ __forceinline__ bool in_chunks(const Finished<S>& tile, const T* data
          reinterpret_cast<std::uintptr_t>(tile.values) % 16 == 0 && tile.pitch * static_cast<int>(sizeof(S)) % 16 == 0;
 }
 
-// Calls f(value&, column, other) for the tile's values and those of a matrix in the same place.
+// Calls f(value&, column, other) for the tile's values and those of a matrix at the same place.
 template <class S, class T, class F>
 __device__ __forceinline__ void for_elements_with(const Finished<S>& tile, const Matrix<const T>& other, F f) {
   constexpr int kSize = Chunk<T>::kSize;
@@ -86,7 +85,7 @@ __device__ __forceinline__ void for_elements_with(const Finished<S>& tile, const
   });
 }
 
-// The part of a matrix that the finished tile will be combined with, fetched while the product is made.
+// Prefetches the part of a matrix that the finished tile will be combined with, before the product.
 template <class S, class T>
 __device__ __forceinline__ void prefetch(const Finished<S>& tile, const Matrix<T>& from) {
   constexpr int kLine = 128 / static_cast<int>(sizeof(T));
@@ -94,7 +93,7 @@ __device__ __forceinline__ void prefetch(const Finished<S>& tile, const Matrix<T
   for_elements<kLine>(tile, [&](int r, int c) { prefetch(&from.at(tile.row + r, tile.column + c)); });
 }
 
-// In place, by one thread a row: rows are short where they fit a tile.
+// In place, one row per thread: rows that fit a tile are short.
 template <class S>
 __device__ FNNFAST_NOINLINE void softmax(Finished<S> tile) {
   for (int r = static_cast<int>(threadIdx.x); r < tile.rows; r += static_cast<int>(blockDim.x)) {
@@ -126,7 +125,7 @@ __device__ FNNFAST_NOINLINE void activate(Finished<S> tile, ActivationOf<S> act)
   __syncthreads();
 }
 
-// dz = dy f', in place, from what forward saved.
+// dz = dy f', in place, from what the forward pass saved.
 template <class S, class T>
 __device__ FNNFAST_NOINLINE void differentiate(Finished<S> tile, ActivationOf<S> act, Matrix<const T> saved) {
   using V = device::Vec<S>;
@@ -146,7 +145,7 @@ __device__ FNNFAST_NOINLINE void add(Finished<S> tile, Matrix<const T> from) {
   __syncthreads();
 }
 
-// Rounds to T and stores, 16 bytes at a time where the rows allow it.
+// Rounds to T and stores, 16 bytes at a time if the alignment of the rows allows it.
 template <class S, class T>
 __device__ FNNFAST_NOINLINE void store(Finished<S> tile, Matrix<T> to) {
   constexpr int kSize = Chunk<T>::kSize;

@@ -18,7 +18,7 @@ namespace fnnfast::cuda {
 
 namespace {
 
-// Small tiles, so that the activations of a wide network fit shared memory. Few: for one row, for up to 4, and for 16.
+// Small tiles, so that the activations of a wide network fit shared memory. For few rows: one, up to 4, and up to 16.
 template <class T>
 struct FusedTiles {
   using Rows = MmaTile<T, 64, 64, 32, 32, false, false>;
@@ -59,7 +59,7 @@ TileSizes sizes_of() {
 template <class T>
 constexpr bool kInRegisters = std::is_same_v<T, Half> || std::is_same_v<T, Bfloat16>;
 
-// Whether a layer has another activation than those that this kernel has at hand.
+// Whether a layer has another activation than identity and ReLU.
 template <class T>
 bool has_any_activation(const FusedTask<T>& task) {
   return std::any_of(task.layer, task.layer + task.layers, [](const FusedLayer<T>& layer) {
@@ -73,7 +73,7 @@ FusedShape shape_of(const FusedTask<T>& task) {
   for (int i = 0; i < task.layers; ++i) {
     const FusedLayer<T>& layer = task.layer[i];
     shape.layer[i] = {layer.inputs,
-                      layer.outputs,
+                      layer.units,
                       layer.pieces,
                       layer.from,
                       layer.add,
@@ -83,7 +83,7 @@ FusedShape shape_of(const FusedTask<T>& task) {
   return shape;
 }
 
-// How a task runs: by the plan that has blocks.
+// How a task runs: by the plan whose blocks are not 0.
 struct Choice {
   FusedShape shape;
   FewPlan few;
@@ -94,12 +94,12 @@ struct Choice {
 template <class T>
 struct Tag {};
 
-// Calls f(Tag<Tile>()) for the tile of so few rows.
+// Calls f(Tag<Tile>()) with the tile for the task's rows.
 template <class T, class F>
 void with_few_tile(const FusedTask<T>& task, F f) {
   using Tiles = FusedTiles<T>;
-  const char* const said = std::getenv("FNNFAST_CUDA_ROW_TILE");
-  const bool one = said == nullptr || std::string_view(said) != "off";
+  const char* const value = std::getenv("FNNFAST_CUDA_ROW_TILE");
+  const bool one = value == nullptr || std::string_view(value) != "off";
   if (one && task.rows <= Tiles::One::kM)
     f(Tag<typename Tiles::One>());
   else if (task.rows <= Tiles::Fewest::kM)
@@ -108,13 +108,13 @@ void with_few_tile(const FusedTask<T>& task, F f) {
     f(Tag<typename Tiles::Few>());
 }
 
-// The most blocks that a cluster for few rows may have. FNNFAST_CUDA_CLUSTER in the environment: no more than so many.
+// The most blocks of a cluster for few rows. The environment variable FNNFAST_CUDA_CLUSTER may lower it.
 template <class T, class Tile>
 int few_cluster(std::size_t bytes) {
   const auto kernel = reinterpret_cast<const void*>(fused_few_kernel<T, Tile, true>);
   const int most = largest_cluster(kernel, kMostFewThreads, bytes, "fused");
-  const char* const said = std::getenv("FNNFAST_CUDA_CLUSTER");
-  return said == nullptr ? most : std::min(most, std::atoi(said));
+  const char* const value = std::getenv("FNNFAST_CUDA_CLUSTER");
+  return value == nullptr ? most : std::min(most, std::atoi(value));
 }
 
 template <class T>
@@ -191,7 +191,7 @@ FusedPlace fused_place(const FusedTask<T>& task) {
 }
 
 template <class T>
-bool fused_forward(FusedTask<T> task, const Allocator& allocator, cudaStream_t stream) {
+bool try_fused_forward(FusedTask<T> task, const Allocator& allocator, cudaStream_t stream) {
   const Choice choice = choose(task);
   if (choice.few.workspace_bytes > 0) task.workspace = allocator(choice.few.workspace_bytes);
   if (choice.few.blocks > 0)
@@ -207,7 +207,7 @@ bool fused_forward(FusedTask<T> task, const Allocator& allocator, cudaStream_t s
 
 #define FNNFAST_FUSED(T)                                \
   template FusedPlace fused_place(const FusedTask<T>&); \
-  template bool fused_forward(FusedTask<T>, const Allocator&, cudaStream_t);
+  template bool try_fused_forward(FusedTask<T>, const Allocator&, cudaStream_t);
 FNNFAST_FUSED(float)
 FNNFAST_FUSED(double)
 FNNFAST_FUSED(Tf32)

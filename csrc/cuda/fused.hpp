@@ -1,4 +1,4 @@
-// A whole network in one launch: the activations stay in shared memory, or in registers, from layer to layer.
+// A whole network in one launch: activations stay in shared memory or in registers from layer to layer.
 #pragma once
 
 #include "fused_plan.hpp"
@@ -7,13 +7,12 @@
 
 namespace fnnfast::cuda {
 
-// A dense or maxout layer. from and add: the layers whose outputs it multiplies and adds, -1 the network's input, -2
-// none (kNetworkInput, kNoLayer).
+// A dense or maxout layer. from and add: the layers whose outputs it multiplies and adds, or kNetworkInput or kNoLayer.
 template <class T>
 struct FusedLayer {
-  int inputs, outputs, pieces;
+  int inputs, units, pieces;
   int from, add;
-  int slot;                 // where its outputs are kept while they are read
+  int slot;                 // the place of its outputs until they have been read
   const Stored<T>* weight;  // (pieces, inputs, row), aligned to 16 bytes, as are its rows
   std::int64_t row;
   const Sum<T>* bias;  // (pieces, row)
@@ -30,21 +29,21 @@ struct FusedTask {
   int slots;
   int layers;
   FusedLayer<T> layer[kMostFusedLayers];
-  void* workspace;  // where blocks exchange outputs; fused_forward asks for it
+  void* workspace;  // for outputs that blocks exchange; allocated by try_fused_forward
 };
 
-// Where a network that can run so has its activations: kNone is for one that cannot, since a layer but its input is
-// wider than kWidestFused, or what is kept does not fit.
+// The place of the activations. kNone: the network cannot run in one launch, since a layer is wider than kWidestFused
+// (the input may be wider), or its activations do not fit.
 //
-// FNNFAST_CUDA_FUSED=off | rows | registers | block | grid | cluster in the environment says how it runs, for tests:
-// not so, or by one way where that is possible. For comparisons, FNNFAST_CUDA_CLUSTER is the most blocks of a cluster,
-// and FNNFAST_CUDA_ROW_TILE=off has one row run as a few.
+// Environment variables, for tests: FNNFAST_CUDA_FUSED=off | rows | registers | block | grid | cluster disables it, or
+// requests one way if possible. For comparisons, FNNFAST_CUDA_CLUSTER is the most blocks of a cluster, and with
+// FNNFAST_CUDA_ROW_TILE=off one row uses the tile for a few rows.
 enum class FusedPlace { kNone, kSharedMemory, kRegisters };
 template <class T>
 FusedPlace fused_place(const FusedTask<T>& task);
 
-// Runs a network that can run so; false, and nothing done, for any other. May be captured.
+// Runs the network in one launch, if it can; else returns false, with nothing done. May be captured.
 template <class T>
-bool fused_forward(FusedTask<T> task, const Allocator& allocator, cudaStream_t stream);
+bool try_fused_forward(FusedTask<T> task, const Allocator& allocator, cudaStream_t stream);
 
 }  // namespace fnnfast::cuda

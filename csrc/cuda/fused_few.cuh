@@ -1,9 +1,9 @@
-// A whole network for a few rows, where time is latency: of a launch for each layer, of reading weights, of sums.
+// A whole network for a few rows, where the time is latency: of a launch per layer, of reading weights, of sums.
 //
-// Warps share out the outputs of every layer. The weights come to shared memory at the very start, of all layers at
-// once, since they depend on nothing. One block keeps the outputs in its shared memory. Where weights are too many for
-// that, several meet after every layer: those of a cluster write each output to the shared memory of all, others
-// exchange them through the workspace.
+// The units of every layer are distributed over warps. The weights of all layers are copied to shared memory at the
+// very start. A single block keeps the outputs in its shared memory. With too many weights for that, several blocks
+// synchronize after every layer: those of a cluster write each output to the shared memory of all, others exchange
+// outputs through the workspace.
 #pragma once
 
 #include "epilogues.cuh"
@@ -40,12 +40,12 @@ class FewRows {
     copy_commit();
     for (int i = 1; i < all_.task.layers; ++i) copy_weights(i);
     copy_commit();
-    Tile first;  // of a layer's outputs, the warp's: their biases come while it waits for others
+    Tile first;  // the warp's first tile of a layer: its biases are loaded while it waits for other blocks
     begin_group(first, 0, 0, warp_);
     for (int i = 0; i < all_.task.layers; ++i) {
       const bool last = i + 1 == all_.task.layers, rowwise = all_.shape.layer[i].rowwise;
       fetch_operand(i);
-      if (Cluster && i == 0) cluster_wait();  // all blocks have begun: there is memory to write to
+      if (Cluster && i == 0) cluster_wait();  // all blocks have begun, so their shared memory may be written
       run_layer(i, first);
       if (rowwise) {
         meet();
@@ -55,11 +55,11 @@ class FewRows {
       begin_group(first, i + 1, 0, warp_);
       meet();
     }
-    copy_wait<0>();  // what a network of one layer has left
+    copy_wait<0>();  // left over if the network has one layer
   }
 
  private:
-  // Whether the outputs of all blocks are in this one's shared memory.
+  // Whether this block's shared memory holds the outputs of all blocks.
   __device__ __forceinline__ bool has_all() const { return Cluster || blocks_ == 1; }
   __device__ __forceinline__ unsigned char* home() const {
     return has_all() ? shared_memory() : static_cast<unsigned char*>(all_.task.workspace);
@@ -69,7 +69,7 @@ class FewRows {
   }
   __device__ __forceinline__ S* sums() const { return reinterpret_cast<S*>(home() + all_.plan.sums); }
 
-  // All threads see what all have written.
+  // Synchronizes all blocks: all threads see what all have written.
   __device__ __forceinline__ void meet() const {
     if constexpr (Cluster)
       cluster_arrive(), cluster_wait();
@@ -79,17 +79,17 @@ class FewRows {
       grid_barrier(static_cast<unsigned*>(all_.task.workspace));
   }
 
-  // Where the block's share of groups of a layer's outputs begins; at the layer's end or beyond for those it lacks.
+  // The first unit of the block's own group number `own`; at or beyond the layer's end if there is no such group.
   __device__ __forceinline__ int column_of(int own) const {
     return (own * blocks_ + static_cast<int>(blockIdx.x)) * Tile::kN;
   }
 
-  // All warps copy slices in turn, whoever multiplies them.
+  // All warps copy slices in turn, whichever warp multiplies them.
   __device__ __forceinline__ void copy_weights(int i) const {
     const FusedLayer<T>& layer = all_.task.layer[i];
     T* stage = shared(all_.plan.weight[i]);
     int turn = 0;
-    for (int own = 0; column_of(own) < layer.outputs; ++own) {
+    for (int own = 0; column_of(own) < layer.units; ++own) {
       for (int piece = 0; piece < layer.pieces; ++piece) {
         const Source<T> weights = weights_of(layer, piece);
         for (int k = 0; k < layer.inputs; k += Tile::kK, stage += Tile::kElementsB) {
@@ -100,13 +100,13 @@ class FewRows {
     }
   }
 
-  // Step by step over k, each by one warp.
+  // Step by step over k, each step by one warp.
   __device__ __forceinline__ void copy_operand(const Source<T>& from) const {
     for (int step = warp_; step * Tile::kK < from.columns; step += warps_)
       Tile::copy_a(shared(all_.plan.inputs) + step * Tile::kElementsA, from, 0, std::int64_t{step} * Tile::kK);
   }
 
-  // Until what the layer reads is in shared memory.
+  // Waits until the layer's inputs are in shared memory.
   __device__ __forceinline__ void fetch_operand(int i) const {
     if (i == 0) {
       copy_wait<1>();
@@ -121,28 +121,28 @@ class FewRows {
     __syncthreads();
   }
 
-  // Of a layer that has run, in the workspace.
+  // The outputs of a layer, in the workspace.
   __device__ __forceinline__ Source<T> outputs_of(int i) const {
     const FusedLayer<T>& layer = all_.task.layer[i];
     const T* const data = reinterpret_cast<const T*>(home() + all_.plan.slot[layer.slot]);
-    return {data, all_.plan.slot_pitch[layer.slot], all_.task.rows, layer.outputs, true, nullptr, 0, 0};
+    return {data, all_.plan.slot_pitch[layer.slot], all_.task.rows, layer.units, true, nullptr, 0, 0};
   }
   __device__ __forceinline__ Operand<T> slot_of(int i) const {
     const FusedLayer<T>& layer = all_.task.layer[i];
     return {reinterpret_cast<T*>(home() + all_.plan.slot[layer.slot]),
-            has_all() ? Tile::pitch_a(whole_steps<Tile>(layer.outputs)) : all_.plan.slot_pitch[layer.slot]};
+            has_all() ? Tile::pitch_a(whole_steps<Tile>(layer.units)) : all_.plan.slot_pitch[layer.slot]};
   }
-  // Of an element of a slot.
+  // An element of a slot.
   __device__ __forceinline__ T& element(const Operand<T>& slot, int r, int c) const {
     return slot.data[has_all() ? Tile::place_a(r, c, slot.pitch) : r * slot.pitch + c];
   }
 
   __device__ __forceinline__ void begin_group(Tile& tile, int i, int piece, int own) const {
     const FusedLayer<T>& layer = all_.task.layer[i];
-    begin(tile, layer.bias + piece * layer.row, column_of(own), layer.outputs);
+    begin(tile, layer.bias + piece * layer.row, column_of(own), layer.units);
   }
 
-  // tile: begins the first group of outputs.
+  // tile: initialized for the first group of units.
   __device__ __forceinline__ void run_layer(int i, Tile& tile) const {
     const FusedLayer<T>& layer = all_.task.layer[i];
     const bool copied = !has_all() || layer.from == kNetworkInput;
@@ -150,7 +150,7 @@ class FewRows {
         copied ? Operand<T>{shared(all_.plan.inputs), Tile::pitch_a(Tile::kK)} : slot_of(layer.from);
     [[maybe_unused]] const int step = copied ? Tile::kElementsA : Tile::place_a(0, Tile::kK, from.pitch);
     const int steps = (layer.inputs + Tile::kK - 1) / Tile::kK;
-    for (int own = warp_; column_of(own) < layer.outputs; own += warps_) {
+    for (int own = warp_; column_of(own) < layer.units; own += warps_) {
       const int column = column_of(own);
       const T* weights = shared(all_.plan.weight[i]) + own * layer.pieces * steps * Tile::kElementsB;
       largest<true>(tile, layer.pieces, [&](int piece) {
@@ -163,15 +163,15 @@ class FewRows {
         }
         weights += steps * Tile::kElementsB;
       });
-      activate(tile, ActivationOf<S>{layer.activation, layer.parameter, layer.parameter_step}, column, layer.outputs);
+      activate(tile, ActivationOf<S>{layer.activation, layer.parameter, layer.parameter_step}, column, layer.units);
       tile.for_each([&](int r, int c, S& v) {
-        if (r < all_.task.rows && column + c < layer.outputs) put(i, r, column + c, v);
+        if (r < all_.task.rows && column + c < layer.units) put(i, r, column + c, v);
       });
     }
-    if (has_all() && i + 1 < all_.task.layers) clear_beyond<Tile>(slot_of(i), layer.outputs);
+    if (has_all() && i + 1 < all_.task.layers) clear_beyond<Tile>(slot_of(i), layer.units);
   }
 
-  // An output, but for softmax.
+  // Stores an output, or the input of softmax.
   __device__ __forceinline__ void put(int i, int r, int c, S v) const {
     const FusedLayer<T>& layer = all_.task.layer[i];
     if (layer.add == kNetworkInput)
@@ -188,7 +188,7 @@ class FewRows {
   __device__ __forceinline__ void put_last(int r, int c, S v) const {
     all_.task.y.data[r * all_.task.y.stride + c] = narrow<Stored<T>>(v);
   }
-  // Where all blocks find it.
+  // Writes to the shared memory of all blocks, or to the workspace.
   template <class V>
   __device__ __forceinline__ void keep(V& place, V v) const {
     if constexpr (Cluster) {
@@ -199,9 +199,10 @@ class FewRows {
     }
   }
 
-  // Softmax, a thread a row. The rows are spread over the blocks; in a cluster each block does all for itself.
+  // Softmax, one row per thread. The rows are distributed over the blocks; in a cluster, each block computes all of
+  // them.
   __device__ __forceinline__ void finish_rows(int i) const {
-    const int columns = all_.task.layer[i].outputs;
+    const int columns = all_.task.layer[i].units;
     const int thread = static_cast<int>(threadIdx.x), block = static_cast<int>(blockIdx.x);
     const int row = Cluster ? thread : thread * blocks_ + block;
     if (row >= all_.task.rows) return;

@@ -1,5 +1,5 @@
-// What both kernels of a whole network do to a tile's outputs while they are in registers: bias, maxout, activation.
-// Column: the tile's place in the layer.
+// Epilogues of the kernels for a whole network, on a tile in registers: bias, maxout, activation. column: the tile's
+// first unit in the layer.
 #pragma once
 
 #include "../core/epilogues.hpp"
@@ -16,7 +16,7 @@ __device__ __forceinline__ void begin(Tile& tile, const typename Tile::Value* bi
   tile.for_each([&](int, int c, S& v) { v = column + c < columns ? bias[column + c] : S(0); });
 }
 
-// Of the pieces the largest; product(piece) makes one. Maxout is false where no layer has a second piece: the largest
+// The largest of the pieces; product(piece) computes one. Maxout is false if no layer has several pieces: the maximum
 // so far would take as many registers as the sums.
 template <bool Maxout, class Tile, class Product>
 __device__ __forceinline__ void largest(Tile& tile, int pieces, Product product) {
@@ -38,14 +38,14 @@ __device__ __forceinline__ void largest(Tile& tile, int pieces, Product product)
   }
 }
 
-// Some outputs of a thread, in registers even as arguments.
+// Some outputs of a thread, which stay in registers as arguments.
 template <class S, int N>
 struct Values {
   S at[N];
 };
 
-// A function of its own, by value: the list of activations is compiled once, not once for each output of each kernel,
-// and chosen from once for N of them.
+// Not inlined, and by value: the list of activations is then compiled once instead of once per output of each kernel,
+// and dispatched once for N outputs.
 template <class S, int N>
 __device__ FNNFAST_NOINLINE Values<S, N> activated(int activation, Values<S, N> z, Values<S, N> parameter) {
   using V = device::Vec<S>;
@@ -58,7 +58,7 @@ __device__ FNNFAST_NOINLINE Values<S, N> activated(int activation, Values<S, N> 
   return z;
 }
 
-// Elementwise activations; softmax waits until the whole row is there.
+// Elementwise activations only: softmax needs the whole row.
 template <class Tile>
 __device__ __forceinline__ void activate(Tile& tile, const ActivationOf<typename Tile::Value>& act, int column,
                                          int columns) {
@@ -87,15 +87,15 @@ __device__ __forceinline__ void activate(Tile& tile, const ActivationOf<typename
   }
 }
 
-// A layer's outputs in shared memory, as the A of the next product: element (r, c) at Tile::place_a.
+// A layer's outputs in shared memory as the A of the next product: element (r, c) is at Tile::place_a.
 template <class T>
 struct Operand {
   T* data;
   int pitch;
 };
 
-// The columns after a layer's outputs, up to a whole step over k: what a product reads but must not count. Zeros, since
-// 0 times what was there before could be NaN.
+// Clears the columns after a layer's outputs, up to a whole step over k, which the next product reads: 0 times their
+// old values could be NaN.
 template <class Tile>
 __device__ __forceinline__ void clear_beyond(const Operand<typename Tile::Element>& of, int columns) {
   using T = typename Tile::Element;
@@ -113,7 +113,7 @@ __device__ __forceinline__ constexpr int whole_steps(int columns) {
 template <class T>
 __device__ __forceinline__ Source<T> weights_of(const FusedLayer<T>& layer, int piece) {
   const T* const data = elements<T>(layer.weight) + piece * layer.inputs * layer.row;
-  return {data, layer.row, layer.inputs, layer.outputs, true, nullptr, 0, 0};
+  return {data, layer.row, layer.inputs, layer.units, true, nullptr, 0, 0};
 }
 
 }  // namespace fnnfast::cuda

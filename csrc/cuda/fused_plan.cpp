@@ -6,11 +6,11 @@ namespace fnnfast::cuda {
 
 namespace {
 
-// What a multiprocessor keeps of its shared memory for each block.
+// Shared memory that a multiprocessor reserves for each block.
 constexpr std::size_t kReservedBytes = 1024;
-// Of fused_rows_kernel, by its registers: up to 200 a thread, and its launch bounds promise two blocks.
+// Limits of fused_rows_kernel by its registers: up to 200 per thread, and launch bounds for two blocks.
 constexpr int kThreadsOfMultiprocessor = 320, kFewestBlocks = 2;
-// Weights that one block reads sooner than several blocks meet at a barrier for every layer.
+// Up to this size, one block reads the weights faster than several blocks synchronize after every layer.
 constexpr std::size_t kOneBlockBytes = std::size_t{64} << 10;
 constexpr int kFewestWarps = 8, kMostWarps = 16;
 constexpr std::size_t kCounterBytes = 256;
@@ -18,7 +18,7 @@ constexpr std::size_t kCounterBytes = 256;
 int parts(int n, int of) { return (n + of - 1) / of; }
 int up(int n, int unit) { return parts(n, unit) * unit; }
 
-// Takes places one after the other, each aligned for tensor and copy instructions.
+// Allocates places in order, each aligned for tensor and copy instructions.
 class Places {
  public:
   explicit Places(std::size_t first) : end_(first) {}
@@ -33,19 +33,19 @@ class Places {
   std::size_t end_;
 };
 
-// The widest layer whose softmax waits for whole rows, or 0.
+// The width of the widest softmax layer, or 0.
 int widest_rowwise(const FusedShape& shape) {
   int widest = 0;
   for (int i = 0; i < shape.layers; ++i)
-    if (shape.layer[i].rowwise) widest = std::max(widest, shape.layer[i].outputs);
+    if (shape.layer[i].rowwise) widest = std::max(widest, shape.layer[i].units);
   return widest;
 }
 
-// The columns of a slot: the widest of the first `layers` that take turns in it, in whole steps over k.
+// The columns of a slot: those of the widest of the first `layers` layers that use it, in whole steps over k.
 int slot_columns(const FusedShape& shape, int layers, int slot, int step) {
   int widest = 0;
   for (int i = 0; i < layers; ++i)
-    if (shape.layer[i].slot == slot) widest = std::max(widest, up(shape.layer[i].outputs, step));
+    if (shape.layer[i].slot == slot) widest = std::max(widest, up(shape.layer[i].units, step));
   return widest;
 }
 
@@ -53,10 +53,10 @@ std::size_t bytes_of(int elements, int size) {
   return static_cast<std::size_t>(elements) * static_cast<std::size_t>(size);
 }
 
-// Rows of the pitch differ by 8 banks, so that a tensor core's fragments are stored without conflicts.
+// Successive rows are 8 banks apart, so that a tensor core's fragments are stored without conflicts.
 int sums_pitch(int columns, int sum) { return up(columns, 128 / sum) + 32 / sum; }
 
-// Gives the last layer, too, a slot: one that it does not read, or a new one.
+// Gives the last layer a slot: one that it does not read, or a new one.
 void give_last_slot(FusedShape& shape) {
   FusedShape::Layer& last = shape.layer[shape.layers - 1];
   const auto reads = [&](int slot) {
@@ -96,7 +96,7 @@ bool is_fused_shape(const FusedShape& shape) {
   if (shape.layers < 1 || shape.layers > kMostFusedLayers || shape.slots > kMostFusedSlots || shape.rows < 1)
     return false;
   return std::all_of(shape.layer, shape.layer + shape.layers, [](const FusedShape::Layer& layer) {
-    return layer.outputs <= kWidestFused && !(layer.rowwise && layer.add != kNoLayer);
+    return layer.units <= kWidestFused && !(layer.rowwise && layer.add != kNoLayer);
   });
 }
 
@@ -107,14 +107,14 @@ RowsPlan plan_rows(const FusedShape& network, const TileSizes& tile, const Fused
   std::int64_t slices = 0;
   for (int i = 0; i < shape.layers; ++i) {
     const FusedShape::Layer& layer = shape.layer[i];
-    slices += std::int64_t{parts(layer.outputs, tile.n)} * layer.pieces * parts(layer.inputs, tile.k);
+    slices += std::int64_t{parts(layer.units, tile.n)} * layer.pieces * parts(layer.inputs, tile.k);
   }
   RowsPlan plan = place_rows(shape, tile, tile.stages);
   const int streamed = blocks_of_multiprocessor(plan.shared_bytes, tile, limits);
   if (streamed < 1) return {};
   const std::int64_t row_blocks = (shape.rows + tile.m - 1) / tile.m;
   int each = streamed;
-  // Weights stay where a block has several blocks of rows, if a second block can still hide the first one's latencies.
+  // Weights are resident if a block has several blocks of rows, and a second block still fits to hide latencies.
   if (row_blocks > limits.multiprocessors && slices * tile.elements_b <= (1 << 20)) {
     RowsPlan kept = place_rows(shape, tile, std::max(static_cast<int>(slices), tile.stages));
     const int fit = blocks_of_multiprocessor(kept.shared_bytes, tile, limits);
@@ -131,9 +131,9 @@ RowsPlan plan_rows(const FusedShape& network, const TileSizes& tile, const Fused
 
 namespace {
 
-int groups(const FusedShape::Layer& layer, const TileSizes& tile) { return parts(layer.outputs, tile.n); }
+int groups(const FusedShape::Layer& layer, const TileSizes& tile) { return parts(layer.units, tile.n); }
 
-// Of the weights, a block's share.
+// A block's share of the weights, in bytes.
 std::int64_t share(const FusedShape::Layer& layer, const TileSizes& tile, int blocks) {
   return std::int64_t{parts(groups(layer, tile), blocks)} * layer.pieces * parts(layer.inputs, tile.k) *
          tile.elements_b * tile.element;
@@ -178,7 +178,7 @@ FewPlan plan_few(const FusedShape& shape, const TileSizes& tile, const FusedLimi
     most = std::max(most, groups(shape.layer[i], tile));
   }
   const auto fits = [&](const FewPlan& plan) { return plan.shared_bytes <= limits.shared_bytes; };
-  constexpr std::int64_t kMostBytes = 1 << 30;  // far beyond what fits: sizes below stay ints
+  constexpr std::int64_t kMostBytes = 1 << 30;  // more than fits; the sizes below are then ints
   if (weights > kMostBytes) return {};
   if (blocks == FewBlocks::kOne || (blocks == FewBlocks::kAny && weights <= std::int64_t{kOneBlockBytes})) {
     const FewPlan plan = place_few(shape, tile, 1, false);
@@ -204,7 +204,7 @@ RegistersPlan plan_registers(const FusedShape& shape, bool any_activation, const
     const FusedShape::Layer& layer = shape.layer[i];
     const bool chained = layer.from == (i == 0 ? kNetworkInput : i - 1) && layer.add == kNoLayer;
     const bool waits = layer.rowwise && i + 1 < shape.layers;
-    if (!chained || waits || layer.pieces != 1 || layer.inputs > kColumns || layer.outputs > kColumns) return {};
+    if (!chained || waits || layer.pieces != 1 || layer.inputs > kColumns || layer.units > kColumns) return {};
   }
   const std::int64_t row_blocks = (shape.rows + kRows - 1) / kRows;
   for (int warps = RegistersPlan::most_warps(any_activation); warps >= kFewestWarps; warps -= 4) {
@@ -214,7 +214,7 @@ RegistersPlan plan_registers(const FusedShape& shape, bool any_activation, const
     places.take(bytes_of(shape.layers * kColumns * kPitch, kElement));
     plan.biases = places.take(bytes_of(shape.layers * kColumns * 2, kSum));
     plan.inputs = places.take(bytes_of(warps * kRows * kPitch, kElement));
-    // Odd: a warp's lanes, one a row, find their elements in different banks.
+    // Odd, so that a warp's lanes, one per row, access different banks.
     if (const int widest = widest_rowwise(shape); widest > 0) plan.sums_pitch = widest | 1;
     plan.sums = places.take(bytes_of(warps * kRows * plan.sums_pitch, kSum));
     plan.shared_bytes = places.end();

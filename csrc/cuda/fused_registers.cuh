@@ -1,7 +1,7 @@
-// A narrow network of 2-byte elements for many rows: a warp takes 32 rows through all layers, and their outputs never
-// leave its registers. What a lane holds of the sums of two neighbouring products (16 x 8 each) is, rounded, what it
-// must hold of the left operand of the next layer's product over those 16 columns. All weights lie in shared memory,
-// where they come once; between layers nothing is stored, and nobody waits for another.
+// A narrow network of 2-byte elements for many rows: a warp runs 32 rows through all layers, and their outputs never
+// leave its registers. A lane's sums of two neighbouring products (16 x 8 each) are, rounded, its part of the left
+// operand of the next layer's product over those 16 columns. All weights are copied to shared memory once; between
+// layers nothing is stored, and no warp waits for another.
 #pragma once
 
 #include <algorithm>
@@ -16,25 +16,25 @@ template <class T>
 struct FusedRegistersArguments {
   FusedTask<T> task;
   RegistersPlan plan;
-  bool aligned_input, aligned_rows;  // the network's input begins at a multiple of 16 bytes, and so does every row
+  bool aligned_input, aligned_rows;  // whether the network's input, and every row of it, is aligned to 16 bytes
 
   __device__ __forceinline__ bool is_last(int layer) const { return layer + 1 == task.layers; }
   __device__ __forceinline__ T* weights(int layer) const {
     return reinterpret_cast<T*>(shared_memory()) + layer * RegistersPlan::kColumns * RegistersPlan::kPitch;
   }
-  // Of two neighbouring columns, and both again: what a lane's four sums of a product begin with.
+  // Those of two neighbouring columns, twice: the initial values of a lane's four sums of a product.
   __device__ __forceinline__ Chunk<float>* biases(int layer) const {
     return reinterpret_cast<Chunk<float>*>(shared_memory() + plan.biases) + layer * RegistersPlan::kColumns / 2;
   }
 };
 
-// Whole steps of 32 columns, as a block's tiles have: a zero more to add would turn a sum of -0 into 0.
+// Steps of 32 columns, as in the tiles of a block: adding more zeros would turn a sum of -0 into 0.
 __device__ __forceinline__ bool has_second_half(int columns) { return columns > RegistersPlan::kColumns / 2; }
 
-// Whether the next layer, in such steps, reads columns that there are not.
+// Whether the next layer, in such steps, reads columns beyond this layer's.
 __device__ __forceinline__ bool has_edge(int columns) { return columns % (RegistersPlan::kColumns / 2) != 0; }
 
-// Begins the copies of all weights, zeros around them, to where address(layer, k, column) says, and writes the biases.
+// Begins the copies of all weights to address(layer, k, column), with zeros around them, and writes the biases.
 template <class T, class Address>
 __device__ __forceinline__ void copy_parameters(const FusedRegistersArguments<T>& all, Address address) {
   constexpr int kColumns = RegistersPlan::kColumns, kSize = Chunk<T>::kSize;
@@ -42,7 +42,7 @@ __device__ __forceinline__ void copy_parameters(const FusedRegistersArguments<T>
   for (int i = 0; i < all.task.layers; ++i) {
     const FusedLayer<T>& layer = all.task.layer[i];
     const auto copy = [&]<int Elements>(int k, int column, int place) {
-      const int valid = k < layer.inputs ? std::clamp(layer.outputs - column, 0, Elements) : 0;
+      const int valid = k < layer.inputs ? std::clamp(layer.units - column, 0, Elements) : 0;
       copy_async<Elements* static_cast<int>(sizeof(T))>(address(i, k, place),
                                                         layer.weight + (valid > 0 ? k * layer.row + column : 0),
                                                         valid * static_cast<int>(sizeof(T)));
@@ -58,14 +58,13 @@ __device__ __forceinline__ void copy_parameters(const FusedRegistersArguments<T>
     for (int column = thread; column < kColumns; column += threads) {
       const int place = all.is_last(i) ? last_place(column) + column % 2 : column;
       float* const to = all.biases(i)[place / 2].at + place % 2;
-      to[0] = to[2] = column < layer.outputs ? layer.bias[column] : 0.0f;
+      to[0] = to[2] = column < layer.units ? layer.bias[column] : 0.0f;
     }
   }
 }
 
-// A warp's next rows of the network's input, in shared memory: room for those that it works on next. They lie there as
-// ldmatrix wants them, or, where they do not all begin at multiples of 16 bytes, as in memory, in which the first of a
-// warp's rows then does if the whole input does.
+// A warp's next rows of the network's input, in shared memory. They have the layout of ldmatrix or, if not every row is
+// aligned to 16 bytes, that of global memory, where the first of a warp's rows is aligned if the whole input is.
 template <class T>
 class NextInput {
  public:
@@ -74,7 +73,7 @@ class NextInput {
         rows_(reinterpret_cast<T*>(shared_memory() + all.plan.inputs) +
               static_cast<int>(threadIdx.x) / 32 * RegistersPlan::kRows * kPitch) {}
 
-  // Begins the copies of those from m on; zeros beyond the edges.
+  // Begins the copies of the rows from m on; zeros beyond the edges.
   __device__ __forceinline__ void copy(std::int64_t m) {
     const FusedTask<T>& task = all_.task;
     const int inputs = task.layer[0].inputs;
@@ -118,10 +117,10 @@ class NextInput {
   T* rows_;
 };
 
-// What few networks have is a function of its own, by value: the kernel is left with the registers and instructions
-// that it needs for relu.
+// Rare cases are functions that are not inlined, with arguments by value, so that the kernel has the registers and
+// instructions that ReLU needs.
 //
-// Elementwise activations. Zeros in columns beyond the layer's, where some have none.
+// Elementwise activations. Zeros in columns beyond the layer's, since f(0) may not be 0.
 __device__ FNNFAST_NOINLINE inline RegisterSums activated_sums(RegisterSums sums, ActivationOf<float> act,
                                                                LaneColumns lane, int columns) {
   Values<float, 8> parameter;
@@ -142,7 +141,7 @@ __device__ FNNFAST_NOINLINE inline RegisterSums activated_sums(RegisterSums sums
   return sums;
 }
 
-// Sums that wait for softmax.
+// Sums before softmax.
 struct WaitingSums {
   float* rows;
   int pitch, columns;
@@ -154,7 +153,7 @@ __device__ FNNFAST_NOINLINE inline void store_sums(RegisterSums sums, WaitingSum
   });
 }
 
-// In place, a lane a row.
+// In place, one row per lane.
 __device__ FNNFAST_NOINLINE inline void softmax(WaitingSums sums) {
   __syncwarp();
   ElementwiseTask<float> task{};
@@ -174,7 +173,7 @@ __device__ FNNFAST_NOINLINE inline RegisterSums load_sums(WaitingSums from, Lane
   return sums;
 }
 
-// A layer as a warp runs it: its rows' sums of 16 columns at a time.
+// A layer in a warp: its rows' sums, 16 columns at a time.
 template <class T, bool Any>
 class RegisterLayer {
  public:
@@ -187,25 +186,25 @@ class RegisterLayer {
         weights_(all.weights(i) + warp_lane() % 16 * RegistersPlan::kPitch + warp_lane() / 16 * 8),
         biases_(all.biases(i)) {}
 
-  // To registers. Not softmax.
+  // The outputs go to registers. Not for softmax.
   __device__ __forceinline__ void run(const RegisterRows<T>& from, RegisterRows<T>& to) const {
     FNNFAST_UNROLL(2)
     for (int half = 0; half < 2; ++half) {
-      const bool needed = half == 0 || has_second_half(layer_.outputs);  // by the next layer
+      const bool needed = half == 0 || has_second_half(layer_.units);  // by the next layer
       FNNFAST_UNROLL(2)
       for (int s = half * kSteps / 2; s < (half + 1) * kSteps / 2; ++s) {
         if (needed)
           sums_of(from, s).round_to(to, s, is_relu());
         else
-          to.clear(s);  // said so that what was there need not be kept
+          to.clear(s);  // so that the compiler need not keep the old values
       }
     }
-    if (has_edge(layer_.outputs)) to.clear_beyond(layer_.outputs);
+    if (has_edge(layer_.units)) to.clear_beyond(layer_.units);
   }
 
-  // To y, from row m on: the last layer.
+  // The last layer: the outputs go to y, from row m on.
   __device__ __forceinline__ void run(const RegisterRows<T>& from, std::int64_t m) const {
-    for (int s = 0; 16 * s < layer_.outputs; ++s) {
+    for (int s = 0; 16 * s < layer_.units; ++s) {
       const RegisterSums sums = sums_of(from, s);
       if (is_rowwise())
         store_sums(sums, waiting(), lane(s));
@@ -214,16 +213,16 @@ class RegisterLayer {
     }
     if (!is_rowwise()) return;
     softmax(waiting());
-    for (int s = 0; 16 * s < layer_.outputs; ++s) store(load_sums(waiting(), lane(s)), s, m);
+    for (int s = 0; 16 * s < layer_.units; ++s) store(load_sums(waiting(), lane(s)), s, m);
     __syncwarp();
   }
 
-  // Sums of the last layer to y, rounded.
+  // Rounds sums of the last layer and stores them to y.
   __device__ __forceinline__ void store(const RegisterSums& sums, int s, std::int64_t m) const {
     const FusedTask<T>& task = all_.task;
     RegisterRows<T> rounded;
     sums.round_to(rounded, 0, is_relu());
-    const int columns = layer_.outputs, column = lane(s).first;
+    const int columns = layer_.units, column = lane(s).first;
     const bool whole = columns % 4 == 0 && task.y.stride % 4 == 0 &&
                        reinterpret_cast<std::uintptr_t>(task.y.data) % (4 * sizeof(T)) == 0;
     const std::int64_t first_row = m + warp_lane() / 4;
@@ -251,10 +250,10 @@ class RegisterLayer {
     const int warp = static_cast<int>(threadIdx.x) / 32;
     return {
         reinterpret_cast<float*>(shared_memory() + all_.plan.sums) + warp * RegistersPlan::kRows * all_.plan.sums_pitch,
-        all_.plan.sums_pitch, layer_.outputs};
+        all_.plan.sums_pitch, layer_.units};
   }
 
-  // Products and activations, but for softmax and relu.
+  // Products and activations, without softmax and ReLU.
   __device__ __forceinline__ RegisterSums sums_of(const RegisterRows<T>& from, int s) const {
     std::uint32_t b[kSteps][4];
     FNNFAST_UNROLL(4)
@@ -267,8 +266,7 @@ class RegisterLayer {
       sums.multiply(from, k, b[k]);
     }
     if (Any && !is_relu() && !is_rowwise() && layer_.activation != kIdentity)
-      sums =
-          activated_sums(sums, {layer_.activation, layer_.parameter, layer_.parameter_step}, lane(s), layer_.outputs);
+      sums = activated_sums(sums, {layer_.activation, layer_.parameter, layer_.parameter_step}, lane(s), layer_.units);
     return sums;
   }
 
@@ -279,14 +277,14 @@ class RegisterLayer {
   const Chunk<float>* biases_;
 };
 
-// One block a multiprocessor. Its warps take the rows that they share out with all others. Any is false where no layer
-// has another activation than relu and the identity: calls of functions cost registers, and so warps.
+// One block per multiprocessor. The rows are distributed over all warps. Any is false if no layer has another
+// activation than ReLU and the identity: function calls cost registers, and so warps.
 template <class T, bool Any>
 __global__ void __launch_bounds__(RegistersPlan::most_warps(Any) * 32, 1)
     fused_registers_kernel(const __grid_constant__ FusedRegistersArguments<T> arguments) {
   const FusedTask<T>& task = arguments.task;
   const std::int64_t step = std::int64_t{gridDim.x} * (blockDim.x / 32) * RegistersPlan::kRows;
-  // The same for all lanes, said so that the compiler knows that they stay together.
+  // Uniform over the lanes, written so that the compiler knows it.
   const unsigned warp = __shfl_sync(0xFFFFFFFF, threadIdx.x / 32, 0);
   std::int64_t m = (std::int64_t{warp} * gridDim.x + blockIdx.x) * RegistersPlan::kRows;
   NextInput<T> input(arguments);
@@ -297,13 +295,13 @@ __global__ void __launch_bounds__(RegistersPlan::most_warps(Any) * 32, 1)
   if (m < task.rows) input.copy(m);
   copy_commit();
   copy_wait<1>();
-  __syncthreads();  // all parameters are there
+  __syncthreads();  // all parameters are complete
   for (; m < task.rows; m += step) {
     RegisterRows<T> rows, next;
     copy_wait<0>();
-    __syncwarp();  // the input has come, all lanes' copies
+    __syncwarp();  // the copies of all lanes are complete
     input.read(rows);
-    __syncwarp();  // all have read what is now written over
+    __syncwarp();  // all lanes have read what is overwritten next
     if (m + step < task.rows) input.copy(m + step);
     copy_commit();
     const int last = task.layers - 1;
@@ -312,7 +310,7 @@ __global__ void __launch_bounds__(RegistersPlan::most_warps(Any) * 32, 1)
       RegisterLayer<T, Any>(arguments, i++).run(rows, next);
       rows = next;
     }
-    for (; i < last; i += 2) {  // two, so that outputs need not move to where inputs are
+    for (; i < last; i += 2) {  // two at a time, so that outputs need not be moved to the inputs' registers
       RegisterLayer<T, Any>(arguments, i).run(rows, next);
       RegisterLayer<T, Any>(arguments, i + 1).run(next, rows);
     }

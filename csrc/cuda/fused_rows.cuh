@@ -1,8 +1,8 @@
-// A whole network for many rows: a block takes a block of rows through all layers, then the next one. Outputs of
-// layers stay in shared memory, laid out as the operand of the product that reads them. Weights come through a ring of
-// slices over k, in the order in which they are multiplied, copied some slices ahead: across layers and blocks of rows,
-// so that the first slices of what comes arrive during the activations of what is. If the ring has a stage for each
-// slice, they stay there, and what is left of the copies is the network's input.
+// A whole network for many rows: a block runs a block of rows through all layers, then the next one. Outputs of layers
+// stay in shared memory, in the layout of the operand of the product that reads them. Weights come through a ring of
+// slices over k, in the order in which they are multiplied, some slices ahead, also across layers and blocks of rows,
+// so that the first slices of the next layer arrive during the activations of this one. If the ring has a stage for
+// each slice, the weights stay there, and only the network's input is copied.
 #pragma once
 
 #include "epilogues.cuh"
@@ -19,7 +19,7 @@ struct FusedRowsArguments {
   Source<T> x;
 };
 
-// The slices of weights and, for layers that read the network's input, of it, in order.
+// The slices of weights and, for layers that read it, of the network's input, in order.
 template <class T, class Tile>
 class SliceRing {
  public:
@@ -32,12 +32,12 @@ class SliceRing {
     const T* inputs;  // if the layer reads the network's input
     const T* weights;
   };
-  // The slice after the last one; all threads ask for it, and are done with the last one.
+  // The next slice. All threads call it, after their last use of the previous slice.
   __device__ __forceinline__ Slice next(bool of_input) {
     const bool came = of_input || !(all_.plan.resident && is_second_);
     if (came || copies_next()) {
       copy_wait<kAhead - 1>();
-      __syncthreads();  // all threads' copies of this slice are there, and the stages of the one before are free
+      __syncthreads();  // all threads' copies of this slice are complete, and the previous stages are free
     }
     copy_next();
     const Slice slice{inputs(input_stage_), weights(stage_)};
@@ -56,7 +56,7 @@ class SliceRing {
     return reinterpret_cast<T*>(shared_memory()) + stage * Tile::kElementsB;
   }
 
-  // What the next slice needs of memory.
+  // The copies for the next slice.
   __device__ __forceinline__ bool is_over() const { return m_ >= all_.task.rows; }
   __device__ __forceinline__ bool copies_input() const { return all_.task.layer[layer_].from == kNetworkInput; }
   __device__ __forceinline__ bool copies_weights() const { return !(all_.plan.resident && next_is_second_); }
@@ -71,16 +71,16 @@ class SliceRing {
       if (++next_stage_ == all_.plan.stages) next_stage_ = 0, next_is_second_ = true;
       advance(layer);
     }
-    copy_commit();  // an empty group, too, so that counting groups counts slices
+    copy_commit();  // also an empty group, so that there is one per slice
   }
 
-  // Over k, pieces, columns, layers, blocks of rows: as the kernel's loops.
+  // Over k, pieces, columns, layers, blocks of rows, like the kernel's loops.
   __device__ __forceinline__ void advance(const FusedLayer<T>& layer) {
     if ((k_ += Tile::kK) < layer.inputs) return;
     k_ = 0;
     if (++piece_ < layer.pieces) return;
     piece_ = 0;
-    if ((n_ += Tile::kN) < layer.outputs) return;
+    if ((n_ += Tile::kN) < layer.units) return;
     n_ = 0;
     if (++layer_ < all_.task.layers) return;
     layer_ = 0;
@@ -89,18 +89,18 @@ class SliceRing {
 
   const FusedRowsArguments<T>& all_;
   int stage_ = 0, input_stage_ = 0;            // of the next slice to be multiplied
-  bool is_second_ = false;                     // the ring's first turn is over
+  bool is_second_ = false;                     // the first turn of the ring is over
   int next_stage_ = 0, next_input_stage_ = 0;  // of the next slice to be copied
   bool next_is_second_ = false;
   int layer_ = 0, n_ = 0, piece_ = 0, k_ = 0;
   std::int64_t m_;
 };
 
-// Where a layer's outputs lie.
+// The outputs of a layer.
 template <class T, class Tile>
 __device__ __forceinline__ Operand<T> outputs_in_slot(const FusedRowsArguments<T>& all, int layer) {
   const FusedLayer<T>& of = all.task.layer[layer];
-  return {reinterpret_cast<T*>(shared_memory() + all.plan.slot[of.slot]), Tile::pitch_a(whole_steps<Tile>(of.outputs))};
+  return {reinterpret_cast<T*>(shared_memory() + all.plan.slot[of.slot]), Tile::pitch_a(whole_steps<Tile>(of.units))};
 }
 
 // Adds another layer's outputs, or the network's input.
@@ -120,7 +120,8 @@ __device__ __forceinline__ void add_to(Tile& tile, const FusedRowsArguments<T>& 
   }
 }
 
-// Products, activation and addition of a layer for the rows from m on: to its slot or, before softmax, to the sums.
+// Products, activation and addition of a layer for the rows from m on. Stores to its slot or, before softmax, to the
+// sums.
 template <bool Maxout, class T, class Tile>
 __device__ __forceinline__ void run_layer(const FusedRowsArguments<T>& all, SliceRing<T, Tile>& ring, int i,
                                           std::int64_t m, bool rowwise, const Finished<typename Tile::Value>& sums) {
@@ -130,29 +131,29 @@ __device__ __forceinline__ void run_layer(const FusedRowsArguments<T>& all, Slic
   const Operand<T> from =
       of_input ? Operand<T>{nullptr, Tile::pitch_a(Tile::kK)} : outputs_in_slot<T, Tile>(all, layer.from);
   const Operand<T> to = outputs_in_slot<T, Tile>(all, i);
-  for (int n = 0; n < layer.outputs; n += Tile::kN) {
+  for (int n = 0; n < layer.units; n += Tile::kN) {
     Tile tile;
     largest<Maxout>(tile, layer.pieces, [&](int piece) {
-      begin(tile, layer.bias + piece * layer.row, n, layer.outputs);
+      begin(tile, layer.bias + piece * layer.row, n, layer.units);
       for (int k = 0; k < layer.inputs; k += Tile::kK) {
         const auto slice = ring.next(of_input);
         tile.multiply(of_input ? slice.inputs : from.data + Tile::place_a(0, k, from.pitch), from.pitch, slice.weights);
       }
     });
-    activate(tile, ActivationOf<S>{layer.activation, layer.parameter, layer.parameter_step}, n, layer.outputs);
-    add_to<T>(tile, all, layer.add, m, n, layer.outputs);
+    activate(tile, ActivationOf<S>{layer.activation, layer.parameter, layer.parameter_step}, n, layer.units);
+    add_to<T>(tile, all, layer.add, m, n, layer.units);
     if (rowwise)
       tile.for_each([&](int r, int c, S& v) {
-        if (n + c < layer.outputs) sums.values[r * sums.pitch + n + c] = v;
+        if (n + c < layer.units) sums.values[r * sums.pitch + n + c] = v;
       });
     else
       tile.for_each([&](int r, int c, S& v) {
-        if (n + c < layer.outputs) to.data[Tile::place_a(r, n + c, to.pitch)] = narrow<T>(v);
+        if (n + c < layer.units) to.data[Tile::place_a(r, n + c, to.pitch)] = narrow<T>(v);
       });
   }
 }
 
-// A block of rows of the last layer's outputs, from its slot to y.
+// Copies a block of rows of the last layer's outputs from its slot to y.
 template <class T, class Tile>
 __device__ __forceinline__ void store_slot(const Operand<T>& from, const Finished<typename Tile::Value>& shape,
                                            const Matrix<Stored<T>>& y) {
@@ -167,7 +168,7 @@ __device__ __forceinline__ void store_slot(const Operand<T>& from, const Finishe
   }
 }
 
-// Shared memory leaves room for two or three blocks on a multiprocessor: their registers are there to be used.
+// Shared memory limits a multiprocessor to two or three blocks, so each may use many registers.
 template <class T, class Tile, bool Maxout>
 __global__ void __launch_bounds__(Tile::kThreads, 2)
     fused_rows_kernel(const __grid_constant__ FusedRowsArguments<T> arguments) {
@@ -179,11 +180,11 @@ __global__ void __launch_bounds__(Tile::kThreads, 2)
     sums.rows = task.rows - m < Tile::kM ? static_cast<int>(task.rows - m) : Tile::kM;
     for (int i = 0; i < task.layers; ++i) {
       const bool last = i + 1 == task.layers, rowwise = shape.layer[i].rowwise;
-      sums.columns = task.layer[i].outputs;
+      sums.columns = task.layer[i].units;
       run_layer<Maxout>(arguments, ring, i, m, rowwise, sums);
       const Operand<T> to = outputs_in_slot<T, Tile>(arguments, i);
       if (!last) clear_beyond<Tile>(to, sums.columns);
-      __syncthreads();  // the outputs are there, and what this layer read may be written over
+      __syncthreads();  // the outputs are complete, and the inputs of this layer may be overwritten
       if (rowwise) softmax(sums);
       if (rowwise && last) {
         store(sums, Matrix<Stored<T>>{task.y.data, task.y.stride});

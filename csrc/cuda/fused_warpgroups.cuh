@@ -1,6 +1,6 @@
-// fused_registers_kernel with Hopper's products, for layers of relu and the identity. The weights go from shared memory
-// to the tensor cores, by which mma.sync's way through ldmatrix is as busy as they are, and every product of a layer is
-// on its way at once.
+// fused_registers_kernel with Hopper's products, for layers of ReLU and the identity. The tensor cores read the weights
+// from shared memory (with mma.sync, ldmatrix is as busy as the tensor cores), and all products of a layer are in
+// flight at once.
 #pragma once
 
 #include <cstdlib>
@@ -14,8 +14,8 @@ namespace fnnfast::cuda {
 
 #if FNNFAST_HAS_WGMMA
 
-// The weights begin at a multiple of 1024. A layer has room for kColumns rows of kPitch elements, a multiple of it,
-// and needs but kColumns elements of each, so that what the first one moves by is free behind the last one.
+// The weights begin at a multiple of 1024 bytes. A layer's place, kColumns rows of kPitch elements, is such a multiple,
+// and larger than its kColumns rows of kColumns elements, so that there is room for the alignment of the first layer.
 template <class T>
 __device__ __forceinline__ T* swizzled_weights(int layer) {
   constexpr int kBytes = RegistersPlan::kColumns * RegistersPlan::kPitch * static_cast<int>(sizeof(T));
@@ -24,7 +24,7 @@ __device__ __forceinline__ T* swizzled_weights(int layer) {
   return reinterpret_cast<T*>(shared_memory() + before + layer * kBytes);
 }
 
-// A layer as a warpgroup runs it, each warp for its own rows.
+// A layer in a warpgroup, each warp with its own rows.
 template <class T>
 class WarpgroupLayer {
  public:
@@ -46,13 +46,13 @@ class WarpgroupLayer {
       for (int s = 0; s < RegisterRows<T>::kSteps; ++s) {
         sums[s].round_tile(rows, tile, s, relu_);
         FNNFAST_UNROLL(4)
-        for (int e = 0; e < 4; ++e) hold(rows.at[tile][s][e]);  // while the other rows' products go on
+        for (int e = 0; e < 4; ++e) hold(rows.at[tile][s][e]);  // while the other rows' products are in flight
       }
     }
-    if (has_edge(layer_.outputs)) rows.clear_beyond(layer_.outputs);
+    if (has_edge(layer_.units)) rows.clear_beyond(layer_.units);
   }
 
-  // The last layer's, of 16 Sums columns, unrounded.
+  // The last layer: 16 Sums columns, unrounded.
   template <int Sums>
   __device__ __forceinline__ void run(const RegisterRows<T>& rows, RegisterSums (&sums)[Sums]) const {
     begin(rows, sums);
@@ -87,7 +87,7 @@ class WarpgroupLayer {
       products_commit();
     }
   }
-  // For the first 16 rows' products, or all.
+  // Waits for the products of the first 16 rows, or for all.
   template <int Sums>
   __device__ __forceinline__ void wait(RegisterSums (&sums)[Sums], int tile) const {
     static_assert(RegisterRows<T>::kTiles == 2);
@@ -109,7 +109,7 @@ class WarpgroupLayer {
 
 #if !defined(FNNFAST_EMULATED)
 
-// Sums: of 16 columns each, of the last layer: 1 or 4.
+// Sums: the number of sums of 16 columns of the last layer, 1 or 4.
 template <class T, int Sums>
 __global__ void __launch_bounds__(RegistersPlan::most_warps(false) * 32, 1)
     fused_warpgroups_kernel(const __grid_constant__ FusedRegistersArguments<T> arguments) {
@@ -117,7 +117,7 @@ __global__ void __launch_bounds__(RegistersPlan::most_warps(false) * 32, 1)
   const FusedTask<T>& task = arguments.task;
   const std::int64_t step = std::int64_t{gridDim.x} * (blockDim.x / 32) * RegistersPlan::kRows;
   const unsigned warp = __shfl_sync(0xFFFFFFFF, threadIdx.x / 32, 0);
-  // A warp's rows are its own, but a warpgroup goes on while its first warp, which has the foremost, has any.
+  // Each warp has its own rows, but a warpgroup continues while its first warp, whose rows come first, has any.
   const auto rows_of = [&](unsigned w) { return (std::int64_t{w} * gridDim.x + blockIdx.x) * RegistersPlan::kRows; };
   std::int64_t m = rows_of(warp);
   const std::int64_t behind = m - rows_of(warp / 4 * 4);
@@ -129,14 +129,14 @@ __global__ void __launch_bounds__(RegistersPlan::most_warps(false) * 32, 1)
   copy_commit();
   copy_wait<1>();
   publish_copies();
-  __syncthreads();  // all parameters are there
+  __syncthreads();  // all parameters are complete
   const int last = task.layers - 1;
   for (; m - behind < task.rows; m += step) {
     RegisterRows<T> rows;
     copy_wait<0>();
-    __syncwarp();  // the input has come, all lanes' copies
+    __syncwarp();  // the copies of all lanes are complete
     input.read(rows);
-    __syncwarp();  // all have read what is now written over
+    __syncwarp();  // all lanes have read what is overwritten next
     if (m + step < task.rows) input.copy(m + step);
     copy_commit();
     for (int i = 0; i < last; ++i) WarpgroupLayer<T>(arguments, i).run(rows);
@@ -145,10 +145,10 @@ __global__ void __launch_bounds__(RegistersPlan::most_warps(false) * 32, 1)
     const RegisterLayer<T, false> layer(arguments, last);
     FNNFAST_UNROLL(4)
     for (int s = 0; s < Sums; ++s)
-      if (16 * s < task.layer[last].outputs) layer.store(sums[s], s, m);
+      if (16 * s < task.layer[last].units) layer.store(sums[s], s, m);
   }
 #else
-  __trap();  // warpgroups_kernel() does not give it
+  __trap();  // never selected by warpgroups_kernel()
 #endif
 }
 
@@ -157,19 +157,19 @@ __global__ void __launch_bounds__(RegistersPlan::most_warps(false) * 32, 1)
 template <class T>
 using RegistersKernel = void (*)(FusedRegistersArguments<T>);
 
-// The kernel for a network of relu and the identity, if the device has such products and this build has code for them.
-// FNNFAST_CUDA_WGMMA=off in the environment: none, for comparisons.
+// The kernel for a network of ReLU and the identity, or null if the device has no such products or this build no code
+// for them. With the environment variable FNNFAST_CUDA_WGMMA=off it is null, for comparisons.
 template <class T>
 RegistersKernel<T> warpgroups_kernel([[maybe_unused]] const FusedTask<T>& task) {
 #if !defined(FNNFAST_EMULATED)
-  const char* const said = std::getenv("FNNFAST_CUDA_WGMMA");
-  if (said != nullptr && std::string_view(said) == "off") return nullptr;
+  const char* const value = std::getenv("FNNFAST_CUDA_WGMMA");
+  if (value != nullptr && std::string_view(value) == "off") return nullptr;
   const auto kernel =
-      task.layer[task.layers - 1].outputs <= 16 ? fused_warpgroups_kernel<T, 1> : fused_warpgroups_kernel<T, 4>;
+      task.layer[task.layers - 1].units <= 16 ? fused_warpgroups_kernel<T, 1> : fused_warpgroups_kernel<T, 4>;
   if (device_info().major != 9) return nullptr;
   cudaFuncAttributes of{};
   check_device(cudaFuncGetAttributes(&of, kernel), "fused");
-  if (of.ptxVersion >= 90) return kernel;  // else the driver made the code, of instructions that all devices have
+  if (of.ptxVersion >= 90) return kernel;  // else compiled by the driver, from code for all devices
 #endif
   return nullptr;
 }

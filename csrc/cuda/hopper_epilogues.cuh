@@ -1,6 +1,6 @@
-// How a warp finishes its part of a Hopper product's tile: from registers, by way of boxes in shared memory, which the
-// copy engine stores. What is combined with the sums comes by the same boxes, into the very places of the results.
-// Everything is rounded where epilogues.cuh does it.
+// The epilogues of Hopper's products: a warp stores its part of a tile from registers to boxes in shared memory, which
+// the copy engine stores to global memory. Operands that are combined with the sums come through the same boxes, to the
+// places of the results. Rounding is as in epilogues.cuh.
 #pragma once
 
 #include <utility>
@@ -10,7 +10,7 @@
 
 namespace fnnfast::cuda {
 
-// Calls f with 16 of the sums from a multiple of 16 on that is known at run time only: registers have no index.
+// Calls f with sums [16 which, 16 which + 16), where `which` is a run-time value: registers cannot be indexed.
 template <int Parts, int Each, class F, int... I>
 __device__ __forceinline__ void with_sums(const float (&sum)[Parts][Each], int which, F f,
                                           std::integer_sequence<int, I...>) {
@@ -42,7 +42,7 @@ class HopperFinish {
     if (kCombines && of_.has_other) request(0);
   }
 
-  // 32 columns of 16 rows a pass: two passes a box.
+  // A pass is 16 rows x 32 columns, half a box.
   template <int Parts, int Each>
   __device__ __forceinline__ void operator()(const float (&sum)[Parts][Each]) {
     constexpr int kPasses = Parts * Each / 16;
@@ -73,14 +73,14 @@ class HopperFinish {
     }
   }
 
-  // The winning pieces of the result's 64 columns, a byte each, four in a register.
-  __device__ __forceinline__ void store_winners(const std::uint32_t (&winner)[8]) const {
+  // Stores maxout's argmax for the result's 64 columns, a byte each, four per register.
+  __device__ __forceinline__ void store_argmax(const std::uint32_t (&argmax)[8]) const {
     FNNFAST_UNROLL(16)
     for (int i = 0; i < 32; i += 2) {
       const int row = m_ + i / 2 % 2 * 8 + static_cast<int>(lane_ / 4), at = column(n_ + i / 4 * 8);
       if (row < of_.rows && at < of_.columns)
-        *reinterpret_cast<std::uint16_t*>(&of_.winners.at(row, at)) =
-            static_cast<std::uint16_t>(winner[i / 4] >> i % 4 * 8);
+        *reinterpret_cast<std::uint16_t*>(&of_.argmax.at(row, at)) =
+            static_cast<std::uint16_t>(argmax[i / 4] >> i % 4 * 8);
     }
   }
 
@@ -94,7 +94,7 @@ class HopperFinish {
   __device__ __forceinline__ int column(int block) const { return block + static_cast<int>(lane_ % 4) * 2; }
   __device__ __forceinline__ unsigned half_of_boxes() const { return boxes_ + box_ % 2 * Tile::kHalfBytes; }
 
-  // Has the copy engine fetch what the tile's box of that number is combined with: once its place is free.
+  // Requests the operand that the tile's box `ahead` boxes further is combined with, once its place is free.
   __device__ __forceinline__ void request(unsigned ahead) {
     if (lane_ == 0) {
       constexpr int kAcross = Tile::kN / 64;
@@ -108,8 +108,8 @@ class HopperFinish {
     __syncwarp();
   }
 
-  // A thread's 16 sums of pass i, PassesAcross of which are a part's columns: of each 8, the first 4 are two of a row
-  // and two 8 rows below, the other 4 the same 8 columns to the right.
+  // Pass i with a thread's 16 sums; PassesAcross passes span a part's columns. Of each 8 sums, the first 4 are two of a
+  // row and two 8 rows below, the other 4 the same 8 columns to the right.
   template <int PassesAcross>
   __device__ __forceinline__ void pass(int i, float (&v)[16]) {
     const int row = m_ + i / PassesAcross * 64, left = n_ + i % PassesAcross * 32;
@@ -118,7 +118,7 @@ class HopperFinish {
       if (kCombines && of_.has_other) {
         barrier_wait(arrived_ + box_ % 2 * 8, box_ / 2 % 2);
       } else {
-        if (lane_ == 0) store_wait_read<1>();  // of the box before the last
+        if (lane_ == 0) store_wait_read<1>();  // for the box before the previous one
         __syncwarp();
       }
     } else if (kCombines && of_.has_other && (box_ + 1) % kBoxesOfTile != 0) {
@@ -155,8 +155,8 @@ class HopperFinish {
     }
   }
 
-  // The address at which this lane gives ldmatrix and stmatrix a row, of the j-th 16 columns of pass i: of matrix
-  // lane / 8, whose rows are the upper or lower 8 and whose columns are the left or right 8.
+  // This lane's row address for ldmatrix and stmatrix, in the j-th 16 columns of pass i: a row of matrix lane / 8,
+  // which has the upper or lower 8 rows and the left or right 8 columns.
   __device__ __forceinline__ unsigned place(unsigned box, int i, int j) const {
     const unsigned row = lane_ % 16, chunk = static_cast<unsigned>(i % 2 * 4 + 2 * j) + lane_ / 16;
     return box + row * 128 + (chunk ^ row % 8) * 16;
@@ -172,7 +172,7 @@ class HopperFinish {
     }
   }
 
-  // f(value&, which of the 16, element of the box there)
+  // Calls f(value&, index of the value, element of the box at its place).
   template <class F>
   __device__ __forceinline__ void combine(unsigned box, int i, float (&v)[16], F f) const {
     FNNFAST_UNROLL(2)

@@ -5,7 +5,7 @@
 
 namespace fnnfast::cuda {
 
-// TransposedA: a is stored (k, m), so m lies along its rows; else (m, k). TransposedB: b is stored (n, k), else (k, n).
+// TransposedA: a is stored as (k, m), else as (m, k). TransposedB: b is stored as (n, k), else as (k, n).
 template <class T, class Tile, Finish Kind, bool TransposedB>
 struct HopperProduct {
   static constexpr bool kTransposedA = Kind == Finish::kWeightGradient;
@@ -17,7 +17,7 @@ struct HopperProduct {
   const int first = static_cast<int>(blockIdx.x), blocks = static_cast<int>(gridDim.x);
   const int tiles = of.slices * of.down * of.across;
 
-  // By one thread.
+  // The producer, one thread.
   __device__ __forceinline__ void copy() const {
     prefetch_map(of.a);
     prefetch_map(of.b);
@@ -54,8 +54,8 @@ struct HopperProduct {
     }
   }
 
-  // By the warps next to the one that copies, four columns a thread: the sums of b's columns in the tiles of the first
-  // rows, k in ascending order. They have a stage for as long as the consumers do.
+  // The warps beside the producer, four columns per thread: the sums of b's columns in the tiles of the first rows,
+  // with k in ascending order. They hold a stage like the consumers.
   __device__ __forceinline__ void sum_columns(unsigned thread) const {
     const unsigned own = 4 * thread, at = own / 64 * 8192 + own % 64 * 2;  // of the tile's columns; in a stage's b
     RingPlace<kStages> ring;
@@ -69,7 +69,7 @@ struct HopperProduct {
         if (place.m == 0) {
           FNNFAST_ROLLED
           for (unsigned k = 0; k < Tile::kK; k += 8) {
-            std::uint32_t rows[8][2];  // all on their way before the first is added
+            std::uint32_t rows[8][2];  // all loads are issued before the first addition
             FNNFAST_UNROLL(8)
             for (unsigned j = 0; j < 8; ++j) load_pairs(rows[j], ((b + k * 128) ^ j * 16) + j * 128);
             FNNFAST_UNROLL(8)
@@ -96,8 +96,8 @@ struct HopperProduct {
     }
   }
 
-  // By a consumer. Taking turns, it begins when the other has begun the last step of its tile, not before: waiting
-  // knows a phase of a stage's barrier by its parity alone, and could take one of the other's tile for its own.
+  // A consumer. When taking turns, it begins after the other has begun the last step of its tile: a wait distinguishes
+  // the phases of a stage's barrier only by parity, and could take one of the other's tile for its own.
   __device__ __forceinline__ void multiply(unsigned consumer, unsigned warp, unsigned lane) const {
     const unsigned first_part = Tile::kTogether ? consumer * Tile::kParts : 0;
     HopperFinish<T, Tile, Kind> finish(of, shared, warp, lane);
@@ -118,13 +118,13 @@ struct HopperProduct {
       float sum[Tile::kParts][kN / 2];
       if constexpr (Kind == Finish::kMaxout) {
         float best[1][32] = {};
-        std::uint32_t winner[8] = {};
+        std::uint32_t argmax[8] = {};
         for (int group = 0; group < groups_of<Kind>(of); ++group) {
           begin(sum, n, group * kPiecesOfTile, lane);
           products(sum, at, steps, first_part, lane, [] {});
-          take_largest(sum[0], group * kPiecesOfTile, best[0], winner);
+          take_largest(sum[0], group * kPiecesOfTile, best[0], argmax);
         }
-        if (of.winners.data != nullptr) finish.store_winners(winner);
+        if (of.argmax.data != nullptr) finish.store_argmax(argmax);
         finish(best);
         tile += blocks;
         place = place_of(tile);
@@ -138,7 +138,7 @@ struct HopperProduct {
       const int slice = place.slice;
       products(sum, at, steps, first_part, lane, [&] {
         if (!Tile::kTogether && lane == 0) barrier_arrive(shared.turn + 8 * (consumer ^ 1));
-        // What can be known of the next tile, while the last products run.
+        // Prepares the next tile while the last products run.
         tile += (Tile::kTogether ? 1 : Tile::kConsumers) * blocks;
         place = place_of(tile);
         if (Tile::kTogether && tile < tiles) prefetch_bias(place.n * kColumns, lane);
@@ -164,9 +164,9 @@ struct HopperProduct {
     }
   }
 
-  // Sums begin with the bias, as those of every tile do: what is added last would round differently. Beyond the edges
-  // it is another column's or piece's: nothing there is taken. No branches: sums that come from several are copied,
-  // and products wait for that.
+  // Sums begin with the bias, as in every tile: adding it last would round differently. Beyond the edges, a bias of
+  // another column or piece is used, and the result is not. No branches, which would copy the sums and delay the
+  // products.
   __device__ __forceinline__ void begin(float (&sum)[Tile::kParts][kN / 2], int n, int piece, unsigned lane) const {
     const int own = n + static_cast<int>(lane % 4) * 2, last = of.columns - 2;
     FNNFAST_UNROLL(4)
@@ -186,7 +186,7 @@ struct HopperProduct {
     hold_all(sum);
   }
 
-  // Of the tile that begins next: 32 columns a lane.
+  // Prefetches the bias of the next tile, 32 columns per lane.
   __device__ __forceinline__ void prefetch_bias(int n, unsigned lane) const {
     const int column = n + static_cast<int>(lane) * 32 % kColumns, piece = static_cast<int>(lane) * 32 / kColumns;
     if (of.bias != nullptr && column < of.columns && piece < (Kind == Finish::kMaxout ? of.pieces : 1))
@@ -197,7 +197,7 @@ struct HopperProduct {
   template <class Last>
   __device__ __forceinline__ void products(float (&sum)[Tile::kParts][kN / 2], RingPlace<kStages>& at, int steps,
                                            unsigned first_part, unsigned lane, Last last) const {
-    // Of a step of 16 along k, and of a part of 64 rows, in the descriptor's units of 16 bytes.
+    // Offsets of a step of 16 along k, and of a part of 64 rows, in the descriptor's units of 16 bytes.
     constexpr unsigned kStepA = (kTransposedA ? 16 * 128 : 32) / 16, kStepB = (TransposedB ? 32 : 16 * 128) / 16;
     constexpr unsigned kPart = 8192 / 16;
     const auto release = [&](unsigned stage) {
@@ -219,7 +219,7 @@ struct HopperProduct {
                                                                            b + i * kStepB);
       }
       products_commit();
-      // One step is in flight while the next one's operands are waited for.
+      // One step is in flight while waiting for the next one's operands.
       products_wait<1>();
       if (step > 0) release(previous);
       previous = at.stage;
@@ -231,9 +231,9 @@ struct HopperProduct {
     release(previous);
   }
 
-  // The lowest piece wins a tie, the first NaN over all.
+  // The first of equal pieces wins, and the first NaN over all.
   __device__ __forceinline__ void take_largest(const float (&sum)[kN / 2], int piece, float (&best)[32],
-                                               std::uint32_t (&winner)[8]) const {
+                                               std::uint32_t (&argmax)[8]) const {
     FNNFAST_UNROLL(4)
     for (int p = 0; p < kPiecesOfTile; ++p) {
       const bool is_first = piece + p == 0, is_there = piece + p < of.pieces;
@@ -244,7 +244,7 @@ struct HopperProduct {
         const int shift = i % 4 * 8;
         const bool wins = is_there & (is_first | Maxout<device::Vec<float>>::wins({v}, {best[i]}).m);
         best[i] = wins ? v : best[i];
-        winner[i / 4] = wins ? (winner[i / 4] & ~(0xffu << shift)) | number << shift : winner[i / 4];
+        argmax[i / 4] = wins ? (argmax[i / 4] & ~(0xffu << shift)) | number << shift : argmax[i / 4];
       }
     }
   }
@@ -252,7 +252,7 @@ struct HopperProduct {
 
 template <class T, class Tile, Finish Kind, bool TransposedB>
 __global__ void __launch_bounds__(Tile::kThreads, 1) hopper_kernel(const __grid_constant__ HopperArguments arguments) {
-#if defined(__CUDA_ARCH_FEAT_SM90_ALL)  // no other architecture has the instructions, and none is asked
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)  // never launched on other architectures
   const HopperShared<Tile> shared(shared_address(shared_memory()));
   if (threadIdx.x == 0) shared.begin(Kind == Finish::kWeightGradient ? Tile::kN / 4 / 32 : 0);
   __syncthreads();

@@ -1,9 +1,9 @@
-// What the threads of a Hopper product share: shapes, shared memory, and the order of tiles. Its blocks stay and take
-// tile after tile. One warpgroup of a block only copies (the producer), two multiply and finish (the consumers), so
-// that copies run ahead over the edges of tiles: while one tile is finished, the next one's operands arrive.
+// Shapes, shared memory and order of tiles of Hopper's products. Their blocks are persistent and process tile after
+// tile. One warpgroup of a block only copies (the producer), two multiply and run the epilogue (the consumers), so that
+// copies run ahead across tiles: during the epilogue of one tile, the operands of the next one arrive.
 //
-// The two consumers share each tile (kTogether), or take turns: then one multiplies while the other finishes its
-// tile, which hides an epilogue of many instructions.
+// The two consumers share each tile (kTogether), or take turns: then one multiplies during the other's epilogue, which
+// hides an epilogue of many instructions.
 #pragma once
 
 #include "instructions_sm90.cuh"
@@ -14,12 +14,12 @@ namespace fnnfast::cuda {
 
 enum class Consumers { kTogether, kInTurns };
 
-// How tiles are finished: identity or relu and nothing else; any activation, with all that a forward task may ask for;
-// a derivative; the gradient of weights, with the bias's; the largest of pieces.
+// The epilogues: identity or ReLU only; any activation, with all results of a forward task; a derivative; the gradients
+// of weights and bias; maxout.
 enum class Finish { kPlain, kActivation, kDerivative, kWeightGradient, kMaxout };
 
-// 128 x N sums a tile, Stages of 64 of k on their way. Boxes of 16 rows x 64 columns are what a warp's results leave
-// through: two halves in turns, each a box for every result.
+// 128 x N sums per tile, and Stages stages of 64 along k. A warp stores its results through Boxes boxes of 16 rows x 64
+// columns: two halves in turn, each with a box for every result.
 template <Consumers Kind, int N, int Stages, int Boxes>
 struct HopperTile {
   static constexpr bool kTogether = Kind == Consumers::kTogether;
@@ -27,13 +27,13 @@ struct HopperTile {
   static constexpr int kThreads = (1 + kConsumers) * 128, kWarps = kConsumers * 4;
   static constexpr int kParts = kM / 64 / (kTogether ? kConsumers : 1);  // of 64 rows, of a consumer
   static constexpr int kSums = kParts * N / 2;                           // of a thread
-  // What the producer keeps of its registers and the consumers take: all three have 504 at the launch.
+  // Registers after the producer has given some to the consumers: all three warpgroups have 504 in total.
   static constexpr int kProducerRegisters = 56, kConsumerRegisters = 224;
   static constexpr unsigned kBytesA = kM * kK * 2, kBytesB = N * kK * 2, kStageBytes = kBytesA + kBytesB;
   static constexpr unsigned kBoxBytes = 16 * 128, kHalfBytes = Boxes / 2 * kBoxBytes;
   static constexpr unsigned kResultBytes = kWarps * 2 * kHalfBytes;
   static constexpr unsigned kBarriers = 2 * Stages + kConsumers + 2 * kWarps;
-  // Swizzled boxes begin at multiples of 1024, which dynamic shared memory need not.
+  // 1024 more, since swizzled boxes must begin at multiples of 1024, and dynamic shared memory may not.
   static constexpr unsigned kSharedBytes = 1024 + Stages * kStageBytes + kResultBytes + 8 * kBarriers;
   static_assert(kSums == 128 && kSharedBytes <= 227 * 1024);
 };
@@ -42,10 +42,10 @@ using HopperSquare = HopperTile<Consumers::kInTurns, 128, 5, 4>;
 
 struct HopperArguments {
   CUtensorMap a, b;
-  // Results: the last one made, and one made before it; and what is added to the result or tells the derivative.
+  // The last result, one before it, and the operand that is added or that the derivative reads.
   CUtensorMap last, first, other;
   bool has_last, has_other, first_is_z, first_is_y;
-  int steps, slice_steps;  // over k: all of them, and those of a slice but the last
+  int steps, slice_steps;  // over k: in total, and per slice except the last
   int slices;
   int down, across;  // tiles of a slice
   int rows, columns;
@@ -53,16 +53,17 @@ struct HopperArguments {
   const float* bias;  // or null: zero; 8-byte aligned
   std::int64_t bias_piece;
   ActivationOf<float> activation;
-  float floor;  // kPlain: no result is below
-  float* sums;  // unrounded, or null; each slice's on its own
+  float floor;  // kPlain: the lower limit of results
+  float* sums;  // unrounded, or null; one set per slice
   std::int64_t sums_stride, slice_sums;
-  // Sums of b's columns, or null; rounded to an element instead, where there is one slice.
+  // The sums of b's columns, or null; rounded_column_sums replaces them if there is one slice.
   float* column_sums;
   void* rounded_column_sums;
-  Matrix<std::uint8_t> winners;
+  Matrix<std::uint8_t> argmax;
 };
 
-// Where things lie in shared memory. The barriers: a stage is full, is empty; a consumer may begin; a box has arrived.
+// The layout of shared memory. The barriers: a stage is full, a stage is empty, a consumer may begin, a box has
+// arrived.
 template <class Tile>
 struct HopperShared {
   unsigned stages, results, full, empty, turn, arrived;
@@ -74,7 +75,7 @@ struct HopperShared {
         turn(empty + 8 * Tile::kStages),
         arrived(turn + 8 * Tile::kConsumers) {}
 
-  // By one thread. A stage is empty again when the warps that read it say so: consumers' and `others`.
+  // By one thread. A stage is empty again when all warps that read it have arrived: the consumers' and `others` more.
   __device__ __forceinline__ void begin(unsigned others) const {
     for (int i = 0; i < Tile::kConsumers; ++i) barrier_init(turn + 8 * i, 4);
     for (int i = 0; i < Tile::kStages; ++i) {
@@ -86,8 +87,8 @@ struct HopperShared {
   }
 };
 
-// A tile's place, in tiles: down the columns of a band of rows, so that what runs at the same time shares rows of a
-// and columns of b in the L2 cache.
+// A tile's place, in tiles: down the columns of a band of rows, so that concurrent tiles share rows of a and columns of
+// b in the L2 cache.
 struct HopperPlace {
   int slice, m, n;
   __device__ __forceinline__ HopperPlace(const HopperArguments& of, int tile) {
@@ -117,7 +118,7 @@ __device__ __forceinline__ float widen_of_pair(std::uint32_t pair, int which) {
     return widen<float>(element_of_pair<T>(pair, which));
 }
 
-// Where in the ring of stages.
+// A place in the ring of stages.
 template <int Stages>
 struct RingPlace {
   unsigned stage = 0, parity = 0;
@@ -131,7 +132,7 @@ struct RingPlace {
   }
 };
 
-// Maxout has four pieces of 64 columns side by side in a tile, and takes all pieces in groups of four.
+// Maxout has four pieces of 64 columns side by side in a tile, and processes pieces in groups of four.
 inline constexpr int kPiecesOfTile = 4;
 
 template <Finish Kind, class Tile>

@@ -1,4 +1,4 @@
-// The instructions that C++ has no words for. The stand-in has functions of the same names.
+// Instructions without an intrinsic function, in PTX. The emulator in tests has functions of the same names.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +16,8 @@ __device__ __forceinline__ unsigned shared_address(const void* p) {
   return static_cast<unsigned>(__cvta_generic_to_shared(p));
 }
 
-// Copies Bytes (4, 8 or 16) to shared memory while the thread goes on: `valid` of them from global memory, which is not
-// touched beyond, the rest zeros. Both addresses are multiples of Bytes. Done when waited for.
+// Copies Bytes (4, 8 or 16) asynchronously to shared memory: `valid` of them from global memory, which is not read
+// beyond, then zeros. Both addresses are multiples of Bytes. Complete after copy_wait.
 template <int Bytes>
 __device__ __forceinline__ void copy_async(void* shared, const void* global, int valid) {
   if constexpr (Bytes == 16)
@@ -38,20 +38,20 @@ __device__ __forceinline__ void copy_async(void* shared, const void* global) {
                  : "memory");
 }
 __device__ __forceinline__ void copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-// Until all groups of this thread's copies but the last N are done.
+// Waits for all groups of this thread's copies except the last N.
 template <int N>
 __device__ __forceinline__ void copy_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
 }
 
-// Has the L2 cache fetch what lies there in global memory, while the thread goes on.
+// Prefetches global memory into the L2 cache.
 __device__ __forceinline__ void prefetch(const void* p) { asm volatile("prefetch.global.L2 [%0];" ::"l"(p)); }
 
-// Tell the compiler what it cannot know of a pointer that was an argument, so that no access asks where it goes.
+// Tell the compiler the address space of a pointer argument, so that accesses need no test for it.
 __device__ __forceinline__ void assume_shared(const void* p) { __builtin_assume(__isShared(p)); }
 __device__ __forceinline__ void assume_global(const void* p) { __builtin_assume(__isGlobal(p)); }
 
-// Has the compiler hold a value in a register, where it would rather compute it again at every use.
+// Makes the compiler hold a value in a register instead of computing it again at every use.
 template <class T>
 __device__ __forceinline__ void hold(T& value) {
   if constexpr (std::is_same_v<T, float>)
@@ -65,7 +65,7 @@ __device__ __forceinline__ void hold(T& value) {
 }
 
 // Four 8 x 8 matrices of 2-byte elements: lanes 8 i to 8 i + 7 give the rows (16 bytes each) of matrix i; r[i] of lane
-// l then holds row l / 4, columns 2 (l % 4) and one more, of matrix i, or of its transpose.
+// l then holds row l / 4, columns 2 (l % 4) and the next one, of matrix i or of its transpose.
 __device__ __forceinline__ void load_matrix(std::uint32_t (&r)[4], const void* row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
@@ -109,7 +109,7 @@ __device__ __forceinline__ std::uint32_t round_to_tf32(float v) {
   return bits;
 }
 
-// Two elements of 2 bytes (__half, __nv_bfloat16) in a register, as fragments hold them: the nearest ones, ...
+// Rounds two numbers to 2-byte elements (__half, __nv_bfloat16) in a register, as in fragments.
 template <class T>
 __device__ __forceinline__ std::uint32_t round_pair(float low, float high) {
   std::uint32_t pair;
@@ -119,7 +119,7 @@ __device__ __forceinline__ std::uint32_t round_pair(float low, float high) {
     asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
   return pair;
 }
-// ... the larger of each and 0 (not -0), NaN of NaN, ...
+// The larger of each element and 0 (not -0); NaN of NaN.
 template <class T>
 __device__ __forceinline__ std::uint32_t relu_pair(std::uint32_t pair) {
   if constexpr (std::is_same_v<T, __half>)
@@ -128,8 +128,9 @@ __device__ __forceinline__ std::uint32_t relu_pair(std::uint32_t pair) {
     asm("max.NaN.bf16x2 %0, %0, %1;" : "+r"(pair) : "r"(0));
   return pair;
 }
-// All blocks of a cooperative launch meet here, as often as they like. *counter is 0 before the first launch and kept
-// between them. The top bit flips when all have arrived: the blocks' shares of the count add up to it.
+
+// Synchronizes all blocks of a cooperative launch. *counter is 0 before the first call. Its top bit flips when all
+// blocks have arrived: their increments add up to it.
 __device__ __forceinline__ void grid_barrier(unsigned* counter) {
   __syncthreads();
   if (threadIdx.x == 0) {
@@ -145,14 +146,14 @@ __device__ __forceinline__ void grid_barrier(unsigned* counter) {
   __syncthreads();
 }
 
-// The blocks of a cluster (from sm_90 on), here all of a grid, are resident at the same time and reach each other's
-// shared memory. They meet in two steps, between which a block need not be idle. cluster_begin() instead of
-// cluster_arrive() says nothing of what was written. Elsewhere nothing launches this.
+// The blocks of a cluster (from sm_90 on), here all of a grid, are resident at the same time and can access each
+// other's shared memory. They synchronize in two steps, between which a block can continue. cluster_begin() is a
+// cluster_arrive() that does not publish writes. Never launched on other devices.
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
 __device__ __forceinline__ void cluster_begin() { asm volatile("barrier.cluster.arrive.relaxed;"); }
 __device__ __forceinline__ void cluster_arrive() { asm volatile("barrier.cluster.arrive.release;" ::: "memory"); }
 __device__ __forceinline__ void cluster_wait() { asm volatile("barrier.cluster.wait.acquire;" ::: "memory"); }
-// What lies in that block's shared memory where p points to in this one's.
+// The address in that block's shared memory that corresponds to p in this one's.
 template <class T>
 __device__ __forceinline__ T* in_block(T* p, int block) {
   std::uint64_t there;
@@ -189,7 +190,7 @@ cudaError_t launch_kernel(void (*kernel)(P...), dim3 grid, dim3 block, std::size
   attribute.val.cooperative = 1;
   return launch_with(cooperative ? &attribute : nullptr, kernel, grid, block, shared_bytes, stream, args...);
 }
-// The grid, along x, as one cluster.
+// Launches the grid, along x, as one cluster.
 template <class... P, class... A>
 cudaError_t launch_cluster(void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared_bytes, cudaStream_t stream,
                            A&&... args) {

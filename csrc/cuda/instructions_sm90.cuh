@@ -1,5 +1,5 @@
-// Hopper's own instructions (sm_90a): bulk tensor copies, the barriers they complete on, and the products of a
-// warpgroup (four warps), which take their operands from shared memory.
+// Hopper's instructions (sm_90a): bulk tensor copies, their barriers, and products of a warpgroup (four warps) with
+// operands in shared memory.
 #pragma once
 
 #include <cuda.h>
@@ -8,7 +8,7 @@
 
 namespace fnnfast::cuda {
 
-// Roles of warpgroups: those that only copy give registers to those that multiply. All warps of the warpgroup call it.
+// A producer gives registers to the consumers. All warps of the warpgroup call it.
 template <int Registers>
 __device__ __forceinline__ void give_registers() {
   asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(Registers));
@@ -18,13 +18,13 @@ __device__ __forceinline__ void take_registers() {
   asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(Registers));
 }
 
-// ----- Barriers in shared memory (mbarrier). One completes a phase when `count` threads have arrived and all bytes
-// that were announced have been copied; waiting is for the phase of a parity to be over.
+// ----- Barriers in shared memory (mbarrier). A phase completes when `count` threads have arrived and all expected
+// bytes have been copied; a wait is for the end of the phase of a parity.
 
 __device__ __forceinline__ void barrier_init(unsigned barrier, unsigned count) {
   asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(count) : "memory");
 }
-// Makes barriers that this thread initialised known to the copy engine.
+// Makes barriers that this thread initialized visible to the copy engine.
 __device__ __forceinline__ void barrier_init_fence() {
   asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
@@ -50,7 +50,7 @@ __device__ __forceinline__ void barrier_wait(unsigned barrier, unsigned parity) 
   } while (over == 0);
 }
 
-// ----- Bulk tensor copies: a box of a matrix, from (column, row) on; what lies outside of the matrix is read as zero
+// ----- Bulk tensor copies: a box of a matrix, from (column, row) on. Elements outside the matrix are read as zeros,
 // and not written.
 
 __device__ __forceinline__ void prefetch_map(const CUtensorMap& map) {
@@ -63,7 +63,7 @@ __device__ __forceinline__ void load_box(unsigned to, const CUtensorMap& map, in
       "l"(&map), "r"(column), "r"(row), "r"(barrier)
       : "memory");
 }
-// From a matrix of several.
+// From one of several matrices.
 __device__ __forceinline__ void load_box(unsigned to, const CUtensorMap& map, int column, int row, int matrix,
                                          unsigned barrier) {
   asm volatile(
@@ -78,13 +78,13 @@ __device__ __forceinline__ void store_box(const CUtensorMap& map, int column, in
                : "memory");
 }
 __device__ __forceinline__ void store_commit() { asm volatile("cp.async.bulk.commit_group;" ::: "memory"); }
-// Until all of this thread's groups of stores but the last N have read their shared memory.
+// Waits until all of this thread's groups of stores except the last N have read their shared memory.
 template <int N>
 __device__ __forceinline__ void store_wait_read() {
   asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(N) : "memory");
 }
 __device__ __forceinline__ void store_wait() { asm volatile("cp.async.bulk.wait_group 0;" ::: "memory"); }
-// What this thread stored to shared memory, for the copy engine and the tensor cores to see after the next barrier.
+// Makes this thread's stores to shared memory visible to the copy engine and the tensor cores after the next barrier.
 __device__ __forceinline__ void shared_store_fence() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
 // Four 8 x 8 matrices of 2-byte elements, the inverse of load_matrix.
@@ -106,10 +106,10 @@ __device__ __forceinline__ void load_pairs(std::uint32_t (&pairs)[2], unsigned a
   asm volatile("ld.shared.v2.b32 {%0, %1}, [%2];" : "=r"(pairs[0]), "=r"(pairs[1]) : "r"(address) : "memory");
 }
 
-// Has the L1 cache fetch what lies there in global memory.
+// Prefetches global memory into the L1 cache.
 __device__ __forceinline__ void prefetch_near(const void* p) { asm volatile("prefetch.global.L1 [%0];" ::"l"(p)); }
 
-// The same number in another register, by an instruction that the compiler leaves where it is.
+// Copies to another register, by an instruction that the compiler does not move.
 __device__ __forceinline__ float copy_of(float v) {
   float copy;
   asm volatile("mov.f32 %0, %1;" : "=f"(copy) : "f"(v));
@@ -118,28 +118,28 @@ __device__ __forceinline__ float copy_of(float v) {
 
 // ----- Products of a warpgroup
 
-// How an operand lies in shared memory, without its address: in units of 8 rows of 128 bytes, swizzled as the copy
-// engine does it (bits 4 to 6 of an address ^= bits 7 to 9). K-major: a row is 64 elements along k, `stride` bytes from
-// 8 rows to the next 8; `leading` is not used. MN-major: a row is 64 elements along m or n at one k, `stride` bytes
-// from 8 steps of k to the next 8, `leading` from 64 elements to the next 64.
+// The descriptor of an operand in shared memory, without its address: units of 8 rows of 128 bytes, swizzled as by the
+// copy engine (bits 4 to 6 of an address ^= bits 7 to 9). K-major: a row is 64 elements along k, `stride` bytes from 8
+// rows to the next 8; `leading` is not used. MN-major: a row is 64 elements along m or n at one k, `stride` bytes from
+// 8 steps of k to the next 8, `leading` from 64 elements to the next 64.
 __host__ __device__ constexpr std::uint64_t operand_form(unsigned leading, unsigned stride) {
   return std::uint64_t{leading / 16 & 0x3fff} << 16 | std::uint64_t{stride / 16 & 0x3fff} << 32 |
          std::uint64_t{1} << 62;
 }
-// All of shared memory fits the address field.
+// The address field covers all of shared memory.
 __device__ __forceinline__ std::uint64_t operand_at(std::uint64_t form, unsigned address) {
   return form | (address >> 4 & 0x3fff);
 }
 
-// Before a warpgroup's first product, and whenever registers of its sums were touched.
+// Required before a warpgroup's first product, and after accesses to the registers of its sums.
 __device__ __forceinline__ void products_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 __device__ __forceinline__ void products_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
-// Until all groups but the last N are done.
+// Waits for all groups except the last N.
 template <int N>
 __device__ __forceinline__ void products_wait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory");
 }
-// The compiler knows nothing of products in flight: neither reads nor writes of a sum move over this.
+// The compiler does not know of products in flight: no access to a sum moves across this.
 __device__ __forceinline__ void hold_sum(float& v) { asm volatile("" : "+f"(v)::"memory"); }
 
 // d (64 x N) += a (64 x 16) b (16 x N). Warp w of the warpgroup has rows 16 w on; thread l of it d[i]

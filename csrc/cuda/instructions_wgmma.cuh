@@ -1,10 +1,10 @@
-// Products of a warpgroup, four warps, on Hopper (sm_90a): the left operand and the sums lie in registers, the right
-// operand in shared memory.
+// Products of a warpgroup (four warps) on Hopper (sm_90a): the left operand and the sums are in registers, the right
+// operand is in shared memory.
 #pragma once
 
 #include "tile_registers.cuh"
 
-// Whether this pass of the compiler makes code for Hopper alone, which has them.
+// Whether this compiler pass is for sm_90a, which has them.
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 #define FNNFAST_HAS_WGMMA 1
 #else
@@ -13,39 +13,39 @@
 
 namespace fnnfast::cuda {
 
-// A right operand's rows of 64 elements, 128 bytes each and one for each k, begin at a multiple of 1024. Their eight
-// chunks of 16 bytes change places, so that the eight rows of a unit have theirs in different banks: bits 4 to 6 of an
-// address ^= bits 7 to 9. An element's place:
+// A right operand has a row of 64 elements (128 bytes) for each k, and begins at a multiple of 1024 bytes. The eight
+// chunks of 16 bytes of a row are permuted, so that a column of chunks of eight rows is in different banks: bits 4 to 6
+// of an address ^= bits 7 to 9. The place of an element:
 __device__ __forceinline__ int swizzled_place(int k, int column) { return k * 64 + (column ^ k % 8 * 8); }
 
 #if FNNFAST_HAS_WGMMA
 
-// Such an operand from its first row on: 1024 bytes from 8 rows to the next 8, swizzled in rows of 128 bytes. The other
-// of the two strides, from 64 columns to the next 64, is of no matter.
+// The descriptor of such an operand: 1024 bytes from 8 rows to the next 8, swizzled in rows of 128 bytes. The other
+// stride, from 64 columns to the next 64, is not used.
 __device__ __forceinline__ std::uint64_t swizzled_operand(const void* rows) {
   return std::uint64_t{1} << 62 | std::uint64_t{1024 / 16} << 32 | std::uint64_t{1024 / 16} << 16 |
          (shared_address(rows) >> 4 & 0x3FFF);
 }
 
-// What this thread has copied to shared memory, for the tensor cores to see after the next barrier.
+// Makes this thread's copies to shared memory visible to the tensor cores after the next barrier.
 __device__ __forceinline__ void publish_copies() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
-// Before products whose registers were touched since the last ones.
+// Required before products whose registers were accessed since the last ones.
 __device__ __forceinline__ void products_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 __device__ __forceinline__ void products_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
-// Until all groups but the last N are done.
+// Waits for all groups except the last N.
 template <int N>
 __device__ __forceinline__ void products_wait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory");
 }
-// The compiler knows nothing of products in flight: neither reads nor writes of the sums move over this.
+// The compiler does not know of products in flight: no access to the sums moves across this.
 __device__ __forceinline__ void hold_sums(RegisterSums& sums, int tile) {
   FNNFAST_UNROLL(8)
   for (int e = 0; e < 8; ++e) asm volatile("" : "+f"(sums.at[tile][e / 4][e % 4])::"memory");
 }
 
-// Sums of 16 or 64 columns += the rows' 16 columns from 16 `step` on times operand. Begins: products_commit() ends a
-// group of them, and products_wait() waits for it. `tile` says which of the warp's 16 rows.
+// Sums of 16 or 64 columns += the rows' 16 columns from 16 `step` on times operand, asynchronously: products_commit()
+// ends a group, and products_wait() waits for it. `tile` selects 16 of the warp's rows.
 #define FNNFAST_SUMS4(d) "+f"((d)[0]), "+f"((d)[1]), "+f"((d)[2]), "+f"((d)[3])
 #define FNNFAST_SUMS16(i) FNNFAST_SUMS4(sums[i].at[tile][0]), FNNFAST_SUMS4(sums[i].at[tile][1])
 #define FNNFAST_MULTIPLY(shape, type, places, rest, ...)                                              \

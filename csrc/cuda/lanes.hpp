@@ -1,5 +1,5 @@
-// A vector whose lanes are 16 neighbouring threads: the kernels over rows (csrc/core/rows.hpp) then sum a row in the
-// same tree as on the CPU, and read it side by side.
+// A vector whose lanes are 16 neighbouring threads: the row kernels (csrc/core/rows.hpp) then sum a row in the same
+// tree as on the CPU, and coalesce its reads.
 #pragma once
 
 #include "platform.hpp"

@@ -18,11 +18,13 @@ constexpr std::size_t kSharedBytesOfAll = 48 * 1024;
 int current_device() {
   int device = 0;
   check_device(cudaGetDevice(&device), "cudaGetDevice");
-  if (device >= kMaxDevices) throw DeviceError("fnnfast knows devices 0 to " + std::to_string(kMaxDevices - 1));
+  if (device >= kMaxDevices)
+    throw DeviceError("device " + std::to_string(device) + ": only devices 0 to " + std::to_string(kMaxDevices - 1) +
+                      " are supported");
   return device;
 }
 
-// Errors of a kernel that ran: the device reports them at a later call, and for the rest of the process.
+// Errors of a kernel that ran, which later calls report for the rest of the process.
 bool is_sticky(cudaError_t status) {
   switch (static_cast<int>(status)) {
     case 214:  // cudaErrorECCUncorrectable
@@ -42,7 +44,7 @@ bool is_sticky(cudaError_t status) {
   }
 }
 
-// What plans assume: FNNFAST_CUDA_MULTIPROCESSORS in the environment, for tests that need a larger or a smaller GPU.
+// The number for plans: that of the environment variable FNNFAST_CUDA_MULTIPROCESSORS, if set, for tests.
 int assumed_multiprocessors(int multiprocessors) {
   const char* const text = std::getenv("FNNFAST_CUDA_MULTIPROCESSORS");
   const int assumed = text == nullptr ? 0 : std::atoi(text);
@@ -62,8 +64,7 @@ void check_device(cudaError_t status, const char* what) {
   cudaGetLastError();  // so that the next call does not report this one's error
   if (status == cudaErrorMemoryAllocation) throw std::bad_alloc();
   std::string words = std::string(what) + ": " + cudaGetErrorName(status) + ": " + cudaGetErrorString(status);
-  if (is_sticky(status))
-    words += " (perhaps of an earlier kernel; the GPU cannot be used again before the process is started anew)";
+  if (is_sticky(status)) words += " (perhaps from an earlier kernel; restart the process to use the GPU again)";
   throw DeviceError(words);
 }
 
@@ -104,7 +105,7 @@ int find_largest_cluster(const void* kernel, int threads, std::size_t bytes, con
   if (device_info().major < 9) return 0;
   cudaFuncAttributes of{};
   check_device(cudaFuncGetAttributes(&of, kernel), name);
-  if (of.ptxVersion < 90) return 0;  // the driver made the code from what knows no clusters
+  if (of.ptxVersion < 90) return 0;  // compiled by the driver, from code without clusters
   allow_shared_bytes(kernel, bytes, name);
   check_device(cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1), name);
   for (unsigned blocks = 16; blocks >= 4; blocks /= 2) {

@@ -1,4 +1,4 @@
-// Launching kernels, and errors of the device as exceptions.
+// Launching kernels, and device errors as exceptions.
 #pragma once
 
 #include <stdexcept>
@@ -8,33 +8,33 @@
 
 namespace fnnfast::cuda {
 
-// Something the device refused or failed at; says at what.
+// An error of the device, with the operation that failed.
 class DeviceError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
-// Throws DeviceError, or std::bad_alloc for want of memory, unless the status is success.
+// Throws DeviceError, or std::bad_alloc if out of memory, unless the status is success.
 void check_device(cudaError_t status, const char* what);
 
-// Of the current device, asked once per device. FNNFAST_CUDA_MULTIPROCESSORS in the environment replaces the first
-// number, so that tests reach the plans of larger and smaller GPUs.
+// Of the current device, cached. The environment variable FNNFAST_CUDA_MULTIPROCESSORS replaces the first number, so
+// that tests reach the plans of larger and smaller GPUs.
 struct DeviceInfo {
   int multiprocessors;
-  int shared_bytes;  // that a block can have
+  int shared_bytes;  // the most for a block
   int major, minor;  // compute capability
 };
 DeviceInfo device_info();
 
-// Makes a kernel able to have more shared memory than every kernel has; once for each kernel and device.
+// Allows a kernel that much shared memory, if it is more than the default; once for each kernel and device.
 void allow_shared_bytes(const void* kernel, std::size_t bytes, const char* name);
 
-// The blocks of the largest grid, of 16, 8 or 4, that can run as a cluster with so much shared memory each, or 0: then
-// the device or this build has no clusters. Asked once for each kernel and device.
+// The blocks of the largest cluster, 16, 8 or 4, with that much shared memory each; 0 if the device or this build does
+// not support clusters. Cached for each kernel and device.
 int largest_cluster(const void* kernel, int threads, std::size_t bytes, const char* name);
 
-// All blocks of a cooperative launch are resident at the same time, and can meet (grid_barrier), or it is refused. A
-// cluster's are, too (cluster_arrive, cluster_wait), and reach each other's shared memory.
+// All blocks of a cooperative launch are resident at the same time and can synchronize (grid_barrier); else the launch
+// fails. So are those of a cluster (cluster_arrive, cluster_wait), which can also access each other's shared memory.
 enum class Blocks { kIndependent, kCooperative, kCluster };
 
 template <Blocks Kind = Blocks::kIndependent, class... P, class... A>

@@ -10,7 +10,7 @@ namespace fnnfast::cuda {
 
 namespace {
 
-// Every block's parameters begin at a multiple of so many elements: 128 bytes at least.
+// Every block's parameters begin at a multiple of this many elements, at least 128 bytes.
 constexpr std::int64_t kPlaceUnit = 64;
 
 std::int64_t up(std::int64_t n) { return (n + kPlaceUnit - 1) / kPlaceUnit * kPlaceUnit; }
@@ -36,7 +36,7 @@ Network<T>::Network(const Shape& input, bool channels_first, std::vector<LayerSp
   place_parameters();
 }
 
-// The blocks in their order, then one constant for each layer whose activation has a fixed parameter.
+// The blocks in order, then the fixed parameters of activations.
 template <class T>
 void Network<T>::place_parameters() {
   std::int64_t at = 0;
@@ -79,7 +79,7 @@ ForwardTask<T> Network<T>::product(const Node& node, const Parameters& parameter
   ForwardTask<T> t{};
   t.rows = rows;
   t.inputs = block.inputs;
-  t.outputs = block.units;
+  t.units = block.units;
   t.pieces = static_cast<int>(block.pieces);
   t.weight = {parameters.products + place.weight, place.row};
   t.weight_piece = block.inputs * place.row;
@@ -94,14 +94,14 @@ template <class T>
 void Network<T>::forward(const Parameters& parameters, const E* x, std::int64_t samples, E* y, bool logits,
                          const Allocator& allocator, cudaStream_t stream) const {
   if (samples == 0) return;
-  if (fused_forward(fused(parameters, x, samples, y, logits), allocator, stream)) return;
+  if (try_fused_forward(fused(parameters, x, samples, y, logits), allocator, stream)) return;
 
   std::vector<E*> buffers;
   E* const memory = schedule_.elements > 0 ? allocate<E>(allocator, samples * schedule_.elements) : nullptr;
   const auto at = [&](const Place& place) -> Matrix<E> {
     if (place.buffer == kNone) return {};
     if (place.buffer == kOutputBuffer) return {y + place.channel, place.row};
-    if (place.buffer == kInputBuffer) return {const_cast<E*>(x) + place.channel, place.row};  // read alone
+    if (place.buffer == kInputBuffer) return {const_cast<E*>(x) + place.channel, place.row};  // only read
     return {memory + samples * schedule_.start[static_cast<std::size_t>(place.buffer)] + place.channel, place.row};
   };
   for (const ForwardStep& step : schedule_.steps) {
@@ -191,7 +191,7 @@ FusedTask<T> Network<T>::fused(const Parameters& parameters, const E* x, std::in
     const ForwardTask<T> of = product(node, parameters, rows);
     const std::int32_t slot = schedule_.steps[i].out.buffer;
     task.layer[i] = {static_cast<int>(of.inputs),
-                     static_cast<int>(of.outputs),
+                     static_cast<int>(of.units),
                      of.pieces,
                      producer[static_cast<std::size_t>(node.in)],
                      e.add == kNone ? kNoLayer : producer[static_cast<std::size_t>(e.add)],
@@ -218,7 +218,7 @@ std::vector<std::string> Network<T>::describe_plan(std::int64_t rows) const {
     if (affine == nullptr) continue;
     const ParameterBlock& block = program_.block(affine->block);
     lines.push_back("one launch of " + std::to_string(block.inputs) + " x " + std::to_string(block.units) +
-                    (block.pieces > 1 ? " x " + std::to_string(block.pieces) : "") + ", its activation in it");
+                    (block.pieces > 1 ? " x " + std::to_string(block.pieces) : "") + " with its activation");
   }
   return lines;
 }

@@ -1,8 +1,8 @@
-// A network on the device: where its parameters lie, and how a batch runs through its program. It owns no memory.
+// A network on the device: the layout of its parameters, and running a batch. It owns no memory.
 //
-// T as in product.hpp, E = Stored<T>, S = Sum<T>. All parameters stand in one array: of S, and, where E is a narrower
-// type, in a second one of E, rounded, that products read. Rows of weights are padded to whole 16 bytes, so that the
-// kernels copy whole chunks whatever the widths; the padding is zero and stays so.
+// T as in product.hpp, E = Stored<T>, S = Sum<T>. All parameters are in one array of S. If E is a narrower type, a
+// second array of E has them rounded, for products. Rows of weights are padded to multiples of 16 bytes, so that
+// kernels copy whole chunks for any width. The padding is always zero.
 #pragma once
 
 #include <stdexcept>
@@ -17,22 +17,22 @@
 
 namespace fnnfast::cuda {
 
-// An operation that the GPU does not have, of the layer with that index in the tree.
+// The operation of a layer, by its index in the tree, is not supported on the GPU.
 class OperationError : public std::invalid_argument {
  public:
   explicit OperationError(std::int32_t layer)
-      : std::invalid_argument("the GPU does not have the operation of layer " + std::to_string(layer)), spec(layer) {}
+      : std::invalid_argument("layer " + std::to_string(layer) + ": operation not supported on the GPU"), spec(layer) {}
   std::int32_t spec;
 };
 
-// Where a block's parameters begin, in elements, and how they are laid out: weight (pieces, inputs, row), bias (pieces,
-// row), alpha (row), the learned parameter of an activation.
+// The places of a block's parameters, in elements: weight (pieces, inputs, row), bias (pieces, row), and alpha (row),
+// the learned parameter of an activation.
 struct ParameterPlace {
   std::int64_t row;
   std::int64_t weight, bias, alpha, end;
 };
 
-// The rows of weights: padded to whole 16 bytes.
+// The row stride of weights: padded to a multiple of 16 bytes.
 template <class T>
 std::int64_t padded_row(std::int64_t columns) {
   constexpr std::int64_t kSize = 16 / static_cast<std::int64_t>(sizeof(T));
@@ -46,40 +46,39 @@ class Network {
   using S = Sum<T>;
   static constexpr bool kMixed = !std::is_same_v<E, S>;
 
-  // std::invalid_argument for layers that make no network; OperationError.
+  // std::invalid_argument for layers that do not form a network; OperationError.
   Network(const Shape& input, bool channels_first, std::vector<LayerSpec> specs);
 
   const Program& program() const { return program_; }
   Program training_program() const { return lower(program_.input(), channels_first_, specs_, Purpose::kTraining); }
   const ParameterPlace& place(BlockId block) const { return places_[static_cast<std::size_t>(block)]; }
-  std::int64_t parameters() const { return parameters_; }  // elements, padding and constants included
+  std::int64_t parameters() const { return parameters_; }  // elements, including padding and constants
   std::int64_t inputs() const { return program_.input().size(); }
   std::int64_t outputs() const { return program_.output().size(); }
 
-  // What the array of all parameters holds beside parameters, and what learned ones start from: (offset, value).
+  // Fixed activation parameters, and initial values of learned ones, in the array of all parameters: (offset, value).
   const std::vector<std::pair<std::int64_t, double>>& constants() const { return constants_; }
 
   struct Parameters {
     S* full;
-    E* products;  // of E: full itself where that is S
+    E* products;  // rounded; full itself if E is S
   };
 
-  // A product of this program or of the one for training, but for what it reads and writes.
+  // The product of a node of this program or of the one for training, without its inputs and outputs.
   ForwardTask<T> product(const Node& node, const Parameters& parameters, std::int64_t rows) const;
-  // The parameter of a node's activation, null where it takes none.
+  // The parameter of a node's activation; null if it takes none.
   const S* activation_parameter(const Node& node, const Parameters& parameters) const;
 
-  // y (rows, outputs) = network(x (rows, inputs)), both dense rows. With logits the last layer's activation is left
-  // out.
+  // y (rows, outputs) = network(x (rows, inputs)), both dense rows. logits: without the last layer's activation.
   void forward(const Parameters& parameters, const E* x, std::int64_t rows, E* y, bool logits,
                const Allocator& allocator, cudaStream_t stream) const;
 
-  // What forward does with so many rows, in words.
+  // Describes how forward() runs that many rows.
   std::vector<std::string> describe_plan(std::int64_t rows) const;
 
  private:
   void place_parameters();
-  // The whole network as one launch; without layers if it cannot be.
+  // The arguments of one launch for the whole network; without layers if not possible.
   FusedTask<T> fused(const Parameters& parameters, const E* x, std::int64_t rows, E* y, bool logits) const;
 
   bool channels_first_;
@@ -92,7 +91,7 @@ class Network {
   std::int64_t parameters_ = 0;
 };
 
-// OperationError for the first operation of a program that the GPU does not have.
+// OperationError for the first operation of a program that is not supported.
 void check_operations(const Program& program);
 
 }  // namespace fnnfast::cuda

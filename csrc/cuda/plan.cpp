@@ -8,7 +8,7 @@ namespace {
 
 std::int64_t parts(std::int64_t n, std::int64_t of) { return (n + of - 1) / of; }
 
-// A slice's rows are a multiple of this, so that no step of a product over k straddles two.
+// A slice's rows are a multiple of this, so that no step of a product over k spans two slices.
 constexpr std::int64_t kSliceUnit = 64;
 constexpr std::int64_t kShortestSlice = 512;
 constexpr std::int64_t kMostSlices = 64;
@@ -25,7 +25,7 @@ TileGrid tile_grid(std::int64_t m, std::int64_t n, std::int64_t layers, int mult
 }
 
 Slices slices(std::int64_t rows, std::int64_t tiles, int multiprocessors) {
-  // Not more than run at once, two blocks a multiprocessor: one too many would run alone, after all others.
+  // At most as many as run at once, two blocks per multiprocessor: one more would run alone, after all others.
   const std::int64_t wanted = std::int64_t{2} * multiprocessors / std::max<std::int64_t>(tiles, 1);
   const std::int64_t most = std::min(kMostSlices, std::max<std::int64_t>(rows / kShortestSlice, 1));
   const std::int64_t count = std::clamp<std::int64_t>(wanted, 1, most);

@@ -1,4 +1,4 @@
-// How work is cut for the device: plain arithmetic over sizes, no CUDA.
+// Tiling of the work on the device: plain arithmetic over sizes, no CUDA.
 #pragma once
 
 #include <cstdint>
@@ -11,23 +11,23 @@ struct TileGrid {
   std::int64_t rows, columns;
 };
 
-// Tiles of either shape for an (m, n) product. The large one reads least memory for its arithmetic; the small one is
-// taken where too few large ones would leave multiprocessors idle. The choice never shows in the bits.
+// The tiles of an (m, n) product. Large tiles read less memory per multiply-add; small ones are used if the large ones
+// would leave multiprocessors idle. The bits do not depend on the choice.
 TileGrid tile_grid(std::int64_t m, std::int64_t n, std::int64_t layers, int multiprocessors, int large, int small);
 
-// How a sum over rows is cut into slices that are summed side by side, then added in order: so that there is work for
-// all multiprocessors, and a slice is long against the cost of adding it.
+// A sum over rows is split into slices that are summed in parallel, then added in order, so that there is work for all
+// multiprocessors. Slices are long compared with the cost of adding them.
 struct Slices {
   int count;
-  std::int64_t rows;  // of all but the last
+  std::int64_t rows;  // of each except the last
 };
 Slices slices(std::int64_t rows, std::int64_t tiles, int multiprocessors);
 
-// Hopper's own product has blocks that stay, one a multiprocessor, and only large tiles: it pays where half of the
-// multiprocessors or more have one. `wide`: columns of a tile; rows are 128.
+// Hopper's product has persistent blocks, one per multiprocessor, and only large tiles. It pays if at least half of the
+// multiprocessors have one. `wide`: the columns of a tile, which has 128 rows.
 bool hopper_pays(std::int64_t m, std::int64_t n, std::int64_t layers, int multiprocessors, int wide);
 
-// Whether tiles 256 wide end no later than those 128 wide. They read less memory, and there are fewer of them.
+// Whether tiles of 256 columns finish no later than those of 128. They read less memory, but there are fewer of them.
 bool hopper_is_wide(std::int64_t m, std::int64_t n, int multiprocessors);
 
 }  // namespace fnnfast::cuda

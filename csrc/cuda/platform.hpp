@@ -1,4 +1,4 @@
-// The CUDA toolkit; in tests, its stand-in on the host (tests/cuda/emulator), with which the same sources compile as
+// The CUDA toolkit or, in tests, its emulator on the host (tests/cuda/emulator), with which the same sources compile as
 // plain C++ and run in fibers.
 #pragma once
 

@@ -1,9 +1,9 @@
-// Products of matrices with what belongs to them fused in: what a dense or maxout layer does forward and backward. The
-// kernels are in product_kernels.cuh; here is what they are asked, in plain C++.
+// The interface of the product kernels (product_kernels.cuh) in plain C++: products with fused epilogues, as in the
+// forward and backward pass of a dense or maxout layer.
 //
-// T is the elements' type: float, double, Tf32 (float32 in memory), Half, Bfloat16. S = Sum<T> is what products are
-// summed in, and the type of biases, parameters, and gradients of weights. Matrices are rows of contiguous elements,
-// `stride` elements apart. Nothing here allocates.
+// T is the type of elements: float, double, Tf32 (float32 in memory), Half, Bfloat16. S = Sum<T> is the type of sums,
+// biases, parameters, and gradients of weights. Matrices have rows of contiguous elements, `stride` elements apart.
+// Nothing here allocates.
 #pragma once
 
 #include <cstddef>
@@ -28,73 +28,73 @@ struct Matrix {
   }
 };
 
-// What an element is in memory: Tf32 is a way to multiply floats.
+// The type of an element in memory: Tf32 is a way to multiply floats.
 template <class T>
 using Stored = std::conditional_t<std::is_same_v<T, Tf32>, float, T>;
 
-// y (rows, outputs) = f(x (rows, inputs) W (pieces, inputs, outputs) + b (pieces, outputs)), of pieces the largest.
+// y (rows, units) = f(x (rows, inputs) W (pieces, inputs, units) + b (pieces, units)), with the largest of the pieces.
 template <class T>
 struct ForwardTask {
-  std::int64_t rows, inputs, outputs;
+  std::int64_t rows, inputs, units;
   int pieces = 1;
   Matrix<const Stored<T>> x, weight;
   std::int64_t weight_piece = 0;  // stride from piece to piece
   const Sum<T>* bias = nullptr;   // or null: zero
   std::int64_t bias_piece = 0;
-  int activation = 0;  // softmax: outputs <= kFusedSoftmax<T>
+  int activation = 0;  // softmax: units <= kFusedSoftmax<T>
   const Sum<T>* parameter = nullptr;
   int parameter_step = 0;
-  Matrix<Stored<T>> z;           // where the activation saves its input, or null
-  Matrix<Stored<T>> y;           // or null, if sums are wanted
-  Matrix<Sum<T>> y_sum;          // unrounded, or null
-  Matrix<const Stored<T>> add;   // a skip connection, or null: sum = y + add
-  Matrix<Stored<T>> sum;         // or null
-  Matrix<std::uint8_t> winners;  // maxout's argmax, or null
+  Matrix<Stored<T>> z;          // receives the activation's input, or null
+  Matrix<Stored<T>> y;          // or null
+  Matrix<Sum<T>> y_sum;         // unrounded, or null
+  Matrix<const Stored<T>> add;  // a skip connection, or null: sum = y + add
+  Matrix<Stored<T>> sum;        // or null
+  Matrix<std::uint8_t> argmax;  // maxout's argmax, or null
 };
 
-// dx (rows, inputs) = dz (rows, outputs) W^T, then times f' of the layer before, where it is given. Maxout: only the
-// winning piece of an output has a gradient.
+// dx (rows, inputs) = dz (rows, units) W^T, times f' of the previous layer if `saved` is given. Maxout: only the argmax
+// piece of an output has a gradient.
 template <class T>
 struct InputGradientTask {
-  std::int64_t rows, inputs, outputs;
+  std::int64_t rows, inputs, units;
   int pieces = 1;
   Matrix<const Stored<T>> dz, weight;
   std::int64_t weight_piece = 0;
-  Matrix<const std::uint8_t> winners;  // pieces > 1
-  Matrix<const Stored<T>> add;         // a gradient that comes by a skip connection, or null
-  int activation = 0;                  // of the layer before
+  Matrix<const std::uint8_t> argmax;  // pieces > 1
+  Matrix<const Stored<T>> add;        // a gradient that comes by a skip connection, or null
+  int activation = 0;                 // of the previous layer
   const Sum<T>* parameter = nullptr;
   int parameter_step = 0;
   Matrix<const Stored<T>> saved;  // what that activation saved, or null: no derivative
   Matrix<Stored<T>> dx;
 };
 
-// dW (pieces, inputs, outputs) = x^T dz and db (pieces, outputs), over slices of the rows, each on its own.
+// dW (pieces, inputs, units) = x^T dz and db (pieces, units), one set for each slice of the rows.
 template <class T>
 struct WeightGradientTask {
-  std::int64_t rows, inputs, outputs;
+  std::int64_t rows, inputs, units;
   int pieces = 1;
   Matrix<const Stored<T>> x, dz;
-  Matrix<const std::uint8_t> winners;  // pieces > 1
+  Matrix<const std::uint8_t> argmax;  // pieces > 1
   int slices = 1;
-  std::int64_t slice_rows = 0;  // of all but the last
+  std::int64_t slice_rows = 0;  // of each except the last
   Matrix<Sum<T>> weight;        // rows of a piece's inputs, the pieces weight_piece apart
   std::int64_t weight_piece = 0;
-  Sum<T>* bias = nullptr;  // (outputs), the pieces bias_piece apart
+  Sum<T>* bias = nullptr;  // (units), the pieces bias_piece apart
   std::int64_t bias_piece = 0;
-  std::int64_t slice = 0;  // from a slice's sums to the next's
-  // Where one slice is all, both may be stored rounded instead, the pieces as far apart; or null.
+  std::int64_t slice = 0;  // the stride between the sums of slices
+  // With one slice, both may be stored rounded instead, with the same strides between pieces; or null.
   Matrix<Stored<T>> rounded;
   Stored<T>* rounded_bias = nullptr;
 };
 
-// The widest rows that one tile holds whatever the plan: softmax over wider ones is a kernel of its own.
+// The widest rows that fit one tile in any plan: softmax over wider ones is a separate kernel.
 template <class T>
 inline constexpr std::int64_t kFusedSoftmax = std::is_same_v<T, double> ? 32 : 64;
 
-// The slices that fill the device.
+// As many slices as fill the device.
 template <class T>
-Slices weight_gradient_slices(std::int64_t rows, std::int64_t inputs, std::int64_t outputs, int pieces);
+Slices weight_gradient_slices(std::int64_t rows, std::int64_t inputs, std::int64_t units, int pieces);
 
 template <class T>
 void forward_product(const ForwardTask<T>& task, cudaStream_t stream);

@@ -13,7 +13,7 @@
 
 namespace fnnfast::cuda {
 
-// The driver's function, found at run time: the extension does not link to the driver.
+// The driver's function, found at run time, since the extension does not link to the driver.
 using EncodeTensorMap = decltype(&cuTensorMapEncodeTiled);
 inline EncodeTensorMap encode_tensor_map() {
   static const EncodeTensorMap found = [] {
@@ -23,7 +23,7 @@ inline EncodeTensorMap encode_tensor_map() {
         cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000, cudaEnableDefault, &status),
         "cuTensorMapEncodeTiled");
     if (status != cudaDriverEntryPointSuccess || function == nullptr)
-      throw DeviceError("the driver has no cuTensorMapEncodeTiled");
+      throw DeviceError("the driver does not provide cuTensorMapEncodeTiled");
     return reinterpret_cast<EncodeTensorMap>(function);
   }();
   return found;
@@ -49,13 +49,13 @@ CUtensorMap tensor_map(const Matrix<const T>& of, std::int64_t rows, std::int64_
   return map;
 }
 
-// The map of a matrix of results, or of what is combined with them; of none, none.
+// The map of a matrix of results or of an operand of the epilogue; an empty map for a null matrix.
 template <class T>
 CUtensorMap result_map(const Matrix<const T>& of, std::int64_t rows, std::int64_t columns) {
   return of.data == nullptr ? CUtensorMap{} : tensor_map<T>(of, rows, columns, 16);
 }
 
-// The copy engine wants addresses and strides that are multiples of 16 bytes.
+// The copy engine needs addresses and strides that are multiples of 16 bytes.
 template <class... M>
 bool can_be_copied(const M&... matrices) {
   const auto one = [](const auto& m) {
@@ -64,7 +64,7 @@ bool can_be_copied(const M&... matrices) {
   return (one(matrices) && ...);
 }
 
-// Numbers that the kernel takes two at a time.
+// Whether the kernel can access these numbers in pairs.
 inline bool in_pairs(const float* data, std::int64_t step) {
   return reinterpret_cast<std::uintptr_t>(data) % 8 == 0 && step % 2 == 0;
 }
@@ -74,18 +74,18 @@ inline std::string_view forced_product() {
   return forced == nullptr ? "" : forced;
 }
 
-// What every task asks first: results in pairs, places that are an int.
+// The conditions for all tasks: results in pairs, and places that fit an int.
 inline bool hopper_takes(std::int64_t m, std::int64_t n, std::int64_t k) {
   constexpr std::int64_t kMost = std::numeric_limits<int>::max() / 2;
   return device_info().major == 9 && forced_product() != "general" && m > 0 && n > 0 && k > 0 && n % 2 == 0 &&
          m < kMost && n < kMost && k < kMost;
 }
-// By tiles of so many columns of results.
+// columns: those of a tile of results.
 inline bool hopper_is_wanted(std::int64_t m, std::int64_t n, std::int64_t layers, int columns) {
   return forced_product().starts_with("hopper") || hopper_pays(m, n, layers, device_info().multiprocessors, columns);
 }
 
-// a and b as they are stored; the arguments have all that is not about them.
+// a and b as stored. The arguments are complete except for what depends on them.
 template <class T, class Tile, Finish Kind, bool TransposedB>
 void launch_hopper(HopperArguments arguments, std::int64_t m, std::int64_t n, std::int64_t k, const Matrix<const T>& a,
                    const Matrix<const T>& b, cudaStream_t stream, std::int64_t slice_k = 0, std::int64_t b_step = 0) {
@@ -110,8 +110,8 @@ void launch_hopper(HopperArguments arguments, std::int64_t m, std::int64_t n, st
 }
 
 template <class T>
-bool start_hopper(const ForwardTask<T>& task, cudaStream_t stream) {
-  const std::int64_t m = task.rows, n = task.outputs, k = task.inputs;
+bool try_launch_hopper(const ForwardTask<T>& task, cudaStream_t stream) {
+  const std::int64_t m = task.rows, n = task.units, k = task.inputs;
   const bool adds = task.add.data != nullptr, maxout = task.pieces > 1;
   if (!hopper_takes(m, n, k) || kActivationInfo[task.activation].rowwise ||
       !can_be_copied(task.x, task.weight, task.z, task.y, task.add, task.sum) || !in_pairs(task.bias, 0) ||
@@ -130,10 +130,10 @@ bool start_hopper(const ForwardTask<T>& task, cudaStream_t stream) {
   const bool plain = !adds && task.z.data == nullptr && task.y_sum.data == nullptr;
   if (maxout) {
     if (!plain || task.activation != kIdentity || task.weight_piece % 8 != 0 || task.bias_piece % 2 != 0 ||
-        reinterpret_cast<std::uintptr_t>(task.winners.data) % 2 != 0 || task.winners.stride % 2 != 0 ||
+        reinterpret_cast<std::uintptr_t>(task.argmax.data) % 2 != 0 || task.argmax.stride % 2 != 0 ||
         !hopper_is_wanted(m, n, 1, kResultColumns<Finish::kMaxout, HopperWide>))
       return false;
-    arguments.winners = task.winners;
+    arguments.argmax = task.argmax;
     launch_hopper<T, HopperWide, Finish::kMaxout, false>(arguments, m, n, k, task.x, task.weight, stream, 0,
                                                          task.weight_piece);
     return true;
@@ -158,8 +158,8 @@ bool start_hopper(const ForwardTask<T>& task, cudaStream_t stream) {
 }
 
 template <class T>
-bool start_hopper(const InputGradientTask<T>& task, cudaStream_t stream) {
-  const std::int64_t m = task.rows, n = task.inputs, k = task.outputs;
+bool try_launch_hopper(const InputGradientTask<T>& task, cudaStream_t stream) {
+  const std::int64_t m = task.rows, n = task.inputs, k = task.units;
   const bool derives = task.saved.data != nullptr;
   if (!hopper_takes(m, n, k) || task.pieces > 1 || task.add.data != nullptr ||
       (derives && kActivationInfo[task.activation].rowwise) ||
@@ -183,8 +183,8 @@ bool start_hopper(const InputGradientTask<T>& task, cudaStream_t stream) {
 }
 
 template <class T>
-bool start_hopper(const WeightGradientTask<T>& task, cudaStream_t stream) {
-  const std::int64_t m = task.inputs, n = task.outputs, k = task.rows;
+bool try_launch_hopper(const WeightGradientTask<T>& task, cudaStream_t stream) {
+  const std::int64_t m = task.inputs, n = task.units, k = task.rows;
   const bool rounds = task.rounded_bias != nullptr;
   if (!hopper_takes(m, n, k) || task.pieces > 1 || !can_be_copied(task.x, task.dz) ||
       !hopper_is_wanted(m, n, task.slices, HopperWide::kN))
@@ -209,24 +209,24 @@ bool start_hopper(const WeightGradientTask<T>& task, cudaStream_t stream) {
 }
 
 template <class Task>
-bool hopper_or_refused(const Task& task, cudaStream_t stream) {
-  const bool started = start_hopper(task, stream);
+bool try_hopper(const Task& task, cudaStream_t stream) {
+  const bool started = try_launch_hopper(task, stream);
   if (!started && forced_product() == "hopper_only")
-    throw DeviceError("FNNFAST_CUDA_PRODUCT: hopper has no such product");
+    throw DeviceError("FNNFAST_CUDA_PRODUCT=hopper_only: product not supported by the Hopper kernel");
   return started;
 }
 
 template <class T>
-bool hopper_forward(const ForwardTask<T>& task, cudaStream_t stream) {
-  return hopper_or_refused(task, stream);
+bool try_hopper_forward(const ForwardTask<T>& task, cudaStream_t stream) {
+  return try_hopper(task, stream);
 }
 template <class T>
-bool hopper_input_gradient(const InputGradientTask<T>& task, cudaStream_t stream) {
-  return hopper_or_refused(task, stream);
+bool try_hopper_input_gradient(const InputGradientTask<T>& task, cudaStream_t stream) {
+  return try_hopper(task, stream);
 }
 template <class T>
-bool hopper_weight_gradient(const WeightGradientTask<T>& task, cudaStream_t stream) {
-  return hopper_or_refused(task, stream);
+bool try_hopper_weight_gradient(const WeightGradientTask<T>& task, cudaStream_t stream) {
+  return try_hopper(task, stream);
 }
 
 }  // namespace fnnfast::cuda

@@ -1,5 +1,5 @@
-// The products of product.hpp with Hopper's own instructions: bulk copies, and products of warpgroups, which are twice
-// as fast as those of warps. Where one takes a task it gives the bits of product_kernels.cuh.
+// The products of product.hpp with Hopper's instructions: bulk copies, and products of warpgroups, which are twice as
+// fast as those of warps. The bits are those of product_kernels.cuh.
 #pragma once
 
 #include "product.hpp"
@@ -15,15 +15,15 @@ template <class T>
 inline constexpr bool kHopperHas = false;
 #endif
 
-// Whether the task was launched. It is not on another device, nor where it is too small to pay, has operands that the
-// copy engine cannot read, or wants what only the general kernel does: softmax, the gradients of maxout, several
-// results at once. FNNFAST_CUDA_PRODUCT in the environment: hopper takes small ones too, hopper_only refuses what
-// cannot be taken (so that tests know what ran), general takes none.
+// Launches the task and returns true, or returns false on other devices, if the task is too small to pay, if the copy
+// engine cannot read its operands, or if it needs what only the general kernel has: softmax, the gradients of maxout,
+// several results at once. The environment variable FNNFAST_CUDA_PRODUCT: with hopper, small tasks are launched, too;
+// with hopper_only, unsupported ones are an error (so that tests know what ran); with general, none is launched.
 template <class T>
-bool hopper_forward(const ForwardTask<T>& task, cudaStream_t stream);
+bool try_hopper_forward(const ForwardTask<T>& task, cudaStream_t stream);
 template <class T>
-bool hopper_input_gradient(const InputGradientTask<T>& task, cudaStream_t stream);
+bool try_hopper_input_gradient(const InputGradientTask<T>& task, cudaStream_t stream);
 template <class T>
-bool hopper_weight_gradient(const WeightGradientTask<T>& task, cudaStream_t stream);
+bool try_hopper_weight_gradient(const WeightGradientTask<T>& task, cudaStream_t stream);
 
 }  // namespace fnnfast::cuda

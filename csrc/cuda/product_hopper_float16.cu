@@ -2,8 +2,8 @@
 
 namespace fnnfast::cuda {
 
-template bool hopper_forward(const ForwardTask<Half>&, cudaStream_t);
-template bool hopper_input_gradient(const InputGradientTask<Half>&, cudaStream_t);
-template bool hopper_weight_gradient(const WeightGradientTask<Half>&, cudaStream_t);
+template bool try_hopper_forward(const ForwardTask<Half>&, cudaStream_t);
+template bool try_hopper_input_gradient(const InputGradientTask<Half>&, cudaStream_t);
+template bool try_hopper_weight_gradient(const WeightGradientTask<Half>&, cudaStream_t);
 
 }  // namespace fnnfast::cuda

@@ -1,4 +1,4 @@
-// The kernels of product.hpp: a block makes one tile of the result.
+// The kernels of product.hpp: a block computes one tile of the result.
 #pragma once
 
 #include "accumulate.cuh"
@@ -12,9 +12,9 @@
 
 namespace fnnfast::cuda {
 
-// The tiles of an element type. Large ones read least memory for their arithmetic; small ones fill the device where
-// there is little to do. Maxout's large ones spread over more threads, whose registers hold the largest so far as well.
-// All give the same bits.
+// The tiles of an element type. Large ones read less memory per multiply-add; small ones fill the device if there is
+// little to do. Maxout's large ones have more threads, since their registers also hold the maximum so far. All give the
+// same bits.
 template <class T, bool TransposedA, bool TransposedB>
 struct Tiles {
   static constexpr int kLarge = 128, kSmall = 64;
@@ -50,7 +50,7 @@ constexpr std::size_t shared_bytes() {
   return stages > Finishing<Tile>::kBytes ? stages : Finishing<Tile>::kBytes;
 }
 
-// Part of a (rows, columns) matrix from (row, column) on, as a tile's values in shared memory.
+// A tile's values in shared memory, at (row, column) of a (rows, columns) matrix.
 template <class Tile>
 __device__ __forceinline__ Finished<typename Tile::Value> finished(std::int64_t rows, std::int64_t columns,
                                                                    std::int64_t row, std::int64_t column) {
@@ -75,9 +75,8 @@ struct Nothing {
   __device__ __forceinline__ void operator()(const T*) const {}
 };
 
-// A launch has blocks for all tiles, as many layers of them as blockIdx.y tells. Blocks that run side by side go down
-// the columns of a band of kBand rows of tiles: they share rows of one operand and columns of the other, which the L2
-// cache then has.
+// A launch has a block for each tile; blockIdx.y counts slices and pieces. Concurrent blocks go down the columns of a
+// band of kBand rows of tiles, so that they share rows of one operand and columns of the other in the L2 cache.
 template <class Tile>
 struct Place {
   std::int64_t m, n;
@@ -97,25 +96,25 @@ struct ForwardArguments {
   Source<T> x, weight;
 };
 
-// With Maxout the running maximum and its piece stay in registers beside the sums, which takes
-// the weights as they are: nothing is interleaved, and any number of pieces will do.
+// With Maxout, the running maximum and its piece are in registers beside the sums. So the weights need not be
+// interleaved, and there may be any number of pieces.
 template <class T, class Tile, bool Maxout>
 __global__ void __launch_bounds__(Tile::kThreads, Maxout ? 1 : Tile::kBlocksEach)
     forward_kernel(const __grid_constant__ ForwardArguments<T> arguments) {
   using S = typename Tile::Value;
   const auto& [task, x, weight] = arguments;
-  const auto [m, n] = Place<Tile>(task.outputs);
+  const auto [m, n] = Place<Tile>(task.units);
   Tile tile;
   const auto begin = [&](const S* bias) {
-    tile.fill_columns([&](int c) { return bias != nullptr && n + c < task.outputs ? bias[n + c] : S(0); });
+    tile.fill_columns([&](int c) { return bias != nullptr && n + c < task.units ? bias[n + c] : S(0); });
   };
-  const auto result = finished<Tile>(task.rows, task.outputs, m, n);
+  const auto result = finished<Tile>(task.rows, task.units, m, n);
   prefetch(result, task.add);
   begin(task.bias);
   accumulate(tile, x, weight, m, n, 0, task.inputs, Nothing());
   if constexpr (Maxout) {
     S best[Tile::kOutputsEach];
-    std::uint32_t winners[Tile::kOutputsEach / 4] = {};  // a byte each
+    std::uint32_t argmax[Tile::kOutputsEach / 4] = {};  // a byte each
     int i = 0;
     tile.for_each([&](int, int, S& v) { best[i++] = v; });
     for (int piece = 1; piece < task.pieces; ++piece) {
@@ -128,19 +127,19 @@ __global__ void __launch_bounds__(Tile::kThreads, Maxout ? 1 : Tile::kBlocksEach
         if (fnnfast::Maxout<device::Vec<S>>::wins({v}, {best[i]}).m) {
           const int shift = i % 4 * 8;
           best[i] = v;
-          winners[i / 4] = (winners[i / 4] & ~(0xffu << shift)) | static_cast<std::uint32_t>(piece & 0xff) << shift;
+          argmax[i / 4] = (argmax[i / 4] & ~(0xffu << shift)) | static_cast<std::uint32_t>(piece & 0xff) << shift;
         }
         ++i;
       });
     }
-    if (task.winners.data != nullptr) {
+    if (task.argmax.data != nullptr) {
       i = 0;
       tile.for_each([&](int, int, S& v) {
-        v = static_cast<S>(winners[i / 4] >> i % 4 * 8 & 0xff);
+        v = static_cast<S>(argmax[i / 4] >> i % 4 * 8 & 0xff);
         ++i;
       });
       to_shared(tile, result);
-      store(result, Matrix<std::uint8_t>{task.winners.data, task.winners.stride});
+      store(result, Matrix<std::uint8_t>{task.argmax.data, task.argmax.stride});
     }
     i = 0;
     tile.for_each([&](int, int, S& v) { v = best[i++]; });
@@ -180,7 +179,7 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocksEach)
     Source<T> of_piece = weight, winning = dz;
     of_piece.data += piece * task.weight_piece;
     winning.piece = piece;
-    accumulate(tile, winning, of_piece, m, n, 0, task.outputs, Nothing());
+    accumulate(tile, winning, of_piece, m, n, 0, task.units, Nothing());
   }
   to_shared(tile, result);
   if (task.add.data != nullptr) add(result, Matrix<const Stored<T>>{task.add.data, task.add.stride});
@@ -196,14 +195,14 @@ struct WeightGradientArguments {
   Source<T> x, dz;
 };
 
-// A layer of tiles for each slice and piece. The blocks of the first inputs sum the bias's gradient, from
-// what they have in shared memory anyway.
+// A grid of tiles for each slice and piece. The blocks of the first inputs also sum the gradient of the bias, from the
+// operands in shared memory.
 template <class T, class Tile>
 __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocksEach)
     weight_gradient_kernel(const __grid_constant__ WeightGradientArguments<T> arguments) {
   using S = typename Tile::Value;
   const WeightGradientTask<T>& task = arguments.task;
-  const auto [m, n] = Place<Tile>(task.outputs);
+  const auto [m, n] = Place<Tile>(task.units);
   const int piece = static_cast<int>(blockIdx.y) % task.pieces, slice = static_cast<int>(blockIdx.y) / task.pieces;
   const std::int64_t first = slice * task.slice_rows;
   const std::int64_t last = first + task.slice_rows < task.rows ? first + task.slice_rows : task.rows;
@@ -219,12 +218,12 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocksEach)
     if (!sums) return;
     for (int k = 0; k < Tile::kK; ++k) sum += Tile::element_b(stage, k, own);
   });
-  const auto result = finished<Tile>(task.inputs, task.outputs, m, n);
+  const auto result = finished<Tile>(task.inputs, task.units, m, n);
   to_shared(tile, result);
   const auto put = [&](const auto& weight, auto* bias) {
     using To = std::remove_pointer_t<decltype(bias)>;
     const std::int64_t bias_at = slice * task.slice + piece * task.bias_piece + n + own;
-    if (sums && n + own < task.outputs) bias[bias_at] = narrow<To>(sum);
+    if (sums && n + own < task.units) bias[bias_at] = narrow<To>(sum);
     store(result, Matrix<To>{weight.data + slice * task.slice + piece * task.weight_piece, weight.stride});
   };
   if constexpr (!std::is_same_v<Stored<T>, S>)
@@ -232,7 +231,7 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocksEach)
   put(task.weight, task.bias);
 }
 
-// Calls f(Tile, TileGrid) with the tile that the plan takes.
+// Calls f<Tile>(TileGrid) with the tile of the plan.
 template <class T, bool TransposedA, bool TransposedB, class F>
 void with_tile(std::int64_t m, std::int64_t n, std::int64_t layers, F f) {
   using Shapes = Tiles<T, TransposedA, TransposedB>;
@@ -248,21 +247,21 @@ inline dim3 grid_of(const TileGrid& grid, std::int64_t layers) {
 }
 
 template <class T>
-Slices weight_gradient_slices(std::int64_t rows, std::int64_t inputs, std::int64_t outputs, int pieces) {
+Slices weight_gradient_slices(std::int64_t rows, std::int64_t inputs, std::int64_t units, int pieces) {
   using Shapes = Tiles<T, true, false>;
   const int multiprocessors = device_info().multiprocessors;
-  // As many as give all multiprocessors large tiles, where there are rows for them.
-  const TileGrid grid = tile_grid(inputs, outputs, multiprocessors, multiprocessors, Shapes::kLarge, Shapes::kSmall);
+  // As many as give all multiprocessors large tiles, if there are enough rows.
+  const TileGrid grid = tile_grid(inputs, units, multiprocessors, multiprocessors, Shapes::kLarge, Shapes::kSmall);
   return slices(rows, grid.rows * grid.columns * pieces, multiprocessors);
 }
 
 template <class T>
 void forward_product(const ForwardTask<T>& task, cudaStream_t stream) {
   if constexpr (kHopperHas<T>)
-    if (hopper_forward(task, stream)) return;
+    if (try_hopper_forward(task, stream)) return;
   const ForwardArguments<T> arguments{task, source<T>(task.x, task.rows, task.inputs),
-                                      source<T>(task.weight, task.inputs, task.outputs, task.weight_piece)};
-  with_tile<T, false, false>(task.rows, task.outputs, 1, [&]<class Tile>(const TileGrid& grid) {
+                                      source<T>(task.weight, task.inputs, task.units, task.weight_piece)};
+  with_tile<T, false, false>(task.rows, task.units, 1, [&]<class Tile>(const TileGrid& grid) {
     using Shapes = Tiles<T, false, false>;
     const auto start = [&]<class Of, bool Maxout>() {
       launch("forward", forward_kernel<T, Of, Maxout>, grid_of(grid, 1), Of::kThreads, shared_bytes<Of>(), stream,
@@ -280,11 +279,11 @@ void forward_product(const ForwardTask<T>& task, cudaStream_t stream) {
 template <class T>
 void input_gradient_product(const InputGradientTask<T>& task, cudaStream_t stream) {
   if constexpr (kHopperHas<T>)
-    if (hopper_input_gradient(task, stream)) return;
-  InputGradientArguments<T> arguments{task, source<T>(task.dz, task.rows, task.outputs),
-                                      source<T>(task.weight, task.inputs, task.outputs, task.weight_piece)};
-  arguments.dz.winners = task.pieces > 1 ? task.winners.data : nullptr;
-  arguments.dz.winners_stride = task.winners.stride;
+    if (try_hopper_input_gradient(task, stream)) return;
+  InputGradientArguments<T> arguments{task, source<T>(task.dz, task.rows, task.units),
+                                      source<T>(task.weight, task.inputs, task.units, task.weight_piece)};
+  arguments.dz.argmax = task.pieces > 1 ? task.argmax.data : nullptr;
+  arguments.dz.argmax_stride = task.argmax.stride;
   with_tile<T, false, true>(task.rows, task.inputs, 1, [&]<class Tile>(const TileGrid& grid) {
     launch("input_gradient", input_gradient_kernel<T, Tile>, grid_of(grid, 1), Tile::kThreads, shared_bytes<Tile>(),
            stream, arguments);
@@ -294,13 +293,13 @@ void input_gradient_product(const InputGradientTask<T>& task, cudaStream_t strea
 template <class T>
 void weight_gradient_product(const WeightGradientTask<T>& task, cudaStream_t stream) {
   if constexpr (kHopperHas<T>)
-    if (hopper_weight_gradient(task, stream)) return;
+    if (try_hopper_weight_gradient(task, stream)) return;
   WeightGradientArguments<T> arguments{task, source<T>(task.x, task.rows, task.inputs),
-                                       source<T>(task.dz, task.rows, task.outputs)};
-  arguments.dz.winners = task.pieces > 1 ? task.winners.data : nullptr;
-  arguments.dz.winners_stride = task.winners.stride;
+                                       source<T>(task.dz, task.rows, task.units)};
+  arguments.dz.argmax = task.pieces > 1 ? task.argmax.data : nullptr;
+  arguments.dz.argmax_stride = task.argmax.stride;
   const std::int64_t layers = std::int64_t{task.slices} * task.pieces;
-  with_tile<T, true, false>(task.inputs, task.outputs, layers, [&]<class Tile>(const TileGrid& grid) {
+  with_tile<T, true, false>(task.inputs, task.units, layers, [&]<class Tile>(const TileGrid& grid) {
     launch("weight_gradient", weight_gradient_kernel<T, Tile>, grid_of(grid, layers), Tile::kThreads,
            shared_bytes<Tile>(), stream, arguments);
   });

@@ -3,7 +3,7 @@
 
 #include "rows.hpp"
 
-#include "../core/vec_scalar.hpp"  // first: what follows is written over it
+#include "../core/vec_scalar.hpp"  // before the kernels, which use it
 
 #include "../core/loss_rows.hpp"
 #include "grid.cuh"
@@ -14,7 +14,7 @@ namespace {
 
 constexpr int kThreads = 128;
 constexpr int kSumThreads = 512;
-constexpr int kRowsEach = kThreads / device_rows::Lanes::kCount;  // of a block, at a time
+constexpr int kRowsEach = kThreads / device_rows::Lanes::kCount;  // per block, at a time
 constexpr int kBlocksEach = 16;                                   // of a multiprocessor
 
 dim3 grid_for(std::int64_t rows) { return cuda::grid_for(rows, kRowsEach, kBlocksEach); }
@@ -48,7 +48,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   for_rows(task.rows, [&](std::int64_t r) { device_rows::softmax_backward<S>(row_of(task, r)); });
 }
 
-// For a label that is no class: NaN for everything. Labels in device memory are not looked at before.
+// The result for an invalid label: NaN everywhere. Labels in device memory cannot be checked before.
 template <class S>
 __device__ __forceinline__ void refuse(const LossTask<S>& row) {
   const S nan = static_cast<S>(__builtin_nan(""));
@@ -68,7 +68,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     row.z += r * task.z_row;
     if (task.targets != nullptr) row.targets += r * task.targets_row;
     if (task.labels != nullptr) row.labels += r;
-    if (task.weights != nullptr) row.weights += r;
+    if (task.sample_weights != nullptr) row.sample_weights += r;
     if (task.dz != nullptr) row.dz += r * task.dz_row;
     row.row_loss += r;
     const bool valid = row.labels == nullptr || (*row.labels >= 0 && *row.labels < task.columns);
@@ -79,7 +79,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   });
 }
 
-// The sum of values, by one block; only thread 0 has it.
+// The sum of values over one block; only thread 0 has it.
 template <class T>
 __device__ __forceinline__ double sum_of(std::int64_t count, const T* values) {
   double sum = 0.0;
@@ -89,8 +89,8 @@ __device__ __forceinline__ double sum_of(std::int64_t count, const T* values) {
 
 template <class S>
 __global__ void __launch_bounds__(kSumThreads, 1)
-    weigh_rows_kernel(std::int64_t rows, const S* weights, double each, double* weight, S* scale) {
-  const double sum = sum_of(rows, weights);
+    weigh_rows_kernel(std::int64_t rows, const S* sample_weights, double each, double* weight, S* scale) {
+  const double sum = sum_of(rows, sample_weights);
   if (threadIdx.x != 0) return;
   *weight = sum;
   *scale = sum > 0.0 ? static_cast<S>(1.0 / (sum * each)) : S(0);
@@ -124,9 +124,10 @@ void loss_rows(LossKind kind, const LossTask<S>& task, const S* scale, cudaStrea
 }
 
 template <class S>
-void weigh_rows(std::int64_t rows, const S* weights, double each, double* weight, S* scale, cudaStream_t stream) {
-  launch("weigh_rows", weigh_rows_kernel<S>, dim3(1), kSumThreads, kSumThreads * sizeof(double), stream, rows, weights,
-         each, weight, scale);
+void weigh_rows(std::int64_t rows, const S* sample_weights, double each, double* weight, S* scale,
+                cudaStream_t stream) {
+  launch("weigh_rows", weigh_rows_kernel<S>, dim3(1), kSumThreads, kSumThreads * sizeof(double), stream, rows,
+         sample_weights, each, weight, scale);
 }
 
 template <class S>

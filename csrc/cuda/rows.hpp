@@ -1,5 +1,5 @@
-// Kernels over whole rows: softmax over more columns than a tile has, and the losses. They are those of the CPU
-// (csrc/core/rows.hpp, loss_rows.hpp) with 16 threads for a vector. S is float or double.
+// Kernels over whole rows: softmax over more columns than fit a tile, and the losses. They are those of the CPU
+// (csrc/core/rows.hpp, loss_rows.hpp) with 16 threads as a vector. S is float or double.
 #pragma once
 
 #include <cstdint>
@@ -16,17 +16,17 @@ void softmax_forward_rows(const ElementwiseTask<S>& task, cudaStream_t stream);
 template <class S>
 void softmax_backward_rows(const ElementwiseTask<S>& task, cudaStream_t stream);
 
-// row_loss and, where it is wanted, dz; targets, labels and weights are the batch's own rows. scale, if not null, is
-// where task.scale stands in device memory.
+// row_loss and, if not null, dz; targets, labels and sample_weights are the batch's own rows. scale, if not
+// null, is the place of task.scale in device memory.
 template <class S>
 void loss_rows(LossKind kind, const LossTask<S>& task, const S* scale, cudaStream_t stream);
 
-// *weight = the sum of the rows' weights, and *scale = 1 / (*weight each), or 0: what the derivative of a mean over
-// rows and `each` terms a row is scaled by.
+// *weight = the sum of the sample weights, and *scale = 1 / (*weight each), or 0 for no weight: the factor of the
+// derivative of a mean over rows and `each` terms per row.
 template <class S>
-void weigh_rows(std::int64_t rows, const S* weights, double each, double* weight, S* scale, cudaStream_t stream);
+void weigh_rows(std::int64_t rows, const S* sample_weights, double each, double* weight, S* scale, cudaStream_t stream);
 
-// *mean = (the sum of row_loss) / (weight each) + constant, 0 for no weight; weight is *weighed where that is not null.
+// *mean = (the sum of row_loss) / (weight each) + constant, or 0 for no weight. weight: *weighed, if that is not null.
 template <class S>
 void mean_loss(std::int64_t rows, const double* row_loss, double weight, const double* weighed, double each,
                double constant, S* mean, cudaStream_t stream);

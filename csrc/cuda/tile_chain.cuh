@@ -1,6 +1,6 @@
-// A warp's tile of a product of few rows on the CUDA cores: one output a thread, one chain of fused multiply-adds in
-// ascending order over k, as SimtTile's. What a chain takes is the latency of its steps, so they do nothing else: both
-// operands lie with k inside, and a load brings a chunk of it.
+// A warp's tile of a product of few rows on the CUDA cores: one output per thread, one chain of fused multiply-adds in
+// ascending order over k, as in SimtTile. The time of a chain is the latency of its steps, which therefore do nothing
+// else: both operands have k contiguous, and a load brings a chunk of it.
 #pragma once
 
 #include "tile_copy.cuh"
@@ -17,7 +17,7 @@ struct ChainTile {
   static constexpr int kOutputsEach = 1;
 
  private:
-  // Neighbouring rows begin 4 banks apart.
+  // Neighbouring rows are 4 banks apart.
   static constexpr int kPad = Chunk<T>::kSize, kPitch = kK + kPad;
 
  public:

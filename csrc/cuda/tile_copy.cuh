@@ -1,4 +1,4 @@
-// From global to shared memory, a tile at a time, while the block computes.
+// Asynchronous copies of tiles from global to shared memory.
 #pragma once
 
 #include <cstdint>
@@ -13,19 +13,19 @@ struct Source {
   const T* data;
   std::int64_t stride;
   std::int64_t rows, columns;
-  bool aligned;  // every row begins at a multiple of 16 bytes
-  // Maxout's backward pass: an element counts only where the piece that won is this one.
-  const std::uint8_t* winners;  // or null
-  std::int64_t winners_stride;
+  bool aligned;  // every row is aligned to 16 bytes
+  // Maxout's backward pass: an element is not zero only if its argmax is this piece.
+  const std::uint8_t* argmax;  // or null
+  std::int64_t argmax_stride;
   int piece;
 
   __device__ __forceinline__ bool counts(std::int64_t row, std::int64_t column) const {
     return row < rows && column < columns &&
-           (winners == nullptr || winners[row * winners_stride + column] == static_cast<std::uint8_t>(piece));
+           (argmax == nullptr || argmax[row * argmax_stride + column] == static_cast<std::uint8_t>(piece));
   }
 };
 
-// Tf32 is told apart in the kernels only.
+// Only kernels distinguish Tf32 from float.
 template <class T, class P>
 FNNFAST_INLINE auto elements(P* p) {
   if constexpr (std::is_const_v<P>)
@@ -39,7 +39,7 @@ bool is_aligned(const T* data, std::int64_t stride) {
   return reinterpret_cast<std::uintptr_t>(data) % 16 == 0 && stride * static_cast<std::int64_t>(sizeof(T)) % 16 == 0;
 }
 
-// A matrix, and others of its form that begin `step` elements after one another.
+// A matrix, or several of its shape, `step` elements apart.
 template <class T, class M>
 Source<T> source(const M& matrix, std::int64_t rows, std::int64_t columns, std::int64_t step = 0) {
   const T* const data = elements<T>(matrix.data);
@@ -47,8 +47,8 @@ Source<T> source(const M& matrix, std::int64_t rows, std::int64_t columns, std::
   return {data, matrix.stride, rows, columns, aligned, nullptr, 0, 0};
 }
 
-// Copies Rows x Columns elements from (row, column) on, by Threads threads (a block's, or each warp's for itself), to
-// rows of shared memory Pitch elements apart; zeros from beyond the edges. Done when waited for.
+// Copies Rows x Columns elements from (row, column) on, by Threads threads (of a block, or of each warp), to rows of
+// shared memory Pitch elements apart; zeros beyond the edges. Complete after copy_wait.
 template <int Rows, int Columns, int Pitch, int Threads, class T>
 __device__ __forceinline__ void copy_tile(T* to, const Source<T>& from, std::int64_t row, std::int64_t column) {
   constexpr int kSize = Chunk<T>::kSize;
@@ -60,7 +60,7 @@ __device__ __forceinline__ void copy_tile(T* to, const Source<T>& from, std::int
     const int r = i / (Columns / kSize), c = i % (Columns / kSize) * kSize;
     copy(to + r * Pitch + c, from.data + (row + r) * from.stride + column + c, row + r, column + c);
   };
-  if (from.aligned && from.winners == nullptr) {
+  if (from.aligned && from.argmax == nullptr) {
     FNNFAST_UNROLL(16)
     for (int first = 0; first < kChunks; first += Threads)
       for_chunk(first, [&](T* place, const T* start, std::int64_t r, std::int64_t c) {
@@ -102,17 +102,17 @@ __device__ __forceinline__ void copy_tile_transposed(T* to, const Source<T>& fro
   }
 }
 
-// A thread's share of such copies, tile after tile along k, where tiles are whole along k and the rows aligned: an
-// offset that steps on, and no bounds. Size elements at a time go from (r, c) to to[r * RowPitch + c * ColumnPitch]. On
-// the other side, what lies beyond the edge is read from the last row or chunk: the outputs that it gets into are not
-// stored. Single elements are too many to hold where each begins, so all their rows must be there. OverRows: k goes
-// down the rows.
+// A thread's share of such copies, tile after tile along k, for tiles that are whole along k and aligned rows: an
+// offset that advances, and no bounds checks. Size elements at a time go from (r, c) to to[r * RowPitch + c *
+// ColumnPitch]. Across k, elements beyond the edge are read from the last row or chunk, since the outputs that use them
+// are not stored. With single elements there are too many addresses to hold, so all their rows must exist. OverRows: k
+// goes down the rows.
 template <class T, int Rows, int Columns, int Size, int RowPitch, int ColumnPitch, int Threads, bool OverRows>
 class TileWalk {
  public:
   static constexpr bool kOverRows = OverRows;
   static __device__ __forceinline__ bool is_possible(const Source<T>& from, std::int64_t row, std::int64_t column) {
-    return (from.aligned || Size == 1) && from.winners == nullptr && row + (kHolds ? 0 : Rows - 1) < from.rows &&
+    return (from.aligned || Size == 1) && from.argmax == nullptr && row + (kHolds ? 0 : Rows - 1) < from.rows &&
            column < from.columns && (!OverRows || from.columns % Size == 0);
   }
 
@@ -144,7 +144,7 @@ class TileWalk {
  private:
   static constexpr int kAcross = Columns / Size, kDown = Threads / kAcross, kCopies = Rows / kDown;
   static constexpr int kBytes = Size * static_cast<int>(sizeof(T));
-  static constexpr bool kHolds = Size > 1;  // where each copy begins
+  static constexpr bool kHolds = Size > 1;  // holds the address of each copy
   static_assert(Columns % Size == 0 && Threads % kAcross == 0 && Rows % kDown == 0);
 
   static __device__ __forceinline__ std::int64_t least(std::int64_t a, std::int64_t b) { return a < b ? a : b; }

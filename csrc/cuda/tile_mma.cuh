@@ -6,21 +6,21 @@
 
 namespace fnnfast::cuda {
 
-// As SimtTile; each warp has WarpM x WarpN outputs. The tiles lie in shared memory as they do in global memory, since
-// the fragments are gathered either way; what rows are padded by keeps those gathers free of bank conflicts.
+// As SimtTile; each warp has WarpM x WarpN outputs. The tiles have the same order in shared as in global memory, since
+// the fragments are gathered either way. The padding of rows avoids bank conflicts.
 template <class T, int M, int N, int WarpM, int WarpN, bool TransposedA, bool TransposedB>
 struct MmaTile {
   using Element = T;
   using Value = float;
   static constexpr int kM = M, kN = N, kK = 64 / static_cast<int>(sizeof(T));
   static constexpr int kThreads = (M / WarpM) * (N / WarpN) * 32;
-  static constexpr int kBlocksEach = 2;  // of a multiprocessor: while one waits or finishes, the other multiplies
+  static constexpr int kBlocksEach = 2;  // per multiprocessor: while one waits or stores, the other multiplies
   static constexpr int kStages = 4;
-  static constexpr int kOutputsEach = WarpM * WarpN / 32;  // of a thread
+  static constexpr int kOutputsEach = WarpM * WarpN / 32;  // per thread
 
  private:
   static constexpr bool kTf32 = sizeof(T) == 4;
-  static constexpr int kStep = kTf32 ? 8 : 16;  // of k, in an instruction
+  static constexpr int kStep = kTf32 ? 8 : 16;  // along k, per instruction
   static constexpr int kTilesM = WarpM / 16, kTilesN = WarpN / 8;
   static constexpr int kPadK = Chunk<T>::kSize, kPadOther = 8;
   static constexpr int kPitchA = TransposedA ? M + kPadOther : kK + kPadK;
@@ -54,8 +54,8 @@ struct MmaTile {
       TileWalk<T, TransposedB ? N : kK, TransposedB ? kK : N, Chunk<T>::kSize, kPitchB, 1, kThreads, !TransposedB>,
       kElementsA>;
 
-  // Where A lies that is not copied but made in shared memory: its pitch, the elements that hold it, and an element's
-  // place. It has whole steps of kK columns.
+  // The layout of an A that is computed in shared memory instead of copied: its pitch, its size in elements, and the
+  // place of an element. It has whole steps of kK columns.
   static constexpr bool kRowsOutside = !TransposedA;
   static constexpr int pitch_a(int columns) { return TransposedA ? kPitchA : columns + kPadK; }
   static constexpr int elements_a(int columns) { return TransposedA ? columns * kPitchA : M * pitch_a(columns); }
@@ -103,7 +103,7 @@ struct MmaTile {
     }
   }
 
-  // All outputs of a column are f(column), which is asked once.
+  // Sets all outputs of a column to f(column), which is called once.
   template <class F>
   __device__ __forceinline__ void fill_columns(F f) {
     const int column = warp_column() + lane() % 4 * 2;
@@ -124,7 +124,7 @@ struct MmaTile {
   static __device__ __forceinline__ int warp_row() { return warp() / (N / WarpN) * WarpM; }
   static __device__ __forceinline__ int warp_column() { return warp() % (N / WarpN) * WarpN; }
 
-  // The 16 rows from m on, kStep of k from k on.
+  // The 16 rows from m on, and kStep columns from k on.
   static __device__ __forceinline__ void fragment_a(const T* of_a, int pitch, int m, int k, std::uint32_t (&r)[4]) {
     if constexpr (kTf32) {
       FNNFAST_UNROLL(4)
@@ -139,7 +139,7 @@ struct MmaTile {
     }
   }
 
-  // The 8 columns from n on, and the 8 after them.
+  // The 8 columns from n on, and the next 8.
   static __device__ __forceinline__ void fragments_b(const T* of_b, int n, int k, std::uint32_t (&first)[2],
                                                      std::uint32_t (&second)[2]) {
     std::uint32_t r[4];

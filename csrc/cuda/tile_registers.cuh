@@ -1,5 +1,5 @@
-// What a warp holds of a narrow layer in registers (mma.sync): its rows as the left operand of the layer's product, and
-// their sums of 16 columns, which rounded are 16 columns of the next one's operand.
+// A warp's part of a narrow layer in registers (mma.sync): its rows as the left operand of the layer's product, and
+// their sums of 16 columns, which, rounded, are 16 columns of the next layer's operand.
 #pragma once
 
 #include "elements.hpp"
@@ -9,8 +9,8 @@ namespace fnnfast::cuda {
 
 __device__ __forceinline__ int warp_lane() { return static_cast<int>(threadIdx.x) % 32; }
 
-// The columns of a lane's elements in 16 columns of a layer: two neighbours of each of two products. The last layer's
-// change places in its products, so that a lane's outputs of a row are four neighbours, which it stores at once.
+// The columns of a lane's elements in 16 columns of a layer: two neighbours of each of two products. In the last layer,
+// columns are permuted, so that a lane's outputs of a row are four neighbours, which it stores at once.
 struct LaneColumns {
   int first, step;
 
@@ -18,18 +18,18 @@ struct LaneColumns {
       : first(column + warp_lane() % 4 * (last ? 4 : 2)), step(last ? 2 : 8) {}
   __device__ __forceinline__ int at(int product, int element) const { return first + product * step + element; }
 };
-// The place in the last layer's products of an even column, and of the one after it.
+// The place in the last layer's products of an even column and the next one.
 __device__ __forceinline__ int last_place(int column) {
   return column / 16 * 16 + column / 2 % 2 * 8 + column % 16 / 4 * 2;
 }
 
-// A warp's rows of a layer's outputs: a lane's share, as the left operand of mma16816.
+// A lane's part of a warp's rows of a layer's outputs, as the left operand of mma16816.
 template <class T>
 struct RegisterRows {
   static constexpr int kTiles = RegistersPlan::kRows / 16, kSteps = RegistersPlan::kColumns / 16;
   std::uint32_t at[kTiles][kSteps][4];
 
-  // From shared memory: rows kPitch elements apart, ...
+  // From rows in shared memory kPitch elements apart.
   __device__ __forceinline__ void load(const T* rows) {
     constexpr int kPitch = RegistersPlan::kPitch;
     const T* const own = rows + warp_lane() % 16 * kPitch + warp_lane() / 16 * 8;
@@ -39,7 +39,7 @@ struct RegisterRows {
       for (int s = 0; s < kSteps; ++s) load_matrix(at[i][s], own + 16 * i * kPitch + 16 * s);
     }
   }
-  // ... or of so many columns, without anything between them.
+  // From contiguous rows of that many columns.
   __device__ __forceinline__ void gather(const T* rows, int columns) {
     FNNFAST_UNROLL(4)
     for (int s = 0; s < kSteps; ++s) {
@@ -51,7 +51,7 @@ struct RegisterRows {
       for (int e = 0; e < 4 * kTiles; ++e) {
         const int row = e / 4 * 16 + e % 2 * 8 + warp_lane() / 4, column = 16 * s + e / 2 % 2 * 8 + warp_lane() % 4 * 2;
         const auto element = [&](int c) {
-          const T read = rows[row * columns + c];  // in any case: there is room, and lanes do not part
+          const T read = rows[row * columns + c];  // always, so that lanes do not diverge; there is memory for it
           return c < columns ? read : narrow<T>(0.0f);
         };
         at[e / 4][s][e % 4] = pair_of(element(column), element(column + 1));
@@ -65,7 +65,7 @@ struct RegisterRows {
       for (int e = 0; e < 4; ++e) at[i][step][e] = 0;
     }
   }
-  // From that column on: products have zeros there, but an infinite input has made NaN of them.
+  // Clears the columns from there on: the weights are zero, but an infinite input makes NaN of them.
   __device__ __forceinline__ void clear_beyond(int columns) {
     FNNFAST_UNROLL(4)
     for (int s = 0; s < kSteps; ++s) {
@@ -119,7 +119,7 @@ struct RegisterSums {
     FNNFAST_UNROLL(2)
     for (int i = 0; i < kTiles; ++i) round_tile(rows, i, step, relu);
   }
-  // Calls f(row of the warp's, column, sum).
+  // Calls f(row in the warp, column, sum).
   template <class F>
   __device__ __forceinline__ void for_each(LaneColumns columns, F f) {
     FNNFAST_UNROLL(2)

@@ -1,6 +1,6 @@
-// ChainTile for a single row: the weights lie as in memory, so that they come in whole chunks and a warp reads
-// neighbouring columns; no lane is left to other rows. What a step of the chains reads is on its way during the one
-// before.
+// ChainTile for a single row: the weights have the order of global memory, so that they are copied in whole chunks and
+// a warp reads neighbouring columns, and no lane is for other rows. The operands of a step are loaded during the
+// previous one.
 #pragma once
 
 #include "tile_copy.cuh"
@@ -11,7 +11,7 @@ template <class T>
 struct RowTile {
   using Element = T;
   using Value = T;
-  // Fewer columns than lanes: more warps, each on a multiprocessor of its own, share out reading the weights.
+  // Fewer columns than lanes, so that more warps, each on its own multiprocessor, share the reading of the weights.
   static constexpr int kM = 1, kN = 16, kK = 128 / static_cast<int>(sizeof(T));
   static constexpr int kThreads = 32;
   static constexpr int kStages = 1;
@@ -29,7 +29,7 @@ struct RowTile {
   static constexpr int elements_a(int columns) { return columns; }
   static __device__ __forceinline__ int place_a(int, int k, int) { return k; }
 
-  // The operands of so many steps, which lie one behind the other.
+  // Over that many steps, whose operands are contiguous.
   __device__ __forceinline__ void multiply_steps(const T* a, const T* b, int steps) {
     constexpr int kTurn = 16;
     static_assert(kK % kTurn == 0);
@@ -41,7 +41,7 @@ struct RowTile {
         FNNFAST_UNROLL(4)
         for (int e = 0; e < Chunk<T>::kSize; ++e) {
           terms.w[i + e] = own[(k + i + e) * kN];
-          hold(terms.w[i + e]);  // not where it is needed
+          hold(terms.w[i + e]);  // so that it is loaded here
         }
       }
     };
@@ -57,7 +57,7 @@ struct RowTile {
     }
   }
 
-  // The other lanes do the same, for nothing.
+  // The other lanes compute the same, which is not used.
   template <class F>
   __device__ __forceinline__ void for_each(F f) {
     if (threadIdx.x % 32 < kN) f(0, column(), sum_);

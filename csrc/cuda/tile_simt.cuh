@@ -1,27 +1,27 @@
-// A block's tile of a product on the CUDA cores, for float32 and float64: one chain of fused multiply-adds an output,
-// in ascending order over k, which is the CPU's. So are the bits.
+// A block's tile of a product on the CUDA cores, for float32 and float64: one chain of fused multiply-adds per output,
+// in ascending order over k. The bits are the CPU's.
 #pragma once
 
 #include "tile_copy.cuh"
 
 namespace fnnfast::cuda {
 
-// C (M x N) += A (M x k) B (k x N) by (M / ThreadM) (N / ThreadN) threads; K of k at a time lie in shared memory, both
-// operands with k outside, so that a step over k reads consecutive rows and columns. TransposedA: A is stored with k
-// outside (rows of m); TransposedB: B is stored with n outside (rows of k).
+// C (M x N) += A (M x k) B (k x N) by (M / ThreadM) (N / ThreadN) threads. Shared memory holds steps of K along k, with
+// k as the outer index of both operands, so that a step reads consecutive rows and columns. TransposedA: A is stored
+// with k as the outer index; TransposedB: B is stored with n as the outer index.
 template <class T, int M, int N, int K, int ThreadM, int ThreadN, bool TransposedA, bool TransposedB>
 struct SimtTile {
   using Element = T;
   using Value = T;
   static constexpr int kM = M, kN = N, kK = K;
   static constexpr int kThreads = (M / ThreadM) * (N / ThreadN);
-  static constexpr int kBlocksEach = 1;  // of a multiprocessor: the sums and both operands take the registers of two
+  static constexpr int kBlocksEach = 1;  // per multiprocessor: sums and operands take the registers of two
   static constexpr int kStages = 3;
-  static constexpr int kOutputsEach = ThreadM * ThreadN;  // of a thread
+  static constexpr int kOutputsEach = ThreadM * ThreadN;  // per thread
 
  private:
-  // A thread's rows are groups of 4, the groups spread over the tile: the threads of a warp then read neighbouring
-  // words. The same for its columns.
+  // A thread's rows are groups of 4, spread over the tile, so that the threads of a warp read neighbouring words.
+  // Likewise its columns.
   static constexpr int kGroup = 4;
   static constexpr int kPitchA = M + Chunk<T>::kSize, kPitchB = N + Chunk<T>::kSize;
   static_assert(ThreadM % kGroup == 0 && ThreadN % kGroup == 0);
@@ -33,7 +33,7 @@ struct SimtTile {
   static constexpr int kElementsA = K * kPitchA, kElementsB = K * kPitchB;
   static constexpr int kStageElements = kElementsA + kElementsB;
 
-  // The tile at row m and column n, for k from k on.
+  // The tile at row m and column n, from k on.
   static __device__ __forceinline__ void copy_a(T* stage, const Source<T>& a, std::int64_t m, std::int64_t k) {
     if constexpr (TransposedA)
       copy_tile<K, M, kPitchA, kThreads>(stage, a, k, m);
@@ -52,7 +52,7 @@ struct SimtTile {
     copy_b(stage + kElementsA, b, k, n);
   }
 
-  // Rows of k go an element at a time, to k outside.
+  // Operands with k as the inner index are copied by element.
   using Walk =
       ProductWalk<T,
                   std::conditional_t<TransposedA, TileWalk<T, K, M, Chunk<T>::kSize, kPitchA, 1, kThreads, true>,
@@ -61,8 +61,8 @@ struct SimtTile {
                                      TileWalk<T, K, N, Chunk<T>::kSize, kPitchB, 1, kThreads, true>>,
                   kElementsA>;
 
-  // Where A lies that is not copied but made in shared memory: its pitch, the elements that hold it, and an element's
-  // place. It has whole steps of kK columns.
+  // The layout of an A that is computed in shared memory instead of copied: its pitch, its size in elements, and the
+  // place of an element. It has whole steps of kK columns.
   static constexpr bool kRowsOutside = false;
   static constexpr int pitch_a(int) { return kPitchA; }
   static constexpr int elements_a(int columns) { return columns * kPitchA; }
@@ -103,7 +103,7 @@ struct SimtTile {
     for (int j = 0; j < ThreadN; ++j) f(row(i), column(j), sum_[i][j]);
   }
 
-  // All outputs of a column are f(column), which is asked once.
+  // Sets all outputs of a column to f(column), which is called once.
   template <class F>
   __device__ __forceinline__ void fill_columns(F f) {
     FNNFAST_UNROLL(8)

@@ -35,7 +35,7 @@ Trainer<T>::Trainer(const Network<T>& network, Loss<S> loss, const OptimizerSett
     for (const ValueId read : {node.in, node.epilogue.add})
       if (read != kNone) ++readers[static_cast<std::size_t>(read)];
   }
-  // The product that makes the gradient of a value can make that of its r as well, since nothing else adds to it or
+  // The product that computes the gradient of a value can also compute that of its r, if nothing else adds to it or
   // reads it in between.
   for (NodeId n = 0; n < static_cast<NodeId>(program_.nodes.size()); ++n) {
     const Node& node = program_.node(n);
@@ -51,16 +51,16 @@ Trainer<T>::Trainer(const Network<T>& network, Loss<S> loss, const OptimizerSett
   }
 }
 
-// Whether the activation of a node is applied, and its derivative taken: not where the loss takes logits.
+// Whether the activation of a node is applied and differentiated: not if the loss reads the logits instead.
 template <class T>
 bool Trainer<T>::activates(const Node& node) const {
   return !(node.out == program_.result && loss_.info().from_logits);
 }
 
-// Whether the batch is copied: gathered, perturbed, or without the rows of weight 0.
+// Whether the batch is copied: gathered, perturbed, or with zeros for rows of weight 0.
 template <class T>
-bool Trainer<T>::copies_input(bool indices, bool weights) const {
-  return indices || weights || schedule_.input_in_place;
+bool Trainer<T>::copies_input(bool indices, bool sample_weights) const {
+  return indices || sample_weights || schedule_.input_in_place;
 }
 
 template <class T>
@@ -69,7 +69,8 @@ std::int64_t Trainer<T>::rows_of(const Call& call, ValueId id) const {
 }
 
 template <class T>
-typename Trainer<T>::Room Trainer<T>::arrange(Arena& arena, std::int64_t rows, bool indices, bool weights) const {
+typename Trainer<T>::Room Trainer<T>::arrange(Arena& arena, std::int64_t rows, bool indices,
+                                              bool sample_weights) const {
   Room room;
   for (const BufferShape& shape : schedule_.buffers) {
     const std::int64_t elements = rows * shape.row * shape.pixels;
@@ -88,7 +89,7 @@ typename Trainer<T>::Room Trainer<T>::arrange(Arena& arena, std::int64_t rows, b
     room.partials.push_back(partial);
   }
   const Shape& input = program_.input();
-  if (copies_input(indices, weights)) room.input = arena.matrix<E>(rows * input.pixels(), row_stride(input));
+  if (copies_input(indices, sample_weights)) room.input = arena.matrix<E>(rows * input.pixels(), row_stride(input));
   const std::int64_t outputs = network_.outputs();
   if constexpr (Network<T>::kMixed) {
     room.outputs = arena.matrix<S>(rows, outputs);
@@ -105,9 +106,9 @@ typename Trainer<T>::Room Trainer<T>::arrange(Arena& arena, std::int64_t rows, b
 }
 
 template <class T>
-std::size_t Trainer<T>::workspace_bytes(std::int64_t rows, bool indices, bool weights) const {
+std::size_t Trainer<T>::workspace_bytes(std::int64_t rows, bool indices, bool sample_weights) const {
   Arena arena(nullptr);
-  arrange(arena, rows, indices, weights);
+  arrange(arena, rows, indices, sample_weights);
   return arena.used();
 }
 
@@ -116,7 +117,7 @@ Matrix<Stored<T>> Trainer<T>::at(const Call& call, const Place& place) const {
   if (place.buffer == kNone) return {};
   if (place.buffer == kInputBuffer) {
     if (call.room.input.data != nullptr) return {call.room.input.data + place.channel, place.row};
-    const std::int64_t row = network_.inputs() / place.pixels;  // the caller's rows are dense, and read alone
+    const std::int64_t row = network_.inputs() / place.pixels;  // the caller's rows are dense, and only read
     return {const_cast<E*>(call.batch.x) + place.channel, row};
   }
   return {static_cast<E*>(call.room.buffers[static_cast<std::size_t>(place.buffer)]) + place.channel, place.row};
@@ -133,7 +134,7 @@ template <class T>
 void Trainer<T>::take_input(const Call& call) const {
   if (call.room.input.data == nullptr) return;
   const std::int64_t inputs = network_.inputs();
-  gather_rows<E, S>(call.batch.rows, inputs, {call.batch.x, inputs}, call.batch.indices, call.batch.weights,
+  gather_rows<E, S>(call.batch.rows, inputs, {call.batch.x, inputs}, call.batch.indices, call.batch.sample_weights,
                     {call.room.input.data, call.room.input.stride * program_.input().pixels()}, call.stream);
 }
 
@@ -173,7 +174,7 @@ void Trainer<T>::affine_forward(const Call& call, NodeId id) const {
   const int activation = activates(node) ? e.activation : kIdentity;
   const ActivationInfo& info = kActivationInfo[activation];
   const bool adds_first = e.add != kNone && e.add_first;
-  const bool wide = info.rowwise && !adds_first && t.outputs > kFusedSoftmax<T>;
+  const bool wide = info.rowwise && !adds_first && t.units > kFusedSoftmax<T>;
   t.activation = wide || adds_first ? kIdentity : activation;
   if (info.saves == Saves::kInput && !adds_first) t.z = saved;
   if (e.add != kNone && !adds_first) {
@@ -183,14 +184,14 @@ void Trainer<T>::affine_forward(const Call& call, NodeId id) const {
   } else {
     t.y = out;
   }
-  t.winners = choice(call, id);
+  t.argmax = choice(call, id);
   const bool is_output = node.out == program_.result;
   if constexpr (Network<T>::kMixed)
     if (is_output && !adds_first) t.y_sum = call.room.outputs;
   forward_product(t, call.stream);
   if (adds_first)
     pointwise<E>({t.rows,
-                  t.outputs,
+                  t.units,
                   out,
                   value(call, e.add),
                   info.saves == Saves::kInput ? saved : Matrix<E>{},
@@ -201,12 +202,12 @@ void Trainer<T>::affine_forward(const Call& call, NodeId id) const {
                   t.parameter,
                   t.parameter_step},
                  call.stream);
-  if (adds_first && info.rowwise) softmax_in_place(t.rows, t.outputs, out, call.room.outputs.data, call.stream);
+  if (adds_first && info.rowwise) softmax_in_place(t.rows, t.units, out, call.room.outputs.data, call.stream);
   if (!wide) return;
   if constexpr (Network<T>::kMixed)
-    softmax_of_sums<T>(t.rows, t.outputs, call.room.outputs, call.room.outputs, out, call.stream);
+    softmax_of_sums<T>(t.rows, t.units, call.room.outputs, call.room.outputs, out, call.stream);
   else
-    softmax_of_sums<T>(t.rows, t.outputs, out, out, out, call.stream);
+    softmax_of_sums<T>(t.rows, t.units, out, out, out, call.stream);
 }
 
 template <class T>
@@ -222,7 +223,7 @@ void Trainer<T>::loss_step(const Call& call, S* loss) const {
   t.rows = rows;
   t.columns = outputs;
   if constexpr (Network<T>::kMixed) {
-    // A product has written its sums unrounded; what else may end a network has not.
+    // A product has written its sums unrounded; another last operation has not.
     const Node& last = program_.nodes.back();
     if (!last.template is<Affine>() || last.epilogue.add_first)
       convert_rows(rows * pixels, outputs / pixels, static_cast<const E*>(y.data), y.stride, room.outputs.data,
@@ -249,12 +250,12 @@ void Trainer<T>::loss_step(const Call& call, S* loss) const {
     t.labels = room.labels;
   }
   t.precision = call.memory.precision;
-  t.weights = batch.weights;
+  t.sample_weights = batch.sample_weights;
   t.scale = static_cast<S>(1.0 / (weight * each));
   t.row_loss = room.row_loss;
   StepState<S>* const state = call.memory.state;
-  const bool weighs = batch.weights != nullptr;
-  if (weighs) weigh_rows(rows, batch.weights, each, &state->weight, &state->scale, call.stream);
+  const bool weighs = batch.sample_weights != nullptr;
+  if (weighs) weigh_rows(rows, batch.sample_weights, each, &state->weight, &state->scale, call.stream);
   loss_rows(loss_.kind, t, weighs ? &state->scale : nullptr, call.stream);
   mean_loss(rows, room.row_loss, weight, weighs ? &state->weight : nullptr, each, loss_.constant(outputs), loss,
             call.stream);
@@ -263,7 +264,7 @@ void Trainer<T>::loss_step(const Call& call, S* loss) const {
                  call.stream);
 }
 
-// The addition's share of the gradient.
+// Passes the gradient on to the operand of the addition.
 template <class T>
 void Trainer<T>::pass_gradient(const Call& call, const TrainingStep& step) const {
   const Node& node = program_.node(step.node);
@@ -330,12 +331,12 @@ void Trainer<T>::input_step(const Call& call, const TrainingStep& step) const {
   InputGradientTask<T> t{};
   t.rows = of.rows;
   t.inputs = of.inputs;
-  t.outputs = of.outputs;
+  t.units = of.units;
   t.pieces = of.pieces;
   t.dz = dz;
   t.weight = of.weight;
   t.weight_piece = of.weight_piece;
-  t.winners = choice(call, step.node);
+  t.argmax = choice(call, step.node);
   t.dx = dx;
   if (step.adds) t.add = dx;
   if (const NodeId before = differentiated_[static_cast<std::size_t>(step.node)]; before != kNone) {
@@ -352,18 +353,18 @@ template <class T>
 void Trainer<T>::weights_step(const Call& call, NodeId id) const {
   const Node& node = program_.node(id);
   const Affine* const affine = node.template as<Affine>();
-  if (affine == nullptr || is_frozen(affine->block)) return;  // slopes alone, summed with the epilogue
+  if (affine == nullptr || is_frozen(affine->block)) return;  // slopes only, which the epilogue has summed
   const ParameterBlock& block = program_.block(affine->block);
   const ParameterPlace& place = network_.place(affine->block);
   const Partial& partial = call.room.partials[static_cast<std::size_t>(affine->block)];
   WeightGradientTask<T> w{};
   w.rows = rows_of(call, node.out);
   w.inputs = block.inputs;
-  w.outputs = block.units;
+  w.units = block.units;
   w.pieces = static_cast<int>(block.pieces);
   w.x = value(call, node.in);
   w.dz = gradient(call, node.out);
-  w.winners = choice(call, id);
+  w.argmax = choice(call, id);
   w.slices = partial.slices.count;
   w.slice_rows = partial.slices.rows;
   w.weight = {partial.data, place.row};
@@ -393,7 +394,7 @@ void Trainer<T>::run(const Call& call, S* loss) const {
       case Task::kWeights:
         weights_step(call, step.node);
         break;
-      case Task::kStatistics:  // of batch normalisation, which check_operations() refuses
+      case Task::kStatistics:  // of batch normalization, which check_operations() rejects
       case Task::kMerge:
       case Task::kSums:
       case Task::kMergeSums:
@@ -423,7 +424,7 @@ UpdateTaskOf<Stored<T>> Trainer<T>::update_task(BlockId id, const Memory& memory
   return t;
 }
 
-// The same from what the weight gradient's product has left.
+// The update of a block from the slices of its weight gradient.
 template <class T>
 UpdateTaskOf<Stored<T>> Trainer<T>::sliced_update_task(BlockId id, const Memory& memory, const Room& room) const {
   UpdateTaskOf<E> t = update_task(id, memory);
@@ -436,13 +437,13 @@ UpdateTaskOf<Stored<T>> Trainer<T>::sliced_update_task(BlockId id, const Memory&
 
 template <class T>
 void Trainer<T>::step(const Memory& memory, const Batch<T>& batch, double learning_rate, S* loss, cudaStream_t stream) {
-  if (settings_.clip_norm > 0.0) {  // which needs the whole gradient's norm before the first update
+  if (settings_.clip_norm > 0.0) {  // needs the norm of the whole gradient before the first update
     gradients(memory, batch, loss, stream);
     apply(memory, learning_rate, stream);
     return;
   }
   Arena arena(memory.workspace);
-  const Room room = arrange(arena, batch.rows, batch.indices != nullptr, batch.weights != nullptr);
+  const Room room = arrange(arena, batch.rows, batch.indices != nullptr, batch.sample_weights != nullptr);
   run({memory, room, batch, stream}, loss);
   begin_update(memory.state, settings_, learning_rate, stream);
   for (BlockId b = 0; b < static_cast<BlockId>(program_.blocks.size()); ++b)
@@ -452,7 +453,7 @@ void Trainer<T>::step(const Memory& memory, const Batch<T>& batch, double learni
 template <class T>
 void Trainer<T>::gradients(const Memory& memory, const Batch<T>& batch, S* loss, cudaStream_t stream) {
   Arena arena(memory.workspace);
-  const Room room = arrange(arena, batch.rows, batch.indices != nullptr, batch.weights != nullptr);
+  const Room room = arrange(arena, batch.rows, batch.indices != nullptr, batch.sample_weights != nullptr);
   run({memory, room, batch, stream}, loss);
   check_device(cudaMemsetAsync(memory.gradient, 0, static_cast<std::size_t>(network_.parameters()) * sizeof(S), stream),
                "cudaMemsetAsync");

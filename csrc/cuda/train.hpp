@@ -1,9 +1,9 @@
 // A training step on the device: forward, loss, backward and update, in launches one after the other on one stream.
 //
-// The steps are those of a TrainingSchedule in its order; a stream waits by itself, so its regions mean nothing here.
-// It owns no memory, allocates none and waits for nothing, so that a step can be captured in a graph; what changes from
-// step to step is in device memory. Sums over the batch are taken in slices whose number depends on sizes and device
-// alone, and added in order: the same bits in every run.
+// The steps are those of a TrainingSchedule, in order; regions have no meaning here, since launches on a stream are
+// ordered. It owns no memory, allocates none and does not wait, so that a step can be captured in a graph; the state
+// that changes from step to step is in device memory. Sums over the batch are computed in slices, whose number depends
+// only on sizes and device, and added in order: every run gives the same bits.
 //
 // T, E and S as in network.hpp. Products and activations are in E; the loss, gradients of parameters and optimizer
 // states in S.
@@ -19,15 +19,16 @@
 
 namespace fnnfast::cuda {
 
-// A batch: rows of x and their targets; with indices, those rows of x, targets and labels. weights are the batch's own.
+// A batch: rows of x and their targets; with indices, those rows of x, targets and labels. sample_weights are the
+// batch's own.
 template <class T>
 struct Batch {
   std::int64_t rows;
   const Stored<T>* x;
-  const Sum<T>* targets;        // or null
-  const std::int64_t* labels;   // or null
-  const Sum<T>* weights;        // or null
-  const std::int64_t* indices;  // or null
+  const Sum<T>* targets;         // or null
+  const std::int64_t* labels;    // or null
+  const Sum<T>* sample_weights;  // or null
+  const std::int64_t* indices;   // or null
 };
 
 template <class T>
@@ -37,12 +38,12 @@ class Trainer {
   using S = Sum<T>;
   using Parameters = typename Network<T>::Parameters;
 
-  // std::invalid_argument where the network cannot be trained so. loss.precision is checked and counted; its values are
-  // read from Memory::precision. frozen: by block; those after the last are not.
+  // std::invalid_argument if the network cannot be trained with these settings. Of loss.precision only the size is
+  // used; its values are read from Memory::precision. frozen: by block; missing entries are false.
   Trainer(const Network<T>& network, Loss<S> loss, const OptimizerSettings& settings, std::uint64_t seed,
           std::vector<bool> frozen);
 
-  // All that lies in device memory, the caller's.
+  // The caller's device memory.
   struct Memory {
     Parameters parameters;
     S* states[2];         // as many elements as parameters each; the second null for SGD
@@ -52,7 +53,7 @@ class Trainer {
     char* workspace;      // workspace_bytes()
   };
   int states() const { return settings_.kind == OptimizerKind::kAdam ? Adam::kStates : Sgd::kStates; }
-  std::size_t workspace_bytes(std::int64_t rows, bool indices, bool weights) const;
+  std::size_t workspace_bytes(std::int64_t rows, bool indices, bool sample_weights) const;
 
   // *loss = the mean loss before the update.
   void step(const Memory& memory, const Batch<T>& batch, double learning_rate, S* loss, cudaStream_t stream);
@@ -69,7 +70,7 @@ class Trainer {
     S* data = nullptr;
     Slices slices{};
   };
-  // What a batch needs, in the workspace.
+  // The memory for a batch, in the workspace.
   struct Room {
     std::vector<void*> buffers;     // of the schedule
     std::vector<Partial> partials;  // by block
@@ -88,7 +89,7 @@ class Trainer {
     const Batch<T>& batch;
     cudaStream_t stream;
   };
-  Room arrange(Arena& arena, std::int64_t rows, bool indices, bool weights) const;
+  Room arrange(Arena& arena, std::int64_t rows, bool indices, bool sample_weights) const;
 
   void run(const Call& call, S* loss) const;
   void take_input(const Call& call) const;
@@ -108,7 +109,7 @@ class Trainer {
   Matrix<E> gradient(const Call& call, ValueId id) const { return at(call, schedule_.gradient_at(id)); }
   Matrix<std::uint8_t> choice(const Call& call, NodeId id) const;
   std::int64_t rows_of(const Call& call, ValueId id) const;
-  bool copies_input(bool indices, bool weights) const;
+  bool copies_input(bool indices, bool sample_weights) const;
   bool activates(const Node& node) const;
   bool is_frozen(BlockId block) const { return frozen_[static_cast<std::size_t>(block)]; }
 
@@ -121,8 +122,8 @@ class Trainer {
   TrainingSchedule schedule_;
   std::vector<NodeId> node_of_;  // by block
   std::vector<NodeId>
-      differentiated_;            // by node: the node before whose derivative its input gradient includes, or none
-  std::vector<bool> in_product_;  // by node: another one's input gradient includes its derivative
+      differentiated_;            // by node: the previous node, if its derivative is part of this node's input gradient
+  std::vector<bool> in_product_;  // by node: whether its derivative is part of another node's input gradient
 };
 
 }  // namespace fnnfast::cuda

@@ -8,7 +8,7 @@ namespace fnnfast::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kBlocksEach = 8;  // of a multiprocessor
+constexpr int kBlocksEach = 8;  // per multiprocessor
 
 dim3 grid_for(std::int64_t count) { return cuda::grid_for(count, kThreads, kBlocksEach); }
 
@@ -24,7 +24,7 @@ __global__ void begin_update_kernel(StepState<S>* state, OptimizerSettings setti
   ++state->steps;
 }
 
-// Whether element i is a parameter, not what pads a row or an array.
+// Whether element i is a parameter, not padding.
 template <class E>
 __device__ __forceinline__ bool is_parameter(const UpdateTaskOf<E>& task, std::int64_t i) {
   if (i >= task.alpha) return i - task.alpha < task.units;

@@ -1,4 +1,4 @@
-// What the optimizer makes of gradients. S is float or double; E the type that products read weights in.
+// Updates by the optimizer. S is float or double; E is the type of the weights that products read.
 #pragma once
 
 #include <cstdint>
@@ -8,30 +8,30 @@
 
 namespace fnnfast::cuda {
 
-// What changes from step to step, in device memory, so that a captured step goes on counting when it is replayed.
+// The state that changes from step to step, in device memory, so that a captured step continues to count when replayed.
 template <class S>
 struct StepState {
   std::int64_t steps;
   double squares;  // of the whole gradient
-  double weight;   // of a batch whose rows have weights
+  double weight;   // the sum of a batch's sample weights
   S scale;         // of the loss's derivative for such a batch
   UpdateStep<S> weights, others;
 };
 
-// Begins an update: counts it, and works out what follows from the settings and, to clip, from state->squares.
+// Begins an update: counts it, and computes its coefficients from the settings and, for clipping, from state->squares.
 template <class S>
 void begin_update(StepState<S>* state, const OptimizerSettings& settings, double learning_rate, cudaStream_t stream);
 
-// A layer's parameters, and all that belongs to them element by element: weights (rows of `row`, of which `units`
-// count) up to weight_end, biases from `bias` on, and from `alpha` on a learned parameter.
+// A layer's parameters, and the arrays of the same layout: weights (rows of `row` elements, of which `units` are used)
+// up to weight_end, biases from `bias` on, and a learned parameter from `alpha` on.
 template <class E>
 struct UpdateTaskOf {
   using S = Sum<E>;
   std::int64_t units, row;
   std::int64_t weight_end, bias, bias_end, alpha, count;
   S* full;
-  E* products;        // the same, rounded; null where S is E
-  const S* gradient;  // of `slices`, slice elements apart, to be added; alpha's is in the first alone
+  E* products;        // the same, rounded; null if S is E
+  const S* gradient;  // the sum of `slices` slices, slice elements apart; alpha's is only in the first
   int slices;
   std::int64_t slice;
   S* first;   // the optimizer's states

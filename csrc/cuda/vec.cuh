@@ -1,10 +1,10 @@
-// The elementary functions and the kernels over rows, for the device: those of the CPU, with one thread for a vector of
-// one number. All their steps are correctly rounded operations, so the bits are the CPU's.
+// The elementary functions and row kernels on the device: those of the CPU, with vectors of one number. All their steps
+// are correctly rounded operations, so the bits are the CPU's.
 #pragma once
 
 #define FNNFAST_ISA cuda::device
 
-#include "../core/vec_scalar.hpp"  // first: what follows is written over it
+#include "../core/vec_scalar.hpp"  // before the kernels, which use it
 
 #include "../core/rows.hpp"
 #include "platform.hpp"
@@ -34,7 +34,7 @@ FNNFAST_INLINE constexpr int index_of() {
   return index_of<Act>(Activations());
 }
 
-// An activation with its parameter: one value (step 0), or one a column (step 1).
+// An activation with its parameter: one value (step 0), or one per column (step 1).
 template <class S>
 struct ActivationOf {
   int index = 0;
@@ -50,7 +50,7 @@ struct ActivationOf {
   }
 };
 
-// The derivative in the backward pass, from what forward saved.
+// The derivative, from what the forward pass saved.
 template <class Act, class V>
 FNNFAST_INLINE V saved_derivative(V saved, V parameter) {
   using M = device::Math<typename V::Scalar>;

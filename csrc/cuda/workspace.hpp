@@ -1,4 +1,4 @@
-// Memory that a call needs for its time alone, from the caller's allocator.
+// Temporary memory of a call, from the caller's allocator.
 #pragma once
 
 #include <cstddef>
@@ -7,7 +7,7 @@
 
 namespace fnnfast::cuda {
 
-// Gives so many bytes of device memory, aligned to 256, until the call that asked is over.
+// Returns that many bytes of device memory, aligned to 256, valid until the end of the call.
 using Allocator = std::function<void*(std::size_t bytes)>;
 
 template <class T>

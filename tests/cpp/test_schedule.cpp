@@ -265,14 +265,16 @@ TEST_CASE("epilogues") {
   };
   CHECK(text({dense(3), act("relu")}) == "v1 (3) = product b0 of 4 v0 (4), relu\n");
   CHECK(text({dense(4, "tanh"), residual({dense(4, "relu")})}) ==
-        "v1 (4) = product b0 of 4 v0 (4), tanh\nv2 (4) = product b1 of 4 v1 (4), relu + v1 (4)\n");
+        "v1 (4) = product b0 of 4 v0 (4), tanh\nv2 (4) = product b1 of 4 v1 (4), relu + v1 (4)\nv3 (4) = pointwise v2 "
+        "(4)\n");
   CHECK(text({residual({dense(4)}, "relu")}) == "v1 (4) = product b0 of 4 v0 (4) + v0 (4), relu\n");
   CHECK(text({residual({dense(4)}), act("relu")}) == "v1 (4) = product b0 of 4 v0 (4) + v0 (4), relu\n");
   CHECK(text({residual({dense(4, "relu")}, "tanh")}) ==
         "v1 (4) = product b0 of 4 v0 (4), relu + v0 (4)\nv2 (4) = pointwise v1 (4), tanh\n");
   CHECK(text({residual({dense(6), dense(6, "relu")}, "identity", 6)}) ==
         "v1 (6) = product b0 of 4 v0 (4)\nv2 (6) = product b1 of 4 v0 (4)\nv3 (6) = product b2 of 6 v2 (6), relu + v1 "
-        "(6)\n");
+        "(6)\n"
+        "v4 (6) = pointwise v3 (6)\n");
   CHECK(text({dense(3), normalize(), act("relu")}, {1, 1, 4}, Purpose::kInference) ==
         "v1 (3) = product b0 of 4 v0 (4), norm b1, relu\n");
   CHECK(text({dense(3, "tanh"), normalize()}, {1, 1, 4}, Purpose::kInference) ==
@@ -296,17 +298,19 @@ TEST_CASE("what makes no network is refused") {
     return "";
   };
   CHECK(refusal({dense(3)}) == "");
-  CHECK(refusal({}) == "a network needs a dense or maxout layer");
+  CHECK(refusal({}) == "a network needs at least one dense or maxout layer");
   CHECK(refusal({dense(0)}) == "units must be at least 1, got 0");
   CHECK(refusal({maxout(2, 0)}) == "pieces must be at least 1, got 0");
-  CHECK(refusal({dense(3), dropout(0.5)}) ==
-        "a network that is trained ends with a dense or maxout layer, not with dropout or noise");
+  CHECK(refusal({dense(3), dropout(0.5)}) == "a network with dropout or noise as its last layer cannot be trained");
   CHECK(refusal({dropout(1.0), dense(3)}).find("dropout rate") != std::string::npos);
   CHECK(refusal({noise(-1.0), dense(3)}).find("standard deviation") != std::string::npos);
-  CHECK(refusal({dense(3, "softmax"), dense(3)}) == "softmax is an output layer");
+  CHECK(refusal({dense(3, "softmax"), dense(3)}) == "softmax can be trained in the last layer only");
   CHECK(refusal({dense(3, "sign")}) == "sign is not differentiable");
-  CHECK(refusal({maxout(3, 257)}) == "maxout trains with at most 256 pieces, got 257");
-  CHECK(refusal({residual({dense(3)})}) == "a residual block from 4 to 3 units needs a projection");
+  CHECK(refusal({maxout(3, 257)}) == "training supports at most 256 pieces of maxout, got 257");
+  CHECK(refusal({residual({dense(3)})}) ==
+        "the block and the shortcut of a residual block must have the same shape, got 3 and 4 (a projection changes "
+        "that of "
+        "the shortcut)");
   CHECK(refusal({residual({})}) == "a residual block needs at least one layer");
   CHECK(refusal({parallel({})}).find("at least one") != std::string::npos);
   CHECK(refusal({parallel({{convolution(2, square(3))}, {convolution(2, square(1))}})}, {5, 5, 1}) ==
@@ -314,11 +318,11 @@ TEST_CASE("what makes no network is refused") {
   CHECK(refusal({convolution(2, square(7))}, {5, 5, 1}) ==
         "a window of 7 x 7 pixels does not fit an image of 5 x 5 with its padding");
   CHECK(refusal({convolution(4, square(1), "identity", 3)}, {5, 5, 3}) ==
-        "3 groups do not divide 3 channels and 4 filters");
+        "groups must divide the channels and the filters, got 3 groups, 3 channels and 4 filters");
   CHECK(refusal({pool(true, square(2, 2)), dense(2)}, {5, 5, 1}).find("padding of a pool") != std::string::npos);
   CHECK(refusal({pool(true, square(17, 8)), dense(2)}, {20, 20, 1}).find("at most 256 pixels") != std::string::npos);
   CHECK(refusal({dense(ptrdiff_t{1} << 50)}).find("too large") != std::string::npos);
   LayerSpec nested = residual({dense(4)});
   for (int depth = 0; depth < 80; ++depth) nested = residual({nested});
-  CHECK(refusal({nested}) == "layers nest at most 64 deep");
+  CHECK(refusal({nested}) == "layers may nest at most 64 deep");
 }

@@ -45,9 +45,9 @@ FusedShape random_shape() {
     layer = {inputs, random(1, 256), random(1, 6) == 1 ? random(2, 5) : 1, i - 1, kNoLayer, i % 3, random(1, 8) == 1};
     if (i > 1 && random(0, 3) == 0 && !layer.rowwise) {
       layer.add = i - 2;
-      layer.outputs = shape.layer[i - 2].outputs;
+      layer.units = shape.layer[i - 2].units;
     }
-    inputs = layer.outputs;
+    inputs = layer.units;
   }
   return shape;
 }
@@ -77,11 +77,11 @@ bool check_rows(const FusedShape& shape, const TileSizes& tile, const FusedLimit
   std::size_t slot[kMostFusedSlots + 1] = {}, sums = 0;
   for (int i = 0; i < shape.layers; ++i) {
     const FusedShape::Layer& layer = shape.layer[i];
-    slices += std::int64_t{parts(layer.outputs, tile.n)} * layer.pieces * parts(layer.inputs, tile.k);
+    slices += std::int64_t{parts(layer.units, tile.n)} * layer.pieces * parts(layer.inputs, tile.k);
     std::size_t& most = slot[i + 1 == shape.layers ? plan.last_slot : layer.slot];
-    most = std::max(most, bytes(tile.buffer(parts(layer.outputs, tile.k) * tile.k), tile.element));
+    most = std::max(most, bytes(tile.buffer(parts(layer.units, tile.k) * tile.k), tile.element));
     if (layer.rowwise) {
-      CHECK(layer.outputs <= plan.sums_pitch);
+      CHECK(layer.units <= plan.sums_pitch);
       sums = bytes(tile.m * plan.sums_pitch, tile.sum);
     }
   }
@@ -108,14 +108,14 @@ bool check_few(const FusedShape& shape, const TileSizes& tile, const FusedLimits
   std::size_t slot[kMostFusedSlots] = {}, sums = 0;
   for (int i = 0; i < shape.layers; ++i) {
     const FusedShape::Layer& layer = shape.layer[i];
-    const int own = parts(parts(layer.outputs, tile.n), plan.blocks), of_layer = parts(layer.inputs, tile.k);
+    const int own = parts(parts(layer.units, tile.n), plan.blocks), of_layer = parts(layer.inputs, tile.k);
     shared.push_back(
         {plan.weight[i], bytes(std::int64_t{own} * layer.pieces * of_layer * tile.elements_b, tile.element)});
     if (exchanged || layer.from < 0) steps = std::max(steps, of_layer);
-    if (layer.rowwise) sums = std::max(sums, bytes(tile.m * layer.outputs, tile.sum));
-    CHECK(!layer.rowwise || layer.outputs <= plan.sums_pitch);
+    if (layer.rowwise) sums = std::max(sums, bytes(tile.m * layer.units, tile.sum));
+    CHECK(!layer.rowwise || layer.units <= plan.sums_pitch);
     if (i + 1 == shape.layers) continue;
-    const int columns = parts(layer.outputs, tile.k) * tile.k;
+    const int columns = parts(layer.units, tile.k) * tile.k;
     CHECK(columns <= plan.slot_pitch[layer.slot] && plan.slot_pitch[layer.slot] * tile.element % 16 == 0);
     const int elements = exchanged ? tile.m * plan.slot_pitch[layer.slot] : tile.buffer(columns);
     slot[layer.slot] = std::max(slot[layer.slot], bytes(elements, tile.element));
@@ -134,8 +134,8 @@ bool check_registers(FusedShape shape, bool narrow, bool any_activation, const F
   constexpr int kRows = RegistersPlan::kRows, kColumns = RegistersPlan::kColumns, kPitch = RegistersPlan::kPitch;
   for (int i = 0; narrow && i < shape.layers; ++i) {
     FusedShape::Layer& layer = shape.layer[i];
-    layer.inputs = i == 0 ? random(1, kColumns) : shape.layer[i - 1].outputs;
-    layer.outputs = random(1, kColumns);
+    layer.inputs = i == 0 ? random(1, kColumns) : shape.layer[i - 1].units;
+    layer.units = random(1, kColumns);
     layer.pieces = 1;
     layer.add = kNoLayer;
     layer.rowwise = layer.rowwise && i + 1 == shape.layers;
@@ -147,8 +147,8 @@ bool check_registers(FusedShape shape, bool narrow, bool any_activation, const F
   CHECK(plan.warps >= 4 && plan.warps <= RegistersPlan::most_warps(any_activation));
   for (int i = 0; i < shape.layers; ++i) {
     const FusedShape::Layer& layer = shape.layer[i];
-    CHECK(layer.inputs <= kColumns && layer.outputs <= kColumns && layer.pieces == 1 && layer.add == kNoLayer);
-    CHECK(!layer.rowwise || (i + 1 == shape.layers && layer.outputs <= plan.sums_pitch));
+    CHECK(layer.inputs <= kColumns && layer.units <= kColumns && layer.pieces == 1 && layer.add == kNoLayer);
+    CHECK(!layer.rowwise || (i + 1 == shape.layers && layer.units <= plan.sums_pitch));
   }
   Spans spans{{0, bytes(shape.layers * kColumns * kPitch, 2)},
               {plan.biases, bytes(shape.layers * kColumns * 2, 4)},
@@ -183,7 +183,7 @@ int main() {
     }
   }
   FusedShape wide = random_shape();
-  wide.layer[0].outputs = kWidestFused + 1;
+  wide.layer[0].units = kWidestFused + 1;
   CHECK(!is_fused_shape(wide) && plan_rows(wide, kRowsTiles[0], kDevices[0]).blocks == 0);
   std::printf(
       "%d plans for many rows, %d with resident weights; for few, %d of one block, %d of a cluster, %d of more; %d in "
