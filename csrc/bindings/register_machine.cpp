@@ -9,6 +9,7 @@
 #include "../cpu/isa.hpp"
 #include "../cpu/kernels.hpp"
 #include "../cpu/threads.hpp"
+#include "unlocked.hpp"
 
 namespace fnnfast::cpu {
 
@@ -65,6 +66,11 @@ void register_machine(py::module_& m) {
     return names;
   });
   m.def("use_isa", &use_isa, py::arg("name"));
+  py::class_<Cancellation>(m, "Cancellation")
+      .def(py::init<>())
+      .def("cancel", &Cancellation::cancel)
+      .def("__enter__", &Cancellation::enter)
+      .def("__exit__", [](Cancellation&, const py::args&) { Cancellation::leave(); });
   m.def("get_num_threads", &num_threads);
   m.def("set_num_threads", &set_num_threads, py::arg("n"));
   m.def("default_num_threads", &default_num_threads);

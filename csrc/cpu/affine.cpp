@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "buffer.hpp"
+#include "interrupt.hpp"
 #include "isa.hpp"
 #include "threads.hpp"
 
@@ -71,10 +72,11 @@ void affine_forward(const AffineKernel<T>& k, const AffineCall<T>& task) {
     part.last_block = std::min(block + blocks_each, blocks);
     affine_forward_serial(k, part);
   };
+  const double work_each = static_cast<double>(rows_each * of.inputs * of.pieces * of.units / columns);
   if (threads == 1)
-    for (ptrdiff_t i = 0; i < columns * across; ++i) run(i);
+    long_serial_for(columns * across, work_each, run);
   else
-    parallel_for(columns * across, run);
+    long_parallel_for(columns * across, work_each, run);
 }
 
 template <class T>

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "../core/schedule.hpp"
+#include "interrupt.hpp"
 #include "kernels.hpp"
 #include "pack.hpp"
 #include "threads.hpp"
@@ -28,7 +29,8 @@ template <class F>
 void for_row_blocks(ptrdiff_t rows, ptrdiff_t columns, F&& f) {
   constexpr ptrdiff_t kElements = 16384;
   const ptrdiff_t each = std::max(ptrdiff_t{1}, kElements / std::max(columns, ptrdiff_t{1}));
-  parallel_for(divide_up(rows, each), [&](ptrdiff_t block) { f(block * each, std::min(each, rows - block * each)); });
+  long_parallel_for(divide_up(rows, each), static_cast<double>(each * columns) * kValueWork,
+                    [&](ptrdiff_t block) { f(block * each, std::min(each, rows - block * each)); });
 }
 
 // The leading dimension of a buffer of that many columns.

@@ -1,8 +1,9 @@
 // Memory: owned buffers, and scratch memory of a thread.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
+#include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <new>
 
@@ -13,21 +14,28 @@ template <class T>
 class Buffer {
  public:
   Buffer() = default;
-  explicit Buffer(std::ptrdiff_t n) : Buffer(uninitialized(n)) { std::fill_n(data_.get(), n, T(0)); }
-  static Buffer uninitialized(std::ptrdiff_t n) {
-    Buffer buffer;
-    if (n > 0) buffer.data_.reset(static_cast<T*>(::operator new(static_cast<std::size_t>(n) * sizeof(T), kAlignment)));
-    buffer.size_ = n;
-    return buffer;
-  }
+  explicit Buffer(std::ptrdiff_t n) : Buffer(n, true) {}
+  static Buffer uninitialized(std::ptrdiff_t n) { return Buffer(n, false); }
   T* data() const { return data_.get(); }
   std::ptrdiff_t size() const { return size_; }
   T& operator[](std::ptrdiff_t i) const { return data_.get()[i]; }
 
  private:
-  static constexpr std::align_val_t kAlignment{64};
+  // Zeros of a large buffer come from the system page by page, when each is touched first: by the thread that works on
+  // it, and not all at once here. What calloc() has given is kept in front of the data.
+  static constexpr std::size_t kAlignment = 64;
+  Buffer(std::ptrdiff_t n, bool zero) : size_(n) {
+    if (n <= 0) return;
+    const std::size_t bytes = static_cast<std::size_t>(n) * sizeof(T) + 2 * kAlignment;
+    void* const given = zero ? std::calloc(bytes, 1) : std::malloc(bytes);
+    if (given == nullptr) throw std::bad_alloc();
+    const auto place = (reinterpret_cast<std::uintptr_t>(given) + 2 * kAlignment - 1) / kAlignment * kAlignment;
+    void** const aligned = reinterpret_cast<void**>(place);
+    aligned[-1] = given;
+    data_.reset(reinterpret_cast<T*>(aligned));
+  }
   struct Delete {
-    void operator()(T* p) const { ::operator delete(p, kAlignment); }
+    void operator()(T* p) const { std::free(reinterpret_cast<void**>(p)[-1]); }
   };
   std::unique_ptr<T, Delete> data_;
   std::ptrdiff_t size_ = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "buffer.hpp"
+#include "interrupt.hpp"
 #include "threads.hpp"
 
 namespace fnnfast::cpu {
@@ -165,7 +166,8 @@ void gradients(const Kernels<T>& k, const PanelLayout& layout, ptrdiff_t batch, 
   const bool many = argmax && batch >= kBlocksEach * num_threads() * kMostChunks * kMaxoutChunk;
   const ptrdiff_t chunks = many ? kMostChunks : 1;
   const ptrdiff_t rows_each = chunks * kMaxoutChunk;
-  parallel_for(divide_up(batch, rows_each), [&](ptrdiff_t block) {
+  const double work = static_cast<double>(layout.inputs * layout.units * layout.pieces);
+  long_parallel_for(divide_up(batch, rows_each), static_cast<double>(rows_each) * work, [&](ptrdiff_t block) {
     const ptrdiff_t first = block * rows_each;
     const ptrdiff_t rows = std::min(rows_each, batch - first);
     for (ptrdiff_t chunk = block * chunks; argmax && chunk < std::min((block + 1) * chunks, maxout.chunks()); ++chunk)
@@ -191,8 +193,11 @@ void gradients(const Kernels<T>& k, const PanelLayout& layout, ptrdiff_t batch, 
       gradient.data(), [](void* context, const Panel& panel, ptrdiff_t first, ptrdiff_t count, const T* values) {
         std::copy_n(values, count * panel.width, static_cast<T*>(context) + panel.offset + (first + 1) * panel.width);
       }};
-  const ptrdiff_t each = std::max(ptrdiff_t{1}, std::min(layout.blocks(), parts.count() / (4 * num_threads())));
-  parallel_for(divide_up(parts.count(), each), [&](ptrdiff_t i) {
+  const double of_part = static_cast<double>(batch) * work / static_cast<double>(std::max(parts.count(), ptrdiff_t{1}));
+  const auto most = static_cast<ptrdiff_t>(std::min(kPollWork / std::max(of_part, 1.0), 1e9));
+  const ptrdiff_t each = std::max(ptrdiff_t{1}, std::min({layout.blocks(), parts.count() / (4 * num_threads()), most}));
+  const double work_each = of_part * static_cast<double>(each);
+  long_parallel_for(divide_up(parts.count(), each), work_each, [&](ptrdiff_t i) {
     weight_gradient(k, parts, i * each, std::min(parts.count(), (i + 1) * each), from, to);
   });
   for_blocks(layout, [&](BlockRange blocks) {
@@ -220,7 +225,7 @@ void dense_backward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, const T*
   const ptrdiff_t blocks = divide_up(batch, kSumRows);
   Buffer<T> dz(batch * row);
   Buffer<T> dalpha(dparameter ? blocks * units : 0);
-  parallel_for(blocks, [&](ptrdiff_t block) {
+  long_parallel_for(blocks, static_cast<double>(kSumRows * units) * kValueWork, [&](ptrdiff_t block) {
     const ptrdiff_t first = block * kSumRows;
     ElementwiseTask<T> t =
         elementwise(use, std::min(kSumRows, batch - first), units, saved + first * units, dz.data() + first * row);

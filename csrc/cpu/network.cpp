@@ -5,6 +5,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "interrupt.hpp"
 #include "isa.hpp"
 #include "threads.hpp"
 
@@ -36,7 +37,10 @@ Network<T>::Network(const Shape& input, bool channels_first, std::vector<LayerSp
       specs_(std::move(specs)),
       program_(lower(input, channels_first, specs_, Purpose::kInference)),
       outputs_(program_.output().size()),
-      work_(program_.work()) {
+      work_(program_.work()),
+      effort_(work_) {
+  for (const Node& node : program_.nodes)
+    effort_ += kValueWork * static_cast<double>(program_.value(node.out).shape.size());
   for (const ParameterBlock& block : program_.blocks) add_block(block);
   fixed_parameters_ = Buffer<T>(static_cast<ptrdiff_t>(program_.nodes.size()));
   for (std::size_t n = 0; n < program_.nodes.size(); ++n)
@@ -233,20 +237,23 @@ void Network<T>::forward(const T* x, ptrdiff_t batch, T* y, bool logits) const {
   const Plan p = plan(batch);
   const ptrdiff_t inputs = this->inputs(), outputs = outputs_;
   const ptrdiff_t blocks = divide_up(batch, p.samples_each);
+  const double work_each = static_cast<double>(p.samples_each) * effort_;
   const auto run = [&](ptrdiff_t block) {
     const ptrdiff_t first = block * p.samples_each, samples = std::min(p.samples_each, batch - first);
     executor_.run(x + first * inputs, samples, y + first * outputs, logits);
   };
   switch (p.mode) {
     case Mode::kSerial:
-      for (ptrdiff_t block = 0; block < blocks; ++block) run(block);
+      long_serial_for(blocks, work_each, run);
       break;
     case Mode::kSamples:
-      parallel_for(blocks, run);
+      long_parallel_for(blocks, work_each, run);
       break;
     case Mode::kSteps:
-      for (ptrdiff_t first = 0; first < batch; first += p.samples_each)
+      for (ptrdiff_t first = 0; first < batch; first += p.samples_each) {
+        if (first > 0) poll_interrupts();
         executor_.run_shared(x + first * inputs, std::min(p.samples_each, batch - first), y + first * outputs, logits);
+      }
       break;
   }
 }

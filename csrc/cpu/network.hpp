@@ -50,7 +50,8 @@ class Network {
   const Kernels<T>& kernels() const { return *kernels_; }
   const std::vector<Block<T>>& blocks() const { return blocks_; }
   std::vector<Block<T>>& blocks() { return blocks_; }
-  double work() const { return work_; }  // multiply-adds per sample
+  double work() const { return work_; }      // multiply-adds per sample
+  double effort() const { return effort_; }  // the same with what each value costs besides (interrupt.hpp)
 
   // A block's panels in full precision: a copy, if they are stored in fewer bits.
   const T* full_panels(const Block<T>& block, Buffer<T>& copy) const;
@@ -105,7 +106,7 @@ class Network {
   std::vector<AffineConstants<T>> constants_;  // by node
   Executor<T> executor_;
   ptrdiff_t outputs_ = 0;
-  double work_ = 0.0;
+  double work_ = 0.0, effort_ = 0.0;
   ptrdiff_t least_samples_ = 1;  // of a block that runs all steps: with fewer, products wait for the weights
   ptrdiff_t block_samples_ = 0;  // the most of such a block
   ptrdiff_t slab_samples_ = 0;   // the most that run step by step

@@ -6,6 +6,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "interrupt.hpp"
 #include "threads.hpp"
 
 namespace fnnfast::cpu {
@@ -77,7 +78,9 @@ void Trainer<T>::check() const {
 template <class T>
 void Trainer<T>::reserve(const Batch<T>& batch, ptrdiff_t sample_blocks) {
   const auto grow = [](auto& buffer, ptrdiff_t n) {
-    if (buffer.size() < n) buffer = std::remove_reference_t<decltype(buffer)>(n);
+    if (buffer.size() >= n) return;
+    poll_interrupts();
+    buffer = std::remove_reference_t<decltype(buffer)>(n);
   };
   const ptrdiff_t samples = batch.rows;
   if (copies_input(batch)) grow(input_, samples * row_stride(program_.input()) * program_.input().pixels());
@@ -198,10 +201,11 @@ void Trainer<T>::run_samples(const Region& region, const Batch<T>& batch, ptrdif
       }
     }
   };
+  const double work_each = static_cast<double>(samples_each) * network_.effort() * 2;  // forward, and back to the input
   if (threads == 1)
-    for (ptrdiff_t block = 0; block < blocks; ++block) run_block(block);
+    long_serial_for(blocks, work_each, run_block);
   else
-    parallel_for(blocks, run_block);
+    long_parallel_for(blocks, work_each, run_block);
 }
 
 // The tasks of a node's parameters: the parts of its weights, then its slopes, which may belong to another block.
@@ -234,18 +238,30 @@ void Trainer<T>::run_parameters(const Region& region, const Batch<T>& batch, con
   // Few enough groups of neighbouring parts that each goes to the same thread in every step (threads.hpp): weights and
   // states then stay in that core's cache instead of moving between cores, which costs as much as the arithmetic.
   constexpr ptrdiff_t kGroups = 48;
-  const ptrdiff_t group = std::max(ptrdiff_t{1}, divide_up(tasks, kGroups));
-  if (threads == 1)
+  const bool updates = weights != nullptr;  // half of an update would be neither the old weights nor the new ones
+  const double work = updates ? 0.0 : static_cast<double>(batch.rows) * network_.work();
+  const auto most = static_cast<ptrdiff_t>(kPollWork * static_cast<double>(tasks) / std::max(work, 1.0));
+  const ptrdiff_t group = std::max(ptrdiff_t{1}, std::min(divide_up(tasks, kGroups), most));
+  const auto run_group = [&](ptrdiff_t i) { run_tasks(i * group, std::min(tasks, (i + 1) * group)); };
+  const ptrdiff_t groups = divide_up(tasks, group);
+  const double work_each = work / static_cast<double>(std::max(groups, ptrdiff_t{1}));
+  if (threads == 1 && updates)
     run_tasks(0, tasks);
+  else if (threads == 1)
+    long_serial_for(groups, work_each, run_group);
   else
-    parallel_for(divide_up(tasks, group), [&](ptrdiff_t i) { run_tasks(i * group, std::min(tasks, (i + 1) * group)); });
+    long_parallel_for(groups, work_each, run_group);
 }
 
 template <class T>
 double Trainer<T>::step(const Batch<T>& batch, double learning_rate) {
-  watching_ = true;
+  // A step that is ended from outside leaves everything as it was: nothing is asked once weights are being updated. If
+  // their gradients take long, they are made first.
+  constexpr double kLongUpdate = 4e9;  // multiply-adds of one thread, a tenth of a second
+  const bool is_long = static_cast<double>(batch.rows) * network_.work() > kLongUpdate * num_threads();
+  const Watching watching(watching_);
   double loss;
-  if (settings_.clip_norm > 0.0) {
+  if (settings_.clip_norm > 0.0 || is_long) {
     loss = gradients(batch);
     apply(learning_rate);
   } else {
@@ -258,7 +274,6 @@ double Trainer<T>::step(const Batch<T>& batch, double learning_rate) {
       if (!states_[i].frozen) states_[i].version = ++network_.blocks()[i].version;
     count_update();
   }
-  watching_ = false;
   constexpr std::int64_t kFoldRows = std::int64_t{1} << 22;  // a float counts to 2^24
   const std::int64_t before = watched_rows_;
   watched_rows_ += batch.rows;

@@ -110,6 +110,12 @@ class Trainer {
     explicit operator bool() const { return data != nullptr; }
   };
 
+  // While it lives, derivatives are counted; also where a step is ended from outside.
+  struct Watching {
+    explicit Watching(bool& on) : on(on) { on = true; }
+    ~Watching() { on = false; }
+    bool& on;
+  };
   // What a node's forward step writes: its value; r or f(r), whichever backward reads, which may be the value itself;
   // and f(r).
   struct Results {

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from numpy.typing import ArrayLike
 
+from .. import _cpu
 from .._checks import message
 from ..threads import get_num_threads
 from ..training import _progress
@@ -116,7 +117,7 @@ def fit_many(
     if not (callbacks is None or callable(callbacks)):
         raise TypeError(message("callbacks", "None or a callable of a network's index", repr(callbacks)))
     each = {"optimizer": optimizer, "epochs": epochs, "batch_size": batch_size, "schedule": schedule, "l2": l2}
-    stop = threading.Event()
+    stop, cancellation = threading.Event(), _cpu.Cancellation()
     displays = [_Part(stop) for _ in networks]
     settings = spread(
         len(networks),
@@ -129,7 +130,8 @@ def fit_many(
         part.display = display
 
     def train(i: int) -> History:
-        return run(networks[i], x, y, settings[i], sample_weight)
+        with cancellation:
+            return run(networks[i], x, y, settings[i], sample_weight)
 
     # The largest first: if a long training started last, the other threads would be idle.
     order = sorted(range(len(networks)), key=lambda i: -_work(networks[i]))
@@ -139,6 +141,7 @@ def fit_many(
             wait(futures.values(), return_when=FIRST_EXCEPTION)
         except KeyboardInterrupt:
             stop.set()
+            cancellation.cancel()
         finally:
             if any(future.done() and future.exception() for future in futures.values()):
                 stop.set()
