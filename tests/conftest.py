@@ -10,17 +10,15 @@ FNNFAST_EMULATED=path/to/_cuda.so runs the GPU's tests without a GPU: on that ex
 import importlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from oracles import LAYOUTS
+import backends
+from backends import EMULATED, Backend
 
 # The same examples in every run, so that a failure is seen again; no deadline, because the scalar kernels are slow; the
 # fixtures below are the same for all examples of a test.
@@ -33,60 +31,9 @@ settings.register_profile(
 )
 settings.load_profile("fnnfast")
 
-EMULATED = os.environ.get("FNNFAST_EMULATED", "")
 if EMULATED:
     sys.path.append(str(Path(__file__).parent / "cuda"))  # no package: one of that name belongs to CuPy's libraries
     importlib.import_module("cupy_stand_in").install(EMULATED)
-
-
-@dataclass(frozen=True)
-class Backend:
-    """Where arrays live: `array` brings a NumPy array there, `host` brings a result back."""
-
-    name: str
-    xp: ModuleType
-
-    @property
-    def emulated(self) -> bool:
-        return self.xp is not np and bool(EMULATED)
-
-    def array(self, array: np.ndarray) -> Any:
-        return array if self.xp is np else self.xp.asarray(array)
-
-    def host(self, array: Any) -> np.ndarray:
-        return array if self.xp is np else array.get()
-
-    def lay(self, array: np.ndarray, layout: str) -> Any:
-        """The array there in one of LAYOUTS; on a GPU contiguous for those that CuPy does not have."""
-        if self.xp is np:
-            return LAYOUTS[layout](array)
-        if layout == "fortran":
-            return self.array(array.T.copy()).T
-        if layout == "spread":
-            larger = self.array(np.full(tuple(2 * n + 1 for n in array.shape), 1e4).astype(array.dtype))
-            view = larger[tuple(slice(1, None, 2) for _ in array.shape)]
-            view[...] = self.array(array)
-            return view
-        if layout == "reversed":
-            back = (slice(None, None, -1),) * array.ndim
-            return self.array(array[back].copy())[back]
-        if layout == "misaligned":  # for vectors, not for elements, which a GPU refuses
-            return self.array(np.concatenate([np.ones(1, array.dtype), array.ravel()]))[1:].reshape(array.shape)
-        return self.array(array)
-
-    def some(self, values: Sequence[Any], count: int = 16) -> Sequence[Any]:
-        """The values; on the emulator, which is slow, about so many of them from first to last."""
-        if not self.emulated:
-            return values
-        return [values[i] for i in sorted({round(i) for i in np.linspace(0, len(values) - 1, count)})]
-
-
-def _cuda() -> Backend:
-    cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
-    if not cupy.cuda.is_available():
-        pytest.skip("no CUDA device")
-    pytest.importorskip("fnnfast._cuda", reason="this build has no CUDA kernels")
-    return Backend("cuda", cupy)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -129,13 +76,13 @@ def _device_still_answers(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture
 def backend(request: pytest.FixtureRequest) -> Backend:
     """A Backend: cpu, and cuda where there is a GPU."""
-    return Backend("cpu", np) if request.param == "cpu" else _cuda()
+    return Backend("cpu", np) if request.param == "cpu" else backends.cuda()
 
 
 @pytest.fixture
 def cuda() -> Backend:
     """The GPU, or what stands in for it; skips where there is none."""
-    return _cuda()
+    return backends.cuda()
 
 
 @pytest.fixture

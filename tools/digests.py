@@ -1,4 +1,4 @@
-"""Write or compare the digests of what this build of fnnfast computes (tests/digest_cases.py).
+"""Write or compare the digests of what this build of fnnfast computes (tests/kept/digest_cases.py).
 
     python tools/digests.py compare                              the instruction set and threads in use
     python tools/digests.py compare --isa all --threads 1,2      each of them, one after the other
@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "kept"))
 
 import digest_cases
 import fnnfast as fnn
@@ -22,7 +22,7 @@ from fnnfast import _cpu
 
 HEADER = """\
 # Digests of answers, gradients and trained parameters, made by fnnfast 0.1.0 with tools/digests.py.
-# group name dtype batch kind digest; tests/digest_cases.py says what each is of.
+# group name dtype batch kind digest; tests/kept/digest_cases.py says what each is of.
 """
 
 

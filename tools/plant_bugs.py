@@ -85,6 +85,11 @@ class Bug:
         return zlib.crc32(self.id.encode()) & 0x7FFFFFFF
 
     @property
+    def test_files(self) -> list[Path]:
+        """Its own test files, in the folder of the tests."""
+        return [(path := Path(name)).with_name(f"test_{path.name}.py") for name in self.tests.split()]
+
+    @property
     def pattern(self) -> re.Pattern[str]:
         """The old text with any white space for its white space."""
         return re.compile(r"\s+".join(map(re.escape, self.old.split())))
@@ -128,10 +133,10 @@ def faults(bugs: Sequence[Bug], root: Path = ROOT) -> list[str]:
             if other is not bug and other.file == bug.file and bug.compiled and start <= begin < end:
                 found.append(f"{bug.id} and {other.id}: their old texts overlap in {bug.file}")
     found += [
-        f"{bug.id}: there is no tests/test_{name}.py"
+        f"{bug.id}: there is no tests/{path.as_posix()}"
         for bug in bugs
-        for name in bug.tests.split()
-        if not (root / f"tests/test_{name}.py").is_file()
+        for path in bug.test_files
+        if not (root / "tests" / path).is_file()
     ]
     return found
 
@@ -277,7 +282,7 @@ class Tests:
     def judge(self, bug: Bug) -> Outcome:
         """Run the tests on a bug: its own first."""
         start = time.monotonic()
-        own = [self.folder / f"test_{name}.py" for name in bug.tests.split()]
+        own = [self.folder / path for path in bug.test_files]
         own = [path for path in own if path.exists()]  # another state's tests may lack some
         number = bug.number if bug.compiled else 0
         with tempfile.TemporaryDirectory(prefix="planted-") as folder:
@@ -289,8 +294,8 @@ class Tests:
 
     def require_success(self, bugs: Sequence[Bug]) -> None:
         """Exit where the tests do not pass without a bug."""
-        own = sorted({f"test_{name}.py" for bug in bugs for name in bug.tests.split()})
-        arguments = [str(self.folder / name) for name in own if (self.folder / name).exists()]
+        own = sorted({self.folder / path for bug in bugs for path in bug.test_files})
+        arguments = [str(path) for path in own if path.exists()]
         with tempfile.TemporaryDirectory(prefix="planted-") as folder:
             path = package(None, self.extension, Path(folder))
             if failed := self.noticed(arguments if self.quick else [str(self.folder)], path):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -26,15 +26,15 @@ def test_entries_that_have_lost_their_place(tool, tmp_path):
     (tmp_path / "csrc").mkdir()
     (tmp_path / "csrc/one.hpp").write_text("int one(int a) {\n  return a +\n      1;\n}\nint two = 2, more = 2;\n")
     (tmp_path / "csrc/two.hpp").write_text("int gone = 3;\n")
-    (tmp_path / "tests").mkdir()
-    (tmp_path / "tests/test_sums.py").touch()
-    bug = tool.Bug("sum", "csrc/one.hpp", "sums are wrong", "sums", "return a + 1;", "return PLANTED ? a : a + 1;")
+    (tmp_path / "tests/core").mkdir(parents=True)
+    (tmp_path / "tests/core/test_sums.py").touch()
+    bug = tool.Bug("sum", "csrc/one.hpp", "sums are wrong", "core/sums", "return a + 1;", "return PLANTED ? a : a + 1;")
     assert tool.faults([bug], tmp_path) == []
     changed = [
         dataclasses.replace(bug, id="twice", old="= 2"),
         dataclasses.replace(bug, id="gone", old="gone = 3"),
         dataclasses.replace(bug, id="nowhere", file="csrc/three.hpp", old="nothing"),
-        dataclasses.replace(bug, id="untested", old="a)", tests="sums products"),
+        dataclasses.replace(bug, id="untested", old="a)", tests="core/sums core/products"),
         dataclasses.replace(bug, id="beside", old="+ 1; }"),
     ]
     assert tool.faults([bug, *changed], tmp_path) == [
@@ -42,14 +42,14 @@ def test_entries_that_have_lost_their_place(tool, tmp_path):
         "gone: its old text is found not in csrc/one.hpp; it is in csrc/two.hpp",
         "nowhere: its old text is found not: no such file in csrc/three.hpp",
         "sum and beside: their old texts overlap in csrc/one.hpp",
-        "untested: there is no tests/test_products.py",
+        "untested: there is no tests/core/test_products.py",
     ]
 
 
 @pytest.mark.slow
 def test_a_bug_of_the_python_sources(tool, tmp_path):
     """Planted in a copy, noticed by a test, and not by one that it does not concern."""
-    bug = tool.Bug("epochs", "python/fnnfast/history.py", "", "own", "epochs = len(self.loss)", "epochs = 7")
+    bug = tool.Bug("epochs", "python/fnnfast/training/_history.py", "", "own", "epochs = len(self.loss)", "epochs = 7")
     assert tool.faults([dataclasses.replace(bug, tests="")]) == []
     folder = tmp_path / "tests"
     folder.mkdir()

@@ -1,4 +1,4 @@
-"""What version 0.1.0 wrote is read by this one, and answers with the same bits (tests/kept_files.py made it).
+"""What version 0.1.0 wrote is read by this one, and answers with the same bits (tests/kept/kept_files.py made it).
 
 Warnings are errors here as everywhere, so that a name that moved does not pass with a deprecation. The one exception
 is scikit-learn's, that an object of its own in a fitted estimator comes from another version of it.
@@ -16,7 +16,7 @@ import kept_files
 from digest_cases import digest
 from digest_networks import ACTIVATIONS
 
-FOLDERS = sorted(path for path in kept_files.FOLDER.iterdir() if path.is_dir())
+FOLDERS = sorted(path for path in kept_files.FOLDER.iterdir() if (path / "digests.txt").is_file())
 FILES = [path for folder in FOLDERS for path in sorted(folder.glob("*.safetensors"))]
 PICKLES = [(folder, name, n) for folder in FOLDERS for name, of in kept_files.read_pickles(folder).items() for n in of]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from conftest import EMULATED
+from backends import EMULATED
 from fnnfast import _checks
 from fnnfast._device import base, cuda, select
 from fnnfast._device.cpu import CPU

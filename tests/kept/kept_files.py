@@ -1,6 +1,6 @@
-"""Files and pickles of a version, for later ones to read: tests/kept/0.1.0/ and tests/test_kept_files.py.
+"""Files and pickles of a version, for later ones to read: tests/kept/0.1.0/ and tests/kept/test_kept_files.py.
 
-    python tests/kept_files.py 0.1.0
+    python tests/kept/kept_files.py 0.1.0
 
 writes the folder, with the version that is installed; it must be new, since what a version wrote is not made again.
 
@@ -27,7 +27,7 @@ import fnnfast as fnn
 from digest_cases import digest
 from digest_networks import ACTIVATIONS, Array, classes, reals, set_parameters
 
-FOLDER = Path(__file__).parent / "kept"
+FOLDER = Path(__file__).parent
 PROTOCOLS = (4, 5)
 INTERRUPTED, EPOCHS = 2, 5
 DTYPES = ("float32", "float64")
@@ -229,7 +229,7 @@ def write(folder: Path) -> None:
             digests["pickle", name] = digest(found)
     _write(folder / "pickles.json", lambda: json.dumps(pickles, indent=0, sort_keys=True))
     lines = [" ".join((*key, value)) for key, value in sorted(digests.items())]
-    header = f"# Made by fnnfast {folder.name} with tests/kept_files.py: kind, name, digest.\n"
+    header = f"# Made by fnnfast {folder.name} with tests/kept/kept_files.py: kind, name, digest.\n"
     _write(folder / "digests.txt", lambda: header + "\n".join(lines))
 
 

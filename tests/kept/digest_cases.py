@@ -1,4 +1,4 @@
-"""Digests of what fnnfast computes, to hold one build against another: see tests/test_digests.py.
+"""Digests of what fnnfast computes, to hold one build against another: see tests/kept/test_digests.py.
 
 A digest is the first 16 hexadecimal digits of a SHA-256 over dtype, shape and bytes of arrays. It belongs to a Key:
 name, dtype, batch and kind, as a line of the table has them. Only what our kernels compute is digested, and what exact
@@ -31,7 +31,7 @@ from digest_networks import (
 )
 from fnnfast import _cpu
 
-TABLE = Path(__file__).parent / "kept" / "digests-0.1.0.txt"
+TABLE = Path(__file__).parent / "digests-0.1.0.txt"
 
 FLOATS = ("float32", "float64")
 STEPS, LONG = 20, 200

@@ -11,7 +11,7 @@ import pytest
 import fnnfast as fnn
 from digest_cases import TABLE
 
-TOOLS = Path(__file__).resolve().parent.parent / "tools"
+TOOLS = Path(__file__).resolve().parents[2] / "tools"
 BUILD = Path(fnn.__file__).resolve().parent.parent
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "bench" / "gpu"
 SCRIPT = ROOT / "bench" / "gpu_check.sh"
 sys.path.insert(0, str(FOLDER))
