@@ -10,7 +10,8 @@
 #include <map>
 #include <set>
 
-#include "interpreter.hpp"
+#include "inference_run.hpp"
+#include "training_run.hpp"
 #include "trees.hpp"
 
 using namespace fnnfast;
