@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from oracles import LAYOUTS
+from factories import LAYOUTS
 
 EMULATED = os.environ.get("FNNFAST_EMULATED", "")
 """The path of the emulated CUDA extension, if the tests use it instead of a GPU."""

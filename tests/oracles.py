@@ -1,77 +1,29 @@
-"""What the kernel tests share: activations to try, arrays of every layout, and how far a result may be from the oracle.
+"""How far a result may be from the oracle, and how to compare with it.
 
 A sum of I products that starts at a bias and is rounded I times is off by at most I eps/2 (|x| |w| + |b|), to first
 order. Promised for a dense layer is 4 (I + 8) eps (|x| |w| + |b| + 1), elementwise; the activation on top multiplies
 that by its Lipschitz constant where it is above 1, and its own few eps are in the 8 and the 1.
 """
 
+import copy
 from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from hypothesis import strategies as st
+import pytest
 
 import fnnfast as fnn
+from factories import JUMPS
 from fnnfast import reference
 
 Array = np.ndarray[Any, Any]
-
-# Sizes around every multiple that a register tile, vector, panel or row block could have, up to 300.
-TAILS = sorted({*range(1, 20), *(n + d for n in (24, 32, 48, 64, 96, 128, 192, 256) for d in (-1, 0, 1)), 72, 144, 300})
-
-
-# Activations ---------------------------------------------------------------------------------------------------------
-class Case(NamedTuple):
-    """An activation to try: its name in the registry, and a parameter, if it has one, that is not the default."""
-
-    name: str
-
-    def make(self, units: int, dtype: np.dtype) -> tuple[Any, Any]:
-        """The public object, and the parameter for the oracle: rounded to dtype, as the kernels have it."""
-        oracle = reference.ACTIVATIONS[self.name]
-        if oracle.default is None:
-            return fnn.activations.get(self.name), None
-        parameter = _slopes(units, dtype) if oracle.learned else OTHER.get(self.name, 1.3 * oracle.default)
-        return self.of(parameter), parameter if oracle.learned else float(dtype.type(parameter))
-
-    def of(self, parameter: Any) -> Any:
-        """The public object with that parameter."""
-        word = "beta" if "beta" in vars(fnn.activations.get(self.name)) else "alpha"
-        return fnn.activations.get(self.name, **{word: parameter})
-
-
-def _slopes(units: int, dtype: np.dtype) -> Array:
-    """Learned slopes of both signs and zero; all magnitudes below 2."""
-    slopes = np.random.default_rng(units).uniform(-0.5, 1.9, units).astype(dtype)
-    slopes[::5] = 0
-    return slopes
-
-
-def _is_negative_zero(y: Array) -> bool:
-    return bool(y == 0 and np.signbit(y))
-
-
-OTHER = {"leaky_relu": 0.1, "swish": 1.7}
-"""Parameters to try, where that is not 1.3 times the default."""
-CASES = {name: Case(name) for name in reference.ACTIVATIONS}
-DIFFERENTIABLE = [name for name, f in reference.ACTIVATIONS.items() if f.differentiable]
-ELEMENTWISE = [name for name, f in reference.ACTIVATIONS.items() if not f.rowwise]
-SMOOTH = [name for name in ELEMENTWISE if name in DIFFERENTIABLE]
-JUMPS = [name for name in ELEMENTWISE if name not in DIFFERENTIABLE]
-KINKS = {name: f.kinks for name, f in reference.ACTIVATIONS.items()}
-VANISHING = [  # z times a factor that vanishes on the left, as for swish: the limit is -0.0, and the slope changes sign
-    name for name in ELEMENTWISE if _is_negative_zero(reference.ACTIVATIONS[name].forward(np.array(-np.inf)))
-]
-THROUGH_ZERO = [  # f(-0.0) is -0.0
-    name for name in ELEMENTWISE if _is_negative_zero(reference.ACTIVATIONS[name].forward(np.array(-0.0)))
-]
 
 _GRID = np.linspace(-12, 12, 4801)  # holds 0, and the steepest point of each to 1e-5 of its slope
 
 
 def lipschitz(name: str, parameter: Any) -> Any:
-    """The steepest slope of an activation, or 1 where it is less: a number, or (O,) for a learned slope a neuron."""
+    """The steepest slope of an activation, or 1 where it is less: a number, or (O,) for learned slopes."""
     if reference.ACTIVATIONS[name].learned:
         return np.maximum(1.0, np.abs(parameter))
     return _steepest(name, parameter)
@@ -195,71 +147,114 @@ def assert_same_bits(got: Array, expected: Array) -> None:
         )
 
 
-# Data ----------------------------------------------------------------------------------------------------------------
-def normal(rng: np.random.Generator, dtype: Any, *shape: int) -> Array:
-    return rng.standard_normal(shape).astype(dtype)
+def bits_of(net: Any) -> dict[str, bytes]:
+    """The parameters of a network, to be compared bit by bit."""
+    return {name: values.tobytes() for name, values in net.parameters.items()}
 
 
-def dense_problem(rng: np.random.Generator, b: int, i: int, o: int, dtype: Any) -> tuple[Array, Array, Array]:
-    """x (B, I), weight (I, O), bias (O,), so that pre-activations are around 1."""
-    return normal(rng, dtype, b, i), normal(rng, dtype, i, o) / dtype.type(np.sqrt(i)), normal(rng, dtype, o)
+def layer_of(parameter: str) -> str:
+    """The name of the layer that a parameter belongs to."""
+    return parameter.rpartition(".")[0]
 
 
-def maxout_problem(rng: np.random.Generator, b: int, p: int, i: int, o: int, dtype: Any) -> tuple[Array, Array, Array]:
-    """x (B, I), weight (P, I, O), bias (P, O)."""
-    return normal(rng, dtype, b, i), normal(rng, dtype, p, i, o) / dtype.type(np.sqrt(i)), normal(rng, dtype, p, o)
+def assert_same_networks(one: Any, other: Any) -> None:
+    """Every bit of the parameters."""
+    assert list(one.parameters) == list(other.parameters)
+    for name, values in one.parameters.items():
+        assert_same_bits(other.parameters[name], values)
 
 
-def _spread(array: Array) -> Array:
-    """Every second element, along each axis, of a larger array that is NaN, or all ones, in between."""
-    larger = np.full(tuple(2 * n + 1 for n in array.shape), np.nan if array.dtype.kind == "f" else 255, array.dtype)
-    view = larger[tuple(slice(1, None, 2) for _ in array.shape)]
-    view[...] = array
-    return view
+def assert_same_answers(one: Any, other: Any, x: Array) -> None:
+    """Every bit of the outputs and of the logits."""
+    assert_same_bits(one(x), other(x))
+    assert_same_bits(one.logits(x), other.logits(x))
 
 
-def _reversed(array: Array) -> Array:
-    """Negative strides along every axis."""
-    back = (slice(None, None, -1),) * array.ndim
-    return array[back].copy()[back]
+# Finite differences --------------------------------------------------------------------------------------------------
+def central_difference(function: Callable[[Array], float], array: Array, step: float = 1e-6) -> Array:
+    """d function / d array, element by element, of a function of the array, which is changed in place."""
+    gradient = np.zeros_like(array)
+    for index in np.ndindex(array.shape):
+        kept = array[index]
+        array[index] = kept + step
+        above = function(array)
+        array[index] = kept - step
+        gradient[index] = (above - function(array)) / (2 * step)
+        array[index] = kept
+    return gradient
 
 
-def _read_only(array: Array) -> Array:
-    array = array.copy()
-    array.flags.writeable = False
-    return array
+# Networks for the reference ------------------------------------------------------------------------------------------
+def reference_layers(net: Any) -> list[dict[str, Any]]:
+    """The layers of a network as the reference takes them."""
+
+    def described(name, layer):
+        found = {"kind": layer.kind}
+        for key in ("weight", "bias", "alpha"):
+            if f"{name}.{key}" in net.parameters:
+                found[key] = net.parameters[f"{name}.{key}"]
+        if isinstance(layer, (fnn.Dense, fnn.Activation, fnn.Residual)):
+            found["activation"] = layer.activation.kernel
+            if layer.activation.parameter is not None and not layer.activation.learned:
+                found["parameter"] = layer.activation.parameter
+        if isinstance(layer, fnn.Residual):
+            found["layers"] = chain(f"{name}.", layer.layers)
+            if layer.shortcut is not None:
+                found["shortcut"] = chain(f"{name}.shortcut.", layer.shortcut)
+        return found
+
+    def chain(prefix, layers):
+        named = net.named_layers
+        names = [name for name in named if name.startswith(prefix) and "." not in name.removeprefix(prefix)]
+        names = [name for name in names if name != f"{prefix}shortcut"]
+        assert [named[name] for name in names] == list(layers)
+        return [described(name, named[name]) for name in names]
+
+    return chain("", net.layers[1:])
 
 
-def _misaligned(array: Array) -> Array:
-    """One byte off any alignment."""
-    memory = np.zeros(array.nbytes + 1, np.uint8)
-    view = memory[1:].view(array.dtype).reshape(array.shape)
-    view[...] = array
-    return view
+def by_parameter(net: Any, gradients: Any) -> dict[str, Array]:
+    """The reference's gradients by the names of the parameters."""
+    found = {}
+
+    def take(prefix, of_layers):
+        names = [name for name in net.named_layers if name.startswith(prefix)]
+        names = [name for name in names if "." not in name.removeprefix(prefix)]
+        for name, of_layer in zip(names, of_layers, strict=True):
+            for key, value in of_layer.items():
+                if key == "layers":
+                    take(f"{name}.", value)
+                elif key == "shortcut":
+                    take(f"{name}.shortcut.", value)
+                else:
+                    found[f"{name}.{key}"] = value
+
+    take("", gradients)
+    return {name: found[name] for name in net.parameters}
 
 
-class Convertible:
-    """Not an array, but what has its memory."""
+def rounded_to_bfloat16(net: Any) -> Any:
+    """A copy of a float32 network, with weights as bfloat16 has them."""
+    twin = copy.copy(net)
+    for name, values in net.parameters.items():
+        if name.endswith("weight"):
+            twin.parameters[name] = reference.to_bfloat16(values)
+    return twin
 
-    def __init__(self, array: Array) -> None:
-        self.array = array
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        return self.array
+# Losses --------------------------------------------------------------------------------------------------------------
+def scores(z: Array, gaussian: bool = False) -> tuple[Any, Array]:
+    """A network whose outputs for the rows of an identity matrix are the rows of z: 0 * w adds nothing to 1 * z."""
+    rows, columns = z.shape
+    head = fnn.Gaussian(columns // 2) if gaussian else fnn.Dense(columns)
+    net = fnn.Sequential([fnn.Input(rows), head], dtype=z.dtype)
+    net.parameters[next(iter(net.parameters))] = z
+    return net, np.eye(rows)
 
 
-LAYOUTS: dict[str, Callable[[Array], Array]] = {
-    "contiguous": np.ascontiguousarray,
-    "fortran": np.asfortranarray,
-    "spread": _spread,
-    "reversed": _reversed,
-    "read_only": _read_only,
-    "misaligned": _misaligned,
-    "byte_swapped": lambda array: array.astype(array.dtype.newbyteorder()),
-}
-
-sizes = st.one_of(st.integers(1, 20), st.sampled_from(TAILS))
-layouts = st.sampled_from(sorted(LAYOUTS))
-seeds = st.integers(0, 2**32 - 1)
-leading = st.lists(st.integers(0, 4), max_size=3).map(tuple)
-"""The axes of x before the last: none for a vector, and any of them may be empty."""
+def value_and_derivative(loss: Any, z: Array, targets: Any, weights: Any = None) -> tuple[float, Array]:
+    """Of a loss, as it is evaluated and as it is trained, for outputs z (B, O): every row's derivative is its own."""
+    net, x = scores(z, isinstance(loss, fnn.GaussianNLL) and loss.learned)
+    value, grads = fnn.Trainer(net, loss).loss_and_gradients(x, targets, weights)
+    assert net.evaluate(x, targets, loss=loss, sample_weight=weights)["loss"] == pytest.approx(value, rel=1e-6)
+    return value, grads[next(iter(net.parameters))]

@@ -70,7 +70,7 @@ def test_every_process_draws_the_same_data() -> None:
     assert not np.array_equal(first.x, other.x)
 
 
-# The judge of answers ----------------------------------------------------------------------------------------------
+# Checked answers ---------------------------------------------------------------------------------------------------
 def faults(peer: Peer, problem: Problem) -> list[str | None]:
     """What is wrong with each of a contender's variants."""
     right = answers.expected(problem)
@@ -234,7 +234,7 @@ def test_a_process_that_does_not_answer_is_not_waited_for() -> None:
         worker.stop()
 
 
-# The judgement of figures ------------------------------------------------------------------------------------------
+# Goals and tables --------------------------------------------------------------------------------------------------
 def measured(problem: Problem, **seconds: float) -> Measurement:
     outcomes = [Outcome(name, "1", name != "shown", seconds=[2 * time, time]) for name, time in seconds.items()]
     return Measurement(problem, outcomes, {"fma": 1e11, "bandwidth": 1e10, "product": 8e-3}, "L2")

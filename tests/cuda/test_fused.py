@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 
 import fnnfast as fnn
+from factories import GPU_DTYPES
 from fnnfast import Dense, Input, Maxout, Residual, Sequential
 
 pytestmark = pytest.mark.cuda
-
-PRECISIONS = ["float32", "float64", "tf32", "float16", "bfloat16"]
 SHORT = ["float16", "bfloat16"]
 WAYS = {"rows": (1, 5, 64, 150), "block": (1, 4, 16), "grid": (1, 5, 16), "cluster": (1, 4, 5, 16)}
 ACTIVATIONS = ["relu", "tanh", "swish", "gelu", "prelu", "softplus", "identity", fnn.LeakyReLU(0.2), fnn.ELU(1.5)]
@@ -44,12 +43,12 @@ def assert_same(got, expected):
     assert np.array_equal(got.view(bits), expected.view(bits))
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("compute_dtype", GPU_DTYPES)
 @pytest.mark.parametrize("way", WAYS)
-def test_one_launch_answers_the_bits_of_many(cuda, monkeypatch, way, precision):
+def test_one_launch_answers_the_bits_of_many(cuda, monkeypatch, way, compute_dtype):
     rng = np.random.default_rng(len(way))
     for _ in range(2 if cuda.emulated else 40):
-        net = Sequential(random_layers(rng), dtype=precision, seed=1, device="cuda")
+        net = Sequential(random_layers(rng), dtype=compute_dtype, seed=1, device="cuda")
         for rows in WAYS[way]:
             x = cuda.array(rng.standard_normal((rows, net.input.size)).astype(np.float32))
             monkeypatch.setenv("FNNFAST_CUDA_FUSED", "off")
@@ -75,55 +74,58 @@ def assert_registers_answer_the_bits(cuda, monkeypatch, net, x):
             assert_same(got, expected)
 
 
-@pytest.mark.parametrize("precision", SHORT)
+@pytest.mark.parametrize("compute_dtype", SHORT)
 @pytest.mark.parametrize("activations", [["relu", "identity"], ACTIVATIONS])
-def test_registers_answer_the_bits_of_many_launches(cuda, monkeypatch, precision, activations):
+def test_registers_answer_the_bits_of_many_launches(cuda, monkeypatch, compute_dtype, activations):
     rng = np.random.default_rng(len(activations))
     for _ in range(6 if cuda.emulated else 60):
-        net = Sequential(narrow_layers(rng, activations), dtype=precision, seed=1, device="cuda")
+        net = Sequential(narrow_layers(rng, activations), dtype=compute_dtype, seed=1, device="cuda")
         for rows in (1, 31, 32, 33, 150):
             x = cuda.array(rng.standard_normal((rows, net.input.size)).astype(np.float32))
             assert_registers_answer_the_bits(cuda, monkeypatch, net, x)
 
 
-@pytest.mark.parametrize("precision", SHORT)
+@pytest.mark.parametrize("compute_dtype", SHORT)
 @pytest.mark.parametrize("activation", [*ACTIVATIONS, "step", "sigmoid", "selu", "softmax"])
-def test_each_activation_in_registers(cuda, monkeypatch, precision, activation):
+def test_each_activation_in_registers(cuda, monkeypatch, compute_dtype, activation):
     rng = np.random.default_rng(3)
     hidden = "relu" if activation == "softmax" else activation
     net = Sequential(
-        [Input(20), Dense(37, hidden), Dense(64, hidden), Dense(23, activation)], dtype=precision, device="cuda", seed=1
+        [Input(20), Dense(37, hidden), Dense(64, hidden), Dense(23, activation)],
+        dtype=compute_dtype,
+        device="cuda",
+        seed=1,
     )
     x = rng.standard_normal((70, 20)).astype(np.float32)
     x[5, 3], x[40, 7], x[69, 0] = np.inf, np.nan, -0.0
     assert_registers_answer_the_bits(cuda, monkeypatch, net, cuda.array(x))
 
 
-@pytest.mark.parametrize("precision", SHORT)
+@pytest.mark.parametrize("compute_dtype", SHORT)
 @pytest.mark.parametrize("units", [1, 33])
-def test_infinity_stays_in_its_columns(cuda, monkeypatch, precision, units):
+def test_infinity_stays_in_its_columns(cuda, monkeypatch, compute_dtype, units):
     """It makes NaN of the zeros that products have beyond a layer's columns."""
-    net = Sequential([Input(1), Dense(units, "identity"), Dense(1)], dtype=precision, device="cuda", seed=1)
+    net = Sequential([Input(1), Dense(units, "identity"), Dense(1)], dtype=compute_dtype, device="cuda", seed=1)
     assert_registers_answer_the_bits(cuda, monkeypatch, net, cuda.array(np.array([[1], [np.inf]], np.float32)))
 
 
-@pytest.mark.parametrize("precision", SHORT)
+@pytest.mark.parametrize("compute_dtype", SHORT)
 @pytest.mark.parametrize("output", [(16, "relu"), (10, "softmax")])
-def test_registers_take_turns(cuda, monkeypatch, precision, output):
+def test_registers_take_turns(cuda, monkeypatch, compute_dtype, output):
     """More rows than all blocks' warps take at once."""
     rng = np.random.default_rng(4)
-    net = Sequential([Input(64), Dense(48, "relu"), Dense(*output)], dtype=precision, device="cuda", seed=1)
+    net = Sequential([Input(64), Dense(48, "relu"), Dense(*output)], dtype=compute_dtype, device="cuda", seed=1)
     rows = 4500 if cuda.emulated else 200_001
     x = cuda.array(rng.standard_normal((rows, 64)).astype(np.float32))
     assert_registers_answer_the_bits(cuda, monkeypatch, net, x)
 
 
-@pytest.mark.parametrize("precision", SHORT)
+@pytest.mark.parametrize("compute_dtype", SHORT)
 @pytest.mark.parametrize("inputs", [8, 24, 33, 64])
-def test_registers_read_and_write_any_address(cuda, monkeypatch, precision, inputs):
+def test_registers_read_and_write_any_address(cuda, monkeypatch, compute_dtype, inputs):
     """Rows of the input and of the output that begin anywhere, not at multiples of 16 bytes alone."""
     rng = np.random.default_rng(5)
-    net = Sequential([Input(inputs), Dense(40, "relu"), Dense(12)], dtype=precision, device="cuda", seed=1)
+    net = Sequential([Input(inputs), Dense(40, "relu"), Dense(12)], dtype=compute_dtype, device="cuda", seed=1)
     values = rng.standard_normal((100, inputs)).astype(np.float32)
     monkeypatch.setenv("FNNFAST_CUDA_FUSED", "off")
     answer = net(cuda.array(values))
@@ -136,13 +138,13 @@ def test_registers_read_and_write_any_address(cuda, monkeypatch, precision, inpu
         assert_same(cuda.host(net(x, out=out)), expected)
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("compute_dtype", GPU_DTYPES)
 @pytest.mark.parametrize("blocks", [2, 4, 8, 16])
-def test_clusters_of_any_size(cuda, monkeypatch, precision, blocks):
+def test_clusters_of_any_size(cuda, monkeypatch, compute_dtype, blocks):
     """With layers of fewer groups of outputs than blocks among them, and softmax."""
     rng = np.random.default_rng(blocks)
     layers = [Dense(256, "relu"), Dense(3, "tanh"), Maxout(90, pieces=3), Dense(200, "swish")]
-    net = Sequential([Input(100), *layers, Dense(10, "softmax")], dtype=precision, seed=1, device="cuda")
+    net = Sequential([Input(100), *layers, Dense(10, "softmax")], dtype=compute_dtype, seed=1, device="cuda")
     monkeypatch.setenv("FNNFAST_CUDA_CLUSTER", str(blocks))
     for rows in (1, 3, 16):
         x = cuda.array(rng.standard_normal((rows, 100)).astype(np.float32))
@@ -180,13 +182,13 @@ def test_graphs_of_few_rows_run_side_by_side(cuda, monkeypatch, way):
         assert_same(cuda.host(out), right)
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("compute_dtype", GPU_DTYPES)
 @pytest.mark.parametrize("width", [40, 300])
-def test_a_rows_bits_do_not_depend_on_its_batch(cuda, precision, width):
+def test_a_rows_bits_do_not_depend_on_its_batch(cuda, compute_dtype, width):
     """Whatever kernel, tile and place in it the batch leads to; 300 is too wide for one launch."""
     rng = np.random.default_rng(0)
     layers = [Input(33), Dense(width, "gelu"), Maxout(50, pieces=3), Dense(10, "softmax")]
-    net = Sequential(layers, dtype=precision, seed=2, device="cuda")
+    net = Sequential(layers, dtype=compute_dtype, seed=2, device="cuda")
     x = rng.standard_normal((700, 33)).astype(np.float32)
     whole = cuda.host(net(cuda.array(x)))
     for rows in (1, 2, 5, 16, 17, 63, 64, 65, 130):

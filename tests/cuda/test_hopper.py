@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import fnnfast as fnn
-from oracles import ELEMENTWISE, assert_same_bits, dense_problem, maxout_problem, normal
+from factories import ELEMENTWISE, dense_problem, maxout_problem, normal, numpy_dtype
+from oracles import assert_same_bits
 
 # Rows, inputs, outputs: whole tiles; less than one; ragged ones, and more steps over k than are copied ahead.
 SHAPES = [(128, 64, 256), (1, 16, 24), (8, 8, 8), (136, 72, 200), (300, 784, 264), (517, 328, 136)]
@@ -21,9 +22,7 @@ def on_hopper(cuda):
 
 @pytest.fixture(params=["float16", "bfloat16"])
 def dtype(request):
-    if request.param == "bfloat16":
-        return np.dtype(pytest.importorskip("ml_dtypes").bfloat16)
-    return np.dtype(request.param)
+    return numpy_dtype(request.param)
 
 
 @pytest.fixture(params=["1", "132", "1000"])

@@ -1,6 +1,6 @@
 """Every tile of a GPU's products, whole and ragged, with operands that vectors can read and that they cannot.
 
-Numbers are small integers, whose products and sums are exact in every precision: the answers are known to the bit.
+Numbers are small integers, whose products and sums are exact in every dtype: the answers are known to the bit.
 """
 
 from contextlib import nullcontext
@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import fnnfast as fnn
-from oracles import assert_same_bits, dense_problem, maxout_problem, normal
+from factories import GPU_DTYPES, dense_problem, maxout_problem, normal, numpy_dtype
+from oracles import assert_same_bits
 
-PRECISIONS = ["float32", "float64", "tf32", "float16", "bfloat16"]
 # Rows, inputs, outputs: whole tiles; ragged ones of whole vectors, with and without a rest along k; odd ones; and rows
 # enough for more than one band of tiles and, for many multiprocessors, more than one slice.
 SHAPES = [(128, 96, 128), (136, 72, 200), (130, 88, 136), (70, 33, 66), (200, 100, 72)]
@@ -26,14 +26,8 @@ def tile(request, monkeypatch):
     return request.param
 
 
-def of_precision(name):
-    if name == "bfloat16":
-        return np.dtype(pytest.importorskip("ml_dtypes").bfloat16)
-    return np.dtype(np.float32 if name == "tf32" else name)
-
-
-def tf32_if(precision):
-    return fnn.tf32() if precision == "tf32" else nullcontext()
+def tf32_if(compute_dtype):
+    return fnn.tf32() if compute_dtype == "tf32" else nullcontext()
 
 
 def integers(rng, *shape):
@@ -42,14 +36,14 @@ def integers(rng, *shape):
 
 @pytest.mark.parametrize("layout", ["contiguous", "misaligned"])
 @pytest.mark.parametrize("shape", [*SHAPES, TALL], ids=str)
-@pytest.mark.parametrize("precision", PRECISIONS)
-def test_dense(cuda, tile, precision, shape, layout):
+@pytest.mark.parametrize("compute_dtype", GPU_DTYPES)
+def test_dense(cuda, tile, compute_dtype, shape, layout):
     b, i, o = shape
     rng = np.random.default_rng(1)
-    dtype = of_precision(precision)
+    dtype = numpy_dtype(compute_dtype)
     x, weight, bias, dy = integers(rng, b, i), integers(rng, i, o), integers(rng, o), integers(rng, b, o)
     given = [cuda.lay(array.astype(dtype), layout) for array in (x, weight, bias, dy)]
-    with tf32_if(precision):
+    with tf32_if(compute_dtype):
         y, saved = fnn.dense_forward(*given[:3], "relu")
         grads = fnn.dense_backward(given[3], *given[:2], saved, "relu")
     z = x @ weight + bias
@@ -65,14 +59,14 @@ def test_dense(cuda, tile, precision, shape, layout):
 
 @pytest.mark.parametrize("layout", ["contiguous", "misaligned"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("precision", PRECISIONS)
-def test_maxout(cuda, tile, precision, shape, layout):
+@pytest.mark.parametrize("compute_dtype", GPU_DTYPES)
+def test_maxout(cuda, tile, compute_dtype, shape, layout):
     b, i, o = shape
     rng = np.random.default_rng(2)
-    dtype = of_precision(precision)
+    dtype = numpy_dtype(compute_dtype)
     x, weight, bias, dy = integers(rng, b, i), integers(rng, 3, i, o), integers(rng, 3, o), integers(rng, b, o)
     given = [cuda.lay(array.astype(dtype), layout) for array in (x, weight, bias, dy)]
-    with tf32_if(precision):
+    with tf32_if(compute_dtype):
         y, winners = fnn.maxout_forward(*given[:3])
         grads = fnn.maxout_backward(given[3], *given[:2], winners)
     z = x @ weight + bias[:, None]
@@ -88,11 +82,11 @@ def test_maxout(cuda, tile, precision, shape, layout):
         np.testing.assert_array_equal(cuda.host(got).astype(np.float64), expected.astype(dtype).astype(np.float64))
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-def test_tiles_and_alignment_never_show_in_the_bits(cuda, monkeypatch, precision):
+@pytest.mark.parametrize("compute_dtype", GPU_DTYPES)
+def test_tiles_and_alignment_never_show_in_the_bits(cuda, monkeypatch, compute_dtype):
     """Every output is one chain of sums over k, whichever tile it is in and however its operands are read."""
     rng = np.random.default_rng(3)
-    dtype = of_precision(precision)
+    dtype = numpy_dtype(compute_dtype)
     for b, i, o in SHAPES[1:]:
         dense = [array.astype(dtype) for array in (*dense_problem(rng, b, i, o, np.dtype("f4")), np.ones((b, o)))]
         dense[3] = normal(rng, np.dtype("f4"), b, o).astype(dtype)
@@ -101,7 +95,7 @@ def test_tiles_and_alignment_never_show_in_the_bits(cuda, monkeypatch, precision
         for multiprocessors, layout in ((1, "contiguous"), (1000, "contiguous"), (1, "misaligned")):
             monkeypatch.setenv("FNNFAST_CUDA_MULTIPROCESSORS", str(multiprocessors))
             x, weight, bias, dy = (cuda.lay(array, layout) for array in dense)
-            with tf32_if(precision):
+            with tf32_if(compute_dtype):
                 y, saved = fnn.dense_forward(x, weight, bias, "gelu")
                 grads = fnn.dense_backward(dy, x, weight, saved, "gelu")
                 largest = fnn.maxout(*(cuda.lay(array, layout) for array in pieces))
@@ -111,14 +105,14 @@ def test_tiles_and_alignment_never_show_in_the_bits(cuda, monkeypatch, precision
                 assert_same_bits(got, expected)
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-def test_edges_keep_to_themselves(cuda, tile, precision):
+@pytest.mark.parametrize("compute_dtype", GPU_DTYPES)
+def test_edges_keep_to_themselves(cuda, tile, compute_dtype):
     """What is read twice at a ragged edge gets into no other output."""
     rng = np.random.default_rng(4)
-    dtype = of_precision(precision)
+    dtype = numpy_dtype(compute_dtype)
     x, weight = integers(rng, 136, 72), integers(rng, 72, 200)
     x[-1], weight[:, -1] = np.nan, np.nan
     given = [cuda.array(array.astype(dtype)) for array in (x, weight)]
-    with tf32_if(precision):
+    with tf32_if(compute_dtype):
         y = cuda.host(fnn.dense(*given)).astype(np.float64)
     np.testing.assert_array_equal(y, (x @ weight).astype(dtype).astype(np.float64))

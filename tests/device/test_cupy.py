@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from backends import EMULATED
+from factories import numpy_dtype
 from fnnfast import _checks
 from fnnfast._device import base, cuda, select
 from fnnfast._device.cpu import CPU
@@ -19,9 +20,7 @@ def device():
 
 @pytest.fixture(params=["float32", "float64", "float16", "bfloat16", "int8"])
 def dtype(request):
-    if request.param == "bfloat16":
-        return np.dtype(pytest.importorskip("ml_dtypes").bfloat16)
-    return np.dtype(request.param)
+    return numpy_dtype(request.param)
 
 
 def array(device, shape, dtype, address=2**12):

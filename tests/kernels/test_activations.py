@@ -7,19 +7,9 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import fnnfast as fnn
+from factories import CASES, ELEMENTWISE, JUMPS, LAYOUTS, SMOOTH, THROUGH_ZERO, VANISHING
 from fnnfast import _cpu, reference
-from oracles import (
-    CASES,
-    ELEMENTWISE,
-    JUMPS,
-    LAYOUTS,
-    SMOOTH,
-    THROUGH_ZERO,
-    VANISHING,
-    assert_same_bits,
-    assert_within,
-    eps,
-)
+from oracles import assert_same_bits, assert_within, eps
 
 INF, NAN = np.inf, np.nan
 
@@ -38,7 +28,7 @@ def test_the_registry_of_the_kernels_is_that_of_the_oracles():
         assert kernels[name]["saves"] in ("input", "output", "nothing")
 
 
-def test_every_kernel_can_be_had_by_its_name():
+def test_every_kernel_is_found_by_its_name():
     for name, case in CASES.items():
         assert case.make(3, np.dtype(np.float32))[0].kernel == fnn.activations.get(name).kernel == name
 

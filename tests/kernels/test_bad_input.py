@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fnnfast as fnn
-from oracles import Convertible
+from factories import Convertible, read_only
 
 F32 = np.float32
 X, W, B = np.ones((4, 3), F32), np.full((3, 5), 2, F32), np.ones(5, F32)
@@ -14,14 +14,6 @@ PIECES, PIECE_BIASES = np.ones((2, 3, 5), F32), np.ones((2, 5), F32)
 DY, SAVED = np.ones((4, 5), F32), np.ones((4, 5), F32)
 WINNERS = np.zeros((4, 5), np.uint8)
 SQUARE = np.eye(3, dtype=F32)
-
-
-def read_only(shape):
-    array = np.zeros(shape, F32)
-    array.flags.writeable = False
-    return array
-
-
 FUNCTIONS = {
     "dense": (fnn.dense, {"x": X, "weight": W, "bias": B, "activation": "relu"}),
     "dense_forward": (fnn.dense_forward, {"x": X, "weight": W, "bias": B, "activation": "relu"}),
@@ -85,7 +77,7 @@ TABLE = [
     (OUT, {"out": np.zeros((4, 5))}, TypeError, "out", "float32", "float64"),
     (OUT, {"out": np.zeros((4, 5), np.int32)}, TypeError, "out", "float32", "int32"),
     (OUT, {"out": [[0.0] * 5] * 4}, TypeError, "out", "array", "list"),
-    (OUT, {"out": read_only((4, 5))}, ValueError, "out", "writ", "read-only"),
+    (OUT, {"out": read_only(np.zeros((4, 5), F32))}, ValueError, "out", "writ", "read-only"),
 ]
 ROWS = [
     pytest.param(function, *row[1:], id=f"{function}-{'-'.join(row[1])}-{number}")
@@ -206,7 +198,7 @@ CONSTRUCTORS = [
     (lambda: fnn.PReLU([0.1, 0.2])(np.ones((4, 3))), ValueError, "alpha.*3.*2"),
     (lambda: fnn.Tanh()(np.ones(3), out=np.ones(4)), ValueError, r"out.*\(3,\).*\(4,\)"),
     (lambda: fnn.Tanh()(np.ones(3), out=np.ones(3, F32)), TypeError, "out.*float64.*float32"),
-    (lambda: fnn.Tanh()(np.ones(3, F32), out=read_only(3)), ValueError, "out.*read-only"),
+    (lambda: fnn.Tanh()(np.ones(3, F32), out=read_only(np.zeros(3, F32))), ValueError, "out.*read-only"),
     (lambda: fnn.set_num_threads(0), ValueError, "0"),
     (lambda: fnn.set_num_threads(-2), ValueError, "-2"),
     (lambda: fnn.set_num_threads(1.5), TypeError, "1.5"),

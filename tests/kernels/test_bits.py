@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import fnnfast as fnn
+from factories import CASES, DIFFERENTIABLE, dense_problem, maxout_problem, normal
 from fnnfast import _cpu
-from oracles import CASES, DIFFERENTIABLE, assert_same_bits, dense_problem, maxout_problem, normal
+from oracles import assert_same_bits
 
 BATCHES = (*range(1, 41), 257)
 THREADS = (1, 2, 3, 8)

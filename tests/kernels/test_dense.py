@@ -5,24 +5,21 @@ import pytest
 from hypothesis import given, settings
 
 import fnnfast as fnn
-from fnnfast import _cpu, reference
-from oracles import (
+from factories import (
     CASES,
     DIFFERENTIABLE,
     JUMPS,
     LAYOUTS,
     TAILS,
-    assert_same_bits,
-    assert_within,
     dense_problem,
-    dense_tolerance,
     layouts,
     leading,
     normal,
     seeds,
     sizes,
-    z_tolerance,
 )
+from fnnfast import _cpu, reference
+from oracles import assert_same_bits, assert_within, dense_tolerance, z_tolerance
 
 SAVES = {info["name"]: info["saves"] for info in _cpu.activations()}
 

@@ -5,38 +5,20 @@ import pytest
 from numpy.testing import assert_allclose
 
 import fnnfast as fnn
+from factories import CASES, DIFFERENTIABLE, KINKS, LAYOUTS, dense_problem, maxout_problem, normal
 from fnnfast import reference
 from oracles import (
-    CASES,
-    DIFFERENTIABLE,
-    KINKS,
-    LAYOUTS,
     assert_same_bits,
     assert_within,
+    central_difference,
     dense_gradient_tolerance,
-    dense_problem,
     maxout_gradient_tolerance,
-    maxout_problem,
     maxout_tolerance,
-    normal,
     z_tolerance,
 )
 
 F64 = np.dtype(np.float64)
 STEP = 2.0**-17  # its square is the error of a central difference, eps over it that of the quotient: both about 1e-10
-
-
-def central_difference(function, array):
-    """d function / d array, element by element, of a function without arguments that reads array."""
-    gradient = np.empty_like(array)
-    for index in np.ndindex(array.shape):
-        kept = array[index]
-        array[index] = kept + STEP
-        above = function()
-        array[index] = kept - STEP
-        gradient[index] = (above - function()) / (2 * STEP)
-        array[index] = kept
-    return gradient
 
 
 def until(problem, distance):
@@ -60,17 +42,17 @@ def test_dense_against_finite_differences(backend, isa, name):
     case, learned = CASES[name], reference.ACTIVATIONS[name].learned
     f = case.of(alpha) if learned else case.make(o, F64)[0]
 
-    def loss():
+    def loss(_):
         g = case.of(alpha) if learned else f
         return float(np.sum(dy * backend.host(fnn.dense(*map(backend.array, (x, weight, bias)), g))))
 
     _, saved = fnn.dense_forward(*map(backend.array, (x, weight, bias)), f)
     grads = fnn.dense_backward(*map(backend.array, (dy, x, weight)), saved, f)
-    assert_allclose(backend.host(grads.x), central_difference(loss, x), atol=1e-6, rtol=0)
-    assert_allclose(backend.host(grads.weight), central_difference(loss, weight), atol=1e-6, rtol=0)
-    assert_allclose(backend.host(grads.bias), central_difference(loss, bias), atol=1e-6, rtol=0)
+    assert_allclose(backend.host(grads.x), central_difference(loss, x, STEP), atol=1e-6, rtol=0)
+    assert_allclose(backend.host(grads.weight), central_difference(loss, weight, STEP), atol=1e-6, rtol=0)
+    assert_allclose(backend.host(grads.bias), central_difference(loss, bias, STEP), atol=1e-6, rtol=0)
     if learned:
-        assert_allclose(backend.host(grads.alpha), central_difference(loss, alpha), atol=1e-6, rtol=0)
+        assert_allclose(backend.host(grads.alpha), central_difference(loss, alpha, STEP), atol=1e-6, rtol=0)
     else:
         assert grads.alpha is None
 
@@ -84,14 +66,14 @@ def test_maxout_against_finite_differences(backend, isa, pieces):
     x, weight, bias = until(lambda rng: maxout_problem(rng, 3, pieces, 4, 5, F64), gap)
     dy = normal(np.random.default_rng(1), F64, 3, 5)
 
-    def loss():
+    def loss(_):
         return float(np.sum(dy * backend.host(fnn.maxout(*map(backend.array, (x, weight, bias))))))
 
     _, saved = fnn.maxout_forward(*map(backend.array, (x, weight, bias)))
     grads = fnn.maxout_backward(*map(backend.array, (dy, x, weight)), saved)
-    assert_allclose(backend.host(grads.x), central_difference(loss, x), atol=1e-6, rtol=0)
-    assert_allclose(backend.host(grads.weight), central_difference(loss, weight), atol=1e-6, rtol=0)
-    assert_allclose(backend.host(grads.bias), central_difference(loss, bias), atol=1e-6, rtol=0)
+    assert_allclose(backend.host(grads.x), central_difference(loss, x, STEP), atol=1e-6, rtol=0)
+    assert_allclose(backend.host(grads.weight), central_difference(loss, weight, STEP), atol=1e-6, rtol=0)
+    assert_allclose(backend.host(grads.bias), central_difference(loss, bias, STEP), atol=1e-6, rtol=0)
 
 
 # Shapes that reach the tails of rows (the sums over the batch), inputs and units.

@@ -6,20 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fnnfast as fnn
+from factories import LAYOUTS, TAILS, layouts, leading, maxout_problem, normal, seeds, sizes
 from fnnfast import reference
-from oracles import (
-    LAYOUTS,
-    TAILS,
-    assert_same_bits,
-    assert_within,
-    layouts,
-    leading,
-    maxout_problem,
-    maxout_tolerance,
-    normal,
-    seeds,
-    sizes,
-)
+from oracles import assert_same_bits, assert_within, maxout_tolerance
 
 INF, NAN = np.inf, np.nan
 

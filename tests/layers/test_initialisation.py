@@ -118,7 +118,7 @@ def test_a_small_start_lets_the_signal_fade():
         (np.zeros, TypeError, "init: expected a name or a number >= 0, got <"),
     ],
 )
-def test_what_cannot_be_meant(init, error, message):
+def test_invalid_names_and_numbers(init, error, message):
     with pytest.raises(error, match=message):
         fnn.Dense(4, init=init)
 

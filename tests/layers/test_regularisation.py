@@ -13,7 +13,7 @@ from oracles import assert_same_bits
 pytestmark = pytest.mark.usefixtures("machine_restored")
 
 
-# What is drawn -------------------------------------------------------------------------------------------------------
+# Random draws --------------------------------------------------------------------------------------------------------
 class Probe:
     """Shows what the next layer sees of ``x`` behind some layers, in training.
 
@@ -166,7 +166,7 @@ def test_another_draw_each_step(layer):
     assert_same_bits(twin.look(), second)  # so that a run can be taken up again
 
 
-# In order ------------------------------------------------------------------------------------------------------------
+# Order ---------------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("place", ["input", "hidden", "block"])
 def test_dropout_and_noise_come_in_the_order_they_stand_in(dtype, place):
     """What is dropped after the noise is 0; what is dropped before it is noise."""
@@ -278,7 +278,7 @@ def test_nothing_is_drawn_in_inference(isa, dtype, stack):
         ),
     ],
 )
-def test_noise_that_cannot_be_meant(make, error, message):
+def test_invalid_noise(make, error, message):
     with pytest.raises(error, match=message):
         make()
 
@@ -341,7 +341,7 @@ def test_l2_is_in_no_loss():
 
 
 @pytest.mark.parametrize("setting", [{"l2": -0.1}, {"l2": np.inf}, {"l2": "0.1"}, {"l2": 1e39}])
-def test_l2_that_cannot_be_meant(setting):
+def test_invalid_l2(setting):
     net = fnn.Sequential([fnn.Input(2), fnn.Dense(1)])
     with pytest.raises((ValueError, TypeError), match="l2: expected a number "):
         fnn.Trainer(net, **setting)

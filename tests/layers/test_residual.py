@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fnnfast as fnn
+from factories import CASES, SMOOTH, move_parameters
 from fnnfast import reference
-from oracles import CASES, SMOOTH, assert_same_bits
+from oracles import assert_same_bits, by_parameter, reference_layers
 
 F32 = np.float32
 BLOCKS = {
@@ -59,59 +60,7 @@ ENDS = {
 
 
 def network(layers, dtype="float64", seed=1):
-    net = fnn.Sequential(layers, dtype=dtype, seed=seed)
-    rng = np.random.default_rng(seed)
-    for name, values in net.parameters.items():
-        net.parameters[name] = values + rng.normal(0, 0.1, values.shape)
-    return net
-
-
-def oracle(net):
-    """The network as the reference has it."""
-
-    def described(name, layer):
-        found = {"kind": layer.kind}
-        for key in ("weight", "bias", "alpha"):
-            if f"{name}.{key}" in net.parameters:
-                found[key] = net.parameters[f"{name}.{key}"]
-        if isinstance(layer, (fnn.Dense, fnn.Activation, fnn.Residual)):
-            found["activation"] = layer.activation.kernel
-            if layer.activation.parameter is not None and not layer.activation.learned:
-                found["parameter"] = layer.activation.parameter
-        if isinstance(layer, fnn.Residual):
-            found["layers"] = chain(f"{name}.", layer.layers)
-            if layer.shortcut is not None:
-                found["shortcut"] = chain(f"{name}.shortcut.", layer.shortcut)
-        return found
-
-    def chain(prefix, layers):
-        named = net.named_layers
-        names = [name for name in named if name.startswith(prefix) and "." not in name.removeprefix(prefix)]
-        names = [name for name in names if name != f"{prefix}shortcut"]
-        assert [named[name] for name in names] == list(layers)
-        return [described(name, named[name]) for name in names]
-
-    return chain("", net.layers[1:])
-
-
-def flat(net, gradients):
-    """The reference's gradients by the names of the parameters."""
-    found = {}
-
-    def take(prefix, of_layers):
-        names = [name for name in net.named_layers if name.startswith(prefix)]
-        names = [name for name in names if "." not in name.removeprefix(prefix)]
-        for name, of_layer in zip(names, of_layers, strict=True):
-            for key, value in of_layer.items():
-                if key == "layers":
-                    take(f"{name}.", value)
-                elif key == "shortcut":
-                    take(f"{name}.shortcut.", value)
-                else:
-                    found[f"{name}.{key}"] = value
-
-    take("", gradients)
-    return {name: found[name] for name in net.parameters}
+    return move_parameters(fnn.Sequential(layers, dtype=dtype, seed=seed), seed)
 
 
 @pytest.mark.parametrize("block", BLOCKS.values(), ids=BLOCKS)
@@ -191,14 +140,16 @@ def check(layers, rows, loss=None):
     rng = np.random.default_rng(rows)
     x = rng.standard_normal((rows, net.input.size))
     y = rng.integers(0, 3, rows) if loss is None else rng.standard_normal((rows, net.outputs))
-    np.testing.assert_allclose(net(x), reference.forward(oracle(net), x), rtol=1e-10, atol=1e-13)
-    np.testing.assert_allclose(net.logits(x), reference.forward(oracle(net), x, logits=True), rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(net(x), reference.forward(reference_layers(net), x), rtol=1e-10, atol=1e-13)
+    np.testing.assert_allclose(
+        net.logits(x), reference.forward(reference_layers(net), x, logits=True), rtol=1e-10, atol=1e-12
+    )
     trainer = fnn.Trainer(net, loss, optimizer=fnn.SGD(0.1))
     value, got = trainer.loss_and_gradients(x, y)
     name = "categorical_cross_entropy" if loss is None else loss.kernel
-    expected_value, expected = reference.gradients(oracle(net), x, y, name)
+    expected_value, expected = reference.gradients(reference_layers(net), x, y, name)
     assert value == pytest.approx(expected_value, rel=1e-11)
-    expected = flat(net, expected)
+    expected = by_parameter(net, expected)
     assert list(got) == list(expected) == list(net.parameters)
     for name, values in got.items():
         np.testing.assert_allclose(values, expected[name], rtol=1e-9, atol=1e-12, err_msg=name)
@@ -325,7 +276,7 @@ def test_files_name_the_oldest_format_that_holds_them(tmp_path, layers, version)
         (lambda: fnn.Dense(3, bias=1), TypeError, "bias: expected a bool, got 1"),
     ],
 )
-def test_blocks_that_cannot_be_meant(make, error, message):
+def test_invalid_blocks(make, error, message):
     with pytest.raises(error, match=message):
         make()
 

@@ -8,31 +8,19 @@ import pytest
 from scipy import special
 
 import fnnfast as fnn
+from factories import ANSWERS, LAYOUTS, answering_network, normal, targets
 from fnnfast.distributions import Bernoulli, Categorical, Gaussian
-from oracles import LAYOUTS, assert_same_bits, eps, normal
+from oracles import assert_same_bits, eps
 
-HEADS = [("softmax", 7), ("sigmoid", 3), ("sigmoid", 1), ("identity", 2), ("tanh", 2)]
-heads = pytest.mark.parametrize(("head", "units"), HEADS)
-
-
-def network(head="softmax", units=7, dtype="float32", seed=0, inputs=(4, 5)):
-    layers = [fnn.Input(*inputs), fnn.Dense(33, "swish"), fnn.Dense(units, head)]
-    return fnn.Sequential(layers, dtype=dtype, seed=seed)
+heads = pytest.mark.parametrize(("head", "units"), ANSWERS)
 
 
 def networks(head="softmax", units=7, dtype="float32", n=3):
-    return [network(head, units, dtype, seed) for seed in range(n)]
+    return [answering_network(head, units, dtype, seed) for seed in range(n)]
 
 
 def data(rows=40, dtype="float32", scale=1.0):
     return normal(np.random.default_rng(1), dtype, rows, 20) * np.dtype(dtype).type(scale)
-
-
-def targets(head, units, rows=40):
-    rng = np.random.default_rng(2)
-    if head == "softmax":
-        return rng.integers(0, units, rows)
-    return rng.integers(0, 2, (rows, units)) if head == "sigmoid" else rng.standard_normal((rows, units))
 
 
 # Answers -------------------------------------------------------------------------------------------------------------
@@ -48,7 +36,7 @@ def test_the_average(isa, dtype, head, units):
 
 @heads
 def test_an_ensemble_of_one(dtype, head, units):
-    net, x, y = network(head, units, dtype), data(dtype=dtype), targets(head, units)
+    net, x, y = answering_network(head, units, dtype), data(dtype=dtype), targets(head, units)
     one = fnn.Ensemble([net])
     assert_same_bits(one(x), net(x))
     assert_same_bits(one.predict(x), net.predict(x))
@@ -68,7 +56,7 @@ def test_batches_and_threads_do_not_show(dtype):
 
 
 def test_an_empty_batch():
-    for head, units in HEADS:
+    for head, units in ANSWERS:
         ensemble, x = fnn.Ensemble(networks(head, units)), np.empty((0, 4, 5))
         assert ensemble(x).shape == (0, units)
         shape = (0,) if head == "softmax" or (head, units) == ("sigmoid", 1) else (0, units)
@@ -86,8 +74,8 @@ def test_out(layout):
 
 def test_networks_of_any_precision_and_input_shape():
     x = data()
-    wide, flat = network(dtype="float64", seed=1), network(seed=2, inputs=(20,))
-    low = [network().astype("bfloat16"), network().quantize(x)]
+    wide, flat = answering_network(dtype="float64", seed=1), answering_network(seed=2, inputs=(20,))
+    low = [answering_network().astype("bfloat16"), answering_network().quantize(x)]
     narrow = fnn.Ensemble([*low, flat])
     assert narrow.dtype == narrow(x).dtype == narrow.distribution(x).mean.dtype == np.float32
     mixed = fnn.Ensemble([flat, wide])
@@ -99,7 +87,7 @@ def test_networks_of_any_precision_and_input_shape():
     assert_same_bits(narrow(x.astype(bfloat16)), narrow(x.astype(bfloat16).astype("float32")))
 
 
-# What it predicts ----------------------------------------------------------------------------------------------------
+# Predictions ---------------------------------------------------------------------------------------------------------
 @heads
 def test_the_distribution_goes_with_the_answer(dtype, head, units):
     ensemble, x = fnn.Ensemble(networks(head, units, dtype)), data(dtype=dtype)
@@ -110,7 +98,7 @@ def test_the_distribution_goes_with_the_answer(dtype, head, units):
     assert_same_bits(got.sample(5, rng=3), ensemble.sample(x, 5, rng=3))
 
 
-@pytest.mark.parametrize(("head", "units"), HEADS[:3])
+@pytest.mark.parametrize(("head", "units"), ANSWERS[:3])
 @pytest.mark.parametrize("scale", [1, 3000])
 def test_probabilities_are_averaged(head, units, scale):
     """In logarithms, so that what no network thinks possible in float64 still has one."""
@@ -164,7 +152,7 @@ def test_samples():
     np.testing.assert_array_less(np.abs(share - p), 5 * np.sqrt(p * (1 - p) / n))
 
 
-# How good it is ------------------------------------------------------------------------------------------------------
+# Evaluation ----------------------------------------------------------------------------------------------------------
 @heads
 def test_evaluate(dtype, head, units):
     ensemble, x, y = fnn.Ensemble(networks(head, units, dtype)), data(dtype=dtype), targets(head, units)
@@ -200,7 +188,7 @@ def test_it_learns_what_its_networks_do():
     assert ensemble.evaluate(x[200:], y[200:])["accuracy"] > 0.7
 
 
-# As an object --------------------------------------------------------------------------------------------------------
+# Copies --------------------------------------------------------------------------------------------------------------
 def test_what_it_is_made_of():
     nets = networks()
     ensemble = fnn.Ensemble(nets)
@@ -231,44 +219,44 @@ def test_it_holds_the_networks_themselves():
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))])
 def test_copies(duplicate):
     x = data()
-    ensemble = fnn.Ensemble([network(), network(seed=1).astype("bfloat16")])
+    ensemble = fnn.Ensemble([answering_network(), answering_network(seed=1).astype("bfloat16")])
     twin = duplicate(ensemble)
     assert [type(net) for net in twin] == [fnn.Sequential, fnn.InferenceNetwork]
     assert_same_bits(twin(x), ensemble(x))
 
 
-# What is refused -----------------------------------------------------------------------------------------------------
+# Invalid arguments ---------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: network(), TypeError, r"networks: expected a sequence of networks, got Sequential\("),
+        (lambda: answering_network(), TypeError, r"networks: expected a sequence of networks, got Sequential\("),
         (lambda: iter(networks()), TypeError, "networks: expected a sequence of networks, got <list_iterator"),
         (lambda: [], ValueError, "networks: expected at least one, got none"),
-        (lambda: [network(), "net"], TypeError, r"networks\[1\]: expected a Sequential, got 'net'"),
+        (lambda: [answering_network(), "net"], TypeError, r"networks\[1\]: expected a Sequential, got 'net'"),
         (lambda: "ab", TypeError, r"networks\[0\]: expected a Sequential, got 'a'"),
         (
-            lambda: [network(), network(inputs=(21,))],
+            lambda: [answering_network(), answering_network(inputs=(21,))],
             ValueError,
             r"networks\[1\]: expected 20 inputs, as networks\[0\] has, got 21 inputs",
         ),
         (
-            lambda: [network(), network(), network(units=6)],
+            lambda: [answering_network(), answering_network(), answering_network(units=6)],
             ValueError,
             r"networks\[2\]: expected 7 outputs, as networks\[0\] has, got 6 outputs",
         ),
         (
-            lambda: [network(), network("sigmoid")],
+            lambda: [answering_network(), answering_network("sigmoid")],
             ValueError,
             r"networks\[1\]: expected a softmax head, as networks\[0\] has, got a sigmoid head",
         ),
         (
-            lambda: [network("sign"), network("sign")],
+            lambda: [answering_network("sign"), answering_network("sign")],
             ValueError,
             r"networks\[0\]: expected a head that predicts a distribution, got a sign head",
         ),
     ],
 )
-def test_networks_that_make_none(make, error, message):
+def test_invalid_networks(make, error, message):
     with pytest.raises(error, match=message):
         fnn.Ensemble(make())
 
@@ -300,7 +288,7 @@ def test_bad_calls(call, error, message):
 
 
 def test_out_that_overlaps_x():
-    ensemble = fnn.Ensemble([network(units=20), network(units=20, seed=1)])
+    ensemble = fnn.Ensemble([answering_network(units=20), answering_network(units=20, seed=1)])
     x = data(4)
     with pytest.raises(ValueError, match="out: expected memory of its own, got an array that overlaps x"):
         ensemble(x, out=x)

@@ -124,7 +124,7 @@ def test_progress_counts_the_epochs_of_all(monkeypatch):
         ({"x": X[:, :2]}, ValueError, "x: expected shape"),
     ],
 )
-def test_calls_that_cannot_be_meant(arguments, error, message):
+def test_invalid_arguments(arguments, error, message):
     with pytest.raises(error, match=message):
         fnn.fit_many(**{"networks": networks(), "x": X, "y": Y, **arguments})
 

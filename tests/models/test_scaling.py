@@ -65,6 +65,6 @@ def test_the_work_about_doubles():
         ([BASE[0], BASE[-1]], {"phi": 1}, ValueError, "at least one hidden layer to scale"),
     ],
 )
-def test_what_cannot_be_scaled(base, options, error, message):
+def test_invalid_arguments(base, options, error, message):
     with pytest.raises(error, match=message):
         fnn.compound_scale(base, **options)

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fnnfast as fnn
+from factories import LAYOUTS, fill_biases, normal
 from fnnfast import reference
-from oracles import LAYOUTS, assert_same_bits, assert_within, eps, normal
+from oracles import assert_same_bits, assert_within, eps
 
 
 def network(dtype="float32", head="softmax", seed=0):
@@ -41,19 +42,11 @@ def layer_by_layer(net, x, head=None):
     return reference.dense(h, p["dense_3.weight"], p["dense_3.bias"], head or net.head.name)
 
 
-def perturb(net, rng):
-    """Biases that are not zero, so that a forgotten one shows."""
-    for name in net.parameters:
-        if not name.endswith("weight"):
-            net.parameters[name] = rng.normal(0, 0.5, net.parameters[name].shape)
-    return net
-
-
 # Answers -------------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("head", ["softmax", "sigmoid", "identity", "tanh"])
 def test_forward(isa, dtype, head):
     rng = np.random.default_rng(1)
-    net = perturb(network(dtype, head), rng)
+    net = fill_biases(network(dtype, head), rng)
     for rows in (1, 2, 5, 64, 301):
         x = normal(rng, dtype, rows, 4, 5)
         # Four layers of about unit scale, each with a Lipschitz constant of a few.
@@ -126,7 +119,7 @@ def test_out(layout, x_dtype):
     assert_same_bits(out, net(x))
 
 
-# What the outputs mean -----------------------------------------------------------------------------------------------
+# Predictions ---------------------------------------------------------------------------------------------------------
 def test_predict():
     x = normal(np.random.default_rng(6), "float32", 50, 20)
     net = network(head="softmax")
@@ -250,7 +243,7 @@ def test_refused_parameters():
 )
 def test_copies(duplicate, dtype):
     rng = np.random.default_rng(8)
-    net = perturb(network(dtype), rng)
+    net = fill_biases(network(dtype), rng)
     x = normal(rng, dtype, 5, 20)
     twin = duplicate(net)
     assert type(twin) is fnn.Sequential

@@ -12,8 +12,9 @@ import safetensors
 import safetensors.numpy
 
 import fnnfast as fnn
+from factories import CASES, normal
 from fnnfast._network import file_format
-from oracles import CASES, assert_same_bits, normal
+from oracles import assert_same_bits
 
 
 def small(seed=0):
@@ -113,7 +114,7 @@ def test_no_such_folder(tmp_path):
         small().save(tmp_path / "none" / "net")
 
 
-# Reading what is not ours --------------------------------------------------------------------------------------------
+# Invalid files -------------------------------------------------------------------------------------------------------
 def test_no_such_file(tmp_path):
     with pytest.raises(FileNotFoundError):
         fnn.load(tmp_path / "none")

@@ -4,25 +4,20 @@ import time
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_diabetes, load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier, MLPRegressor
-from sklearn.preprocessing import StandardScaler
 
+from factories import diabetes, digit_labels, digits
 from fnnfast.sklearn import FNNClassifier, FNNRegressor
 
 # Most runs here are short of convergence on purpose.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
-DIGITS = load_digits()
-X, Y = (DIGITS.data / 16)[:600], DIGITS.target[:600]
-LABELS = {"classes": Y, "binary": np.where(Y > 4, "large", "small"), "labels": np.stack([Y > 4, Y % 2 == 0], 1)}
-DIABETES = StandardScaler().fit_transform(load_diabetes().data)
-PROGRESSION = StandardScaler().fit_transform(np.stack([load_diabetes().target, DIABETES[:, 2] ** 2], 1))
+X, Y = digits()
+LABELS = digit_labels()
+DIABETES, PROGRESSION = diabetes()
 COUNTS = np.random.default_rng(0).poisson(np.exp(PROGRESSION.clip(max=2)))
 VALUES = {"one": PROGRESSION[:, 0], "two": PROGRESSION, "counts": COUNTS[:, 0], "two counts": COUNTS}
-
-
 SETTINGS = {
     "adam": {"alpha": 0.1},
     "epsilon": {"epsilon": 0.01},
@@ -152,7 +147,8 @@ def test_digits(capsys):
     """As accurate as MLPClassifier with its defaults, over 5 seeds; the ratio of the times is printed."""
     accuracy, seconds = {}, {}
     for seed in range(5):
-        split = train_test_split(DIGITS.data / 16, DIGITS.target, random_state=seed, stratify=DIGITS.target)
+        x, y = digits(None)
+        split = train_test_split(x, y, random_state=seed, stratify=y)
         train, test, train_labels, test_labels = split
         for cls in (MLPClassifier, FNNClassifier):
             start = time.perf_counter()

@@ -120,7 +120,7 @@ def test_the_same_run_in_other_words(tmp_path, what):
     assert len(history.loss) == second.get("epochs", 2)
 
 
-# Files that are none -------------------------------------------------------------------------------------------------
+# Invalid files -------------------------------------------------------------------------------------------------------
 def assert_refused(path, message="holds no fnnfast checkpoint"):
     before = path.read_bytes()
     net = network()
@@ -189,7 +189,7 @@ def test_what_an_earlier_process_left(tmp_path):
     assert os.listdir(tmp_path) == ["run"]
 
 
-# Where it may be -----------------------------------------------------------------------------------------------------
+# Paths ---------------------------------------------------------------------------------------------------------------
 def test_forms_of_paths(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for i, checkpoint in enumerate(("a", Path("b"), tmp_path / "c", fnn.Checkpoint("d"), fnn.Checkpoint(Path("e"), 2))):
@@ -231,7 +231,7 @@ def test_nothing_is_written_for_bad_arguments(tmp_path):
 
 
 @pytest.mark.parametrize("checkpoint", [3, True, ["run"], b"run"])
-def test_checkpoints_that_cannot_be_meant(checkpoint):
+def test_invalid_checkpoints(checkpoint):
     with pytest.raises(TypeError, match=r"checkpoint: expected a path or a Checkpoint, got "):
         network().fit(*data(), checkpoint=checkpoint)
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import fnnfast as fnn
+from factories import ROWS, training_data, training_network
 from fnnfast import _cpu
-from oracles import assert_same_bits, eps
+from oracles import assert_same_networks, eps
 
 OPTIMIZERS = [
     fnn.SGD(0.1),
@@ -17,40 +18,24 @@ OPTIMIZERS = [
 ]
 
 
-def network(dtype="float64", seed=0):
-    layers = [
-        fnn.Dense(9, "prelu"),
-        fnn.Residual([fnn.Maxout(7, pieces=3), fnn.Dropout(0.3), fnn.Dense(33, fnn.ELU(learn=True))]),
-        fnn.Dense(5, "sigmoid"),
-    ]
-    return fnn.Sequential([fnn.Input(4), *layers, fnn.Dense(3, "softmax")], dtype=dtype, seed=seed)
-
-
-def data(dtype="float64", rows=40, seed=0):
-    rng = np.random.default_rng(seed)
-    return rng.standard_normal((rows, 4)).astype(dtype), rng.integers(0, 3, rows)
-
-
 def norm(grads):
     """Of all gradients together: weights, biases and slopes."""
     return float(np.sqrt(sum((grad.astype(float) ** 2).sum() for grad in grads.values())))
-
-
-def assert_same_networks(one, other):
-    for name, values in one.parameters.items():
-        assert_same_bits(other.parameters[name], values)
 
 
 @pytest.mark.parametrize("l2", [0.0, 0.3])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
 def test_a_step_is_gradients_and_apply(dtype, optimizer, l2):
     """To the bit, above the norm and below it."""
-    norms = norm(fnn.Trainer(network(dtype), seed=1).gradients(*data(dtype)))
+    norms = norm(fnn.Trainer(training_network(dtype=dtype), seed=1).gradients(*training_data(dtype=dtype)))
     for clip_norm in (norms / 10, norms * 10):
         settings = {"optimizer": optimizer, "l2": l2, "clip_norm": clip_norm, "seed": 1}
-        whole, halves = fnn.Trainer(network(dtype), **settings), fnn.Trainer(network(dtype), **settings)
+        whole, halves = (
+            fnn.Trainer(training_network(dtype=dtype), **settings),
+            fnn.Trainer(training_network(dtype=dtype), **settings),
+        )
         for seed in range(3):
-            batch = data(dtype, 30 + seed, seed)
+            batch = training_data(rows=30 + seed, dtype=dtype, seed=seed)
             loss, grads = halves.loss_and_gradients(*batch)
             halves.apply(grads)
             assert whole.step(*batch) == loss
@@ -62,11 +47,11 @@ def test_a_step_is_gradients_and_apply(dtype, optimizer, l2):
 def test_scaled_by_hand(isa, optimizer, l2):
     """Clipping comes before l2 and the optimizer's states: as if the gradients had been handed in shorter."""
     clip_norm = 0.05
-    clipped = fnn.Trainer(network(), optimizer=optimizer, l2=l2, clip_norm=clip_norm, seed=1)
-    plain = fnn.Trainer(network(), optimizer=optimizer, l2=l2, seed=1)
+    clipped = fnn.Trainer(training_network(), optimizer=optimizer, l2=l2, clip_norm=clip_norm, seed=1)
+    plain = fnn.Trainer(training_network(), optimizer=optimizer, l2=l2, seed=1)
     shortened = 0
     for seed in range(4):
-        batch = data(seed=seed)
+        batch = training_data(seed=seed)
         clipped.step(*batch)
         grads = plain.gradients(*batch)
         scale = min(1.0, clip_norm / norm(grads))
@@ -79,11 +64,11 @@ def test_scaled_by_hand(isa, optimizer, l2):
 
 def test_the_norm_of_a_plain_step(isa, dtype):
     """Stochastic gradient descent with a rate of 1 moves by the gradient itself, of the norm it is cut to."""
-    net = network(dtype)
+    net = training_network(dtype=dtype)
     before, trainer = dict(net.parameters), fnn.Trainer(net, optimizer=fnn.SGD(1.0), clip_norm=0.25, seed=1)
-    grads = trainer.gradients(*data(dtype))
+    grads = trainer.gradients(*training_data(dtype=dtype))
     assert norm(grads) > 0.25
-    trainer.step(*data(dtype))
+    trainer.step(*training_data(dtype=dtype))
     moved = {name: values - before[name] for name, values in net.parameters.items()}
     assert norm(moved) == pytest.approx(0.25, rel=2e3 * eps(dtype))
     for name, values in moved.items():  # in the same direction
@@ -92,10 +77,10 @@ def test_the_norm_of_a_plain_step(isa, dtype):
 
 def test_below_the_norm_nothing_is_scaled(dtype):
     """The bits of a training without clipping."""
-    clipped, plain = network(dtype), network(dtype)
+    clipped, plain = training_network(dtype=dtype), training_network(dtype=dtype)
     settings = {"epochs": 2, "batch_size": 7, "seed": 0, "l2": 0.01}
-    one = clipped.fit(*data(dtype), clip_norm=1e6, **settings)
-    other = plain.fit(*data(dtype), **settings)
+    one = clipped.fit(*training_data(dtype=dtype), clip_norm=1e6, **settings)
+    other = plain.fit(*training_data(dtype=dtype), **settings)
     assert one.loss == other.loss
     assert_same_networks(clipped, plain)
 
@@ -114,29 +99,29 @@ def test_at_the_norm_itself():
 
 @pytest.mark.parametrize("frozen", [("dense_1",), ("residual_1.maxout_1", "dense_3")], ids="+".join)
 def test_frozen_layers_are_not_in_the_norm(frozen):
-    net, twin = network(), network()
+    net, twin = training_network(), training_network()
     net.freeze(*frozen)
     trainer, plain = (
         fnn.Trainer(net, optimizer="sgd", clip_norm=0.1, seed=1),
         fnn.Trainer(twin, optimizer="sgd", seed=1),
     )
-    grads = trainer.gradients(*data())
-    assert norm(grads) < norm(plain.gradients(*data()))
-    trainer.step(*data())
+    grads = trainer.gradients(*training_data())
+    assert norm(grads) < norm(plain.gradients(*training_data()))
+    trainer.step(*training_data())
     plain.apply({name: grad * 0.1 / norm(grads) for name, grad in grads.items()})
     for name, values in twin.parameters.items():
         np.testing.assert_allclose(net.parameters[name], values, rtol=1e-12, atol=1e-15)
 
 
 def test_weights_of_rows_are_in_the_norm():
-    net, twin = network(), network()
-    w = np.random.default_rng(0).random(40)
+    net, twin = training_network(), training_network()
+    w = np.random.default_rng(0).random(ROWS)
     trainer, plain = (
         fnn.Trainer(net, optimizer="sgd", clip_norm=0.1, seed=1),
         fnn.Trainer(twin, optimizer="sgd", seed=1),
     )
-    trainer.step(*data(), w)
-    grads = plain.gradients(*data(), w)
+    trainer.step(*training_data(), w)
+    grads = plain.gradients(*training_data(), w)
     plain.apply({name: grad * 0.1 / norm(grads) for name, grad in grads.items()})
     for name, values in twin.parameters.items():
         np.testing.assert_allclose(net.parameters[name], values, rtol=1e-12, atol=1e-15)
@@ -181,9 +166,9 @@ def test_clipping_tames_a_step_that_would_diverge():
         (1e39, ValueError, r"clip_norm: expected a number in float32's range, got 1e\+39"),
     ],
 )
-def test_norms_that_cannot_be_meant(clip_norm, error, message):
-    net = network("float32")
-    for call in (lambda: fnn.Trainer(net, clip_norm=clip_norm), lambda: net.fit(*data(), clip_norm=clip_norm)):
+def test_invalid_norms(clip_norm, error, message):
+    net = training_network(dtype="float32")
+    for call in (lambda: fnn.Trainer(net, clip_norm=clip_norm), lambda: net.fit(*training_data(), clip_norm=clip_norm)):
         with pytest.raises(error, match=message):
             call()
 

@@ -1,16 +1,15 @@
-"""What training counts on its way (dead units, saturated values, norms), and the same on any data."""
+"""Shares of dead units and saturated values, counted in training and on any data."""
 
 import collections
 import itertools
-import warnings
 
 import numpy as np
 import pytest
 
 import fnnfast as fnn
+from factories import STILL, WATCHED_INPUTS, watched_data, watched_network
 from fnnfast import _cpu, reference
 from fnnfast._network import layerwise
-from fnnfast.training import _progress
 from oracles import assert_same_bits
 
 pytestmark = [
@@ -28,23 +27,7 @@ DEAD = {
     "swish": fnn.Swish(1.5),
 }
 SATURATED = tuple(name for name, watch in WATCHED.items() if watch == "saturated")
-STILL = fnn.SGD(1e-300)  # counts, and changes nothing
-ROWS, INPUTS, UNITS = 60, 5, 24
-
-
-def network(hidden, head=None, dtype="float64", seed=0):
-    """With biases from -18 to 18, so that some units are dead, some saturated, and most neither."""
-    net = fnn.Sequential([fnn.Input(INPUTS), *hidden, head or fnn.Dense(3, "softmax")], dtype=dtype, seed=seed)
-    rng = np.random.default_rng(seed)
-    for name, values in net.parameters.items():
-        if name.endswith("bias"):
-            net.parameters[name] = rng.permutation(np.linspace(-18, 18, values.size)).reshape(values.shape)
-    return net
-
-
-def data(dtype="float64", rows=ROWS):
-    rng = np.random.default_rng(7)
-    return rng.standard_normal((rows, INPUTS)).astype(dtype), rng.integers(0, 3, rows)
+UNITS = 24
 
 
 def oracle(net, x):
@@ -94,8 +77,8 @@ def in_training(net, x, y, **options):
 # Shares --------------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", [*DEAD, *SATURATED])
 def test_shares_of_each_activation(isa, dtype, name):
-    net = network([fnn.Dense(UNITS, DEAD.get(name, name)), fnn.Dense(7, "tanh")], dtype=dtype)
-    x, y = data(dtype)
+    net = watched_network([fnn.Dense(UNITS, DEAD.get(name, name)), fnn.Dense(7, "tanh")], dtype=dtype)
+    x, y = watched_data(dtype)
     expected = oracle(net, x)
     kind = "dead" if name in DEAD else "saturated"
     assert 0.05 < expected[kind]["dense_1"] < 0.95
@@ -128,8 +111,8 @@ STACKS = {
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_shares_in_deep_networks(isa, stack):
-    net = network(STACKS[stack])
-    x, y = data()
+    net = watched_network(STACKS[stack])
+    x, y = watched_data()
     expected = oracle(net, x)
     assert any(expected["dead"].values()) == (stack != "no activation")
     for found in (in_training(net, x, y), in_training(net, x, y, batch_size=13), net.diagnose(x)):
@@ -140,17 +123,17 @@ def test_shares_in_deep_networks(isa, stack):
 @pytest.mark.parametrize(
     ("head", "loss", "y", "counted"),
     [
-        (fnn.Dense(3, "sigmoid"), fnn.MeanSquaredError(), np.zeros((ROWS, 3)), True),
-        (fnn.Dense(3, "relu"), fnn.GaussianNLL(), np.zeros((ROWS, 3)), True),
-        (fnn.Dense(3, "sigmoid"), fnn.BinaryCrossEntropy(), np.zeros((ROWS, 3)), False),
-        (fnn.Dense(3), fnn.MulticlassHinge(), np.zeros(ROWS, int), False),
+        (fnn.Dense(3, "sigmoid"), fnn.MeanSquaredError(), np.zeros((60, 3)), True),
+        (fnn.Dense(3, "relu"), fnn.GaussianNLL(), np.zeros((60, 3)), True),
+        (fnn.Dense(3, "sigmoid"), fnn.BinaryCrossEntropy(), np.zeros((60, 3)), False),
+        (fnn.Dense(3), fnn.MulticlassHinge(), np.zeros(60, int), False),
     ],
     ids=["squares of sigmoid", "likelihood of relu", "from logits", "hinge"],
 )
 def test_the_head(head, loss, y, counted):
     """Training counts where the gradient passes the activation: not where the loss starts from the logits."""
-    net = network([fnn.Dense(UNITS, "relu")], head)
-    x, _ = data()
+    net = watched_network([fnn.Dense(UNITS, "relu")], head)
+    x, _ = watched_data()
     found, everywhere = in_training(net, x, y, loss=loss), net.diagnose(x)
     kinds = [kind for kind in found if "dense_2" in found[kind]]
     assert kinds == ([kind for kind in everywhere if "dense_2" in everywhere[kind]] if counted else [])
@@ -161,8 +144,8 @@ def test_the_head(head, loss, y, counted):
 
 def test_frozen_layers():
     """No gradient goes below the first layer that is trained; above it, frozen layers are counted as others."""
-    net = network([fnn.Dense(UNITS, "relu"), fnn.Dense(UNITS, "sigmoid"), fnn.Dense(UNITS, "relu")])
-    x, y = data()
+    net = watched_network([fnn.Dense(UNITS, "relu"), fnn.Dense(UNITS, "sigmoid"), fnn.Dense(UNITS, "relu")])
+    x, y = watched_data()
     net.freeze("dense_1", "dense_3")
     history = net.fit(x, y, optimizer=STILL, epochs=2)
     expected = net.diagnose(x)
@@ -173,8 +156,8 @@ def test_frozen_layers():
 
 def test_dropout_counts_in_training_only():
     """A unit whose inputs are dropped may look dead; net.diagnose sees the whole network."""
-    net = network([fnn.Dense(400, "relu"), fnn.Dropout(0.9), fnn.Dense(400, "sigmoid")], seed=1)
-    x, y = data(rows=4)
+    net = watched_network([fnn.Dense(400, "relu"), fnn.Dropout(0.9), fnn.Dense(400, "sigmoid")], seed=1)
+    x, y = watched_data(rows=4)
     found, whole = in_training(net, x, y), net.diagnose(x)
     assert found["dead"] == whole["dead"]
     assert found["saturated"] != whole["saturated"]
@@ -209,8 +192,8 @@ def test_batches_of_any_size_count_together():
 
 def test_epochs_are_counted_one_by_one():
     """What is dead in the first epoch and alive in the second is in each what it is."""
-    net = network([fnn.Dense(UNITS, "relu"), fnn.Dense(UNITS, "tanh")])
-    x, y = data()
+    net = watched_network([fnn.Dense(UNITS, "relu"), fnn.Dense(UNITS, "tanh")])
+    x, y = watched_data()
     seen = []
 
     class Before:
@@ -241,7 +224,7 @@ def test_rows_that_are_not_trained_on_are_not_counted():
     assert in_training(net, x, np.zeros(10), sample_weight=w)["dead"] == {"dense_1": 0.5}
 
 
-# Anything that does not show -----------------------------------------------------------------------------------------
+# Threads, instruction sets and blocks do not show --------------------------------------------------------------------
 def test_threads_and_instruction_sets_do_not_show(dtype):
     """In the shares; norms add up the same numbers in another order."""
     hidden = [
@@ -249,12 +232,12 @@ def test_threads_and_instruction_sets_do_not_show(dtype):
         fnn.Residual([fnn.Dense(70, "tanh"), fnn.Dense(80, "elu")]),
         fnn.Dense(90, "prelu"),
     ]
-    x, y = data(dtype, rows=300)
+    x, y = watched_data(dtype, rows=300)
     expected = None
     for isa, threads in itertools.product(_cpu.isas(), (1, 2, 3)):
         _cpu.use_isa(isa)
         fnn.set_num_threads(threads)
-        net = network(hidden, dtype=dtype)
+        net = watched_network(hidden, dtype=dtype)
         history = net.fit(x, y, epochs=2, batch_size=128, seed=0)
         found = (history.dead, history.saturated, net.diagnose(x))
         norms = np.array([*history.gradient_norm.values(), *history.update_norm.values()])
@@ -265,8 +248,8 @@ def test_threads_and_instruction_sets_do_not_show(dtype):
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_blocks_of_rows_do_not_show(monkeypatch, stack):
-    net = network(STACKS[stack])
-    x, _ = data()
+    net = watched_network(STACKS[stack])
+    x, _ = watched_data()
     expected = net.diagnose(x)
     for size in (1, 100, 300):
         monkeypatch.setattr(layerwise, "_BLOCK", size)
@@ -277,8 +260,8 @@ def test_blocks_of_rows_do_not_show(monkeypatch, stack):
 
 def test_counting_changes_nothing():
     """The bits of steps are those of gradients and their application, which count nothing."""
-    x, y = data()
-    one, other = (fnn.Trainer(network(STACKS["blocks"])) for _ in range(2))
+    x, y = watched_data()
+    one, other = (fnn.Trainer(watched_network(STACKS["blocks"])) for _ in range(2))
     for _ in range(3):
         one.step(x, y)
         other.apply(other.gradients(x, y))
@@ -288,8 +271,8 @@ def test_counting_changes_nothing():
 
 @pytest.mark.parametrize("low", ["bfloat16", "int8"])
 def test_networks_for_inference(low):
-    net = network([fnn.Dense(UNITS, "relu"), fnn.Dense(UNITS, "tanh")], dtype="float32")
-    x, _ = data("float32")
+    net = watched_network([fnn.Dense(UNITS, "relu"), fnn.Dense(UNITS, "tanh")], dtype="float32")
+    x, _ = watched_data("float32")
     converted = net.astype(low) if low == "bfloat16" else net.quantize(x)
     for kind, shares in net.diagnose(x).items():
         assert converted.diagnose(x)[kind] == pytest.approx(shares, abs=0.1)
@@ -305,194 +288,16 @@ def test_more_rows_than_a_float_counts():
     assert history.saturated == {"dense_1": [pytest.approx(2 / 3, rel=1e-12)]}
 
 
-# Norms ---------------------------------------------------------------------------------------------------------------
-def norm(arrays, layer):
-    """Of the weights and biases of a layer."""
-    found = [arrays[f"{layer}.{key}"].astype(float) for key in ("weight", "bias")]
-    return np.sqrt(sum((values**2).sum() for values in found))
-
-
-NORM_CASES = {
-    "sgd": {"optimizer": fnn.SGD(0.1, momentum=0.9)},
-    "adam with l2": {"optimizer": fnn.Adam(0.01), "l2": 0.1},
-    "adamw": {"optimizer": fnn.AdamW(0.01, weight_decay=0.5)},
-    "clipped": {"optimizer": fnn.SGD(0.1), "clip_norm": 0.01},
-    "clipped with l2": {"optimizer": fnn.Adam(0.01), "clip_norm": 0.01, "l2": 0.1},
-}
-
-
-@pytest.mark.parametrize("case", NORM_CASES)
-def test_norms_of_gradients_and_updates(isa, dtype, case):
-    """The gradient before l2 and clipping, and the change that came of it; root mean squares over the steps."""
-    settings = NORM_CASES[case]
-    hidden = [fnn.Dense(9, "prelu"), fnn.Residual([fnn.Maxout(7, 3), fnn.Dense(11, "swish")]), fnn.Dense(5, "tanh")]
-    net, twin = network(hidden, dtype=dtype), network(hidden, dtype=dtype)
-    x, y = data(dtype)
-    history = net.fit(x[:1], y[:1], epochs=1, batch_size=1, **settings)  # one row, so that the order is known
-    trainer, layers = fnn.Trainer(twin, **settings), list(history.gradient_norm)
-    assert layers == ["dense_1", "residual_1", "residual_1.maxout_1", "residual_1.dense_1", "dense_2", "dense_3"]
-    rtol = 1e-5 if dtype == np.float32 else 1e-12
-    squares = {layer: [] for layer in layers}
-    for rows in (slice(0, 1), slice(0, 20), slice(20, 60)):
-        grads, before = trainer.gradients(x[rows], y[rows]), dict(twin.parameters)
-        trainer.step(x[rows], y[rows])
-        after = {name: values - before[name] for name, values in twin.parameters.items()}
-        for layer in layers:
-            squares[layer].append((norm(grads, layer) ** 2, norm(after, layer) ** 2))
-        if rows.stop == 1:
-            for layer in layers:
-                assert history.gradient_norm[layer] == [pytest.approx(norm(grads, layer), rel=rtol)]
-                assert history.update_norm[layer] == [pytest.approx(norm(after, layer), rel=1e-3, abs=1e-9)]
-    found = trainer._diagnosis()
-    for layer in layers:
-        gradient, update = np.sqrt(np.mean(squares[layer], axis=0))
-        assert found["gradient_norm"][layer] == pytest.approx(gradient, rel=rtol)
-        assert found["update_norm"][layer] == pytest.approx(update, rel=1e-3 if dtype == np.float32 else 1e-9)
-
-
-def test_norms_of_epochs_are_counted_one_by_one():
-    net = network([fnn.Dense(9, "tanh")])
-    trainer = fnn.Trainer(net, optimizer=fnn.SGD(0.1))
-    x, y = data()
-    for rows in (slice(0, 60), slice(0, 5), slice(5, 60)):
-        grads, before = trainer.gradients(x[rows], y[rows]), dict(net.parameters)
-        trainer.step(x[rows], y[rows])
-        found = trainer._diagnosis()
-        after = {name: values - before[name] for name, values in net.parameters.items()}
-        for layer in ("dense_1", "dense_2"):
-            assert found["gradient_norm"][layer] == pytest.approx(norm(grads, layer), rel=1e-9)
-            assert found["update_norm"][layer] == pytest.approx(norm(after, layer), rel=1e-9)
-
-
-def test_norms_over_all_layers_are_shown():
-    class Display(_progress.Silent):
-        def epoch(self, values):
-            shown.append(values)
-
-    shown = []
-    x, y = data()
-    hidden = [fnn.Dense(9, "prelu"), fnn.Maxout(7, 3)]
-    history = network(hidden).fit(x, y, epochs=2, progress=Display())
-    for name in ("gradient", "update"):
-        layers = getattr(history, f"{name}_norm").values()
-        norms = np.sqrt(np.sum(np.square(list(layers)), axis=0))
-        assert [f"{values[name]:g}" for values in shown] == [f"{norm:.2g}" for norm in norms]
-
-
-def test_norms_of_a_network_that_diverges():
-    """What is infinite or NaN is recorded as it is."""
-    net = fnn.Sequential([fnn.Input(1), fnn.Dense(1)], seed=0)
-    with pytest.warns(fnn.DivergenceWarning, match="the loss is inf: a lower learning rate, clip_norm") as caught:
-        history = net.fit([[1e20]], [1.0], optimizer=fnn.SGD(1e20), epochs=3)
-    assert len(caught) == 1
-    assert not np.isfinite(history.gradient_norm["dense_1"]).all()
-    assert len(history.gradient_norm["dense_1"]) == 3
-
-
-def test_a_unit_that_is_nan_is_not_dead(isa):
-    """In training as on data."""
-    net = fnn.Sequential([fnn.Input(2), fnn.Dense(20, "leaky_relu"), fnn.Dense(1)], seed=0)
-    net.parameters["dense_1.weight"] = np.full((2, 20), np.nan)
-    x = np.ones((200, 2))
-    with pytest.warns(fnn.DivergenceWarning):
-        history = net.fit(x, np.zeros(200), epochs=1)
-    assert history.dead["dense_1"] == [net.diagnose(x)["dead"]["dense_1"]] == [0.0]
-
-
-@pytest.mark.parametrize("place", [0, 299, 599])
-def test_one_row_that_is_nan(isa, place):
-    """Whichever block of rows it is in: nothing is known of a unit that saw it."""
-    net = fnn.Sequential([fnn.Input(2), fnn.Dense(20, "relu"), fnn.Dense(1)], dtype="float64", seed=0)
-    net.parameters["dense_1.bias"] = np.full(20, -100.0)
-    trainer = fnn.Trainer(net, optimizer=STILL)
-    x = np.ones((600, 2))
-    trainer.step(x, np.zeros(600))
-    assert trainer._diagnosis()["dead"] == {"dense_1": 1.0}
-    x[place] = np.nan
-    trainer.step(x, np.zeros(600))
-    assert trainer._diagnosis()["dead"] == {"dense_1": 0.0}
-
-
-def test_few_rows_do_not_show_that_a_unit_is_dead():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        with_dead(5).fit(np.ones((99, 1)), np.zeros(99), optimizer=STILL, epochs=1)
-
-
-# The warning ---------------------------------------------------------------------------------------------------------
-def with_dead(*dead, of=10, activation="relu"):
-    """Layers of ten units, of which so many are dead."""
-    net = fnn.Sequential(
-        [fnn.Input(1), *[fnn.Dense(of, activation)] * len(dead), fnn.Dense(1)], dtype="float64", seed=0
-    )
-    for i, count in enumerate(dead, start=1):
-        net.parameters[f"dense_{i}.weight"] = np.abs(net.parameters[f"dense_{i}.weight"])
-        net.parameters[f"dense_{i}.bias"] = np.where(np.arange(of) < count, -100.0, 0.1)
-    return net
-
-
-def heard(net, **options):
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        net.fit(np.ones((100, 1)), np.zeros(100), **{"optimizer": STILL, "epochs": 3, **options})
-    assert all(w.category is fnn.DeadUnitsWarning for w in caught)
-    assert all(w.filename == __file__ for w in caught)  # the line that called fit
-    return [str(w.message) for w in caught]
-
-
-def test_dead_units_are_warned_of_once_a_layer():
-    assert heard(with_dead(3, 0, 10)) == [
-        f"{layer}: {share} of its units are dead; a lower learning rate, leaky_relu, prelu, elu or maxout may help"
-        for layer, share in (("dense_1", "30%"), ("dense_3", "100%"))
-    ]
-    net = with_dead(5)
-    assert len(heard(net)) == len(heard(net)) == 1  # each fit anew
-
-
-def test_a_tenth_is_not_yet_warned_of():
-    assert heard(with_dead(1)) == []
-    assert len(heard(with_dead(2))) == 1
-
-
-@pytest.mark.parametrize("activation", ["leaky_relu", fnn.PReLU(0.25), "sigmoid", "identity"], ids=repr)
-def test_what_does_not_die(activation):
-    assert heard(with_dead(10, activation=activation)) == []
-
-
-def test_a_warning_that_is_an_error_ends_training():
-    net, epochs = with_dead(5), []
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        with pytest.raises(fnn.DeadUnitsWarning):
-            net.fit(np.ones((100, 1)), np.zeros(100), callbacks=[lambda epoch, history: epochs.append(epoch)])
-    assert epochs == []
-
-
-def test_a_layer_that_dies_later():
-    """It is warned of when it is dead, not before."""
-    net, seen = with_dead(0), []
-
-    def kill(epoch, history):
-        seen.append(len(caught))
-        if epoch == 1:
-            net.parameters["dense_1.bias"] = np.full(10, -100.0)
-
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        net.fit(np.ones((100, 1)), np.zeros(100), optimizer=STILL, epochs=4, callbacks=[kill])
-    assert seen == [0, 0, 1, 1]
-
-
-# What cannot be meant ------------------------------------------------------------------------------------------------
+# Invalid arguments ---------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("x", "error", "message"),
     [
-        (np.ones((0, INPUTS)), ValueError, "x: expected at least one row, got none"),
-        (np.ones((3, INPUTS + 1)), ValueError, r"x: expected shape \(B, 5\), got \(3, 6\)"),
-        (np.ones(INPUTS), ValueError, r"x: expected shape \(B, 5\), got \(5,\)"),
-        (np.ones((3, INPUTS), complex), TypeError, "x: expected an array of real numbers"),
+        (np.ones((0, WATCHED_INPUTS)), ValueError, "x: expected at least one row, got none"),
+        (np.ones((3, WATCHED_INPUTS + 1)), ValueError, r"x: expected shape \(B, 5\), got \(3, 6\)"),
+        (np.ones(WATCHED_INPUTS), ValueError, r"x: expected shape \(B, 5\), got \(5,\)"),
+        (np.ones((3, WATCHED_INPUTS), complex), TypeError, "x: expected an array of real numbers"),
     ],
 )
-def test_data_that_cannot_be_meant(x, error, message):
+def test_invalid_data(x, error, message):
     with pytest.raises(error, match=message):
-        network([fnn.Dense(3, "relu")]).diagnose(x)
+        watched_network([fnn.Dense(3, "relu")]).diagnose(x)

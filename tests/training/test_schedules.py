@@ -106,7 +106,7 @@ def test_a_schedule_sees_every_epoch_once():
         (lambda: fnn.ExponentialDecay(math.nan), ValueError, "factor: expected a number > 0, got nan"),
     ],
 )
-def test_schedules_that_cannot_be_meant(make, error, message):
+def test_invalid_schedules(make, error, message):
     with pytest.raises(error, match=message):
         make()
 
@@ -121,7 +121,7 @@ def test_schedules_that_cannot_be_meant(make, error, message):
         (fnn.Warmup(1, lambda epoch: "much"), TypeError, "schedule: expected a number >= 0, got 'much'"),
     ],
 )
-def test_what_a_schedule_must_be(schedule, error, message):
+def test_invalid_schedules_in_fit(schedule, error, message):
     with pytest.raises(error, match=message):
         network().fit(X, Y, epochs=3, schedule=schedule)
 

@@ -9,7 +9,8 @@ import scipy.stats
 from numpy.testing import assert_array_equal
 
 import fnnfast as fnn
-from oracles import assert_same_bits, normal
+from factories import move_parameters, normal
+from oracles import assert_same_bits
 
 
 def problem(kind, rng, rows=40):
@@ -33,9 +34,7 @@ def problem(kind, rng, rows=40):
     }[kind]
     layers = [fnn.Input(5), fnn.Dense(6, "swish"), fnn.Maxout(4, pieces=3), fnn.Dense(5, fnn.ELU(learn=True))]
     last = fnn.Gaussian(2) if head is None else fnn.Dense(3, head)
-    net = fnn.Sequential([*layers, last], dtype="float64", seed=1)
-    for name, values in net.parameters.items():
-        net.parameters[name] = values + rng.normal(0, 0.1, values.shape)
+    net = move_parameters(fnn.Sequential([*layers, last], dtype="float64", seed=1), rng)
     return net, loss, rng.standard_normal((rows, 5)), y
 
 

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 import fnnfast as fnn
+from factories import normal
 from fnnfast import _cpu
 from fnnfast.training import _progress
-from oracles import assert_same_bits, normal
+from oracles import assert_same_bits
 
 
 # The loop over epochs ------------------------------------------------------------------------------------------------
@@ -340,7 +341,7 @@ def test_other_errors_pass():
         small().fit(*blobs(), callbacks=[callback])
 
 
-# What is shown -------------------------------------------------------------------------------------------------------
+# Progress ------------------------------------------------------------------------------------------------------------
 def test_silent_where_nobody_looks(capfd):
     small().fit(*blobs(), epochs=2)
     small().fit(*blobs(), epochs=2, progress=False)

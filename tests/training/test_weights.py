@@ -4,49 +4,20 @@ import numpy as np
 import pytest
 
 import fnnfast as fnn
-from oracles import assert_same_bits
-
-N, INPUTS = 24, 5
-LAYERS = (
-    fnn.Dense(7, "swish"),
-    fnn.Residual([fnn.Maxout(4, pieces=3), fnn.Dense(6, "prelu")]),
-    fnn.Dense(6, "sigmoid"),
-)
-HEADS = {
-    "classes": (fnn.Dense(3, "softmax"), fnn.CrossEntropy()),
-    "multiclass hinge": (fnn.Dense(3), fnn.MulticlassHinge()),
-    "labels": (fnn.Dense(2, "sigmoid"), fnn.BinaryCrossEntropy()),
-    "hinge": (fnn.Dense(2), fnn.Hinge()),
-    "poisson": (fnn.Dense(2), fnn.Poisson()),
-    "squares": (fnn.Dense(2, "tanh"), fnn.MeanSquaredError()),
-    "gaussian": (fnn.Dense(2), fnn.GaussianNLL((0.5, 2.0))),
-    "gaussian learned": (fnn.Gaussian(2), fnn.GaussianNLL("learned")),
-}
+from factories import HEADS, ROWS, training_data, training_network
+from oracles import assert_same_bits, assert_same_networks
 
 
 def network(kind="classes", dtype="float64", seed=0):
-    return fnn.Sequential([fnn.Input(INPUTS), *LAYERS, HEADS[kind][0]], dtype=dtype, seed=seed)
+    """Without dropout, which drops other units where a row is repeated."""
+    return training_network(kind, dtype, seed, dropout=False)
 
 
-def data(kind="classes", rows=N, seed=0):
-    rng = np.random.default_rng(seed)
-    x = rng.standard_normal((rows, INPUTS))
-    if kind in ("classes", "multiclass hinge"):
-        return x, rng.integers(0, 3, rows)
-    whole = kind in ("labels", "hinge", "poisson")
-    return x, rng.integers(0, 2, (rows, 2)) if whole else rng.standard_normal((rows, 2))
-
-
-def weights(rows=N, zeros=True, seed=1):
+def weights(rows=ROWS, zeros=True, seed=1):
     w = np.random.default_rng(seed).random(rows) + 0.1
     if zeros:
         w[[2, 3, rows - 1]] = 0
     return w
-
-
-def assert_same_networks(one, other):
-    for name, values in one.parameters.items():
-        assert_same_bits(other.parameters[name], values)
 
 
 def assert_close(one, other):
@@ -58,8 +29,8 @@ def assert_close(one, other):
 # A batch -------------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("kind", HEADS)
 def test_a_weight_is_how_often_a_row_counts(isa, kind):
-    (x, y), loss = data(kind), HEADS[kind][1]
-    times = np.random.default_rng(2).integers(0, 4, N)
+    (x, y), loss = training_data(kind), HEADS[kind][1]
+    times = np.random.default_rng(2).integers(0, 4, ROWS)
     trainer = fnn.Trainer(network(kind), loss)
     value, grads = trainer.loss_and_gradients(x, y, times)
     expected, expected_grads = trainer.loss_and_gradients(np.repeat(x, times, axis=0), np.repeat(y, times, axis=0))
@@ -74,14 +45,14 @@ def test_a_weight_is_how_often_a_row_counts(isa, kind):
 @pytest.mark.parametrize("kind", HEADS)
 def test_equal_weights_are_none(kind, dtype):
     """To the bit for ones; any other number scales both the sum and what it is divided by."""
-    (x, y), loss = data(kind), HEADS[kind][1]
+    (x, y), loss = training_data(kind), HEADS[kind][1]
     trainer = fnn.Trainer(network(kind, dtype), loss)
     value, grads = trainer.loss_and_gradients(x, y)
-    same, same_grads = trainer.loss_and_gradients(x, y, np.ones(N))
+    same, same_grads = trainer.loss_and_gradients(x, y, np.ones(ROWS))
     assert same == value
     for name, grad in grads.items():
         assert_same_bits(same_grads[name], grad)
-    close, close_grads = trainer.loss_and_gradients(x, y, np.full(N, 1e-3))
+    close, close_grads = trainer.loss_and_gradients(x, y, np.full(ROWS, 1e-3))
     rtol = 1e-12 if dtype == np.float64 else 1e-4
     assert close == pytest.approx(value, rel=rtol)
     for name, grad in grads.items():
@@ -89,7 +60,7 @@ def test_equal_weights_are_none(kind, dtype):
 
 
 def test_step_is_gradients_and_apply_with_weights(dtype):
-    x, y = data()
+    x, y = training_data()
     whole, halves = fnn.Trainer(network(dtype=dtype)), fnn.Trainer(network(dtype=dtype))
     for seed in range(3):
         w = weights(seed=seed)
@@ -101,11 +72,11 @@ def test_step_is_gradients_and_apply_with_weights(dtype):
 
 @pytest.mark.parametrize("form", [list, tuple, lambda w: w.astype(">f4"), lambda w: np.repeat(w, 2)[::2]])
 def test_forms_of_weights(form):
-    x, y = data()
+    x, y = training_data()
     w = weights().astype(np.float32)
     expected = fnn.Trainer(network()).loss_and_gradients(x, y, w)[0]
     assert fnn.Trainer(network()).loss_and_gradients(x, y, form(w))[0] == expected
-    counts = np.arange(N) % 3
+    counts = np.arange(ROWS) % 3
     assert network().evaluate(x, y, sample_weight=counts) == network().evaluate(
         x, y, sample_weight=counts.astype(float)
     )
@@ -129,9 +100,9 @@ FIRST_LAYERS = [
 @pytest.mark.parametrize("kind", ["classes", "squares"])
 def test_rows_of_weight_0_count_for_nothing(isa, hidden, bad, kind):
     """Whatever they hold: NaN, what is infinite, what becomes so in the first layer."""
-    layers = [fnn.Input(INPUTS), hidden, fnn.Dense(70, "relu"), HEADS[kind][0]]
+    layers = [fnn.Input(4), hidden, fnn.Dense(70, "relu"), HEADS[kind][0]]
     net, twin = fnn.Sequential(layers, seed=0), fnn.Sequential(layers, seed=0)
-    (x, y), w = data(kind, 60), weights(60)
+    (x, y), w = training_data(kind, 60), weights(60)
     broken = x.copy()
     broken[w == 0] = bad
     trainer = fnn.Trainer(net, seed=1)
@@ -150,7 +121,7 @@ def test_rows_of_weight_0_count_for_nothing(isa, hidden, bad, kind):
 @pytest.mark.parametrize("kind", HEADS)
 def test_rows_of_weight_0_after_a_step_that_counted_them(isa, kind):
     """What the trainer's memory still holds of the step before does not show."""
-    (x, y), w, loss = data(kind), weights(), HEADS[kind][1]
+    (x, y), w, loss = training_data(kind), weights(), HEADS[kind][1]
     kept = w > 0
     one, other = (fnn.Trainer(network(kind), loss, fnn.SGD(0.01)) for _ in range(2))
     for trainer in (one, other):
@@ -161,15 +132,15 @@ def test_rows_of_weight_0_after_a_step_that_counted_them(isa, kind):
         assert value == pytest.approx(expected, rel=1e-12)
         assert_close(expected_grads, grads)
         assert one.step(x, y, w) == pytest.approx(other.step(x[kept], y[kept], w[kept]), rel=1e-12)
-        one.epoch(x, y, sample_weight=w)
-        other.epoch(x[kept], y[kept], sample_weight=w[kept])
+        one.epoch(x, y, batch_size=ROWS, sample_weight=w)  # a single batch, of the same rows for both
+        other.epoch(x[kept], y[kept], batch_size=ROWS, sample_weight=w[kept])
         assert_close(dict(other.network.parameters), dict(one.network.parameters))
 
 
 @pytest.mark.parametrize("kind", ["classes", "squares"])
 def test_fit_leaves_rows_of_weight_0_out(kind, dtype):
     """The same bits, history and diagnosis included, as without these rows."""
-    (x, y), w = data(kind, 60), weights(60)
+    (x, y), w = training_data(kind, 60), weights(60)
     x[w == 0] = np.nan
     settings = {"epochs": 3, "batch_size": 8, "seed": 5}
     one, other = network(kind, dtype), network(kind, dtype)
@@ -190,59 +161,59 @@ def test_fit_leaves_rows_of_weight_0_out(kind, dtype):
 
 def test_a_batch_of_weight_0():
     """Nothing to learn from: a step of 0, of loss 0, and an epoch that leaves it out of its mean."""
-    x, y = data()
+    x, y = training_data()
     net, twin = network(), network()
-    assert fnn.Trainer(net, optimizer="sgd").step(x, y, np.zeros(N)) == 0
+    assert fnn.Trainer(net, optimizer="sgd").step(x, y, np.zeros(ROWS)) == 0
     assert_same_networks(net, twin)
-    w = np.ones(N)
+    w = np.ones(ROWS)
     w[:8] = 0
     value = fnn.Trainer(net, optimizer=fnn.SGD(1e-300)).epoch(x, y, batch_size=8, sample_weight=w)
     assert value == pytest.approx(twin.evaluate(x[8:], y[8:])["loss"], rel=1e-12)
-    assert fnn.Trainer(net).epoch(x, y, sample_weight=np.zeros(N)) == 0
+    assert fnn.Trainer(net).epoch(x, y, sample_weight=np.zeros(ROWS)) == 0
 
 
 def test_only_rows_of_weight_0():
-    x, y = data()
+    x, y = training_data()
     net, twin = network(), network()
     with pytest.raises(ValueError, match="weights: expected one above 0, got zeros for all rows"):
-        net.fit(x, y, sample_weight=np.zeros(N))
+        net.fit(x, y, sample_weight=np.zeros(ROWS))
     with pytest.raises(ValueError, match="weights: expected one above 0"):
         net.fit(x, y, sample_weight=y == 1, class_weight={1: 0})
     with pytest.raises(ValueError, match="weights: expected one above 0"):
-        net.fit(x, y, validation=(x, y, np.zeros(N)))
+        net.fit(x, y, validation=(x, y, np.zeros(ROWS)))
     with pytest.raises(ValueError, match="weights: expected one above 0"):
-        net.evaluate(x, y, sample_weight=np.zeros(N))
+        net.evaluate(x, y, sample_weight=np.zeros(ROWS))
     assert_same_networks(net, twin)
 
 
 # The whole training --------------------------------------------------------------------------------------------------
 def test_the_loss_of_an_epoch_is_the_weighted_mean_of_its_rows():
     """Over all batches together, not of the batches' means."""
-    x, y = data()
-    net, w = network(), weights(zeros=False) * np.arange(1, N + 1)
+    x, y = training_data()
+    net, w = network(), weights(zeros=False) * np.arange(1, ROWS + 1)
     history = net.fit(x, y, sample_weight=w, optimizer=fnn.SGD(1e-300), epochs=2, batch_size=5)
     expected = net.evaluate(x, y, sample_weight=w)["loss"]
     np.testing.assert_allclose(history.loss, [expected] * 2, rtol=1e-12)
-    each = [net.evaluate(x[i : i + 1], y[i : i + 1])["loss"] for i in range(N)]
+    each = [net.evaluate(x[i : i + 1], y[i : i + 1])["loss"] for i in range(ROWS)]
     assert expected == pytest.approx(np.average(each, weights=w), rel=1e-12)
 
 
 def test_weights_of_given_validation_data():
-    x, y = data()
+    x, y = training_data()
     net, w = network(), weights()
-    history = net.fit(x, y, validation=(*data(seed=3), w), epochs=2, seed=0)
-    measured = net.evaluate(*data(seed=3), sample_weight=w)
+    history = net.fit(x, y, validation=(*training_data(seed=3), w), epochs=2, seed=0)
+    measured = net.evaluate(*training_data(seed=3), sample_weight=w)
     assert (history.validation_loss[-1], history.validation_accuracy[-1]) == tuple(measured.values())
-    assert measured != net.evaluate(*data(seed=3))
+    assert measured != net.evaluate(*training_data(seed=3))
     with pytest.raises(ValueError, match=r"validation: expected \(x, y\), \(x, y, sample_weight\) or .*, got 4 things"):
         net.fit(x, y, validation=(x, y, w, w))
-    with pytest.raises(ValueError, match=r"sample_weight: expected shape \(24,\), got \(23,\)"):
+    with pytest.raises(ValueError, match=r"sample_weight: expected shape \(37,\), got \(36,\)"):
         net.fit(x, y, validation=(x, y, w[1:]))
 
 
 def test_rows_held_out_keep_their_weights():
     """Of all ways to hold two of eight rows out, one explains both losses, with the weights of rows and classes."""
-    x, y = data(rows=8)
+    x, y = training_data(rows=8)
     net, w, of_class = network(), weights(8, zeros=False), {0: 0.5, 1: 3.0}
     history = net.fit(
         x, y, sample_weight=w, class_weight=of_class, validation=0.25, optimizer=fnn.SGD(1e-300), epochs=1, seed=0
@@ -260,7 +231,7 @@ def test_rows_held_out_keep_their_weights():
 # Classes -------------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("form", ["indices", "one-hot"])
 def test_class_weights_are_weights_of_rows(form):
-    x, y = data()
+    x, y = training_data()
     given = np.eye(3)[y] if form == "one-hot" else y
     own = np.array([0.25, 1.0, 3.0])[y]
     settings = {"epochs": 2, "seed": 0, "batch_size": 7}
@@ -272,9 +243,9 @@ def test_class_weights_are_weights_of_rows(form):
 
 
 def test_class_weights_of_one_sigmoid():
-    x, y = data()
+    x, y = training_data()
     labels = y == 1
-    one, other = (fnn.Sequential([fnn.Input(INPUTS), fnn.Dense(1, "sigmoid")], seed=0) for _ in range(2))
+    one, other = (fnn.Sequential([fnn.Input(4), fnn.Dense(1, "sigmoid")], seed=0) for _ in range(2))
     one.fit(x, labels, class_weight={1: 5.0}, epochs=2, seed=0)
     other.fit(x, labels[:, None].astype(float), sample_weight=np.where(labels, 5.0, 1.0), epochs=2, seed=0)
     assert_same_networks(one, other)
@@ -283,7 +254,7 @@ def test_class_weights_of_one_sigmoid():
 @pytest.mark.parametrize("counts", [(15, 10, 5), (28, 1, 1), (20, 0, 10)])
 def test_balanced(counts):
     """Each class that there is weighs the same together, and the mean weight of a row is 1."""
-    x, y = np.random.default_rng(0).standard_normal((30, INPUTS)), np.repeat(np.arange(3), counts)
+    x, y = np.random.default_rng(0).standard_normal((30, 4)), np.repeat(np.arange(3), counts)
     w = np.array([30 / (np.count_nonzero(counts) * counts[label]) for label in y])
     assert w.mean() == pytest.approx(1)
     one, other = network(), network()
@@ -293,25 +264,25 @@ def test_balanced(counts):
 
 
 def test_class_weights_are_not_for_given_validation_data():
-    x, y = data()
+    x, y = training_data()
     net = network()
     history = net.fit(x, y, class_weight={0: 9.0}, validation=(x, y), epochs=1, seed=0)
     assert history.validation_loss == [net.evaluate(x, y)["loss"]]
 
 
-# What cannot be meant ------------------------------------------------------------------------------------------------
+# Invalid arguments ---------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"sample_weight": -np.ones(N)}, ValueError, "sample_weight: expected finite numbers >= 0, got others"),
-        ({"sample_weight": np.full(N, np.nan)}, ValueError, "sample_weight: expected finite numbers >= 0"),
-        ({"sample_weight": np.full(N, np.inf)}, ValueError, "sample_weight: expected finite numbers >= 0"),
-        ({"sample_weight": np.full(N, 1e39)}, ValueError, "weights: expected .* in float32's range"),
-        ({"sample_weight": np.ones(N + 1)}, ValueError, r"sample_weight: expected shape \(24,\), got \(25,\)"),
-        ({"sample_weight": np.ones((N, 1))}, ValueError, r"sample_weight: expected shape \(24,\), got \(24, 1\)"),
-        ({"sample_weight": 2.0}, ValueError, r"sample_weight: expected shape \(24,\), got \(\)"),
-        ({"sample_weight": ["1"] * N}, TypeError, "sample_weight: expected an array of real numbers"),
-        ({"sample_weight": np.ones(N, complex)}, TypeError, "sample_weight: expected an array of real numbers"),
+        ({"sample_weight": -np.ones(ROWS)}, ValueError, "sample_weight: expected finite numbers >= 0, got others"),
+        ({"sample_weight": np.full(ROWS, np.nan)}, ValueError, "sample_weight: expected finite numbers >= 0"),
+        ({"sample_weight": np.full(ROWS, np.inf)}, ValueError, "sample_weight: expected finite numbers >= 0"),
+        ({"sample_weight": np.full(ROWS, 1e39)}, ValueError, "weights: expected .* in float32's range"),
+        ({"sample_weight": np.ones(ROWS + 1)}, ValueError, r"sample_weight: expected shape \(37,\), got \(38,\)"),
+        ({"sample_weight": np.ones((ROWS, 1))}, ValueError, r"sample_weight: expected shape \(37,\), got \(37, 1\)"),
+        ({"sample_weight": 2.0}, ValueError, r"sample_weight: expected shape \(37,\), got \(\)"),
+        ({"sample_weight": ["1"] * ROWS}, TypeError, "sample_weight: expected an array of real numbers"),
+        ({"sample_weight": np.ones(ROWS, complex)}, TypeError, "sample_weight: expected an array of real numbers"),
         ({"class_weight": {3: 1.0}}, ValueError, "class_weight: expected an integer <= 2, got 3"),
         ({"class_weight": {-1: 1.0}}, ValueError, "class_weight: expected an integer >= 0, got -1"),
         ({"class_weight": {"a": 1.0}}, TypeError, "class_weight: expected an integer >= 0, got 'a'"),
@@ -322,8 +293,8 @@ def test_class_weights_are_not_for_given_validation_data():
         ({"class_weight": [1.0, 2.0, 3.0]}, TypeError, "class_weight: expected a mapping or 'balanced', got \\[1.0"),
     ],
 )
-def test_weights_that_cannot_be_meant(options, error, message):
-    x, y = data()
+def test_invalid_weights(options, error, message):
+    x, y = training_data()
     net, twin = network(dtype="float32"), network(dtype="float32")
     with pytest.raises(error, match=message):
         net.fit(x, y, **options)
@@ -337,4 +308,4 @@ def test_weights_that_cannot_be_meant(options, error, message):
 @pytest.mark.parametrize("kind", ["labels", "squares", "gaussian learned"])
 def test_class_weights_without_classes(kind):
     with pytest.raises(ValueError, match=r"class_weight: expected targets of one class a row, got \w+ of \d outputs"):
-        network(kind).fit(*data(kind), class_weight="balanced")
+        network(kind).fit(*training_data(kind), class_weight="balanced")

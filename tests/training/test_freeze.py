@@ -1,4 +1,4 @@
-"""Transfer learning: layers that are frozen, and heads that are replaced."""
+"""Frozen layers: their names, what training does to them and to the others, and their copies."""
 
 import copy
 import itertools
@@ -8,15 +8,10 @@ import numpy as np
 import pytest
 
 import fnnfast as fnn
+from factories import ROWS, training_data, training_network
 from fnnfast import _cpu
-from oracles import assert_same_bits
+from oracles import assert_same_bits, bits_of, layer_of
 
-LAYERS = (
-    fnn.Dense(9, "prelu"),
-    fnn.Residual([fnn.Maxout(7, pieces=3), fnn.Dropout(0.2), fnn.Dense(8, fnn.ELU(learn=True))]),  # with a projection
-    fnn.Residual([fnn.Dense(5, "swish"), fnn.Dense(8, "tanh")]),  # without
-    fnn.Dense(6, "sigmoid"),
-)
 WITH_PARAMETERS = (
     "dense_1",
     "residual_1",
@@ -30,23 +25,6 @@ WITH_PARAMETERS = (
 """The names of the layers with parameters, in order."""
 
 
-def network(dtype="float64", head=None, seed=0):
-    return fnn.Sequential([fnn.Input(4), *LAYERS, head or fnn.Dense(3, "softmax")], dtype=dtype, seed=seed)
-
-
-def data(rows=50, dtype="float64", seed=0):
-    rng = np.random.default_rng(seed)
-    return rng.standard_normal((rows, 4)).astype(dtype), rng.integers(0, 3, rows)
-
-
-def layer_of(parameter):
-    return parameter.rpartition(".")[0]
-
-
-def bits_of(net):
-    return {name: values.tobytes() for name, values in net.parameters.items()}
-
-
 OPTIMIZERS = [
     fnn.SGD(0.1, momentum=0.9),
     fnn.Adam(0.01),
@@ -56,7 +34,7 @@ OPTIMIZERS = [
 
 # Names ---------------------------------------------------------------------------------------------------------------
 def test_names_of_frozen_layers():
-    net = network()
+    net = training_network()
     assert net.frozen == ()
     net.freeze("dense_2", "dense_1")
     assert net.frozen == ("dense_1", "dense_2")  # in the order of the layers
@@ -71,14 +49,14 @@ def test_names_of_frozen_layers():
 
 
 def test_freezing_no_layer():
-    net = network()
+    net = training_network()
     with pytest.raises(ValueError, match="layer: expected names of layers, got none"):
         net.freeze()
     assert net.frozen == ()
 
 
 def test_a_block_stands_for_all_in_it():
-    net = network()
+    net = training_network()
     net.freeze("residual_1")
     inside = ("residual_1.maxout_1", "residual_1.dropout_1", "residual_1.dense_1")
     assert net.frozen == ("residual_1", *inside)
@@ -99,7 +77,7 @@ def test_blocks_of_many_digits():
 
 @pytest.mark.parametrize("method", ["freeze", "unfreeze"])
 def test_unknown_names(method):
-    net = network()
+    net = training_network()
     net.freeze("dense_2")
     for names in (["dense_9"], ["dense_1", "dens_1"], ["dense_1.weight"], [""], ["residual_1."]):
         with pytest.raises(ValueError, match=r"layer: expected one of dense_1, residual_1, .*, got "):
@@ -109,7 +87,7 @@ def test_unknown_names(method):
     assert net.frozen == ("dense_2",)
 
 
-# What training does to them ------------------------------------------------------------------------------------------
+# Training ------------------------------------------------------------------------------------------------------------
 SUBSETS = [
     ("dense_1",),
     ("dense_3",),
@@ -127,13 +105,13 @@ SUBSETS = [
 
 @pytest.mark.parametrize("frozen", SUBSETS, ids="+".join)
 def test_gradients_of_frozen_layers_are_0_and_the_others_as_ever(isa, dtype, frozen):
-    net = network(dtype)
-    expected_loss, expected = fnn.Trainer(net, seed=1).loss_and_gradients(*data(dtype=dtype))
+    net = training_network(dtype=dtype)
+    expected_loss, expected = fnn.Trainer(net, seed=1).loss_and_gradients(*training_data(dtype=dtype))
     net.freeze(*frozen)
     held = set(net.frozen)
     trainer = fnn.Trainer(net, seed=1)
     for _ in range(2):  # what is left from the first time shows in the second
-        loss, grads = trainer.loss_and_gradients(*data(dtype=dtype))
+        loss, grads = trainer.loss_and_gradients(*training_data(dtype=dtype))
         assert loss == expected_loss
         assert list(grads) == list(net.parameters)
         for name, grad in grads.items():
@@ -147,13 +125,13 @@ def test_gradients_of_frozen_layers_are_0_and_the_others_as_ever(isa, dtype, fro
 @pytest.mark.parametrize("frozen", SUBSETS, ids="+".join)
 def test_frozen_layers_keep_their_bits_and_the_others_learn_as_they_would(dtype, frozen, optimizer):
     """As in a network that is not frozen, whose layers are put back after every step."""
-    net, twin = network(dtype), network(dtype)
+    net, twin = training_network(dtype=dtype), training_network(dtype=dtype)
     net.freeze(*frozen)
     held = [name for name in net.parameters if layer_of(name) in net.frozen]
     start = {name: net.parameters[name] for name in held}
     trainer, other = (fnn.Trainer(n, optimizer=optimizer, l2=0.01, seed=1) for n in (net, twin))
     for seed in range(3):
-        batch = data(40 + seed, dtype, seed)
+        batch = training_data(rows=40 + seed, dtype=dtype, seed=seed)
         assert trainer.step(*batch) == other.step(*batch)
         for name in held:
             twin.parameters[name] = start[name]
@@ -165,8 +143,8 @@ def test_frozen_layers_keep_their_bits_and_the_others_learn_as_they_would(dtype,
 
 def test_every_subset_of_layers():
     """All 254 that leave something to learn: the gradients of the rest are those that they are."""
-    net = network("float32")
-    batch = data(9, "float32")
+    net = training_network(dtype="float32")
+    batch = training_data(rows=9, dtype="float32")
     expected = fnn.Trainer(net, seed=1).gradients(*batch)
     for size in range(1, len(WITH_PARAMETERS)):
         for frozen in itertools.combinations(WITH_PARAMETERS, size):
@@ -195,27 +173,27 @@ def test_threads_and_instruction_sets_do_not_show(machine_restored, dtype):
 
 def test_frozen_slopes():
     """PReLU's and ELU's learned slopes belong to their layers."""
-    net = network()
+    net = training_network()
     net.freeze("dense_1")
     slopes = {name: values for name, values in net.parameters.items() if name.endswith("alpha")}
     assert set(slopes) == {"dense_1.alpha", "residual_1.dense_1.alpha"}
-    net.fit(*data(), optimizer=fnn.SGD(0.5), epochs=3, seed=0)
+    net.fit(*training_data(), optimizer=fnn.SGD(0.5), epochs=3, seed=0)
     assert_same_bits(net.parameters["dense_1.alpha"], slopes["dense_1.alpha"])
     assert (net.parameters["residual_1.dense_1.alpha"] != slopes["residual_1.dense_1.alpha"]).all()
 
 
 def test_fit_with_everything_on():
     """Clipping, weights, decay, early stopping and validation leave frozen layers alone."""
-    net = network()
+    net = training_network()
     net.freeze("residual_1", "dense_2")
     before = dict(net.parameters)
     history = net.fit(
-        *data(),
+        *training_data(),
         optimizer=fnn.AdamW(0.05),
         l2=0.1,
         clip_norm=0.5,
         class_weight="balanced",
-        sample_weight=np.arange(50),
+        sample_weight=np.arange(ROWS),
         validation=0.2,
         callbacks=[fnn.EarlyStopping(patience=2)],
         epochs=4,
@@ -231,44 +209,44 @@ def test_fit_with_everything_on():
 
 
 def test_a_frozen_layer_still_drops_out():
-    net = network()
+    net = training_network()
     net.freeze("residual_1")
-    losses = {fnn.Trainer(net, seed=seed).loss_and_gradients(*data())[0] for seed in range(4)}
+    losses = {fnn.Trainer(net, seed=seed).loss_and_gradients(*training_data())[0] for seed in range(4)}
     assert len(losses) == 4
 
 
 def test_it_counts_when_the_trainer_is_made():
-    net = network()
+    net = training_network()
     trainer = fnn.Trainer(net, optimizer="sgd")
     net.freeze("dense_1")
     before = bits_of(net)
-    trainer.step(*data())
+    trainer.step(*training_data())
     assert bits_of(net)["dense_1.weight"] != before["dense_1.weight"]
     before = bits_of(net)
     later = fnn.Trainer(net, optimizer="sgd")
     net.unfreeze()
-    later.step(*data())
+    later.step(*training_data())
     assert bits_of(net)["dense_1.weight"] == before["dense_1.weight"]
 
 
 def test_a_frozen_layer_may_be_assigned():
     """Frozen is what training does not change; gradients follow what is assigned."""
-    net, twin = network(), network()
+    net, twin = training_network(), training_network()
     net.freeze("dense_2")
     trainer, other = fnn.Trainer(net, seed=1), fnn.Trainer(twin, seed=1)
-    trainer.step(*data())
+    trainer.step(*training_data())
     for name in net.parameters:
         net.parameters[name] = twin.parameters[name]
-    net.parameters["dense_2.weight"] = twin.parameters["dense_2.weight"] = np.full((8, 6), 0.5)
+    net.parameters["dense_2.weight"] = twin.parameters["dense_2.weight"] = np.full((33, 6), 0.5)
     trainer.set_state(other.state())
-    grads, expected = trainer.gradients(*data()), other.gradients(*data())
+    grads, expected = trainer.gradients(*training_data()), other.gradients(*training_data())
     for name, grad in grads.items():
         if layer_of(name) != "dense_2":
             assert_same_bits(grad, expected[name])
 
 
 def test_gradients_that_are_handed_in_for_frozen_layers():
-    net = network()
+    net = training_network()
     net.freeze("dense_1")
     before = bits_of(net)
     trainer = fnn.Trainer(net, optimizer=fnn.SGD(0.1))
@@ -281,7 +259,7 @@ def test_gradients_that_are_handed_in_for_frozen_layers():
 @pytest.mark.parametrize("clip_norm", [None, 0.1])
 def test_gradients_handed_in_for_frozen_layers_are_gone_afterwards(clip_norm):
     """Nor do they count in the norm of the next step."""
-    nets = [network() for _ in range(2)]
+    nets = [training_network() for _ in range(2)]
     for net in nets:
         net.freeze("dense_1", "residual_1.dense_1")
     one, other = (fnn.Trainer(net, optimizer=fnn.SGD(0.1), clip_norm=clip_norm, seed=1) for net in nets)
@@ -290,21 +268,21 @@ def test_gradients_handed_in_for_frozen_layers_are_gone_afterwards(clip_norm):
         held = [name for name in grads if layer_of(name) in trainer.network.frozen]
         trainer.apply(grads | {name: np.full_like(grads[name], value) for name in held})
         for name in trainer.network.parameters:  # which clipping has moved differently
-            trainer.network.parameters[name] = network().parameters[name]
+            trainer.network.parameters[name] = training_network().parameters[name]
     for _ in range(2):
-        grads = one.gradients(*data())
+        grads = one.gradients(*training_data())
         assert not any(grads[name].any() for name in held)
-        for name, grad in other.gradients(*data()).items():
+        for name, grad in other.gradients(*training_data()).items():
             assert_same_bits(grads[name], grad)
-        one.step(*data())
-        other.step(*data())
+        one.step(*training_data())
+        other.step(*training_data())
         assert bits_of(nets[0]) == bits_of(nets[1])
 
 
 def test_nothing_left_to_learn():
-    net = network()
+    net = training_network()
     net.freeze(*WITH_PARAMETERS)
-    x, y = data(4000)
+    x, y = training_data(rows=4000)
     for call in (lambda: fnn.Trainer(net), lambda: net.fit(x, y)):
         with pytest.raises(ValueError, match=r"network: expected a layer to train, got only frozen ones; unfreeze\(\)"):
             call()
@@ -320,7 +298,7 @@ def test_nothing_left_to_learn():
     ids=["copy", "deepcopy", "pickle", "to"],
 )
 def test_copies_are_frozen_too(duplicate):
-    net = network()
+    net = training_network()
     net.freeze("residual_1", "dense_1")
     twin = duplicate(net)
     assert twin.frozen == net.frozen
@@ -330,97 +308,8 @@ def test_copies_are_frozen_too(duplicate):
 
 
 def test_files_and_conversions_are_not(tmp_path):
-    net = network("float32")
+    net = training_network(dtype="float32")
     net.freeze("residual_1", "dense_2")
     net.save(tmp_path / "net")
     assert fnn.load(tmp_path / "net").frozen == ()
     assert net.astype("float64").frozen == ()
-
-
-# Heads ---------------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize(
-    ("head", "name"),
-    [(fnn.Dense(5, "softmax"), "dense_3"), (fnn.Maxout(2), "maxout_1"), (fnn.Gaussian(2), "gaussian_1")],
-    ids=repr,
-)
-def test_replace_head(dtype, head, name):
-    net = network(dtype)
-    net.fit(*data(dtype=dtype), epochs=2, seed=0)
-    before = bits_of(net)
-    new = net.replace_head(head, seed=3)
-    assert new.layers == (*net.layers[:-1], head)
-    assert new.dtype == net.dtype
-    assert list(new.named_layers) == [*list(net.named_layers)[:-1], name]
-    for key, values in net.parameters.items():
-        if layer_of(key) != "dense_3":
-            assert_same_bits(new.parameters[key], values)
-    weight = f"{name}.weight"
-    assert_same_bits(net.replace_head(head, seed=3).parameters[weight], new.parameters[weight])
-    assert (net.replace_head(head, seed=4).parameters[weight] != new.parameters[weight]).any()
-    new.fit(data(dtype=dtype)[0], np.zeros(50, int) if head.units == 5 else np.zeros((50, 2)), epochs=1)
-    assert bits_of(net) == before  # a copy
-
-
-def test_a_head_of_the_same_shape_starts_anew():
-    net = network()
-    new = net.replace_head(fnn.Dense(3, "softmax"), seed=7)
-    assert (new.parameters["dense_3.weight"] != net.parameters["dense_3.weight"]).any()
-
-
-def test_a_head_behind_dropout_and_alone():
-    net = fnn.Sequential([fnn.Input(4), fnn.Dense(3, "relu"), fnn.Dropout(0.5), fnn.Dense(2)], seed=0)
-    new = net.replace_head(fnn.Dense(1, "sigmoid"))
-    assert new.layers[2:] == (fnn.Dropout(0.5), fnn.Dense(1, "sigmoid"))
-    alone = fnn.Sequential([fnn.Input(4), fnn.Dense(2)], seed=0).replace_head(fnn.Dense(5))
-    assert alone(np.ones((2, 4))).shape == (2, 5)
-
-
-def test_a_new_head_is_not_frozen_nor_is_the_rest():
-    net = network()
-    net.freeze("dense_1", "dense_3")
-    new = net.replace_head(fnn.Dense(2, "softmax"))
-    assert new.frozen == ()
-    assert net.frozen == ("dense_1", "dense_3")
-
-
-@pytest.mark.parametrize(
-    ("head", "error", "message"),
-    [
-        (
-            fnn.Dropout(0.5),
-            ValueError,
-            r"layers: expected a Dense, Maxout, Activation or Residual last, got Dropout\(rate=0.5\)",
-        ),
-        (fnn.Input(3), TypeError, r"layers: expected Dense, Maxout and other layers after the Input, got Input\(3\)"),
-        ("softmax", TypeError, "layers: expected Dense, Maxout and other layers after the Input, got 'softmax'"),
-        (None, TypeError, "layers: expected Dense, Maxout and other layers after the Input, got None"),
-    ],
-)
-def test_heads_that_cannot_be_meant(head, error, message):
-    with pytest.raises(error, match=message):
-        network().replace_head(head)
-
-
-def test_networks_for_inference_have_no_new_heads():
-    net = network("float32")
-    for low in (net.astype("bfloat16"), net.quantize(data()[0])):
-        with pytest.raises(TypeError, match="replace_head: expected a float32 or float64 network, got one in"):
-            low.replace_head(fnn.Dense(2))
-
-
-# What it is for ------------------------------------------------------------------------------------------------------
-def test_features_learned_for_one_task_serve_another():
-    """Radii of points, learned for three rings, tell the inner two from the outer one with a new head alone."""
-    rng = np.random.default_rng(0)
-    radius, angle = rng.choice([1.0, 2.0, 3.0], 300), rng.uniform(0, 2 * np.pi, 300)
-    x = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
-    net = fnn.Sequential(
-        [fnn.Input(2), fnn.Dense(32, "swish"), fnn.Dense(16, "swish"), fnn.Dense(3, "softmax")], seed=0
-    )
-    net.fit(x, radius.astype(int) - 1, optimizer=fnn.Adam(0.02), epochs=40, seed=0)
-    new = net.replace_head(fnn.Dense(1, "sigmoid"), seed=0)
-    new.freeze("dense_1", "dense_2")
-    new.fit(x[:60], radius[:60] == 3, optimizer=fnn.Adam(0.05), epochs=40, seed=0)
-    assert new.evaluate(x[60:], radius[60:] == 3)["accuracy"] > 0.95
-    for name in ("dense_1.weight", "dense_2.bias"):
-        assert_same_bits(new.parameters[name], net.parameters[name])
