@@ -30,7 +30,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 BUGS = Path(__file__).with_name("planted_bugs.toml")
 SOURCES = ("csrc", "python/fnnfast")
-BUILT_FROM = ("CMakeLists.txt", "cmake", "csrc")
+BUILT_FROM = ("CMakeLists.txt", "cmake", "csrc", "tests/cpp")  # CMake asks for the unit tests where it finds doctest
 AREAS = ("csrc/core", "csrc/cpu", "csrc/bindings", "python/fnnfast/sklearn", "python/fnnfast")
 
 TEST_SECONDS, RUN_SECONDS = 120, 900  # a test that hangs has noticed as well
