@@ -13,7 +13,7 @@ LAYERS = [
     {"_cpu", "_cuda"},
     {"_checks", "_frozen", "_public"},
     {"_device"},
-    {"activations", "threads"},
+    {"activations", "threads", "_threadpoolctl"},
     {"ops", "distributions", "optimizers"},
     {"layers"},
     {"losses"},
@@ -21,8 +21,8 @@ LAYERS = [
     {"training"},
     {"_models"},
     {"_pickles"},
-    {"interop"},
     {"sklearn"},
+    {"interop"},
 ]
 APART = {"reference"}  # imports nothing of the package, and is imported by `check` alone
 ABOVE = {"_cli", "_bench", "__main__", ""}  # commands, and the package itself

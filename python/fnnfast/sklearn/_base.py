@@ -16,17 +16,16 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_array, check_random_state, column_or_1d
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .. import _checks
+from .. import _checks, _threadpoolctl
 from .._checks import FLOAT32, FLOAT64, Array, message
 from .._models.sequential import Sequential
-from ..interop import threadpoolctl
 from ..losses import Loss, Poisson
 from ..training import Trainer
 from . import _network, _solvers
 from ._solvers import Data
 
 # Lets joblib and threadpool_limits limit our threads, too; scikit-learn installs threadpoolctl.
-threadpoolctl.register()
+_threadpoolctl.register()
 
 # The number of sparse rows that are converted to dense ones at a time.
 SPARSE_ROWS = 1024
