@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .._device.cuda_network import CudaNetwork
     from ..distributions import Distribution
     from ..losses import Loss
+    from .conversion import Conversion
 
 
 class Network(_cpu.Forward):
@@ -51,6 +52,8 @@ class Network(_cpu.Forward):
 
     # Whether it can be trained.
     trainable: ClassVar[bool]
+    # Of one that ``from_onnx`` and its like made, where it came from; of its copies and of all others None.
+    converted_from: Conversion | None = None
 
     _structure: Structure
     _device: Device

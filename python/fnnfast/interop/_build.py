@@ -1,0 +1,128 @@
+"""From a graph of operations to a network, checked against its source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import _checks
+from .._checks import Array, message
+from .._models.sequential import Sequential
+from .._network.conversion import Conversion
+from .._network.structure import Structure
+from ..layers import Input, Layer
+from ._errors import ConversionError
+from ._graph import Graph
+from ._operations import Made, make_all
+
+ROWS = 32  # of a check on random numbers
+_LARGEST_CHECK = 2**24  # numbers in them, so that a model with a wide input does not ask for much memory
+
+Run = Callable[[Array], Array]
+
+
+def build(graph: Graph, output: int, shape: Sequence[int], dtype: _checks.DType) -> Sequential:
+    """The network that a value of a graph is, in its number format.
+
+    Raises
+    ------
+    ConversionError
+        A graph that no Sequential is.
+    """
+    made = make_all(graph.chain(output))
+    layers: list[Input | Layer] = [Input(*shape), *(layer.layer for layer in made)]
+    try:
+        names = Structure(layers).named
+        values = {
+            f"{name}.{key}": array
+            for name, layer in zip(names, _preorder(made), strict=True)
+            for key, array in layer.parameters.items()
+        }
+        return Sequential._restored(layers, dtype, values)
+    except (TypeError, ValueError) as error:
+        raise ConversionError(f"the model: its layers make no network ({error})") from error
+
+
+def _preorder(made: Sequence[Made]) -> Iterator[Made]:
+    for layer in made:
+        yield layer
+        yield from _preorder(layer.inner)
+
+
+# Checks --------------------------------------------------------------------------------------------------------------
+def checked(
+    net: Sequential,
+    run: Run,
+    source: str,
+    versions: Mapping[str, str],
+    check: Any = None,
+    *,
+    runner: str = "",
+    folded: Sequence[str] = (),
+    epsilon: float | None = None,
+) -> Sequential:
+    """The network, once its answers are those of its source; it then says in ``converted_from`` where it came from.
+
+    Parameters
+    ----------
+    net : Sequential
+    run : callable
+        The source: rows (B, *shape) in, outputs out.
+    source : str
+        What it is, such as "ONNX".
+    versions : mapping of str to str
+    check : array_like, (array_like, array_like) or None
+        Rows to compare on, or rows and the outputs that the source gives for them; else random ones.
+    runner : str, optional
+        What ``run`` uses, where that is not the source itself.
+    folded : sequence of str
+    epsilon : float, optional
+        That of the numbers that the source computes in; by default the network's.
+
+    Raises
+    ------
+    ConversionError
+        The answers differ by more than rounding can explain.
+    """
+    shape = net.input.shape
+    if isinstance(check, tuple):
+        if len(check) != 2:
+            raise ValueError(message("check", "rows, or (rows, outputs)", f"a tuple of {len(check)}"))
+        x, expected = (np.asarray(part) for part in check)
+        against = f"{len(x)} given outputs"
+    else:
+        if check is None:
+            rows = max(1, min(ROWS, _LARGEST_CHECK // net.input.size))
+            x = np.random.default_rng(0).standard_normal((rows, *shape)).astype(net.dtype)
+        else:
+            x = _checks.real_array("check", check)
+            _checks.row_size("check", x.shape, shape)
+            x = x.reshape(len(x), *shape).astype(net.dtype)
+        expected = run(x)
+        against = f"{runner or source} on {len(x)} {'random' if check is None else 'given'} rows"
+    largest = _largest_difference(net, x, np.asarray(expected), epsilon or float(np.finfo(net.dtype).eps))
+    net.converted_from = Conversion(source, versions, against, largest, folded)
+    return net
+
+
+def _largest_difference(net: Sequential, x: Array, expected: Array, epsilon: float) -> float:
+    got = net(x)
+    if expected.shape != got.shape:
+        raise ConversionError(message("check", f"outputs of shape {got.shape} from the source", expected.shape))
+    with np.errstate(invalid="ignore", over="ignore"):
+        differences = np.abs(got - expected.astype(got.dtype))
+        differences[(got == expected) | (np.isnan(got) & np.isnan(expected))] = 0  # infinities
+    finite = np.abs(expected[np.isfinite(expected)])
+    # Sums and folds round in another order in each layer; what is wrong differs by far more than a thousand roundings.
+    tolerance = 2000 * epsilon * (1 + float(finite.max(initial=0)))
+    off = ~(differences <= tolerance).all(axis=1)
+    jumps = any(not layer.activation.differentiable for layer in net.named_layers.values())
+    if off.sum() > (len(x) // 8 if jumps else 0):  # a rounding may take a sum to the other side of a jump
+        raise ConversionError(
+            f"the network differs from its source by {np.nanmax(differences):.3g} on {off.sum()} of {len(x)} rows, "
+            f"more than the {tolerance:.3g} that rounding explains; this is a bug of the conversion, or outputs that "
+            "do not belong to the model"
+        )
+    return float(differences.max(initial=0))

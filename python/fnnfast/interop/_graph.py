@@ -1,0 +1,192 @@
+"""A model of any framework as a graph of operations, and the chain of layers and residual blocks that it is.
+
+A reader adds operations as it meets them; ``chain`` then finds where the graph forks and joins. Value 0 is the input,
+value k the output of the k-th operation that was added.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from .._network.structure import MOST_NESTED
+from ._errors import refusal
+from ._fold import fold
+from ._operations import Affine, Block, Complement, Made, Operation, Pieces, Placed, Scale, is_projection
+
+
+class Node(NamedTuple):
+    operation: Operation
+    inputs: tuple[int, ...]
+    place: str
+
+
+class Graph:
+    """Operations in an order in which they can be computed.
+
+    Parameters
+    ----------
+    inputs : int
+        The number of values of an input row.
+    """
+
+    def __init__(self, inputs: int) -> None:
+        self._nodes: list[Node] = []
+        self._widths = [inputs]
+        self.folded: list[str] = []
+
+    def add(self, operation: Operation, inputs: Iterable[int], place: str) -> int:
+        """The value that an operation makes of others; ConversionError where these do not fit it."""
+        inputs = tuple(inputs)
+        self._widths.append(operation.width(place, [self._widths[value] for value in inputs]))
+        self._nodes.append(Node(operation, inputs, place))
+        return len(self._nodes)
+
+    def width(self, value: int) -> int:
+        """How many numbers a row of it has."""
+        return self._widths[value]
+
+    def chain(self, output: int) -> list[Placed]:
+        """The operations from the input to a value, in a row: what forks and joins is a Block, and scales are folded.
+
+        Raises
+        ------
+        ConversionError
+            The graph is not made of chains and of blocks within each other.
+        """
+        nearest = dominators([node.inputs for node in self._nodes])
+        seen: set[int] = set()
+
+        def walk(value: int, start: int, depth: int) -> list[Placed]:
+            backwards: list[Placed] = []
+            while value != start:
+                operation, inputs, place = self._nodes[value - 1]
+                if value in seen:
+                    raise refusal(
+                        place,
+                        "its output is used by branches that do not join before others do",
+                        "residual blocks beside and within each other",
+                    )
+                seen.add(value)
+                if not isinstance(operation, Join):
+                    backwards.append(Placed(operation, place, self._widths[inputs[0]]))
+                    value = inputs[0]
+                    continue
+                if depth == MOST_NESTED:
+                    raise refusal(place, "it is nested too deep", f"{MOST_NESTED} blocks inside each other")
+                fork, before = nearest[value], len(self.folded)
+                branches = [self._folded(walk(branch, fork, depth + 1), place) for branch in inputs]
+                combined = operation.combine(branches, self._widths[fork], place)
+                if any(isinstance(item.operation, Complement) for item in combined):
+                    del self.folded[before:]  # nothing is left of its branches
+                backwards += reversed(combined)
+                value = fork
+            return backwards[::-1]
+
+        return self._folded(walk(output, 0, 0))
+
+    def _folded(self, chain: list[Placed], place: str = "") -> list[Placed]:
+        for item in chain if place else chain[:-1]:
+            if item.operation.rowwise:
+                raise refusal(item.place, "softmax before the end of the model", "as the last operation of all")
+        chain, folded = fold(chain)
+        self.folded += folded
+        return chain
+
+
+def dominators(inputs: Sequence[Sequence[int]]) -> list[int]:
+    """For each value the last one that all paths to it pass, by the values that the k-th one (from 1) is made of."""
+    nearest, depth = [0], [0]
+    for values in inputs:
+        common = values[0] if values else 0
+        for value in values[1:]:
+            other = value
+            while common != other:
+                if depth[common] < depth[other]:
+                    common, other = other, common
+                common = nearest[common]
+        nearest.append(common)
+        depth.append(depth[common] + 1)
+    return nearest
+
+
+# Where branches meet -------------------------------------------------------------------------------------------------
+class Join(Operation):
+    """An operation on more than one value."""
+
+    @abstractmethod
+    def combine(self, branches: Sequence[Sequence[Placed]], inputs: int, place: str) -> list[Placed]:
+        """Branches from one value, of that width, as operations in a row."""
+
+    def width(self, place: str, widths: Sequence[int]) -> int:
+        if len(set(widths)) != 1:
+            raise refusal(place, f"values of {' and '.join(map(str, widths))} numbers", "values of one width")
+        return widths[0]
+
+    def make(self, place: str) -> Made:
+        raise AssertionError("branches are combined first")
+
+
+class Add(Join):
+    """The sum of its inputs."""
+
+    def combine(self, branches: Sequence[Sequence[Placed]], inputs: int, place: str) -> list[Placed]:
+        layered = [tuple(branch) for branch in branches if branch]
+        skips = len(branches) - len(layered)
+        if not layered:
+            return [Placed(Scale(np.full(1, float(skips))), place, inputs)]
+        layered.sort(key=is_projection)
+        total, *others = layered
+        if skips:
+            doubled = Placed(Scale(np.full(1, float(skips))).settled(inputs, place), place, inputs)
+            others.append(() if skips == 1 else (doubled,))
+        for other in others:
+            last = total[-1]
+            total = (Placed(Block(total, other, self._outputs(last)), place, inputs),)
+        return list(total)
+
+    @staticmethod
+    def _outputs(last: Placed) -> int:
+        return last.operation.width(last.place, [last.inputs])
+
+
+class Maximum(Join):
+    """The largest of its inputs: maxout, where they are dense layers of one value."""
+
+    def combine(self, branches: Sequence[Sequence[Placed]], inputs: int, place: str) -> list[Placed]:
+        only = [branch[0].operation for branch in branches if len(branch) == 1]
+        layers = [layer for layer in only if isinstance(layer, Affine) and layer.activation is None]
+        if len(layers) != len(branches):
+            raise refusal(place, "a maximum of what are not dense layers of one value", "one of such (maxout)")
+        biases = [layer.bias for layer in layers]
+        zeros = np.zeros(layers[0].weight.shape[1])
+        bias = None
+        if any(values is not None for values in biases):
+            bias = np.stack([zeros if values is None else values for values in biases])
+        return [Placed(Pieces(np.stack([layer.weight for layer in layers]), bias), place, inputs)]
+
+
+class Concat(Join):
+    """Its inputs side by side."""
+
+    def width(self, place: str, widths: Sequence[int]) -> int:
+        return sum(widths)
+
+    def combine(self, branches: Sequence[Sequence[Placed]], inputs: int, place: str) -> list[Placed]:
+        if inputs == 1 and len(branches) == 2 and _is_complement(branches[0]) and not branches[1]:
+            return [Placed(Complement(), place, inputs)]
+        # The one place to change once there are parallel branches: all that it takes is here.
+        raise refusal(
+            place, "parallel branches whose outputs are concatenated", "branches that are added (fnnfast.Residual)"
+        )
+
+
+def _is_complement(branch: Sequence[Placed]) -> bool:
+    """Whether it is 1 - x of one number."""
+    only = branch[0].operation if len(branch) == 1 else None
+    if not isinstance(only, Affine) or only.activation is not None or only.bias is None:
+        return False
+    return bool((only.weight == -1).all() and (only.bias == 1).all())
