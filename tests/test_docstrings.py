@@ -13,6 +13,7 @@ MODULES = (
     "fnnfast.activations",
     "fnnfast.distributions",
     "fnnfast.interop",
+    "fnnfast.interop.onnx",
     "fnnfast.interop.threadpoolctl",
     "fnnfast.layers",
     "fnnfast.losses",
@@ -27,6 +28,8 @@ MODULES = (
 CODES = {"GL08", "PR01", "PR02", "PR03", "PR04", "PR07", "RT01", "RT03"}
 # Not constructed by users: its constructor takes anything and only raises.
 NO_CONSTRUCTOR = {"fnnfast.InferenceNetwork"}
+# Examples that need a package which need not be installed.
+NEEDS = {"fnnfast.interop.onnx.from_onnx": "onnx", "fnnfast.interop.onnx.to_onnx": "onnx"}
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -120,6 +123,8 @@ def test_the_top_level_has_examples(name):
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
 def test_the_examples_run(name, tmp_path, monkeypatch):
     """Each in a namespace and a folder of its own, so that it can be copied into an interpreter as it is."""
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name])
     monkeypatch.chdir(tmp_path)
     test = doctest.DocTestParser().get_doctest(inspect.getdoc(OBJECTS[name]), {}, name, None, 0)
     report = []

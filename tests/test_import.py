@@ -44,6 +44,7 @@ def test_nothing_heavy_comes_along():
         "threadpoolctl",
         "sklearn",
         "torch",
+        "onnx",
     )
     assert top_level.isdisjoint(heavy)
     code = "import numpy, sys; before = set(sys.modules); import fnnfast; print('numpy.random' in sys.modules)"

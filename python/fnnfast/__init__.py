@@ -1,5 +1,7 @@
 """Feedforward networks from NumPy: every dense layer and its activation is one fused kernel."""
 
+import typing as _typing
+
 from . import _pickles, _public, activations, distributions, layers, losses, optimizers, training
 from ._device.cuda import tf32
 from ._models.ensemble import Ensemble
@@ -41,6 +43,12 @@ from .ops import Grads, dense, dense_backward, dense_forward, maxout, maxout_bac
 from .optimizers import SGD, Adam, AdamW, CosineDecay, ExponentialDecay, StepDecay, Warmup
 from .threads import get_num_threads, num_threads, set_num_threads
 from .training import Checkpoint, DeadUnitsWarning, DivergenceWarning, EarlyStopping, History, Trainer
+
+if _typing.TYPE_CHECKING:
+    from .interop.onnx import from_onnx, to_onnx
+
+# Names whose module is imported when they are first asked for.
+_LAZY = {"from_onnx": "interop.onnx", "to_onnx": "interop.onnx"}
 
 __all__ = [
     "CELU",
@@ -107,6 +115,7 @@ __all__ = [
     "dense_forward",
     "distributions",
     "fit_many",
+    "from_onnx",
     "get_num_threads",
     "layers",
     "load",
@@ -120,16 +129,27 @@ __all__ = [
     "optimizers",
     "set_num_threads",
     "tf32",
+    "to_onnx",
     "training",
 ]
 
-_public.publish(__name__, globals(), __all__)
+_public.publish(__name__, globals(), set(__all__) - _LAZY.keys())
 _pickles.register()
 
 
-def __getattr__(name: str) -> str:
+def __getattr__(name: str) -> _typing.Any:
+    if name in _LAZY:
+        from importlib import import_module
+
+        value = getattr(import_module(f".{_LAZY[name]}", __name__), name)
+        globals()[name] = value
+        return value
     if name == "__version__":  # rarely used, and importlib.metadata takes longer to import than fnnfast
         from importlib.metadata import version
 
         return version("fnnfast")
     raise AttributeError(f"module 'fnnfast' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

@@ -73,7 +73,7 @@ def read(path: str) -> Stored:
             known = " or ".join(FORMAT_VERSIONS)
             raise UnfitError(message("format_version", known, repr(metadata.get("format_version"))))
         architecture = metadata.get("architecture", "")
-        dtype, compute_dtype, specs = _decode(architecture)
+        dtype, compute_dtype, specs = decode(architecture)
         # Checked against the file before anything is built: a forged architecture must not get to allocate.
         found = {}
         for name in file.keys():  # noqa: SIM118 - the file is no mapping
@@ -128,7 +128,7 @@ def _encode_layer(layer: Input | Layer) -> dict[str, Any]:
     return fields
 
 
-def _decode(architecture: str) -> tuple[str, str, list[Any]]:
+def decode(architecture: str) -> tuple[str, str, list[Any]]:
     """The dtype, the number format of products and the layers."""
     import json
 

@@ -1,0 +1,167 @@
+"""A model reduced to what one of its outputs needs, and its answers."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..._checks import Array
+from .._build import Run
+from .._errors import ConversionError
+from ._constants import Constants
+from ._files import Source, external_path, type_name
+from ._package import onnx
+from ._reader import Rows, input_of
+
+_MOST_NODES = 2**14
+_OLDEST_OPSET = 7  # since which constants are broadcast as NumPy does
+_LARGEST_BATCH = 4096
+_LARGEST_ROW = 2**20  # or as many values as the file has bytes
+_PROBABILITIES = ("probabilities", "output_probability")  # skl2onnx's names
+_DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
+
+
+class Needed(NamedTuple):
+    """The part of a model that one output needs."""
+
+    source: Source
+    rows: Rows
+    output: str
+    nodes: list[Any]
+    initializers: dict[str, Any]
+    opset: int
+
+    def place(self, index: int) -> str:
+        """How a message names a node."""
+        node = self.nodes[index]
+        name = f" {node.name!r}" if node.name else ""
+        return f"node {index + 1} of {len(self.nodes)}, {node.op_type}{name}"
+
+    def constants(self) -> Constants:
+        return Constants(self.initializers, self.source.folder, self.source.size)
+
+
+def reduce(source: Source, output: str | None) -> Needed:
+    """What the output of that name needs, or the one that there is.
+
+    Raises
+    ------
+    ConversionError
+        A model that is none, of a later opset, with functions of its own, or with several outputs.
+    """
+    graph, package = source.model.graph, onnx()
+    opset = _opset(source.model, package.defs.onnx_opset_version())
+    if source.model.functions:
+        raise ConversionError(
+            "the model: functions of its own; supported: operators of ONNX; inline them with "
+            "onnx.inliner.inline_local_functions"
+        )
+    if len(graph.node) > _MOST_NODES:
+        raise ConversionError(f"the model: {len(graph.node)} nodes; supported: at most {_MOST_NODES}")
+    initializers = {tensor.name: tensor for tensor in graph.initializer}
+    if len(initializers) < len(graph.initializer):
+        raise ConversionError("the model: two initializers of one name")
+    makers: dict[str, Any] = {}
+    for node in graph.node:
+        for name in node.output:
+            if name and (name in makers or name in initializers):
+                raise ConversionError(f"the model: two nodes give {name!r}")
+            makers[name] = node
+    name = _chosen(graph, makers, output)
+    nodes = _ancestors(graph.node, name)
+    if not nodes:
+        raise ConversionError(f"output {name!r}: given by no node; supported: outputs that are computed")
+    used = {read for node in nodes for read in node.input}
+    initializers = {read: tensor for read, tensor in initializers.items() if read in used}
+    rows = input_of(graph, initializers, nodes)
+    size = math.prod(rows.shape)
+    if size > max(_LARGEST_ROW, source.size + _external_size(initializers, source.folder)):
+        raise ConversionError(f"input {rows.name!r}: {size} values in a row, more than the file has bytes")
+    return Needed(source, rows, name, nodes, initializers, opset)
+
+
+def _external_size(initializers: Mapping[str, Any], folder: str | None) -> int:
+    """How many bytes there are in other files."""
+    paths = {external_path(tensor, folder) for tensor in initializers.values() if tensor.data_location == 1}
+    return sum(os.path.getsize(path) for path in paths if os.path.isfile(path))
+
+
+def _opset(model: Any, newest: int) -> int:
+    versions = {("" if one.domain == "ai.onnx" else one.domain): one.version for one in model.opset_import}
+    opset = int(versions.get("", newest))
+    if not _OLDEST_OPSET <= opset <= newest:
+        advice = "convert it with onnx.version_converter" if opset < newest else "update the package onnx"
+        raise ConversionError(f"the model: opset {opset}; supported: {_OLDEST_OPSET} to {newest}; {advice}")
+    return opset
+
+
+def _chosen(graph: Any, makers: Mapping[str, Any], output: str | None) -> str:
+    names = [one.name for one in graph.output]
+    if output is None:
+        likely = [name for name in names if name in _PROBABILITIES]
+        if len(names) != 1 and len(likely) != 1:
+            raise ConversionError(f"the model: outputs {names}; supported: one; choose it with output=")
+        output = names[0] if len(names) == 1 else likely[0]
+    elif output not in names:
+        raise ConversionError(f"output: expected one of {names}, got {output!r}")
+    maker = makers.get(output)
+    # A dictionary for each row: the same numbers with names.
+    return maker.input[0] if maker is not None and maker.op_type == "ZipMap" and maker.input else output
+
+
+def _ancestors(nodes: Sequence[Any], output: str) -> list[Any]:
+    """The nodes that an output needs, in order."""
+    needed, kept = {output}, []
+    for node in reversed(nodes):
+        if needed.intersection(name for name in node.output if name):
+            needed.update(node.input)
+            kept.append(node)
+    return kept[::-1]
+
+
+# Answers of the model ------------------------------------------------------------------------------------------------
+def reference(needed: Needed) -> Run:
+    """The model's answers by onnx.reference, which is NumPy; only for a model that was read, and found harmless."""
+    package = onnx()
+    helper = package.helper
+    tensors = [
+        package.numpy_helper.from_array(_raw(needed, name), name) if tensor.data_location == 1 else tensor
+        for name, tensor in needed.initializers.items()
+    ]
+    read = helper.make_tensor_value_info(needed.rows.name, needed.rows.kind, None)
+    graph = helper.make_graph(
+        needed.nodes, "checked", [read], [helper.make_empty_tensor_value_info(needed.output)], tensors
+    )
+    imports = [one for one in needed.source.model.opset_import if one.domain in _DOMAINS]
+    model = helper.make_model(graph, opset_imports=imports, ir_version=needed.source.model.ir_version)
+    evaluator = package.reference.ReferenceEvaluator(model)
+    dtype = helper.tensor_dtype_to_np_dtype(needed.rows.kind)
+    batch = needed.rows.batch
+    if batch is not None and batch > _LARGEST_BATCH:
+        raise ConversionError(f"input {needed.rows.name!r}: {batch} rows; supported: any number, or {_LARGEST_BATCH}")
+
+    def run(x: Array) -> Array:
+        count = len(x) if batch is None else batch
+        padding = -len(x) % max(1, count)
+        padded = np.concatenate([x, np.zeros((padding, *x.shape[1:]), x.dtype)]).astype(dtype)
+        parts = [padded[first : first + count] for first in range(0, len(padded), max(1, count))]
+        with np.errstate(all="ignore"):
+            outputs = [evaluator.run(None, {needed.rows.name: part})[0] for part in parts]
+        return np.concatenate([np.asarray(part, np.float64) for part in outputs])[: len(x)]
+
+    return run
+
+
+def _raw(needed: Needed, name: str) -> Array:
+    """External data as the model has them; float16 too, whose numbers read_tensor widens."""
+    values = needed.constants()[name]
+    kind = type_name(needed.initializers[name].data_type)
+    return (
+        values.astype(onnx().helper.tensor_dtype_to_np_dtype(needed.initializers[name].data_type))
+        if "16" in kind
+        else values
+    )
