@@ -11,7 +11,7 @@ onnx = pytest.importorskip("onnx")
 
 from onnx import TensorProto, numpy_helper  # noqa: E402
 
-from onnx_models import DOUBLE, FLOAT, Model, read, rows  # noqa: E402
+from onnx_models import DOUBLE, FLOAT, Model, answers, read, rows  # noqa: E402
 
 RNG = np.random.default_rng(0)
 W, B = RNG.standard_normal((4, 3)), RNG.standard_normal(3)
@@ -104,6 +104,19 @@ def test_batch_normalization_in_every_position(names):
     for name in (*names, "dense"):
         value = PARTS[name](model, value)
     read(model, tolerance=5e-5)
+
+
+@pytest.mark.parametrize("opset", [7, 8, 9, 13, 14])
+@pytest.mark.parametrize("settings", [{}, {"momentum": 0.9, "epsilon": 1e-3}])
+def test_batch_normalization_of_older_opsets(opset, settings):
+    """By onnxruntime: onnx.reference takes those before 14 for training."""
+    pytest.importorskip("onnxruntime")
+    model = Model(4, opset=opset)
+    model.node("Gemm", norm(model, "x", 4, **settings), W, B)
+    x = rows(4)
+    net = fnn.from_onnx(model.proto())
+    np.testing.assert_allclose(net(x), answers(model.proto(), x)[0], rtol=1e-5, atol=1e-5)
+    assert net.converted_from.largest_difference < 1e-5
 
 
 def test_batch_normalization_of_channels():

@@ -67,6 +67,10 @@ def leaky_by_where(m, x):
     return m.node("Where", m.node("Greater", x, 0.0), x, m.node("Mul", x, 0.2))
 
 
+def softplus_of_torch(m, x):
+    return m.node("Where", m.node("Greater", x, 20.0), x, m.node("Softplus", x))
+
+
 SPELLINGS = {
     "gelu": (gelu_erf, fnn.GELU()),
     "gelu in other order": (gelu_erf_tensorflow, fnn.GELU()),
@@ -79,6 +83,7 @@ SPELLINGS = {
     "swish of exponentials": (division_of_exponentials, fnn.Swish()),
     "sigmoid of exponentials": (sigmoid_of_exponentials, fnn.Sigmoid()),
     "softplus": (lambda m, x: m.node("Log", m.node("Add", m.node("Exp", x), 1.0)), fnn.Softplus()),
+    "softplus of torch": (softplus_of_torch, fnn.Softplus()),
     "mish": (lambda m, x: m.node("Mul", x, m.node("Tanh", m.node("Softplus", x))), fnn.Mish()),
     "softsign": (lambda m, x: m.node("Div", x, m.node("Add", m.node("Abs", x), 1.0)), fnn.Softsign()),
     "log sigmoid": (lambda m, x: m.node("Log", m.node("Sigmoid", x)), fnn.LogSigmoid()),
@@ -151,4 +156,10 @@ def test_scaled_softplus():
     model = Model(4)
     z = model.node("Mul", model.node("Gemm", "x", W, B), 2.0)
     model.node("Gemm", model.node("Div", model.node("Softplus", z), 2.0), W[:3].copy())
+    assert read(model).layers[1:] == (fnn.Dense(3, "softplus"), fnn.Dense(3, bias=False))
+    model = Model(4)
+    z = model.node("Gemm", "x", W, B)
+    scaled = model.node("Mul", z, 2.0)
+    y = model.node("Div", model.node("Softplus", scaled), 2.0)
+    model.node("Gemm", model.node("Where", model.node("Greater", scaled, 20.0), z, y), W[:3].copy())
     assert read(model).layers[1:] == (fnn.Dense(3, "softplus"), fnn.Dense(3, bias=False))

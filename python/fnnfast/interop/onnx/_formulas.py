@@ -15,6 +15,7 @@ from ._algebra import Sum, X, add, clip, coefficients, divide, function, multipl
 
 _ROOT_2 = math.sqrt(2)
 _ROOT_2_PI = math.sqrt(2 / math.pi)
+_SAME_SOFTPLUS = 16.0  # exp(-16) is about the epsilon of float32
 _SELU = 1.67326324, 1.05070098
 
 
@@ -128,7 +129,7 @@ def recognise(formula: Sum, precision: Precision, constants: Sequence[Array]) ->
     for known, name in _FIXED:
         if same(formula, known, precision.tolerance):
             return [Apply(activations.get(name))]
-    for rule in (_with_parameter, _swish, _sloped, _bent):
+    for rule in (_with_parameter, _swish, _sloped, _bent, _thresholded):
         found = rule(formula, precision, constants)
         if found is not None:
             return found
@@ -160,6 +161,22 @@ def _swish(formula: Sum, precision: Precision, constants: Sequence[Array]) -> li
     for atom, _ in formula[0][0]:
         if atom[0] == "sigmoid" and (line := coefficients(atom[2])) and formula == swish(X, line[0]):
             return [Apply(activations.Swish(precision.parameter(line[0])))]
+    return None
+
+
+def _thresholded(formula: Sum, precision: Precision, constants: Sequence[Array]) -> list[Operation] | None:
+    """where(r x > t, x, softplus(r x) / r), as torch has it, for a t from which on both are the same number."""
+    conditions = {atom for product, _ in formula for atom, _ in product if atom[0] == "at_least_zero"}
+    line = coefficients(conditions.pop()[2]) if len(conditions) == 1 else None
+    if line is None or line[0] >= 0 or line[1] < _SAME_SOFTPLUS:
+        return None
+    rate, below = -line[0], function("at_least_zero", add(number(line[1]), multiply(number(line[0]), X)))
+    scaled = multiply(number(rate), X)
+    for softplus in (function("softplus", scaled), _softplus(scaled), _split_softplus(scaled)):
+        expected = add(X, multiply(below, add(divide(softplus, number(rate)), negate(X))))
+        if same(formula, expected, precision.tolerance):
+            apply = Apply(activations.Softplus())
+            return [apply] if rate == 1 else [Scale(np.full(1, rate)), apply, Scale(np.full(1, 1 / rate))]
     return None
 
 

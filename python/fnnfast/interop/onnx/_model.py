@@ -138,7 +138,7 @@ def reference(needed: Needed) -> Run:
     )
     imports = [one for one in needed.source.model.opset_import if one.domain in _DOMAINS]
     model = helper.make_model(graph, opset_imports=imports, ir_version=needed.source.model.ir_version)
-    evaluator = package.reference.ReferenceEvaluator(model)
+    evaluator = package.reference.ReferenceEvaluator(model, new_ops=_corrected() if needed.opset < 14 else None)
     dtype = helper.tensor_dtype_to_np_dtype(needed.rows.kind)
     batch = needed.rows.batch
     if batch is not None and batch > _LARGEST_BATCH:
@@ -154,6 +154,21 @@ def reference(needed: Needed) -> Run:
         return np.concatenate([np.asarray(part, np.float64) for part in outputs])[: len(x)]
 
     return run
+
+
+def _corrected() -> list[type]:
+    """Batch normalization before opset 14: onnx.reference takes it for training, by the batch's own mean."""
+    from onnx.reference.op_run import OpRun
+
+    class BatchNormalization(OpRun):  # type: ignore[misc]  # Any without the package
+        op_domain = ""
+
+        def _run(self, x: Array, *constants: Array, epsilon: float = 1e-5, **_: Any) -> tuple[Array]:
+            scale, bias, mean, variance = (part.reshape(-1, *[1] * (x.ndim - 2)) for part in constants)
+            y = scale * (x - mean) / np.sqrt(variance + (1e-5 if epsilon is None else epsilon)) + bias
+            return (y.astype(x.dtype),)
+
+    return [BatchNormalization]
 
 
 def _raw(needed: Needed, name: str) -> Array:
