@@ -14,7 +14,7 @@ pytest.importorskip("onnxruntime")
 
 from fnnfast.interop.onnx._activations import RULES  # noqa: E402
 from onnx_models import answers, outputs_of, reference  # noqa: E402
-from oracles import CASES  # noqa: E402
+from factories import CASES  # noqa: E402
 
 RNG = np.random.default_rng(0)
 NEWEST = onnx.defs.onnx_opset_version()
