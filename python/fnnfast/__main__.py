@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -43,7 +44,13 @@ def _at_least_one(text: str) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status."""
     options = parser().parse_args(arguments)
-    status: int = import_module(f"fnnfast._cli.{options.command}").run(options)
+    try:
+        status: int = import_module(f"fnnfast._cli.{options.command}").run(options)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:  # of ``| head``: say nothing, here and when Python flushes at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141  # as a shell tells of a command that SIGPIPE ended
     return status
 
 

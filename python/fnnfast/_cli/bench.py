@@ -12,6 +12,7 @@ from typing import Any
 
 from .. import _cpu
 from .._bench import contention, peers, problems, report, timing
+from ..training import _progress
 from . import machine
 
 
@@ -90,5 +91,5 @@ def _contenders(names: str | None, compiled: bool) -> list[peers.Peer]:
 
 def _note(text: str) -> None:
     """A line that the next one overwrites, for whoever watches a terminal."""
-    if sys.stderr.isatty():
+    if _progress.is_watched():
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)

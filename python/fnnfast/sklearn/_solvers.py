@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from contextlib import closing
 from typing import Any, NamedTuple
 
@@ -101,9 +100,9 @@ def descend(
             else:
                 if not incremental:
                     text = f"{estimator.max_iter} iterations (max_iter) were not enough to converge"
-                    warnings.warn(text, ConvergenceWarning, stacklevel=4)
+                    _progress.warn(text, ConvergenceWarning, 4)
     except KeyboardInterrupt:
-        warnings.warn("training was interrupted; the network is as the last step left it", stacklevel=4)
+        _progress.warn("training was interrupted; the network is as the last step left it", UserWarning, 4)
     if estimator.early_stopping:
         for name, values in best.items():
             network.parameters[name] = values
@@ -134,7 +133,7 @@ def _batch_rows(batch_size: Any, rows: int) -> int:
     if batch_size == "auto":
         return min(200, rows)
     if batch_size > rows:
-        warnings.warn(message("batch_size", f"at most {rows}, the number of rows", batch_size), stacklevel=5)
+        _progress.warn(message("batch_size", f"at most {rows}, the number of rows", batch_size), UserWarning, 5)
     return min(int(batch_size), rows)
 
 
@@ -250,7 +249,7 @@ def lbfgs(estimator: Any, data: Data, held_out: Data | None) -> None:
     estimator.loss_ = float(result.fun)
     if result.status:
         text = f"L-BFGS did not converge in {result.nit} iterations: {result.message}"
-        warnings.warn(text, ConvergenceWarning, stacklevel=4)
+        _progress.warn(text, ConvergenceWarning, 4)
 
 
 # Recording -----------------------------------------------------------------------------------------------------------
@@ -280,4 +279,4 @@ def _latest(estimator: Any) -> dict[str, float]:
 
 def _say(estimator: Any, text: str) -> None:
     if estimator.verbose:
-        print(text)
+        _progress.say(text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
@@ -177,10 +176,10 @@ def _warn(loss: float, dead: Mapping[str, float], rows: int, warned: set[str]) -
         if not warned:
             warned.add("")
             advice = "a lower learning rate, clip_norm or a smaller init may help"
-            warnings.warn(f"the loss is {loss}: {advice}", DivergenceWarning, stacklevel=4)
+            _progress.warn(f"the loss is {loss}: {advice}", DivergenceWarning, 4)
         return
     for layer, share in dead.items():
         if share > _DEAD_SHARE and rows >= _MANY_ROWS and layer not in warned:
             warned.add(layer)
             advice = "a lower learning rate, leaky_relu, prelu, elu or maxout may help"
-            warnings.warn(f"{layer}: {share:.0%} of its units are dead; {advice}", DeadUnitsWarning, stacklevel=4)
+            _progress.warn(f"{layer}: {share:.0%} of its units are dead; {advice}", DeadUnitsWarning, 4)

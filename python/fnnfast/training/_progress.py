@@ -1,9 +1,16 @@
-"""The display of the progress of training."""
+"""The display of the progress of training.
+
+No failure of it may end the training: a stream may be closed, may be of a terminal that is gone, or may be no stream at
+all. What fails once is silent from then on.
+"""
 
 from __future__ import annotations
 
 import sys
 import time
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 
@@ -21,6 +28,35 @@ class Silent:
 
     def close(self) -> None:
         """Called after the last epoch."""
+
+    def give_up(self) -> None:
+        """After it failed: touch nothing any more."""
+
+
+class Guarded(Silent):
+    """Shows what another display shows, until that fails."""
+
+    def __init__(self, display: Silent) -> None:
+        self._display = display
+
+    def steps(self, count: int) -> None:
+        self._try(self._display.steps, count)
+
+    def skip(self, epochs: int) -> None:
+        self._try(self._display.skip, epochs)
+
+    def epoch(self, values: dict[str, float]) -> None:
+        self._try(self._display.epoch, values)
+
+    def close(self) -> None:
+        self._try(self._display.close)
+
+    def _try(self, show: Callable[..., None], *arguments: Any) -> None:
+        try:
+            show(*arguments)
+        except Exception:  # of whatever stream there is; Ctrl-C is none
+            self._display.give_up()
+            self._display = Silent()
 
 
 class Lines(Silent):
@@ -69,20 +105,47 @@ class Bar(Silent):
     def close(self) -> None:
         self._bar.close()
 
+    def give_up(self) -> None:
+        self._bar.disable = True  # or it would try again when it is collected
+
+
+def is_watched() -> bool:
+    """Whether stderr is a terminal; False where that cannot be told."""
+    try:
+        return bool(sys.stderr.isatty())
+    except Exception:  # None, closed, or an object that has a write alone
+        return False
+
+
+def say(text: str) -> None:
+    """Print a line on stdout if that can be had."""
+    with suppress(Exception):
+        print(text, flush=True)
+
+
+def warn(text: str, category: type[Warning], stacklevel: int) -> None:
+    """``warnings.warn``, of which a filter may make an error, but a stream that cannot be written to may not."""
+    try:
+        warnings.warn(text, category, stacklevel + 1)
+    except Exception as error:  # warnings itself puts up with an OSError alone
+        if isinstance(error, Warning):
+            raise
+
 
 def choose(progress: bool | Silent | None, epochs: int, steps: int) -> Silent:
     """The display for training of some epochs of some steps; None shows it if stderr is a terminal."""
     if isinstance(progress, Silent):
         return progress
     if progress is None:
-        progress = sys.stderr is not None and sys.stderr.isatty()
-    if not progress:
+        progress = is_watched()
+    if not progress or sys.stderr is None:  # print would take None for stdout
         return Silent()
     try:
         from tqdm import tqdm
-    except ImportError:
-        return Lines(epochs)
-    return Bar(tqdm(total=epochs * steps, unit="step"), epochs)
+
+        return Guarded(Bar(tqdm(total=epochs * steps, unit="step"), epochs))
+    except Exception:  # not installed, or it cannot write there
+        return Guarded(Lines(epochs))
 
 
 def _text(values: dict[str, float]) -> str:
