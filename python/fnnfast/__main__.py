@@ -51,6 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # of ``| head``: say nothing, here and when Python flushes at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141  # as a shell tells of a command that SIGPIPE ended
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"{options.command}: {error}", file=sys.stderr)  # of a file that the user named
+        return 1
     return status
 
 

@@ -30,6 +30,10 @@ def run(options: argparse.Namespace) -> int:
     if options.plot and find_spec("matplotlib") is None:  # said before the measuring, not after
         print("bench: --plot needs: pip install matplotlib", file=sys.stderr)
         return 2
+    for file in filter(None, (options.json, options.plot, options.markdown)):
+        if file != "-" and not Path(file).parent.is_dir():
+            print(f"bench: no folder {str(Path(file).parent)!r}", file=sys.stderr)
+            return 2
     rounds = options.rounds or (1 if options.busy else 10)
     settings = timing.Settings(threads=options.threads or _cpu.get_num_threads(), rounds=rounds)
     facts = machine.describe()

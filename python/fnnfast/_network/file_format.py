@@ -10,8 +10,11 @@ the layer's ``input_scale``, ``zero_point`` and ``weight_scale``.
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Mapping, Sequence
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +27,9 @@ from .tensors import NARROW, stored
 
 FORMAT = "fnnfast"
 FORMAT_VERSIONS = ("1", "2")  # the second where a layer holds what the first does not know
+
+# Bytes of a name to which those of a temporary file are added; some file systems take 143, most 255.
+_LONG_NAME = 100
 
 _SAFETENSORS_DTYPES = {"F32": "float32", "F64": "float64", "U16": "uint16", "I8": "int8", "U8": "uint8"}
 
@@ -54,7 +60,7 @@ def write(path: str | os.PathLike[str], architecture: str, version: int, tensors
         "architecture": architecture,
         "sha256": digest(architecture, tensors),
     }
-    replace(os.fsdecode(os.path.realpath(path)), safetensors.numpy.save(dict(tensors), metadata))
+    replace(os.fsdecode(path), safetensors.numpy.save(dict(tensors), metadata))
 
 
 def read(path: str) -> Stored:
@@ -174,22 +180,105 @@ def digest(text: str, tensors: Mapping[str, Array]) -> str:
 def replace(path: str, content: bytes, temporary: str | None = None) -> None:
     """Write beside ``path`` and rename, so that a reader finds the old file or the new one, whole.
 
-    A name for the temporary file, if given, is the caller's own: what an earlier, killed process left there goes.
+    What is replaced hands on its permissions and, where that is allowed, its owner. A name for the temporary file, if
+    given, is the caller's own: what an earlier, killed process left there goes. OSErrors name ``path``.
     """
-    mode = "xb" if temporary is None else "wb"
-    temporary = temporary or f"{path}.{os.urandom(4).hex()}.tmp"
+    with _named(path):
+        target = os.path.realpath(path)
+        before = _replaceable(target)
+        descriptor, temporary = _open_beside(target, temporary, 0o666 if before is None else 0o600)
+        try:
+            with open(descriptor, "wb") as file:
+                if before is not None:
+                    _hand_on(before, descriptor)
+                file.write(content)
+                file.flush()
+                os.fsync(descriptor)
+            os.replace(temporary, target)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temporary)
+            raise
+        with suppress(OSError):  # a folder that may be written to but not read, or that cannot be synced
+            folder = os.open(os.path.dirname(target), os.O_RDONLY)
+            try:
+                os.fsync(folder)  # so that the new name outlives a loss of power
+            finally:
+                os.close(folder)
+
+
+def require_replaceable(path: str) -> None:
+    """OSError, which names ``path``, where ``replace`` could not write."""
+    with _named(path):
+        target = os.path.realpath(path)
+        _replaceable(target)
+        descriptor, temporary = _open_beside(target, None, 0o600)
+        os.close(descriptor)
+        os.unlink(temporary)
+
+
+def is_there(path: str) -> bool:
+    """Whether there is a file to go on with; OSError for what is none, which might be waited for for ever."""
+    with _named(path):
+        return _replaceable(os.path.realpath(path)) is not None
+
+
+def temporary_name(path: str, infix: str = "") -> str:
+    """A name beside ``path``, and none that is too long where that of ``path`` is not."""
+    folder, name = os.path.split(os.path.realpath(path))
+    if len(os.fsencode(name)) > _LONG_NAME:
+        import hashlib
+
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
+    return os.path.join(folder, f"{name}{infix}.tmp")
+
+
+@contextmanager
+def _named(path: str) -> Iterator[None]:
+    """Let OSErrors name the file that was asked for, and none that nobody has heard of."""
     try:
-        with open(temporary, mode) as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-        raise
-    folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, path) from error
+
+
+def _replaceable(target: str) -> os.stat_result | None:
+    """What stands there, or None; OSError for what is no file, such as a folder or a device."""
     try:
-        os.fsync(folder)  # so that the new name outlives a loss of power
-    finally:
-        os.close(folder)
+        found = os.stat(target)
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), target)
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "Not a regular file", target)
+    return found
+
+
+def _open_beside(target: str, temporary: str | None, mode: int) -> tuple[int, str]:
+    """A new file, open for writing, and its name; a link that stands there is not followed."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    if temporary is not None:
+        with suppress(OSError):  # a folder of that name, or the file of another user: then under another name
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)
+            return os.open(temporary, flags, mode), temporary
+    temporary = temporary_name(target, f".{os.urandom(8).hex()}")
+    return os.open(temporary, flags, mode), temporary
+
+
+def _hand_on(before: os.stat_result, descriptor: int) -> None:
+    """Owner, group and permissions, as far as the system allows."""
+    mode, now = before.st_mode & 0o777, os.fstat(descriptor)
+    if now.st_uid != before.st_uid:
+        with suppress(OSError):
+            os.fchown(descriptor, before.st_uid, -1)
+    if now.st_gid != before.st_gid:
+        try:
+            os.fchown(descriptor, -1, before.st_gid)
+        except OSError:  # another group may do no more than all others
+            mode = mode & 0o707 | (mode & 0o007) << 3
+    with suppress(OSError):  # a file system without permissions
+        os.fchmod(descriptor, mode)

@@ -81,7 +81,7 @@ class Run:
         self._identity = ""
         self._found: tuple[dict[str, Any], dict[str, Array]] | None = None
         self.seed = seed
-        if self._at is not None and os.path.exists(self._at.path):
+        if self._at is not None and file_format.is_there(self._at.path):
             self._found = _read(self._at.path)
             if seed is None:
                 self.seed = int(self._found[0]["seed"])
@@ -121,6 +121,8 @@ class Run:
         }
         self._identity = json.dumps(parts)
         if self._found is None or self._found[0]["identity"] == self._identity:
+            if self._found is None or self._found[0]["epochs"] < settings.epochs:
+                file_format.require_replaceable(self._at.path)  # said now, not after the first epoch
             return
         of_file = json.loads(self._found[0]["identity"])
         other = [name for name, value in json.loads(self._identity).items() if of_file.get(name) != value]
@@ -176,8 +178,8 @@ class Run:
             "run": text,
             "sha256": file_format.digest(text, tensors),
         }
-        path = os.path.realpath(self._at.path)
-        file_format.replace(path, safetensors.numpy.save(tensors, metadata), f"{path}.tmp")
+        path = self._at.path
+        file_format.replace(path, safetensors.numpy.save(tensors, metadata), file_format.temporary_name(path))
 
 
 def _digest(data: Data | None, host: Callable[[Array], Array]) -> str:
