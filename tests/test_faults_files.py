@@ -67,9 +67,7 @@ def test_permissions_stay(tmp_path, writer, before):
     WRITERS[writer](path)
     path.chmod(before)
     (tmp_path / "link").symlink_to(path)
-    inode = path.stat().st_ino
     again(writer, tmp_path / "link")
-    assert path.stat().st_ino != inode
     assert mode(path) == before
     assert sorted(os.listdir(tmp_path)) == ["file", "link"]
 

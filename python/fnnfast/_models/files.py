@@ -40,8 +40,6 @@ def load(path: str | os.PathLike[str]) -> Network:
     >>> np.array_equal(copy([[1, 2, 3, 4]]), net([[1, 2, 3, 4]]))
     True
     """
-    with open(path, "rb"):  # raises the error of the system for the path
-        pass
     try:
         stored = file_format.read(os.fsdecode(path))
         if stored.compute_dtype == stored.dtype:

@@ -11,6 +11,7 @@ the layer's ``input_scale``, ``zero_point`` and ``weight_scale``.
 from __future__ import annotations
 
 import errno
+import math
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,7 +32,18 @@ FORMAT_VERSIONS = ("1", "2")  # the second where a layer holds what the first do
 # Bytes of a name to which those of a temporary file are added; some file systems take 143, most 255.
 _LONG_NAME = 100
 
-_SAFETENSORS_DTYPES = {"F32": "float32", "F64": "float64", "U16": "uint16", "I8": "int8", "U8": "uint8"}
+# Of safetensors itself.
+_LARGEST_HEADER = 100_000_000
+
+_DTYPES = {
+    "BOOL": "bool",
+    **{f"{kind}{8 * size}": f"<{kind.lower()}{size}" for kind in "UI" for size in (1, 2, 4, 8)},
+    **{f"F{8 * size}": f"<f{size}" for size in (2, 4, 8)},
+    "C64": "<c8",
+}
+
+# Of the tensors of networks.
+_OURS = {"F32": "float32", "F64": "float64", "U16": "uint16", "I8": "int8", "U8": "uint8"}
 
 
 class Stored(NamedTuple):
@@ -65,30 +77,20 @@ def write(path: str | os.PathLike[str], architecture: str, version: int, tensors
 
 def read(path: str) -> Stored:
     """What ``write`` wrote, checked; UnfitError for anything else."""
-    import safetensors
-
-    try:
-        file: Any = safetensors.safe_open(path, framework="numpy")
-    except safetensors.SafetensorError as error:
-        raise UnfitError(f"not a whole safetensors file ({error})") from error
-    with file:
-        metadata = file.metadata() or {}
-        if metadata.get("format") != FORMAT:
-            raise UnfitError(message("format", repr(FORMAT), repr(metadata.get("format"))))
-        if metadata.get("format_version") not in FORMAT_VERSIONS:
-            known = " or ".join(FORMAT_VERSIONS)
-            raise UnfitError(message("format_version", known, repr(metadata.get("format_version"))))
-        architecture = metadata.get("architecture", "")
-        dtype, compute_dtype, specs = decode(architecture)
-        # Checked against the file before anything is built: a forged architecture must not get to allocate.
-        found = {}
-        for name in file.keys():  # noqa: SIM118 - the file is no mapping
-            tensor = file.get_slice(name)
-            found[name] = (_SAFETENSORS_DTYPES.get(tensor.get_dtype(), tensor.get_dtype()), tuple(tensor.get_shape()))
-        expected = stored(_structure(specs).shapes, dtype, compute_dtype)
-        if found != expected:
-            raise UnfitError(_difference(expected, found))
-        tensors = {name: file.get_tensor(name) for name in expected}
+    metadata, found, content = parts(path)
+    if metadata.get("format") != FORMAT:
+        raise UnfitError(message("format", repr(FORMAT), repr(metadata.get("format"))))
+    if metadata.get("format_version") not in FORMAT_VERSIONS:
+        known = " or ".join(FORMAT_VERSIONS)
+        raise UnfitError(message("format_version", known, repr(metadata.get("format_version"))))
+    architecture = metadata.get("architecture", "")
+    dtype, compute_dtype, specs = decode(architecture)
+    # Checked against the file before anything is built: a forged architecture must not get to allocate.
+    expected = stored(_structure(specs).shapes, dtype, compute_dtype)
+    got = {name: (_OURS.get(place.dtype, place.dtype), place.shape) for name, place in found.items()}
+    if got != expected:
+        raise UnfitError(_difference(expected, got))
+    tensors = {name: found[name].array(content) for name in expected}
     if metadata.get("sha256") != digest(architecture, tensors):
         raise UnfitError("its sha256 does not match: the file was damaged or changed")
     return Stored(specs, dtype, compute_dtype, tensors)
@@ -163,7 +165,79 @@ def _decode_layer(kind: str, **fields: Any) -> Input | Layer:
     return BY_KIND[kind](**fields)
 
 
-# Bytes ---------------------------------------------------------------------------------------------------------------
+# Bytes in ------------------------------------------------------------------------------------------------------------
+class Place(NamedTuple):
+    """Where a tensor is in the bytes of a file."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    first: int
+    last: int
+
+    def array(self, content: bytes) -> Array:
+        """The tensor as a read-only view of these bytes; UnfitError for a dtype that no file of ours has."""
+        if self.dtype not in _DTYPES:
+            raise UnfitError(message("dtype", f"one of {', '.join(_DTYPES)}", self.dtype))
+        values = np.frombuffer(content, _DTYPES[self.dtype], math.prod(self.shape), self.first)
+        return values.reshape(self.shape)
+
+
+def parts(path: str) -> tuple[dict[str, str], dict[str, Place], bytes]:
+    """A safetensors file: its metadata, where its tensors are, and its bytes; UnfitError for any other file.
+
+    It is read once. A mapping of it, as safetensors itself makes one, ends the process with SIGBUS where the file is
+    cut while it is looked into; what is read while another process writes is a damaged file like any.
+    """
+    with open(path, "rb", buffering=0) as file:
+        if file.seekable():  # a look at its beginning, since what is no such file may be long, or without end
+            _header_size(file.read(8))
+            file.seek(0)
+        content = file.read()
+    try:
+        metadata, places = _parse(content)
+    except UnfitError:
+        raise
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise UnfitError(f"not a whole safetensors file ({error})") from error
+    return metadata, places, content
+
+
+def _header_size(beginning: bytes) -> int:
+    size = int.from_bytes(beginning[:8], "little")
+    if len(beginning) < 8 or not 2 <= size <= _LARGEST_HEADER:
+        raise UnfitError("not a whole safetensors file (it does not begin with the size of a header)")
+    return size
+
+
+def _parse(content: bytes) -> tuple[dict[str, str], dict[str, Place]]:
+    """The header of a safetensors file, which says where its tensors are: one after the other, up to the end."""
+    import json
+
+    start = 8 + _header_size(content)
+    fields = json.loads(content[8:start].decode())
+    if not isinstance(fields, dict) or start > len(content):
+        raise ValueError("its header is not whole")
+    metadata = fields.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
+        raise TypeError("its metadata is no table of texts")
+    places = {}
+    end = start
+    for name, field in sorted(fields.items(), key=lambda item: item[1]["data_offsets"]):
+        first, last = (_checks.integer("data_offsets", offset, 0, None) for offset in field["data_offsets"])
+        shape = tuple(_checks.integer("shape", length, 0, None) for length in field["shape"])
+        kind = _DTYPES.get(field["dtype"])
+        if first != end - start or last < first:
+            raise ValueError(f"{name} is not where the tensor before it ends")
+        if kind is not None and last - first != math.prod(shape) * np.dtype(kind).itemsize:
+            raise ValueError(f"{name} has not the size of its shape")
+        places[name] = Place(field["dtype"], shape, end, start + last)
+        end = start + last
+    if end != len(content):
+        raise ValueError(f"{end} bytes expected, {len(content)} found")
+    return metadata, places
+
+
+# Bytes out -----------------------------------------------------------------------------------------------------------
 def digest(text: str, tensors: Mapping[str, Array]) -> str:
     """sha256 over a text and all tensors, with their names, dtypes and shapes."""
     import hashlib

@@ -216,19 +216,14 @@ def _part(tensors: dict[str, Array], prefix: str) -> dict[str, Array]:
 def _read(path: str) -> tuple[dict[str, Any], dict[str, Array]]:
     import json
 
-    import safetensors
-
-    with open(path, "rb"):  # raises the error of the system for the path
-        pass
     try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the file is no mapping
+        metadata, places, content = file_format.parts(path)
         for name, expected in (("format", FORMAT), ("format_version", FORMAT_VERSION)):
             if metadata.get(name) != expected:
                 raise ValueError(message(name, repr(expected), repr(metadata.get(name))))
+        tensors = {name: place.array(content) for name, place in places.items()}
         if metadata.get("sha256") != file_format.digest(metadata.get("run", ""), tensors):
             raise ValueError("its sha256 does not match: the file was damaged or changed")
         return json.loads(metadata["run"]), tensors
-    except (safetensors.SafetensorError, ValueError) as error:
+    except ValueError as error:
         raise ValueError(f"{path!r} holds no fnnfast checkpoint: {error}") from error
