@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import numbers
 import operator
+import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -29,11 +30,24 @@ _OVERLAP_EFFORT = 10_000
 
 
 def message(name: str, expected: object, got: object) -> str:
-    """The one form of an error: who, what was expected, what came."""
+    """The one form of an error: who, what was expected, what came; as short as a line or two, whatever came."""
     try:
-        return f"{name}: expected {expected}, got {got}"
+        return f"{short(name)}: expected {short(expected, 1000)}, got {short(got)}"
     except ValueError:  # Python writes out no integer of more than some thousand digits
-        return f"{name}: expected {expected}, got a number too long to show"
+        return f"{short(name)}: expected {short(expected, 1000)}, got a number too long to show"
+
+
+def short(text: object, most: int = 300) -> str:
+    """The text, cut in its middle where it has more characters than that: names and values come from users and files."""
+    text = str(text)
+    return text if len(text) <= most else f"{text[: most * 2 // 3]} ... {text[len(text) - most // 4 :]}"
+
+
+def listed(names: Iterable[object], most: int = 10) -> str:
+    """Names with commas between, the first ones where they are many."""
+    texts = list(map(short, names))
+    rest = f", ... ({len(texts)} in all)" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + rest
 
 
 # Scalars -------------------------------------------------------------------------------------------------------------
@@ -89,6 +103,17 @@ def _number(name: str, value: Any, expected: str, valid: Callable[[float], bool]
     return number
 
 
+def path(name: str, value: Any) -> str:
+    """A path, as text; TypeError for what is none, such as the number of an open file."""
+    try:
+        text = os.fsdecode(os.fspath(value))
+    except TypeError:
+        raise TypeError(message(name, "a path", repr(value))) from None
+    if not text or "\0" in text:
+        raise ValueError(message(name, "the path of a file", repr(text)))
+    return text
+
+
 def seed(value: Any) -> int | None:
     """A seed for a NumPy Generator: None (fresh entropy) or an integer >= 0."""
     return None if value is None else integer("seed", value, 0, None)
@@ -99,9 +124,9 @@ def unknown(name: str, value: object, known: Iterable[str]) -> ValueError:
     import difflib  # only on the way to an error
 
     names = list(known)
-    close = difflib.get_close_matches(str(value), names, n=1)
+    close = difflib.get_close_matches(short(value), names, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    return ValueError(message(name, f"one of {', '.join(names)}", repr(value)) + hint)
+    return ValueError(message(name, f"one of {listed(names, 100)}", repr(value)) + hint)
 
 
 def dtype(value: Any, expected: str = "'float32' or 'float64'") -> DType:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from .. import _checks
 from .._network import file_format
 from .._network.network import Network
 from .inference import InferenceNetwork
@@ -27,6 +28,8 @@ def load(path: str | os.PathLike[str]) -> Network:
     ------
     ValueError
         If the file is truncated, changed, not a fnnfast network, or of a later format; the message says which.
+    TypeError
+        If path is not a path, such as the number of an open file.
     OSError
         If the file does not exist or cannot be read.
 
@@ -40,10 +43,11 @@ def load(path: str | os.PathLike[str]) -> Network:
     >>> np.array_equal(copy([[1, 2, 3, 4]]), net([[1, 2, 3, 4]]))
     True
     """
+    path = _checks.path("path", path)
     try:
-        stored = file_format.read(os.fsdecode(path))
+        stored = file_format.read(path)
         if stored.compute_dtype == stored.dtype:
             return Sequential._restored(stored.layers, stored.dtype, stored.tensors)
         return InferenceNetwork._restored(stored.layers, stored.compute_dtype, stored.tensors)
     except ValueError as error:
-        raise ValueError(f"{os.fsdecode(path)!r} holds no fnnfast network: {error}") from error.__cause__
+        raise ValueError(f"{path!r} holds no fnnfast network: {error}") from error.__cause__

@@ -56,10 +56,13 @@ class Stored(NamedTuple):
 
 
 class UnfitError(ValueError):
-    """What is wrong with a file."""
+    """What is wrong with a file, in few words: names and numbers in it may be of any length."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(_checks.short(text, 1000))
 
 
-def write(path: str | os.PathLike[str], architecture: str, version: int, tensors: Mapping[str, Array]) -> None:
+def write(path: str, architecture: str, version: int, tensors: Mapping[str, Array]) -> None:
     """Write a network to ``path``, replacing what is there at once or, on any error, not at all.
 
     The architecture is what ``encode`` gives, and the version that of the oldest format that holds it.
@@ -72,7 +75,7 @@ def write(path: str | os.PathLike[str], architecture: str, version: int, tensors
         "architecture": architecture,
         "sha256": digest(architecture, tensors),
     }
-    replace(os.fsdecode(path), safetensors.numpy.save(dict(tensors), metadata))
+    replace(path, safetensors.numpy.save(dict(tensors), metadata))
 
 
 def read(path: str) -> Stored:
@@ -106,9 +109,9 @@ def _structure(specs: list[Any]) -> Structure:
 def _difference(expected: Mapping[str, Any], found: Mapping[str, Any]) -> str:
     parts = []
     if missing := expected.keys() - found.keys():
-        parts.append(f"missing tensors {', '.join(sorted(missing))}")
+        parts.append(f"missing tensors {_checks.listed(sorted(missing))}")
     if extra := found.keys() - expected.keys():
-        parts.append(f"unknown tensors {', '.join(sorted(extra))}")
+        parts.append(f"unknown tensors {_checks.listed(sorted(extra))}")
     parts += [
         message(name, f"{expected[name][0]} {expected[name][1]}", f"{found[name][0]} {found[name][1]}")
         for name in expected

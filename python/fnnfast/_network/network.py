@@ -494,6 +494,7 @@ class Network(_cpu.Forward):
         """
         from . import file_format
 
+        path = _checks.path("path", path)
         dtype = self._dtype if self.device == CPU.name else _checks.sum_type(self._dtype)
         compute_dtype = self.compute_dtype if self.device == CPU.name else dtype.name
         version = max(layer.format_version for layer in self._structure.named.values())

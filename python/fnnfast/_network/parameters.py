@@ -64,5 +64,5 @@ class Parameters(Mapping[str, Array]):
 
     def _place(self, name: str) -> tuple[int, str, tuple[int, ...]]:
         if name not in self._places:
-            raise KeyError(message("parameter", f"one of {', '.join(self._places)}", repr(name)))
+            raise KeyError(message("parameter", f"one of {_checks.listed(self._places, 100)}", repr(name)))
         return self._places[name]

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from .. import _checks
-from .._checks import Array
+from .._checks import Array, message
 from .._network.network import Network
 from ._history import History
 
@@ -125,9 +125,29 @@ class EarlyStopping:
         arrays : mapping of str to ndarray
             The second result of ``state``.
         """
-        self.best_epoch = values["best_epoch"]
-        self._best_loss = values["best_loss"]
-        self._best_parameters = dict(arrays)
+        self.best_epoch, self._best_loss, self._best_parameters = self._checked_state(values, arrays)
+
+    def _checked_state(
+        self, values: Mapping[str, Any], arrays: Mapping[str, Array]
+    ) -> tuple[int | None, float, dict[str, Array]]:
+        """ValueError or TypeError for what is no state of a run with that network."""
+        for name, value in (("values", values), ("arrays", arrays)):
+            if not isinstance(value, Mapping):
+                raise TypeError(message(name, "a mapping as state() gives it", repr(value)))
+        if values.keys() != self.state()[0].keys():
+            raise ValueError(message("values", f"entries {', '.join(self.state()[0])}", _checks.listed(values)))
+        epoch, loss = values["best_epoch"], values["best_loss"]
+        if epoch is not None:
+            epoch = _checks.integer("best_epoch", epoch, 0)
+        if isinstance(loss, bool) or not isinstance(loss, (int, float)):
+            raise TypeError(message("best_loss", "a number", repr(loss)))
+        if arrays and self._network is not None:
+            shapes = self._network.parameters.shapes
+            if arrays.keys() != shapes.keys():
+                raise ValueError(message("arrays", f"entries for {_checks.listed(shapes)}", _checks.listed(arrays)))
+            for name, shape in shapes.items():
+                _checks.same_shape(name, _checks.real_array(name, arrays[name]), shape)
+        return epoch, loss, dict(arrays)
 
     def _restore(self, network: Network) -> None:
         for name, values in self._best_parameters.items():

@@ -12,6 +12,7 @@ from .. import _checks
 from .._checks import Array, message
 from .._frozen import Frozen
 from .._network import file_format
+from ._history import History
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -19,12 +20,13 @@ if TYPE_CHECKING:
 
     from .._network.data import Data
     from ..optimizers import Schedule
-    from ._history import History
     from ._settings import FitSettings
     from ._trainer import Trainer
 
 FORMAT = "fnnfast checkpoint"
 FORMAT_VERSION = "1"
+
+_VALUES = {"epochs", "seed", "identity", "learning_rate", "random", "history", "callbacks"}
 
 
 class Checkpoint(Frozen):
@@ -62,7 +64,7 @@ class Checkpoint(Frozen):
     every: int
 
     def __init__(self, path: str | os.PathLike[str], every: int = 1) -> None:
-        self._store(path=os.fsdecode(path), every=_checks.integer("every", every, 1))
+        self._store(path=_checks.path("path", path), every=_checks.integer("every", every, 1))
 
 
 def checkpoint_at(checkpoint: str | os.PathLike[str] | Checkpoint | None) -> Checkpoint | None:
@@ -84,7 +86,7 @@ class Run:
         if self._at is not None and file_format.is_there(self._at.path):
             self._found = _read(self._at.path)
             if seed is None:
-                self.seed = int(self._found[0]["seed"])
+                self.seed = self._found[0]["seed"]
         if self._at is not None and self.seed is None:
             self.seed = int(np.random.SeedSequence().entropy)  # type: ignore[arg-type]  # an int, of fresh entropy
 
@@ -127,22 +129,41 @@ class Run:
         of_file = json.loads(self._found[0]["identity"])
         other = [name for name, value in json.loads(self._identity).items() if of_file.get(name) != value]
         expected = f"the same run as in {self._at.path!r}"
-        raise ValueError(message("checkpoint", expected, f"another {', '.join(other)}; remove the file to begin anew"))
+        got = f"another {', '.join(other) or 'one'}; remove the file to begin anew"
+        raise ValueError(message("checkpoint", expected, got))
 
     def resume(self, trainer: Trainer, rng: Generator, history: History, callbacks: Sequence[Any]) -> int:
         """Restore the state of the file; the number of epochs that are done."""
         if self._found is None:
             return 0
+        assert self._at is not None
         values, tensors = self._found
-        for name in trainer.network.parameters:
-            trainer.network.parameters[name] = tensors[f"network.{name}"]
-        trainer.set_state(_part(tensors, "optimizer."))
+        stateful = _with_state(callbacks)
+        states = {
+            name: (values["callbacks"][name], _part(tensors, f"callback.{name}."))
+            for name in stateful
+            if name in values["callbacks"]
+        }
+        try:  # whole before anything is changed
+            _check_tensors(tensors, trainer._dtype)
+            parameters = _part(tensors, "network.")
+            trainer._like_parameters("parameters", parameters)
+            steps, moments = trainer._checked_state(_part(tensors, "optimizer."))
+            np.random.default_rng(0).bit_generator.state = values["random"]
+            for name, state in states.items():
+                check = getattr(stateful[name], "_checked_state", None)
+                if check is not None:
+                    check(*state)
+        except (ValueError, TypeError, KeyError, OverflowError, AttributeError) as error:
+            raise _unfit(self._at.path, error) from error
+        for name, value in parameters.items():
+            trainer.network.parameters[name] = value
+        trainer._core.set_state(steps, moments)
         trainer.learning_rate = values["learning_rate"]
         rng.bit_generator.state = values["random"]
         vars(history).update(values["history"])
-        for name, callback in _with_state(callbacks).items():
-            if name in values["callbacks"]:
-                callback.set_state(values["callbacks"][name], _part(tensors, f"callback.{name}."))
+        for name, state in states.items():
+            stateful[name].set_state(*state)
         return int(values["epochs"])
 
     def save(
@@ -210,10 +231,16 @@ def _with_state(callbacks: Sequence[Any]) -> dict[str, Any]:
 
 
 def _part(tensors: dict[str, Array], prefix: str) -> dict[str, Array]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    """Copies of those under that name, which a callback may keep and change."""
+    return {name.removeprefix(prefix): value.copy() for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _unfit(path: str, error: Exception) -> ValueError:
+    return ValueError(f"{path!r} holds no fnnfast checkpoint: {_checks.short(error, 1000)}")
 
 
 def _read(path: str) -> tuple[dict[str, Any], dict[str, Array]]:
+    """The values and tensors of a checkpoint, of the types that they are to have."""
     import json
 
     try:
@@ -222,8 +249,52 @@ def _read(path: str) -> tuple[dict[str, Any], dict[str, Array]]:
             if metadata.get(name) != expected:
                 raise ValueError(message(name, repr(expected), repr(metadata.get(name))))
         tensors = {name: place.array(content) for name, place in places.items()}
-        if metadata.get("sha256") != file_format.digest(metadata.get("run", ""), tensors):
+        text = metadata.get("run", "")
+        if metadata.get("sha256") != file_format.digest(text, tensors):
             raise ValueError("its sha256 does not match: the file was damaged or changed")
-        return json.loads(metadata["run"]), tensors
-    except ValueError as error:
-        raise ValueError(f"{path!r} holds no fnnfast checkpoint: {error}") from error
+        values = _table("run", json.loads(text))
+        if missing := _VALUES - values.keys():
+            raise ValueError(f"missing values {', '.join(sorted(missing))}")
+        epochs = _checks.integer("epochs", values["epochs"], 0)
+        _checks.integer("seed", values["seed"], 0, None)
+        _checks.not_negative("learning_rate", values["learning_rate"])
+        for name in ("random", "callbacks"):
+            _table(name, values[name])
+        _table("identity", json.loads(values["identity"]))
+        _check_history(values["history"], epochs)
+        return values, tensors
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _unfit(path, error) from error
+
+
+def _table(name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(message(name, "a table", repr(value)))
+    return value
+
+
+def _check_tensors(tensors: dict[str, Array], dtype: _checks.DType) -> None:
+    for name, values in tensors.items():
+        of, _, rest = name.partition(".")
+        if of not in ("network", "optimizer", "callback"):
+            raise ValueError(message("tensor", "one of network, optimizer or callback", repr(name)))
+        if of != "callback" and rest != "steps" and values.dtype != dtype:
+            raise ValueError(message(name, f"dtype {dtype}", values.dtype))
+
+
+def _check_history(history: Any, epochs: int) -> None:
+    """Of so many epochs, with all that a new one has, and what callbacks may have added to it."""
+    found = _table("history", history)
+    for name, empty in vars(History()).items():
+        value = found.get(name)
+        if isinstance(empty, str):
+            if value not in ("completed", "early", "interrupted"):
+                raise ValueError(message(name, "how a run ended", repr(value)))
+            continue
+        lists = {name: value} if isinstance(empty, list) else _table(name, value)
+        for key, numbers in lists.items():
+            whole = key in ("loss", "learning_rate")
+            if not (isinstance(numbers, list) and (len(numbers) == epochs if whole else len(numbers) <= epochs)):
+                raise ValueError(message(key, f"numbers of {epochs} epochs", repr(numbers)))
+            if not all(type(number) in (int, float) for number in numbers):
+                raise TypeError(message(key, "numbers", repr(numbers)))

@@ -279,22 +279,30 @@ class Trainer:
         ValueError
             If an entry is missing, unknown or invalid.
         """
+        self._core.set_state(*self._checked_state(state))
+
+    def _checked_state(self, state: Mapping[str, ArrayLike]) -> tuple[int, list[list[Array]]]:
+        """A state as the compiled trainer takes it."""
         known = self.state().keys()
+        if not isinstance(state, Mapping):
+            raise TypeError(message("state", "a mapping as state() gives it", repr(state)))
         if state.keys() != known:
-            raise ValueError(message("state", f"entries for {', '.join(known)}", ", ".join(map(str, state))))
+            raise ValueError(message("state", f"entries for {_checks.listed(known)}", _checks.listed(state)))
         steps = _checks.integer("steps", np.asarray(state["steps"]).tolist(), 0, 2**63 - 1)
         states = []
         for prefix in ("first", "second"):
             part = {n.partition(".")[2]: value for n, value in state.items() if n.startswith(f"{prefix}.")}
             if part:
                 states.append(self._like_parameters(prefix, part))
-        self._core.set_state(steps, states)
+        return steps, states
 
     def _like_parameters(self, what: str, values: Mapping[str, ArrayLike]) -> list[Array]:
         """Arrays for all parameters, in their order, checked and in the dtype of the parameters."""
         shapes = self.network.parameters.shapes
+        if not isinstance(values, Mapping):
+            raise TypeError(message(what, "a mapping of parameter names to arrays", repr(values)))
         if values.keys() != shapes.keys():
-            raise ValueError(message(what, f"entries for {', '.join(shapes)}", ", ".join(map(str, values))))
+            raise ValueError(message(what, f"entries for {_checks.listed(shapes)}", _checks.listed(values)))
         device = self.network._device
         arrays = [_checks.same_shape(name, device.array(name, values[name]), shapes[name]) for name in shapes]
         return [device.fit(array, self._dtype) for array in arrays]
