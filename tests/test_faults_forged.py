@@ -1,4 +1,4 @@
-"""Paths that are none, and files that are forged with all their digests right: refused in few words, nothing changed."""
+"""Paths that are none, and files that are forged with all their digests right: refused, in few words."""
 
 import io
 import json

@@ -38,8 +38,8 @@ def message(name: str, expected: object, got: object) -> str:
 
 
 def short(text: object, most: int = 300) -> str:
-    """The text, cut in its middle where it has more characters than that: names and values come from users and files."""
-    text = str(text)
+    """The text, cut in its middle where it is longer than that: names and values come from users and files."""
+    text = f"{text}"
     return text if len(text) <= most else f"{text[: most * 2 // 3]} ... {text[len(text) - most // 4 :]}"
 
 

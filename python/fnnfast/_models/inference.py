@@ -171,7 +171,7 @@ class InferenceNetwork(Network):
         return "\n".join((f"{type(self).__name__}([", *lines, f"], compute_dtype={self.compute_dtype!r})"))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return self._restored, (self.layers, self.compute_dtype, self._tensors())
+        return self._restored, (self.layers, self.compute_dtype, self._tensors()), self._attributes()
 
 
 class _FixedParameters(Parameters):

@@ -313,9 +313,7 @@ class Sequential(Network):
         if dtype is None:
             known = self.compute_dtype in select.named(device).compute_dtypes
             dtype = self.compute_dtype if known else _checks.sum_type(self._dtype)
-        net = self._restored(self.layers, dtype, self._tensors(), device)
-        net._frozen = self._frozen
-        return net
+        return self._restored(self.layers, dtype, self._tensors(), device)._with_attributes_of(self)
 
     def astype(self, dtype: Any) -> Sequential | InferenceNetwork:
         """Return a copy of the network in another number format.
@@ -393,7 +391,9 @@ class Sequential(Network):
 
     def _converted(self, dtype: Any) -> Sequential:
         """The same network on the same device in another number format that it can be trained in there."""
-        return self._restored(self.layers, dtype, self.parameters, self.device)
+        net = self._restored(self.layers, dtype, self.parameters, self.device)._with_attributes_of(self)
+        vars(net).pop("_frozen", None)
+        return net
 
     # Text and pickles ------------------------------------------------------------------------------------------------
 
@@ -404,4 +404,4 @@ class Sequential(Network):
 
     def __reduce__(self) -> tuple[Any, ...]:
         made_of = (self.layers, self.compute_dtype, self._tensors(), self.device)
-        return self._restored, made_of, {"_frozen": self._frozen}
+        return self._restored, made_of, self._attributes()

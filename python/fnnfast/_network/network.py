@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from .conversion import Conversion
 
 
+# The attributes that ``_restored`` makes.
+_MADE_ANEW = frozenset(("_structure", "_device", "_dtype", "_network", "_parameters"))
+
+
 class Network(_cpu.Forward):
     """Base class of Sequential and InferenceNetwork.
 
@@ -193,6 +197,26 @@ class Network(_cpu.Forward):
         if isinstance(self._network, _cpu.Network):
             return self._network
         raise TypeError(message(name, "a network on the CPU", "one on a GPU; net.to('cpu') makes the former"))
+
+    def _attributes(self) -> Any:
+        """What copies and pickles keep beside layers and parameters: the attributes that a user or a subclass set.
+
+        That is what ``__getstate__`` gives, as for any object, without what is made anew.
+        """
+        state: Any = self.__getstate__()
+        slots: dict[str, Any] = {}
+        if isinstance(state, tuple) and len(state) == 2:
+            state, slots = state
+        if isinstance(state, dict):
+            state = {name: value for name, value in state.items() if name not in _MADE_ANEW}
+        return (state, slots) if slots else state
+
+    def _with_attributes_of(self, other: Network) -> Self:
+        """This network, a new one of the same class, with the attributes of the other."""
+        for name, value in vars(other).items():
+            if name not in _MADE_ANEW:
+                vars(self)[name] = value
+        return self
 
     def _tensors(self) -> dict[str, Array]:
         """What a file contains besides the layers: arrays on the host."""
@@ -472,7 +496,7 @@ class Network(_cpu.Forward):
         """Write the network to a safetensors file, which ``fnnfast.load`` reads.
 
         An existing file is replaced at once or not at all. The device is not saved: ``load`` makes a network on the
-        CPU, which ``to`` copies to a GPU.
+        CPU, which ``to`` copies to a GPU. Nor are a subclass and its attributes, which copies and pickles keep.
 
         Parameters
         ----------
