@@ -11,13 +11,16 @@ import numbers
 import operator
 import os
 from collections.abc import Callable, Iterable
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[Any]
 DType = np.dtype[Any]
+P = ParamSpec("P")
+R = TypeVar("R")
 
 FLOAT32: DType = np.dtype(np.float32)
 FLOAT64: DType = np.dtype(np.float64)
@@ -119,13 +122,49 @@ def seed(value: Any) -> int | None:
     return None if value is None else integer("seed", value, 0, None)
 
 
+def key(name: str) -> str:
+    """A name without upper case and without what stands between words: "Leaky-ReLU" and "leaky_relu" are one."""
+    return name.lower().replace("_", "").replace("-", "").replace(" ", "")
+
+
+def advised(context: str, *more: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Let a function say what to write instead of keywords that other libraries have, as ``_vocabulary`` knows them.
+
+    more are the names that it takes by ``**``.
+    """
+
+    def wrap(function: Callable[P, R]) -> Callable[P, R]:
+        code: Any = function.__code__
+        known = {*code.co_varnames[: code.co_argcount + code.co_kwonlyargcount], *more}
+
+        @wraps(function)
+        def called(*arguments: P.args, **named: P.kwargs) -> R:
+            if not named.keys() <= known:
+                from . import _vocabulary
+
+                for name in named.keys() - known:
+                    if advice := _vocabulary.KEYWORDS[context].get(name):
+                        what = function.__qualname__.removesuffix(".__init__")
+                        raise TypeError(f"{what}() got an unexpected keyword argument {name!r}: {advice}")
+            return function(*arguments, **named)
+
+        return called
+
+    return wrap
+
+
 def unknown(name: str, value: object, known: Iterable[str]) -> ValueError:
     """The error for a name that is not known: lists those that are and guesses what was meant."""
     import difflib  # only on the way to an error
 
+    from . import _vocabulary
+
     names = list(known)
-    close = difflib.get_close_matches(short(value), names, n=1)
+    word = key(short(value))
+    close = difflib.get_close_matches(short(value), names, n=1, cutoff=0.75)
     hint = f"; did you mean {close[0]!r}?" if close else ""
+    if name in ("activation", "optimizer", "loss") and (word in _vocabulary.OTHERS or word in _vocabulary.ADVICE):
+        hint = f"; {_vocabulary.ADVICE[word]}" if word in _vocabulary.ADVICE else ""
     return ValueError(message(name, f"one of {listed(names, 100)}", repr(value)) + hint)
 
 

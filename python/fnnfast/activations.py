@@ -302,6 +302,7 @@ class LeakyReLU(Activation):
     name = "leaky_relu"
     alpha: float
 
+    @_checks.advised("alpha")
     def __init__(self, alpha: float = 0.01) -> None:
         self._store(alpha=_checks.not_negative("alpha", alpha))
 
@@ -370,6 +371,7 @@ class ELU(_PerNeuron):
     name = "elu"
     learn: bool
 
+    @_checks.advised("alpha")
     def __init__(self, alpha: float | Sequence[float] | Array = 1.0, learn: bool = False) -> None:
         learn = _checks.flag("learn", learn)
         self._store(alpha=_learned_alpha(alpha) if learn else _checks.positive("alpha", alpha), learn=learn)
@@ -681,11 +683,16 @@ _BY_NAME: dict[str, Callable[..., Activation]] = {
     **{cls.__name__.lower(): cls for cls in _PUBLIC},
     **{cls.name: cls for cls in _PUBLIC},
     "linear": Identity,
+    "hard_silu": HardSwish,
+    "logistic": Sigmoid,
     "silu": Swish,
     # The names in the kernels for variants of a class:
     "gelu_tanh": lambda: GELU(approximate="tanh"),
     "elu_learned": lambda **parameters: ELU(learn=True, **parameters),
 }
+
+
+_KEYS = {_checks.key(name): name for name in (*_REGISTRY, *_BY_NAME)}
 
 
 def get(name: str | Activation | None, **parameters: Any) -> Activation:
@@ -694,8 +701,9 @@ def get(name: str | Activation | None, **parameters: Any) -> Activation:
     Parameters
     ----------
     name : str, Activation or None
-        A name of the registry or of a class, in upper or lower case. "linear" and None are identity, "silu" is swish.
-        An activation object is returned as it is.
+        A name of the registry or of a class, in upper or lower case, with or without underscores. "linear" and None
+        are identity, "silu" is swish, "hard_silu" is hard_swish, "logistic" is sigmoid. An activation object is
+        returned as it is.
     **parameters : float or str
         The parameters of its class, instead of the defaults.
 
@@ -724,13 +732,23 @@ def get(name: str | Activation | None, **parameters: Any) -> Activation:
     if name is None:
         name = Identity.name
     if not isinstance(name, str):
-        raise TypeError(_checks.message("activation", "a name or an activation object", repr(name)))
+        raise TypeError(_checks.message("activation", "a name or an activation object", repr(name)) + _meant(name))
     known = name.lower()
+    if known not in _REGISTRY:
+        known = _KEYS.get(_checks.key(name), known)
     if known in _BY_NAME:
         return _BY_NAME[known](**parameters)
     if known in _REGISTRY:
         return Registered(known, **parameters)
     raise _checks.unknown("activation", name, list(dict.fromkeys([*_REGISTRY, *_BY_NAME])))
+
+
+def _meant(value: object) -> str:
+    """What to write for a class, or for a function or an object of another library."""
+    if isinstance(value, type) and issubclass(value, Activation):
+        return f"; write {value.__name__}()"
+    known = _KEYS.get(_checks.key(getattr(value, "__name__", type(value).__name__)))
+    return f"; write {known!r}" if known else ""
 
 
 def _learned_alpha(alpha: Any) -> float | tuple[float, ...]:

@@ -458,14 +458,49 @@ class Poisson(_OfReals):
             return super().score(np.exp(outputs.astype(np.float64)), targets, head, weights)
 
 
-def get(loss: Loss | None, last: Layer) -> Loss:
+# By the keys of ``_checks.key``, those of Keras, PyTorch and scikit-learn where they mean the same.
+_BY_NAME: dict[str, type[Loss]] = {
+    **dict.fromkeys(("mse", "mseloss", "meansquarederror", "squarederror"), MeanSquaredError),
+    **dict.fromkeys(("crossentropy", "crossentropyloss", "categoricalcrossentropy"), CrossEntropy),
+    "sparsecategoricalcrossentropy": CrossEntropy,
+    **dict.fromkeys(("bce", "bceloss", "bcewithlogitsloss", "binarycrossentropy"), BinaryCrossEntropy),
+    "hinge": Hinge,
+    "multiclasshinge": MulticlassHinge,
+    **dict.fromkeys(("poisson", "poissonnll", "poissonnllloss"), Poisson),
+}
+_NAMES = (
+    *("mean_squared_error", "mse", "cross_entropy", "categorical_crossentropy", "sparse_categorical_crossentropy"),
+    *("binary_crossentropy", "hinge", "multiclass_hinge", "poisson", "gaussian_nll", "nll"),
+)
+
+
+def _named(name: str, last: Layer) -> Loss:
+    """The loss of that name; ValueError where there is none, or where it could be several."""
+    known = _checks.key(name)
+    if known in _BY_NAME:
+        return _BY_NAME[known]()
+    if known in ("gaussiannll", "gaussiannllloss") or (known in ("nll", "nllloss") and last.predicts_precision):
+        if last.predicts_precision:
+            return GaussianNLL("learned")
+        expected = "fnnfast.GaussianNLL(precision) without a Gaussian head"
+        raise ValueError(_checks.message("loss", expected, repr(name)))
+    if known in ("nll", "nllloss"):
+        if last.head in ("softmax", "sigmoid"):
+            return get(None, last)
+        expected = f"a name or object that says which likelihood, for a {last.head} head"
+        raise ValueError(_checks.message("loss", expected, repr(name)))
+    raise _checks.unknown("loss", name, _NAMES)
+
+
+def get(loss: str | Loss | None, last: Layer) -> Loss:
     """Return the loss that belongs to an output head, or check that a loss fits it.
 
     Parameters
     ----------
-    loss : Loss or None
-        None is cross-entropy for softmax, binary cross-entropy for sigmoid, the likelihood with learned precisions for
-        a Gaussian head, and squared error for any other head.
+    loss : Loss, str or None
+        A name is one of Keras, PyTorch or scikit-learn that means one thing. None is cross-entropy for softmax, binary
+        cross-entropy for sigmoid, the likelihood with learned precisions for a Gaussian head, and squared error for any
+        other head.
     last : Layer
         The last layer of the network.
 
@@ -477,9 +512,9 @@ def get(loss: Loss | None, last: Layer) -> Loss:
     Raises
     ------
     ValueError
-        If the loss does not fit the head.
+        If there is no loss of this name, or if the loss does not fit the head.
     TypeError
-        If ``loss`` is neither None nor a loss.
+        If ``loss`` is neither None, nor a name, nor a loss.
 
     Examples
     --------
@@ -491,8 +526,12 @@ def get(loss: Loss | None, last: Layer) -> Loss:
         if last.predicts_precision:
             return GaussianNLL("learned")
         return {"softmax": CrossEntropy, "sigmoid": BinaryCrossEntropy}.get(last.head, MeanSquaredError)()
+    if isinstance(loss, str):
+        loss = _named(loss, last)
     if not isinstance(loss, Loss):
-        raise TypeError(_checks.message("loss", "None or a loss such as fnnfast.CrossEntropy()", repr(loss)))
+        known = _BY_NAME.get(_checks.key(getattr(loss, "__name__", type(loss).__name__)))
+        hint = f"; write fnnfast.{known.__name__}()" if known else ""
+        raise TypeError(_checks.message("loss", "None or a loss such as fnnfast.CrossEntropy()", repr(loss)) + hint)
     loss.require_head(last)
     return loss
 

@@ -65,6 +65,7 @@ class SGD(Optimizer):
     momentum: float
     nesterov: bool
 
+    @_checks.advised("optimizer")
     def __init__(self, lr: float = 0.01, momentum: float = 0.0, nesterov: bool = False) -> None:
         self._store(
             lr=_checks.positive("lr", lr),
@@ -108,6 +109,7 @@ class Adam(Optimizer):
     eps: float
     eps_hat: bool = False
 
+    @_checks.advised("optimizer")
     def __init__(
         self,
         lr: float = 1e-3,
@@ -152,6 +154,7 @@ class AdamW(Optimizer):
     eps: float
     weight_decay: float
 
+    @_checks.advised("optimizer")
     def __init__(
         self,
         lr: float = 1e-3,
@@ -212,10 +215,13 @@ def get(optimizer: str | Optimizer) -> Optimizer:
     if isinstance(optimizer, Optimizer):
         return optimizer
     if not isinstance(optimizer, str):
-        raise TypeError(_checks.message("optimizer", "a name or an optimizer object", repr(optimizer)))
-    if optimizer not in _BY_NAME:
+        called = getattr(optimizer, "__name__", type(optimizer).__name__)
+        hint = f"; write fnnfast.{_BY_NAME[called.lower()].__name__}()" if called.lower() in _BY_NAME else ""
+        raise TypeError(_checks.message("optimizer", "a name or an optimizer object", repr(optimizer)) + hint)
+    name = optimizer.lower()
+    if name not in _BY_NAME:
         raise _checks.unknown("optimizer", optimizer, _BY_NAME)
-    return _BY_NAME[optimizer]()
+    return _BY_NAME[name]()
 
 
 # Schedules: epoch (from 0) -> what the learning rate is multiplied by ------------------------------------------------

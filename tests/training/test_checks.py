@@ -117,7 +117,7 @@ def test_bad_training_x(x, error, message):
         ({"batch_size": "32"}, TypeError, "batch_size: expected an integer >= 1, got '32'"),
         ({"optimizer": "adamm"}, ValueError, "one of sgd, adam, adamw, got 'adamm'; did you mean 'adam'"),
         ({"optimizer": fnn.Adam}, TypeError, "a name or an optimizer object, got <class"),
-        ({"loss": "mse"}, TypeError, "loss: expected None or a loss such as .*, got 'mse'"),
+        ({"loss": 0}, TypeError, "loss: expected None or a loss such as .*, got 0"),
         ({"loss": fnn.BinaryCrossEntropy()}, ValueError, "BinaryCrossEntropy: expected a sigmoid or identity head"),
         ({"validation": 0.0}, ValueError, "validation: expected a share that splits 6 rows, got 0.0"),
         ({"validation": 0.01}, ValueError, "validation: expected a share that splits 6 rows, got 0.01"),

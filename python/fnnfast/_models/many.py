@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from numpy.typing import ArrayLike
 
-from .. import _cpu
+from .. import _checks, _cpu
 from .._checks import message
 from ..threads import get_num_threads
 from ..training import _progress
@@ -24,11 +24,12 @@ if TYPE_CHECKING:
     from ..training import Callback, History
 
 
+@_checks.advised("fit")
 def fit_many(
     networks: Sequence[Sequential],
     x: ArrayLike,
     y: ArrayLike,
-    loss: Loss | None = None,
+    loss: str | Loss | None = None,
     optimizer: str | Optimizer | Sequence[str | Optimizer] = "adam",
     epochs: int | Sequence[int] = 10,
     batch_size: int | Sequence[int] = 32,

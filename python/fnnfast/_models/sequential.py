@@ -88,11 +88,12 @@ class Sequential(Network):
                 self.parameters[f"{name}.{key}"] = values
 
     # Training --------------------------------------------------------------------------------------------------------
+    @_checks.advised("fit")
     def fit(
         self,
         x: ArrayLike,
         y: ArrayLike,
-        loss: Loss | None = None,
+        loss: str | Loss | None = None,
         optimizer: str | Optimizer = "adam",
         epochs: int = 10,
         batch_size: int = 32,
@@ -121,8 +122,9 @@ class Sequential(Network):
         y : array_like
             Targets: class indices (N,) or one-hot rows (N, K) for cross-entropy, 0 or 1 for binary cross-entropy, else
             reals (N, O).
-        loss : Loss, optional
-            The loss. By default the one that belongs to the head: cross-entropy for softmax, binary cross-entropy for
+        loss : Loss or str, optional
+            The loss: an object, or "mse", "cross_entropy" and other names of Keras, PyTorch and scikit-learn that mean
+            one thing. By default the one that belongs to the head: cross-entropy for softmax, binary cross-entropy for
             sigmoid, the likelihood for a Gaussian head, else squared error.
         optimizer : Optimizer or {"adam", "adamw", "sgd"}
             The optimizer.

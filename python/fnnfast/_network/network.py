@@ -373,8 +373,9 @@ class Network(_cpu.Forward):
         return self.distribution(x).sample(n, rng)
 
     # Evaluation ------------------------------------------------------------------------------------------------------
+    @_checks.advised("evaluate")
     def evaluate(
-        self, x: ArrayLike, y: ArrayLike, *, loss: Loss | None = None, sample_weight: ArrayLike | None = None
+        self, x: ArrayLike, y: ArrayLike, *, loss: str | Loss | None = None, sample_weight: ArrayLike | None = None
     ) -> dict[str, float]:
         """Compute the mean loss and the score on data.
 

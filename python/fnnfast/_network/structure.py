@@ -7,7 +7,7 @@ from typing import Any
 
 from .._checks import message
 from ..layers import Input, Layer
-from ..layers._base import outputs_of, specs
+from ..layers._base import no_layer, outputs_of, specs
 
 MOST_NESTED = 64  # as kDeepest in csrc/core/lower.hpp
 
@@ -87,7 +87,9 @@ def _numbered(layers: Sequence[Input | Layer], prefix: str = "", depth: int = 1)
     counts: dict[str, int] = {}
     for layer in layers:
         if not isinstance(layer, Layer):
-            raise TypeError(message("layers", "Dense, Maxout and other layers after the Input", repr(layer)))
+            raise TypeError(
+                message("layers", "Dense, Maxout and other layers after the Input", repr(layer)) + no_layer(layer)
+            )
         counts[layer.kind] = counts.get(layer.kind, 0) + 1
         name = f"{prefix}{layer.kind}_{counts[layer.kind]}"
         named[name] = layer

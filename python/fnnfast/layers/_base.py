@@ -235,6 +235,20 @@ class Layer(Frozen, ABC):
         return repr(self)
 
 
+def no_layer(value: object) -> str:
+    """What to write instead of something that is given as a layer, for the end of an error; empty if unknown."""
+    if isinstance(value, type):
+        return f"; write {value.__name__}(...)" if issubclass(value, (Layer, activations.Activation)) else ""
+    name = value.name if isinstance(value, activations.Activation) else value
+    if isinstance(name, str):
+        try:
+            name = activations.get(name).name
+        except (ValueError, TypeError):
+            return ""
+        return f"; write fnnfast.Activation({name!r}), or {name!r} as the activation of the layer before it"
+    return ""
+
+
 def specs(layers: Sequence[Layer], inputs: int) -> list[tuple[Any, ...]]:
     """The specifications of a sequence of layers for the compiled network."""
     found = []

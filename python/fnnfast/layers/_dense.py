@@ -58,6 +58,7 @@ class Dense(Layer):
     init: str | float | None = None
     bias: bool = True
 
+    @_checks.advised("Dense")
     def __init__(
         self,
         units: int,
@@ -133,6 +134,7 @@ class Maxout(Layer):
     pieces: int
     bias: bool = True
 
+    @_checks.advised("Dense")
     def __init__(self, units: int, pieces: int = 2, *, bias: bool = True) -> None:
         self._store(units=_checks.integer("units", units, 1), pieces=_checks.integer("pieces", pieces, 1))
         store_bias(self, bias)

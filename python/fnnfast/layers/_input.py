@@ -35,9 +35,12 @@ class Input(Frozen):
     kind: ClassVar[str] = "input"
     shape: tuple[int, ...]
 
+    @_checks.advised("Input")
     def __init__(self, *shape: int) -> None:
         if not shape:
             raise ValueError(_checks.message("Input", "at least one dimension", "none"))
+        if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
+            raise TypeError(_checks.message("Input", "an integer >= 1", repr(shape[0])) + "; write Input(*shape)")
         lengths = tuple(_checks.integer("Input", length, 1) for length in shape)
         if math.prod(lengths) > _checks.MAX_SIZE:
             raise ValueError(_checks.message("Input", f"at most {_checks.MAX_SIZE} values", f"shape {lengths}"))

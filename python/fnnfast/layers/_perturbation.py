@@ -32,6 +32,7 @@ class Dropout(Layer):
     can_end = False
     rate: float
 
+    @_checks.advised("Dropout")
     def __init__(self, rate: float) -> None:
         self._store(rate=_checks.share("rate", rate))
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import _checks, activations
 from .._checks import Array
-from ._base import Layer, outputs_of, specs
+from ._base import Layer, no_layer, outputs_of, specs
 from ._initial import initial_weight
 
 if TYPE_CHECKING:
@@ -126,7 +126,10 @@ def _inside(name: str, layers: Sequence[Layer]) -> tuple[Layer, ...]:
         raise ValueError(_checks.message(name, "at least one layer", "none"))
     for layer in inner:
         if not isinstance(layer, Layer):
-            raise TypeError(_checks.message(name, "layers such as Dense, Maxout, Activation or Dropout", repr(layer)))
+            raise TypeError(
+                _checks.message(name, "layers such as Dense, Maxout, Activation or Dropout", repr(layer))
+                + no_layer(layer)
+            )
         if layer.is_head:
             raise ValueError(f"{name}: {layer!r} is an output head, for the last layer of a network only")
     return inner

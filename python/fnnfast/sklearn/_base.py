@@ -75,6 +75,7 @@ class Perceptron(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn carr
         return data
 
     # Training --------------------------------------------------------------------------------------------------------
+    @_checks.advised("estimator.fit")
     def fit(
         self,
         X: Any,
@@ -310,6 +311,8 @@ def choose_loss(loss: Any, known: Mapping[str, Loss], default: str, head: str) -
     name = default if loss is None else loss
     kinds = {type(value).__name__: type(value) for value in known.values()}
     if isinstance(name, str):
+        if _checks.key(name) in ("mse", "meansquarederror"):
+            name = "squared_error"
         if name not in known:
             raise _checks.unknown("loss", name, known)
         loss = known[name]

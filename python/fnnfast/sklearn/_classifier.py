@@ -13,6 +13,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 
+from .. import _checks
 from .._checks import Array, message
 from ..activations import Activation
 from ..losses import BinaryCrossEntropy, CrossEntropy, Hinge, Loss, MeanSquaredError, MulticlassHinge
@@ -149,6 +150,7 @@ class FNNClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]  # sciki
     _multilabel: bool
     classes_: Array
 
+    @_checks.advised("estimator")
     def __init__(
         self,
         hidden_layer_sizes: int | Sequence[int] = (100,),

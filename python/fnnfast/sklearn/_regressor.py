@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 
+from .. import _checks
 from .._checks import Array, message
 from ..activations import Activation
 from ..losses import GaussianNLL, Loss, MeanSquaredError, Poisson
@@ -115,6 +116,7 @@ class FNNRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]  # scikit-
 
     _numeric_targets = True
 
+    @_checks.advised("estimator")
     def __init__(
         self,
         loss: str | Loss = "squared_error",

@@ -100,9 +100,9 @@ def descend(
             else:
                 if not incremental:
                     text = f"{estimator.max_iter} iterations (max_iter) were not enough to converge"
-                    _progress.warn(text, ConvergenceWarning, 4)
+                    _progress.warn(text, ConvergenceWarning, 5)
     except KeyboardInterrupt:
-        _progress.warn("training was interrupted; the network is as the last step left it", UserWarning, 4)
+        _progress.warn("training was interrupted; the network is as the last step left it", UserWarning, 5)
     if estimator.early_stopping:
         for name, values in best.items():
             network.parameters[name] = values
@@ -133,7 +133,7 @@ def _batch_rows(batch_size: Any, rows: int) -> int:
     if batch_size == "auto":
         return min(200, rows)
     if batch_size > rows:
-        _progress.warn(message("batch_size", f"at most {rows}, the number of rows", batch_size), UserWarning, 5)
+        _progress.warn(message("batch_size", f"at most {rows}, the number of rows", batch_size), UserWarning, 6)
     return min(int(batch_size), rows)
 
 
@@ -249,7 +249,7 @@ def lbfgs(estimator: Any, data: Data, held_out: Data | None) -> None:
     estimator.loss_ = float(result.fun)
     if result.status:
         text = f"L-BFGS did not converge in {result.nit} iterations: {result.message}"
-        _progress.warn(text, ConvergenceWarning, 4)
+        _progress.warn(text, ConvergenceWarning, 5)
 
 
 # Recording -----------------------------------------------------------------------------------------------------------

@@ -46,6 +46,7 @@ class EarlyStopping:
     'early'
     """
 
+    @_checks.advised("EarlyStopping")
     def __init__(self, patience: int = 5, min_delta: float = 0.0, restore_best: bool = True) -> None:
         self.patience = _checks.integer("patience", patience, 1)
         self.min_delta = _checks.not_negative("min_delta", min_delta)

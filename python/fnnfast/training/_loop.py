@@ -50,6 +50,7 @@ class DivergenceWarning(UserWarning):
     """
 
 
+@_checks.advised("fit", *FitSettings.__annotations__, "sample_weight")
 def fit(
     network: Network, x: ArrayLike, y: ArrayLike, *settings: Any, sample_weight: ArrayLike | None = None, **named: Any
 ) -> History:
@@ -82,7 +83,7 @@ def evaluate(
     network: Network,
     x: ArrayLike,
     y: ArrayLike,
-    loss: Loss | None = None,
+    loss: str | Loss | None = None,
     sample_weight: ArrayLike | None = None,
 ) -> dict[str, float]:
     """Compute the mean loss and the score of a network on data, see ``Sequential.evaluate``.
@@ -176,10 +177,10 @@ def _warn(loss: float, dead: Mapping[str, float], rows: int, warned: set[str]) -
         if not warned:
             warned.add("")
             advice = "a lower learning rate, clip_norm or a smaller init may help"
-            _progress.warn(f"the loss is {loss}: {advice}", DivergenceWarning, 4)
+            _progress.warn(f"the loss is {loss}: {advice}", DivergenceWarning, 5)
         return
     for layer, share in dead.items():
         if share > _DEAD_SHARE and rows >= _MANY_ROWS and layer not in warned:
             warned.add(layer)
             advice = "a lower learning rate, leaky_relu, prelu, elu or maxout may help"
-            _progress.warn(f"{layer}: {share:.0%} of its units are dead; {advice}", DeadUnitsWarning, 4)
+            _progress.warn(f"{layer}: {share:.0%} of its units are dead; {advice}", DeadUnitsWarning, 5)

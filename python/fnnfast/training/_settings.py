@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class FitSettings(Frozen):
     """The checked parameters of ``Sequential.fit`` except the data, with its defaults; see there."""
 
-    loss: Loss | None
+    loss: str | Loss | None
     optimizer: Optimizer
     epochs: int
     batch_size: int
@@ -39,7 +39,7 @@ class FitSettings(Frozen):
 
     def __init__(
         self,
-        loss: Loss | None = None,
+        loss: str | Loss | None = None,
         optimizer: str | Optimizer = "adam",
         epochs: int = 10,
         batch_size: int = 32,

@@ -78,10 +78,11 @@ class Trainer:
     True
     """
 
+    @_checks.advised("Trainer")
     def __init__(
         self,
         network: Network,
-        loss: Loss | None = None,
+        loss: str | Loss | None = None,
         optimizer: str | Optimizer = "adam",
         *,
         l2: float = 0.0,
