@@ -153,6 +153,14 @@ def advised(context: str, *more: str) -> Callable[[Callable[P, R]], Callable[P, 
     return wrap
 
 
+def generator(value: Any) -> np.random.Generator:
+    """NumPy's Generator of an argument ``rng``."""
+    try:
+        return np.random.default_rng(value)
+    except (TypeError, ValueError) as error:
+        raise type(error)(message("rng", "None, an integer >= 0 or a Generator", repr(value))) from None
+
+
 def unknown(name: str, value: object, known: Iterable[str]) -> ValueError:
     """The error for a name that is not known: lists those that are and guesses what was meant."""
     import difflib  # only on the way to an error
@@ -171,9 +179,14 @@ def unknown(name: str, value: object, known: Iterable[str]) -> ValueError:
 def dtype(value: Any, expected: str = "'float32' or 'float64'") -> DType:
     """float32 or float64, of native byte order."""
     for known in (FLOAT32, FLOAT64):
-        if value is not None and known == value:  # NumPy takes None for float64
+        if same_dtype(known, value):
             return known
     raise ValueError(message("dtype", expected, repr(value)))
+
+
+def same_dtype(known: DType, value: Any) -> bool:
+    """Whether a value says that dtype; NumPy takes None for float64, and compares with the elements of an array."""
+    return value is not None and not isinstance(value, np.ndarray) and bool(known == value)
 
 
 def sum_type(dtype: DType) -> DType:
@@ -192,9 +205,17 @@ def is_bfloat16(value: Any) -> bool:
 
 
 # Arrays in -----------------------------------------------------------------------------------------------------------
+def any_array(name: str, value: ArrayLike) -> Array:
+    """``np.asarray``, whose errors name the argument: of a list whose rows have different lengths, say."""
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(message(name, "an array", f"what makes none: {short(error)}")) from error
+
+
 def real_array(name: str, value: ArrayLike) -> Array:
     """An array of booleans, integers or floats, not yet converted, except bfloat16, which NumPy knows no rules for."""
-    array = np.asarray(value)
+    array = any_array(name, value)
     if array.dtype.kind == "V" and is_bfloat16(array.dtype):
         array = array.astype(FLOAT32)
     if array.dtype.kind not in "biuf":

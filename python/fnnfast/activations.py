@@ -424,7 +424,7 @@ class GELU(Activation):
     approximate: str
 
     def __init__(self, approximate: str = "none") -> None:
-        if approximate not in ("none", "tanh"):
+        if not isinstance(approximate, str) or approximate not in ("none", "tanh"):
             raise _checks.unknown("approximate", approximate, ("none", "tanh"))
         self._store(approximate=approximate)
 

@@ -168,4 +168,4 @@ def _is_compute_dtype(value: Any, name: str) -> bool:
         return _checks.is_bfloat16(value)
     if name == "tf32" or isinstance(value, str):
         return isinstance(value, str) and value == name
-    return value is not None and np.dtype(name) == value  # NumPy takes None for float64
+    return _checks.same_dtype(np.dtype(name), value)

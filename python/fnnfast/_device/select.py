@@ -56,9 +56,9 @@ def _choose(arrays: dict[str, object]) -> Device:
 
 def named(name: Any) -> Device:
     """The device that a network asks for; ValueError for a name that is none, RuntimeError where CUDA is off."""
-    if name == CPU.name:
+    if isinstance(name, str) and name == CPU.name:
         return CPU
-    if name == Cuda.name:
+    if isinstance(name, str) and name == Cuda.name:
         return cuda()
     raise _checks.unknown("device", name, (CPU.name, Cuda.name))
 

@@ -120,7 +120,7 @@ class InferenceNetwork(Network):
     # Answers ---------------------------------------------------------------------------------------------------------
     def _prepare_and_forward(self, x: ArrayLike, out: Array | None, logits: bool) -> Array:
         CPU.require(x=x, out=out)
-        x = np.asarray(x)
+        x = _checks.any_array("x", x)
         dtype = x.dtype if out is None else getattr(out, "dtype", None)
         if not _checks.is_bfloat16(dtype):
             return super()._prepare_and_forward(x, out, logits)
@@ -137,7 +137,7 @@ class InferenceNetwork(Network):
     def _rounded_last(self, method: Callable[[ArrayLike], Array], x: ArrayLike) -> Array:
         """Call the method in float32, so that rounding the outputs changes no class; then round reals as x is."""
         CPU.require(x=x)
-        x = np.asarray(x)
+        x = _checks.any_array("x", x)
         if not _checks.is_bfloat16(x.dtype):
             return method(x)
         y = method(x.astype(FLOAT32))

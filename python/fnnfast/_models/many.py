@@ -117,6 +117,8 @@ def fit_many(
         raise ValueError(message("networks", "different networks", "the same one more than once"))
     if not (callbacks is None or callable(callbacks)):
         raise TypeError(message("callbacks", "None or a callable of a network's index", repr(callbacks)))
+    if not (progress is None or isinstance(progress, _progress.Silent)):
+        progress = _checks.flag("progress", progress)
     each = {"optimizer": optimizer, "epochs": epochs, "batch_size": batch_size, "schedule": schedule, "l2": l2}
     stop, cancellation = threading.Event(), _cpu.Cancellation()
     displays = [_Part(stop) for _ in networks]

@@ -115,7 +115,10 @@ def hold_out(
         if len(validation) not in (2, 3):
             expected = "(x, y), (x, y, sample_weight) or a share in (0, 1)"
             raise ValueError(message("validation", expected, f"{len(validation)} things"))
-        return rows, prepare(network, loss, *validation).without_zeros()
+        try:
+            return rows, prepare(network, loss, *validation).without_zeros()
+        except (TypeError, ValueError) as error:  # about x, y or weights, but not those that are trained on
+            raise type(error)(f"validation: {error}") from error
     count = round(_checks.share("validation", validation) * len(rows))
     if not 0 < count < len(rows):
         raise ValueError(message("validation", f"a share that splits {len(rows)} rows", validation))
@@ -127,7 +130,7 @@ def row_numbers(order: ArrayLike | None, rows: int) -> NDArray[np.int64]:
     """The rows to take, of so many, in their order; None stands for all."""
     if order is None:
         return np.arange(rows, dtype=np.int64)
-    array = np.asarray(order)
+    array = _checks.any_array("order", order)
     if array.ndim != 1 or array.dtype.kind not in "iu" or not len(array):
         raise ValueError(message("order", "a sequence of row numbers", f"shape {array.shape} of {array.dtype}"))
     if array.min() < 0 or array.max() >= rows:

@@ -488,7 +488,8 @@ class Network(_cpu.Forward):
         """
         from . import summary
 
-        batches = (1, 256) if plan is True else (_checks.integer("plan", plan, 1),) if plan else ()
+        silent = plan is None or (isinstance(plan, int) and not plan)
+        batches = (1, 256) if plan is True else () if silent else (_checks.integer("plan", plan, 1),)
         dtype = _checks.sum_type(self._dtype).name
         table = summary.table(self._structure, dtype, self.compute_dtype, self.device)
         return table + summary.plans(self._network, batches)

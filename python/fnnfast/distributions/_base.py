@@ -175,7 +175,7 @@ class Distribution(Frozen, ABC):
         (5, 2)
         """
         n = _checks.integer("n", n, 1)
-        return self._draw(n, np.random.default_rng(rng))
+        return self._draw(n, _checks.generator(rng))
 
     def _one_each(self, targets: Array) -> Array:
         """The targets, after a check that there is one per row."""

@@ -71,7 +71,9 @@ def checkpoint_at(checkpoint: str | os.PathLike[str] | Checkpoint | None) -> Che
     """The argument of ``fit`` as a Checkpoint."""
     if not (checkpoint is None or isinstance(checkpoint, (str, os.PathLike, Checkpoint))):
         raise TypeError(message("checkpoint", "a path or a Checkpoint", repr(checkpoint)))
-    return Checkpoint(checkpoint) if isinstance(checkpoint, (str, os.PathLike)) else checkpoint
+    if checkpoint is None or isinstance(checkpoint, Checkpoint):
+        return checkpoint
+    return Checkpoint(_checks.path("checkpoint", checkpoint))
 
 
 class Run:

@@ -106,6 +106,8 @@ def evaluate(
     dict of str to float
         "loss", and "accuracy" for classes or "r2" for reals.
     """
+    if not isinstance(network, Network):
+        raise TypeError(_checks.message("network", "a Sequential or InferenceNetwork", repr(network)))
     return network.evaluate(x, y, loss=loss, sample_weight=sample_weight)
 
 

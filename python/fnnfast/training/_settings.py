@@ -9,6 +9,7 @@ from .. import _checks, optimizers
 from .._checks import message
 from .._frozen import Frozen
 from ._checkpoint import Checkpoint, checkpoint_at
+from ._progress import Silent
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from ..losses import Loss
     from ..optimizers import Optimizer, Schedule
     from ._callbacks import Callback
-    from ._progress import Silent
 
 
 class FitSettings(Frozen):
@@ -68,7 +68,9 @@ class FitSettings(Frozen):
             l2=_checks.not_negative("l2", l2),
             callbacks=callbacks,
             seed=_checks.seed(seed),
-            progress=progress,
+            progress=progress
+            if progress is None or isinstance(progress, Silent)
+            else _checks.flag("progress", progress),
             class_weight=class_weight,
             clip_norm=None if clip_norm is None else _checks.positive("clip_norm", clip_norm),
             checkpoint=checkpoint_at(checkpoint),
