@@ -315,3 +315,18 @@ def test_warnings_point_to_the_caller():
         with pytest.warns(Warning, match=r"loss|iterations") as caught:
             call()
         assert {warning.filename for warning in caught} == {__file__}
+
+
+# Weights of other libraries ------------------------------------------------------------------------------------------
+def test_a_weight_is_inputs_by_units():
+    """The documentation says so where parameters are read, and shows the transpose of PyTorch's."""
+    rng = np.random.default_rng(0)
+    weight, bias = rng.standard_normal((3, 2)), rng.standard_normal(3)  # as torch.nn.Linear(2, 3) has them
+    net = fnn.Sequential([fnn.Input(2), fnn.Dense(3)], dtype="float64")
+    with pytest.raises(ValueError, match=r"dense_1\.weight: expected \(2, 3\), got \(3, 2\)|shape"):
+        net.parameters["dense_1.weight"] = weight
+    net.parameters["dense_1.weight"], net.parameters["dense_1.bias"] = weight.T, bias
+    np.testing.assert_allclose(net(X), X @ weight.T + bias, rtol=1e-12)
+    for text in (fnn.Sequential.parameters.__doc__, type(net.parameters).__doc__):
+        assert "(inputs, units)" in text
+        assert ".T" in text

@@ -175,6 +175,10 @@ class Network(_cpu.Forward):
         Assigning an array copies its values into the network. On a GPU, reading returns a CuPy copy, and arrays of
         NumPy and CuPy can be assigned.
 
+        The weight of a layer has the shape (inputs, units), that of maxout (pieces, inputs, units). PyTorch's
+        ``Linear.weight`` is (units, inputs): assign its transpose, ``linear.weight.detach().numpy().T``. If both are
+        equal, nothing can tell that the transpose was forgotten.
+
         Examples
         --------
         >>> import fnnfast as fnn

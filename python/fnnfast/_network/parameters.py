@@ -25,6 +25,7 @@ class Compiled(Protocol):
 class Parameters(Mapping[str, Array]):
     """The parameters of a network by name, in the order of the layers: dense_1.weight, dense_1.bias, ...
 
+    A weight has the shape (inputs, units): it is the transpose, ``.T``, of PyTorch's.
     Reading returns a read-only array. Assigning copies the values into the network.
     """
 
