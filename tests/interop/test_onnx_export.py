@@ -12,9 +12,9 @@ import fnnfast as fnn
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
+from factories import CASES  # noqa: E402
 from fnnfast.interop.onnx._activations import RULES  # noqa: E402
 from onnx_models import answers, outputs_of, reference  # noqa: E402
-from factories import CASES  # noqa: E402
 
 RNG = np.random.default_rng(0)
 NEWEST = onnx.defs.onnx_opset_version()
