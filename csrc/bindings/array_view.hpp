@@ -21,6 +21,12 @@ inline constexpr ptrdiff_t kAny = -1;
 
 inline bool is_array(py::handle h) { return py::detail::npy_api::get().PyArray_Check_(h.ptr()); }
 
+// The same without subclasses: a masked array's mask would be lost.
+inline bool is_plain_array(py::handle h) {
+  return reinterpret_cast<PyObject*>(Py_TYPE(h.ptr())) ==
+         reinterpret_cast<PyObject*>(py::detail::npy_api::get().PyArray_Type_);
+}
+
 // Whether an ndarray can be used as it is: of that type, native byte order, aligned, C-contiguous.
 template <class T>
 bool is_ready(py::handle array) {
@@ -51,7 +57,7 @@ T* data(py::handle array) {
 // Whether a (rows, columns) array can be used as it is.
 template <class T>
 bool is_matrix(py::handle h, ptrdiff_t columns) {
-  return is_array(h) && is_ready<T>(h) && dimensions(h) == 2 && dimension(h, 1) == columns;
+  return is_plain_array(h) && is_ready<T>(h) && dimensions(h) == 2 && dimension(h, 1) == columns;
 }
 
 // "(any, 3)"

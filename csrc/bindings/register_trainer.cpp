@@ -206,7 +206,7 @@ class PyTrainer {
   py::object try_step(py::handle x, py::handle labels, double learning_rate) {
     const bool ready = std::visit(
         [&]<class T>(const std::unique_ptr<Typed<T>>& typed) {
-          return typed->loss.info().labels && is_matrix<T>(x, typed->network.inputs()) && is_array(labels) &&
+          return typed->loss.info().labels && is_matrix<T>(x, typed->network.inputs()) && is_plain_array(labels) &&
                  is_ready<std::int64_t>(labels) && dimensions(labels) == 1 && dimension(labels, 0) == dimension(x, 0);
         },
         trainer_);

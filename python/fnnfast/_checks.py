@@ -215,12 +215,52 @@ def any_array(name: str, value: ArrayLike) -> Array:
 
 def real_array(name: str, value: ArrayLike) -> Array:
     """An array of booleans, integers or floats, not yet converted, except bfloat16, which NumPy knows no rules for."""
+    if type(value) is not np.ndarray:
+        refuse_mask(name, value)
     array = any_array(name, value)
     if array.dtype.kind == "V" and is_bfloat16(array.dtype):
         array = array.astype(FLOAT32)
     if array.dtype.kind not in "biuf":
-        raise TypeError(message(name, "an array of real numbers", f"dtype {array.dtype}"))
+        array = _of_columns(name, value, array)
     return array
+
+
+def refuse_mask(name: str, value: object) -> None:
+    """Raise ValueError for a masked array that masks something: as an array it would show what is behind the mask."""
+    if isinstance(value, np.ndarray) and np.any(mask := getattr(value, "mask", False)):
+        place = tuple(np.argwhere(mask)[0].tolist())
+        got = f"a masked array of {np.sum(mask)} masked, the first at index {place}; filled() gives them values"
+        raise ValueError(message(name, "a value for every element", got))
+
+
+def _of_columns(name: str, value: Any, array: Array) -> Array:
+    """A table or column of pandas whose ``array`` holds objects, since its columns are of several dtypes.
+
+    What is missing becomes NaN, as pandas has it. TypeError for what is no such table, or where a column is no number.
+    """
+    if hasattr(value, "toarray"):
+        got = f"a sparse {type(value).__name__}; toarray() makes it dense"
+        raise TypeError(message(name, "a dense array of real numbers", got))
+    if array.dtype.kind != "O" or not (hasattr(value, "iloc") and hasattr(value, "to_numpy")):
+        hint = '; .astype("float32") converts what holds numbers' if isinstance(value, np.ndarray) else ""
+        raise TypeError(message(name, "an array of real numbers", f"dtype {array.dtype}{hint}"))
+    if array.ndim == 1:
+        return _column(name, value.name, value)
+    columns = [_column(name, label, value.iloc[:, i]) for i, label in enumerate(value.columns)]
+    return np.stack(columns, axis=1)
+
+
+def _column(name: str, label: object, column: Any) -> Array:
+    numbers = column.to_numpy()
+    if numbers.dtype.kind == "O":
+        missing = column.isna().to_numpy()
+        if all(isinstance(value, (bool, int, float, np.bool_, np.number)) for value in numbers[~missing].tolist()):
+            numbers = np.where(missing, np.nan, numbers)
+            numbers = np.array(numbers.tolist())  # of the dtype that these have together
+    if numbers.dtype.kind not in "biuf":
+        got = f'column {label!r} of dtype {column.dtype}; encode or drop it, or .astype("float32") if it holds numbers'
+        raise TypeError(message(name, "columns of real numbers", got))
+    return numbers  # type: ignore[no-any-return]
 
 
 def promote(*arrays: Array | None) -> DType:

@@ -120,12 +120,11 @@ class InferenceNetwork(Network):
     # Answers ---------------------------------------------------------------------------------------------------------
     def _prepare_and_forward(self, x: ArrayLike, out: Array | None, logits: bool) -> Array:
         CPU.require(x=x, out=out)
-        x = _checks.any_array("x", x)
-        dtype = x.dtype if out is None else getattr(out, "dtype", None)
+        dtype = _dtype_of(x if out is None else out)
         if not _checks.is_bfloat16(dtype):
             return super()._prepare_and_forward(x, out, logits)
         y = _checks.fit(super()._prepare_and_forward(x, None, logits), np.dtype(dtype))
-        _checks.output(out, y.shape, y.dtype, x=x)  # to check out
+        _checks.output(out, y.shape, y.dtype, x=np.asarray(x))  # to check out
         return _checks.deliver(y, out)
 
     def predict(self, x: ArrayLike) -> Array:
@@ -137,11 +136,11 @@ class InferenceNetwork(Network):
     def _rounded_last(self, method: Callable[[ArrayLike], Array], x: ArrayLike) -> Array:
         """Call the method in float32, so that rounding the outputs changes no class; then round reals as x is."""
         CPU.require(x=x)
-        x = _checks.any_array("x", x)
-        if not _checks.is_bfloat16(x.dtype):
+        dtype = _dtype_of(x)
+        if not _checks.is_bfloat16(dtype):
             return method(x)
-        y = method(x.astype(FLOAT32))
-        return _checks.fit(y, x.dtype) if y.dtype == FLOAT32 else y
+        y = method(_checks.real_array("x", x))
+        return _checks.fit(y, dtype) if y.dtype == FLOAT32 else y
 
     # What it is not for ----------------------------------------------------------------------------------------------
     if not TYPE_CHECKING:  # a type checker reports it by itself
@@ -180,6 +179,11 @@ class _FixedParameters(Parameters):
     def __setitem__(self, name: str, values: ArrayLike) -> NoReturn:
         self._place(name)
         raise TypeError(refusal(name, self._network.compute_dtype))
+
+
+def _dtype_of(x: Any) -> Any:
+    """The dtype of an array, or of the one that numbers make; None for a table."""
+    return _checks.any_array("x", x).dtype if isinstance(x, (list, tuple)) else getattr(x, "dtype", None)
 
 
 class _NotSupportedError(AttributeError, TypeError):

@@ -195,17 +195,24 @@ class Perceptron(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn carr
             dtype: Any = self.network_.dtype
         else:
             dtype = (FLOAT64, FLOAT32) if self.dtype is None else _checks.dtype(self.dtype)
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            reset=fresh,
-            accept_sparse="csr",
-            dtype=dtype,
-            order="C",
-            multi_output=True,
-            y_numeric=self._numeric_targets,
-        )
+        for name, array in (("X", X), ("y", y), ("sample_weight", sample_weight)):
+            _checks.refuse_mask(f"{name}{names}", array)
+        try:
+            X, y = validate_data(
+                self,
+                X,
+                y,
+                reset=fresh,
+                accept_sparse="csr",
+                dtype=dtype,
+                order="C",
+                multi_output=True,
+                y_numeric=self._numeric_targets,
+            )
+        except ValueError as error:
+            if not names:
+                raise
+            raise ValueError(f"X{names}, y{names}: {error}") from error
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         encoded = self._encode(y, fresh, incremental)
@@ -233,6 +240,7 @@ class Perceptron(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn carr
     def _outputs(self, X: Any, logits: bool = False) -> Array:
         """The outputs (N, O) for rows that are validated here."""
         check_is_fitted(self)
+        _checks.refuse_mask("X", X)
         X = validate_data(self, X, reset=False, accept_sparse="csr", dtype=self.network_.dtype)
         answer = self.network_.logits if logits else self.network_
         if not issparse(X):
