@@ -50,6 +50,7 @@ class PyTrainer {
     Loss<T> loss;
     Trainer<T> trainer;
     std::vector<T> sample_weights;
+    std::vector<double> units;  // of the sample weights, for each batch
   };
 
   // Checked arrays, from whose rows batches are made.
@@ -59,7 +60,7 @@ class PyTrainer {
     const T* x;
     const T* targets;
     const std::int64_t* labels;
-    const T* sample_weights;
+    const T* sample_weights;  // in units of their batch
     const std::int64_t* indices;
   };
 
@@ -85,7 +86,8 @@ class PyTrainer {
   // Indices, labels and sample weights are copied before they are checked, since other threads may change the caller's
   // arrays.
   template <class T>
-  Data<T> check(Typed<T>& typed, py::handle x, py::handle targets, py::handle indices, py::handle sample_weights) {
+  Data<T> check(Typed<T>& typed, py::handle x, py::handle targets, py::handle indices, py::handle sample_weights,
+                ptrdiff_t batch_size = std::numeric_limits<ptrdiff_t>::max()) {
     Data<T> data{};
     data.inputs = typed.network.inputs();
     data.targets_each = typed.loss.targets(typed.network.outputs());
@@ -116,13 +118,34 @@ class PyTrainer {
       data.targets = view<T>(targets, "targets", {available, data.targets_each});
     }
     if (!sample_weights.is_none()) {
-      data.sample_weights = gather(typed.sample_weights, view<T>(sample_weights, "weights", {available}));
-      for (std::size_t i = 0; i < typed.sample_weights.size(); ++i)
-        if (const T weight = typed.sample_weights[i]; !(weight >= T(0) && weight <= std::numeric_limits<T>::max()))
+      const double* const given = gather(sample_weights_, view<double>(sample_weights, "weights", {available}));
+      for (std::size_t i = 0; i < sample_weights_.size(); ++i)
+        if (const double weight = given[i]; !(weight >= 0.0 && weight <= std::numeric_limits<double>::max()))
           throw py::value_error("weights must be finite and at least 0, got " + std::to_string(weight) + " at index " +
                                 std::to_string(i));
+      data.sample_weights = relative(typed, given, data.rows, std::min(batch_size, data.rows));
     }
     return data;
+  }
+
+  // The sample weights in a unit for each batch, a power of two near its largest weight: only their ratios count, and
+  // in T small ones might be 0, or 1 / their sum infinite. The scaling is exact, so it changes no other bit.
+  template <class T>
+  static const T* relative(Typed<T>& typed, const double* sample_weights, ptrdiff_t rows, ptrdiff_t batch_size) {
+    constexpr int kLargest = 1000;  // the exponent of a power of two that is finite, as is its inverse
+    typed.sample_weights.resize(static_cast<std::size_t>(rows));
+    typed.units.clear();
+    for (ptrdiff_t first = 0; first < rows; first += batch_size) {
+      const ptrdiff_t last = std::min(first + batch_size, rows);
+      int exponent = 0;
+      std::frexp(*std::max_element(sample_weights + first, sample_weights + last), &exponent);
+      exponent = std::clamp(exponent, -kLargest, kLargest);
+      const double factor = std::ldexp(1.0, -exponent);
+      for (ptrdiff_t r = first; r < last; ++r)
+        typed.sample_weights[static_cast<std::size_t>(r)] = static_cast<T>(sample_weights[r] * factor);
+      typed.units.push_back(std::ldexp(1.0, exponent));
+    }
+    return typed.sample_weights.data();
   }
 
   // Arrays shaped like the parameters, in the order of the layers; of(i) gives those of block i.
@@ -155,6 +178,7 @@ class PyTrainer {
 
   std::atomic<bool> busy_{false};
   std::vector<std::int64_t> indices_, labels_;
+  std::vector<double> sample_weights_;
   template <class T>
   using Owned = std::unique_ptr<Typed<T>>;
   variant_over<Dtypes, Owned> trainer_;
@@ -186,14 +210,16 @@ class PyTrainer {
                   ptrdiff_t batch_size) {
     if (batch_size < 1) throw py::value_error("batch_size must be at least 1, got " + std::to_string(batch_size));
     return use([&]<class T>(Typed<T>& typed) {
-      const Data<T> data = check(typed, x, targets, indices, sample_weights);
+      const Data<T> data = check(typed, x, targets, indices, sample_weights, batch_size);
       double sum = 0.0, weight = 0.0;
       {
         const Unlocked unlocked;
         for (ptrdiff_t first = 0; first < data.rows; first += batch_size) {
           const Batch<T> b = batch(data, first, std::min(batch_size, data.rows - first));
-          const double of_batch = total_weight(b.rows, b.sample_weights);
-          sum += typed.trainer.step(b, learning_rate) * of_batch;
+          double of_batch = total_weight(b.rows, b.sample_weights);
+          if (b.sample_weights != nullptr) of_batch *= typed.units[static_cast<std::size_t>(first / batch_size)];
+          const double loss = typed.trainer.step(b, learning_rate);
+          sum += loss * of_batch;
           weight += of_batch;
         }
       }

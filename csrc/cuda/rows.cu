@@ -3,6 +3,8 @@
 
 #include "rows.hpp"
 
+#include <cmath>
+
 #include "../core/vec_scalar.hpp"  // before the kernels, which use it
 
 #include "../core/loss_rows.hpp"
@@ -60,15 +62,19 @@ __device__ __forceinline__ void refuse(const LossTask<S>& row) {
 
 template <class S>
 __global__ void __launch_bounds__(kThreads, 1)
-    loss_kernel(LossKind kind, const __grid_constant__ LossTask<S> task, const S* scale) {
+    loss_kernel(LossKind kind, const __grid_constant__ LossTask<S> task, const WeightScale<S>* scale) {
   for_rows(task.rows, [&](std::int64_t r) {
     LossTask<S> row = task;
     row.rows = 1;
-    if (scale != nullptr) row.scale = *scale;
     row.z += r * task.z_row;
     if (task.targets != nullptr) row.targets += r * task.targets_row;
     if (task.labels != nullptr) row.labels += r;
-    if (task.sample_weights != nullptr) row.sample_weights += r;
+    S weight;
+    if (task.sample_weights != nullptr) {  // in the unit of the batch
+      weight = task.sample_weights[r] * scale->unit;
+      row.sample_weights = &weight;
+      row.scale = scale->scale;
+    }
     if (task.dz != nullptr) row.dz += r * task.dz_row;
     row.row_loss += r;
     const bool valid = row.labels == nullptr || (*row.labels >= 0 && *row.labels < task.columns);
@@ -89,11 +95,18 @@ __device__ __forceinline__ double sum_of(std::int64_t count, const T* values) {
 
 template <class S>
 __global__ void __launch_bounds__(kSumThreads, 1)
-    weigh_rows_kernel(std::int64_t rows, const S* sample_weights, double each, double* weight, S* scale) {
+    weigh_rows_kernel(std::int64_t rows, const S* sample_weights, double each, WeightScale<S>* scale) {
   const double sum = sum_of(rows, sample_weights);
   if (threadIdx.x != 0) return;
-  *weight = sum;
-  *scale = sum > 0.0 ? static_cast<S>(1.0 / (sum * each)) : S(0);
+  // A power of two, so that no bit depends on it: in S the inverse of a small sum might be infinite.
+  constexpr int kLargest = sizeof(S) == 4 ? 120 : 1000;
+  int exponent = 0;
+  frexp(sum, &exponent);
+  exponent = exponent > kLargest ? kLargest : exponent < -kLargest ? -kLargest : exponent;
+  const double unit = ldexp(1.0, -exponent);
+  scale->unit = static_cast<S>(unit);
+  scale->weight = sum * unit;
+  scale->scale = sum > 0.0 ? static_cast<S>(1.0 / (sum * unit * each)) : S(0);
 }
 
 template <class S>
@@ -119,15 +132,14 @@ void softmax_backward_rows(const ElementwiseTask<S>& task, cudaStream_t stream) 
 }
 
 template <class S>
-void loss_rows(LossKind kind, const LossTask<S>& task, const S* scale, cudaStream_t stream) {
+void loss_rows(LossKind kind, const LossTask<S>& task, const WeightScale<S>* scale, cudaStream_t stream) {
   launch("loss", loss_kernel<S>, grid_for(task.rows), kThreads, 0, stream, kind, task, scale);
 }
 
 template <class S>
-void weigh_rows(std::int64_t rows, const S* sample_weights, double each, double* weight, S* scale,
-                cudaStream_t stream) {
+void weigh_rows(std::int64_t rows, const S* sample_weights, double each, WeightScale<S>* scale, cudaStream_t stream) {
   launch("weigh_rows", weigh_rows_kernel<S>, dim3(1), kSumThreads, kSumThreads * sizeof(double), stream, rows,
-         sample_weights, each, weight, scale);
+         sample_weights, each, scale);
 }
 
 template <class S>
@@ -141,10 +153,10 @@ template void softmax_forward_rows(const ElementwiseTask<float>&, cudaStream_t);
 template void softmax_forward_rows(const ElementwiseTask<double>&, cudaStream_t);
 template void softmax_backward_rows(const ElementwiseTask<float>&, cudaStream_t);
 template void softmax_backward_rows(const ElementwiseTask<double>&, cudaStream_t);
-template void loss_rows(LossKind, const LossTask<float>&, const float*, cudaStream_t);
-template void loss_rows(LossKind, const LossTask<double>&, const double*, cudaStream_t);
-template void weigh_rows(std::int64_t, const float*, double, double*, float*, cudaStream_t);
-template void weigh_rows(std::int64_t, const double*, double, double*, double*, cudaStream_t);
+template void loss_rows(LossKind, const LossTask<float>&, const WeightScale<float>*, cudaStream_t);
+template void loss_rows(LossKind, const LossTask<double>&, const WeightScale<double>*, cudaStream_t);
+template void weigh_rows(std::int64_t, const float*, double, WeightScale<float>*, cudaStream_t);
+template void weigh_rows(std::int64_t, const double*, double, WeightScale<double>*, cudaStream_t);
 template void mean_loss(std::int64_t, const double*, double, const double*, double, double, float*, cudaStream_t);
 template void mean_loss(std::int64_t, const double*, double, const double*, double, double, double*, cudaStream_t);
 

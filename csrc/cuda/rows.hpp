@@ -16,15 +16,21 @@ void softmax_forward_rows(const ElementwiseTask<S>& task, cudaStream_t stream);
 template <class S>
 void softmax_backward_rows(const ElementwiseTask<S>& task, cudaStream_t stream);
 
-// row_loss and, if not null, dz; targets, labels and sample_weights are the batch's own rows. scale, if not
-// null, is the place of task.scale in device memory.
+// The scale of a batch's sample weights, in device memory.
 template <class S>
-void loss_rows(LossKind kind, const LossTask<S>& task, const S* scale, cudaStream_t stream);
+struct WeightScale {
+  double weight;  // their sum, times unit
+  S scale;        // 1 / (weight each), or 0 for no weight: for the derivative of a mean over rows and `each` terms per row
+  S unit;         // the factor of each weight
+};
 
-// *weight = the sum of the sample weights, and *scale = 1 / (*weight each), or 0 for no weight: the factor of the
-// derivative of a mean over rows and `each` terms per row.
+// row_loss and, if not null, dz; targets, labels and sample_weights are the batch's own rows. With sample weights,
+// scale replaces task.scale.
 template <class S>
-void weigh_rows(std::int64_t rows, const S* sample_weights, double each, double* weight, S* scale, cudaStream_t stream);
+void loss_rows(LossKind kind, const LossTask<S>& task, const WeightScale<S>* scale, cudaStream_t stream);
+
+template <class S>
+void weigh_rows(std::int64_t rows, const S* sample_weights, double each, WeightScale<S>* scale, cudaStream_t stream);
 
 // *mean = (the sum of row_loss) / (weight each) + constant, or 0 for no weight. weight: *weighed, if that is not null.
 template <class S>

@@ -255,9 +255,9 @@ void Trainer<T>::loss_step(const Call& call, S* loss) const {
   t.row_loss = room.row_loss;
   StepState<S>* const state = call.memory.state;
   const bool weighs = batch.sample_weights != nullptr;
-  if (weighs) weigh_rows(rows, batch.sample_weights, each, &state->weight, &state->scale, call.stream);
-  loss_rows(loss_.kind, t, weighs ? &state->scale : nullptr, call.stream);
-  mean_loss(rows, room.row_loss, weight, weighs ? &state->weight : nullptr, each, loss_.constant(outputs), loss,
+  if (weighs) weigh_rows(rows, batch.sample_weights, each, &state->weighed, call.stream);
+  loss_rows(loss_.kind, t, &state->weighed, call.stream);
+  mean_loss(rows, room.row_loss, weight, weighs ? &state->weighed.weight : nullptr, each, loss_.constant(outputs), loss,
             call.stream);
   if constexpr (Network<T>::kMixed)
     convert_rows(rows * pixels, outputs / pixels, room.doutputs.data, outputs / pixels, dy.data, dy.stride,

@@ -5,6 +5,7 @@
 
 #include "../core/optimizer_settings.hpp"
 #include "elements.hpp"
+#include "rows.hpp"
 
 namespace fnnfast::cuda {
 
@@ -13,8 +14,7 @@ template <class S>
 struct StepState {
   std::int64_t steps;
   double squares;  // of the whole gradient
-  double weight;   // the sum of a batch's sample weights
-  S scale;         // of the loss's derivative for such a batch
+  WeightScale<S> weighed;
   UpdateStep<S> weights, others;
 };
 

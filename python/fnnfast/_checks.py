@@ -31,6 +31,9 @@ MAX_SIZE = 2**31 - 1
 # Exact overlap of strided arrays is NP-complete; beyond this effort two arrays count as overlapping.
 _OVERLAP_EFFORT = 10_000
 
+# Of a power of two that is finite, as is its inverse.
+_LARGEST_EXPONENT = 1000
+
 
 def message(name: str, expected: object, got: object) -> str:
     """The one form of an error: who, what was expected, what came; as short as a line or two, whatever came."""
@@ -261,6 +264,16 @@ def _column(name: str, label: object, column: Any) -> Array:
         got = f'column {label!r} of dtype {column.dtype}; encode or drop it, or .astype("float32") if it holds numbers'
         raise TypeError(message(name, "columns of real numbers", got))
     return numbers  # type: ignore[no-any-return]
+
+
+def relative(weights: Array) -> tuple[Array, float]:
+    """Weights in a unit near the largest, and that unit: a power of two, so that they change by it and nothing else.
+
+    What is small among such weights is negligible, and the inverse of their sum is finite, in float32 as well.
+    """
+    exponent = math.frexp(float(weights.max(initial=0.0)))[1]
+    exponent = max(-_LARGEST_EXPONENT, min(exponent, _LARGEST_EXPONENT))
+    return weights * math.ldexp(1.0, -exponent), math.ldexp(1.0, exponent)
 
 
 def promote(*arrays: Array | None) -> DType:

@@ -213,8 +213,8 @@ class Trainer:
     ) -> float:
         """x (N, I), targets of N rows; rows picks the batch from them (None: all). The mean loss before the update.
 
-        weights: T (N,), how much a row counts. l2's term is not in the loss. Dropout and noise draw from (seed, step,
-        layer, element).
+        weights: float64 (N,), how much a row counts. l2's term is not in the loss. Where the loss is NaN, nothing is
+        updated. Dropout and noise draw from (seed, step, layer, element).
         """
 
     def epoch(

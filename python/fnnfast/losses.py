@@ -540,7 +540,6 @@ def row_weights(
     loss: Loss,
     targets: Array,
     outputs: int,
-    dtype: _checks.DType,
     sample_weight: ArrayLike | None,
     class_weight: Mapping[int, float] | str | None = None,
 ) -> Array | None:
@@ -554,8 +553,6 @@ def row_weights(
         Targets, as ``loss.targets`` returns them.
     outputs : int
         O, the number of outputs.
-    dtype : dtype
-        The dtype of the result.
     sample_weight : array_like of shape (B,) or None
         Weights of the rows, >= 0.
     class_weight : mapping of int to float, "balanced" or None
@@ -563,13 +560,14 @@ def row_weights(
 
     Returns
     -------
-    ndarray of shape (B,), or None
+    ndarray of shape (B,) in float64, or None
         The products of both weights; None if neither is given.
 
     Raises
     ------
     ValueError
-        If a weight is negative or not finite, or if classes are weighted and the targets are not one class per row.
+        If a weight is negative or not finite, if their sum is infinite, or if classes are weighted and the targets are
+        not one class per row.
     TypeError
         If a weight is not a number.
     """
@@ -590,12 +588,14 @@ def row_weights(
         labels, classes = of_rows
         counted = labels if weights is None else labels[weights > 0]
         of_class = _class_weights(class_weight, counted, classes)[labels]
-        weights = of_class if weights is None else weights * of_class
+        with np.errstate(over="ignore"):
+            weights = of_class if weights is None else weights * of_class
     if weights is None:
         return None
-    weights = _checks.fit(weights, dtype)
-    if not np.isfinite(weights).all():
-        raise ValueError(_checks.message("weights", f"products of weights in {dtype}'s range", "one that is infinite"))
+    with np.errstate(over="ignore"):
+        total = weights.sum()
+    if not np.isfinite(total):
+        raise ValueError(_checks.message("weights", "weights of a finite sum", total))
     return weights
 
 

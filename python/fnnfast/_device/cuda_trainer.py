@@ -57,7 +57,7 @@ class CudaTrainer:
     ) -> Array:
         """As ``_cpu.Trainer``, but for the loss, which is an array () on the GPU."""
         loss = self._device.empty((1,), self._sum_type)
-        self._step(x, self._targets(targets), learning_rate, rows, weights, loss)
+        self._step(x, self._targets(targets), learning_rate, rows, _relative(weights), loss)
         return loss.reshape(())
 
     def step_if_ready(self, x: object, labels: object, learning_rate: float) -> None:
@@ -73,16 +73,19 @@ class CudaTrainer:
         batch_size: int,
     ) -> tuple[float, float]:
         """As ``_cpu.Trainer``. Data on the host is copied once, not for every call."""
-        targets, of_rows = self._keep(targets), None if weights is None else weights[rows]
+        targets = self._keep(targets)
         count = -(-len(rows) // batch_size)
         losses = self._device.empty((count,), self._sum_type)
         order, weighed = self._fit(rows, np.dtype(np.int64)), None
-        if of_rows is not None:
+        parts = [slice(first, first + batch_size) for first in range(0, len(rows), batch_size)]
+        totals = np.array([len(rows[part]) for part in parts], np.float64)
+        if weights is not None:
+            of_rows = np.empty(len(rows), self._sum_type)
+            for batch, part in enumerate(parts):
+                of_rows[part], unit = _checks.relative(weights[rows[part]])
+                totals[batch] = of_rows[part].sum(dtype=np.float64) * unit
             weighed = self._fit(of_rows, self._sum_type)
-        totals = np.empty(count)
-        for batch in range(count):
-            part = slice(batch * batch_size, (batch + 1) * batch_size)
-            totals[batch] = len(rows[part]) if of_rows is None else of_rows[part].sum(dtype=np.float64)
+        for batch, part in enumerate(parts):
             own = None if weighed is None else weighed[part]
             self._step(x, targets, learning_rate, order[part], own, losses[batch : batch + 1])
         means = self._device.host(losses).astype(np.float64)
@@ -93,7 +96,7 @@ class CudaTrainer:
     ) -> tuple[Array, list[Array]]:
         """As ``_cpu.Trainer``, in arrays on the GPU, the loss () as well."""
         loss = self._device.empty((1,), self._sum_type)
-        self._launch(self._core.gradients, x, self._targets(targets), rows, weights, loss=loss)
+        self._launch(self._core.gradients, x, self._targets(targets), rows, _relative(weights), loss=loss)
         with self._device.current():
             return loss.reshape(()), [
                 self._network.view(self._arrays["gradient"], *place).copy() for place in self._all()
@@ -194,3 +197,8 @@ class CudaTrainer:
         with self._device.current():
             for place, values in zip(self._all(), arrays, strict=True):
                 self._network.view(self._arrays[name], *place)[...] = self._fit(values, self._sum_type)
+
+
+def _relative(weights: Array | None) -> Array | None:
+    """Weights in a unit of their own, where they are on the host; the kernel sees to it where they are on the GPU."""
+    return _checks.relative(weights)[0] if isinstance(weights, np.ndarray) else weights

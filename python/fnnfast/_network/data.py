@@ -27,7 +27,7 @@ class Interface(NamedTuple):
 
 
 class Data(NamedTuple):
-    """Inputs (N, I), targets of N rows and their weights (N,) or None, as the CPU's kernels take them.
+    """Inputs (N, I), targets of N rows and their weights, float64 (N,) or None, as the CPU's kernels take them.
 
     The inputs are where the network is, all else on the host.
     """
@@ -72,7 +72,7 @@ def prepare(
         raise ValueError(message("y", f"{len(rows)} targets, one for each row of x", len(targets)))
     if not len(rows):
         raise ValueError(message("x", "at least one row", "none"))
-    weights = losses.row_weights(loss, targets, network.outputs, dtype, device.host(sample_weight), class_weight)
+    weights = losses.row_weights(loss, targets, network.outputs, device.host(sample_weight), class_weight)
     return Data(rows, targets, weights)
 
 

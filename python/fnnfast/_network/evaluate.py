@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .. import _cpu
+from .. import _checks, _cpu
 from .._checks import Array
 from ..activations import Activation
 from ..losses import Loss
@@ -17,7 +17,8 @@ def measure(loss: Loss, head: Activation, outputs: Array, data: Data) -> dict[st
     data = data._replace(x=outputs).without_zeros()
     outputs = data.x
     precision = loss.precision_array(outputs.shape[1], outputs.dtype)
-    value = _cpu.loss_value(loss.kernel, outputs, data.targets, precision, data.weights)
+    weights = None if data.weights is None else _checks.fit(_checks.relative(data.weights)[0], outputs.dtype)
+    value = _cpu.loss_value(loss.kernel, outputs, data.targets, precision, weights)
     if loss.from_logits:
         outputs = head(outputs)  # cheaper than a second pass, with the same bits
-    return {"loss": value, loss.metric: loss.score(outputs, data.targets, head, data.weights)}
+    return {"loss": value, loss.metric: loss.score(outputs, data.targets, head, weights)}

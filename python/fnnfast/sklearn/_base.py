@@ -220,12 +220,11 @@ class Perceptron(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn carr
 
     def _ready(self, data: Data) -> Data:
         """The data as the network accepts it, without the rows of weight 0."""
-        if data.weights is not None and not data.weights.all():
-            data = data.take(np.flatnonzero(data.weights))
+        data = data.without_zeros()
         dtype = self.network_.dtype
         x = data.x.astype(dtype, copy=False) if issparse(data.x) else _checks.fit(data.x, dtype)
         targets = self._loss.targets(self._targets(data.targets), self.network_.outputs, dtype)
-        return Data(x, targets, None if data.weights is None else data.weights.astype(dtype))
+        return Data(x, targets, None if data.weights is None else _rounded(data.weights, dtype))
 
     def _split(self, data: Data, random: np.random.RandomState) -> tuple[Data, Data]:
         """Training and validation data, the same rows as in scikit-learn: stratified only for two classes."""
@@ -347,4 +346,16 @@ def _weights(name: str, weights: Any, rows: int) -> Array | None:
     _checks.same_shape(name, array, (rows,))
     if (array < 0).any() or not array.any():
         raise ValueError(message(name, "weights >= 0 that are not all zero", f"{array.min():g} to {array.max():g}"))
+    with np.errstate(over="ignore"):
+        if not np.isfinite(array.sum()):
+            raise ValueError(message(name, "weights of a finite sum", f"{array.min():g} to {array.max():g}"))
     return array
+
+
+def _rounded(weights: Array, dtype: _checks.DType) -> Array:
+    """float64 weights as numbers of the dtype have them, but for those that are too small beside the largest."""
+    scaled, unit = _checks.relative(weights)
+    rounded = scaled.astype(dtype).astype(FLOAT64)
+    return np.where(rounded >= np.finfo(dtype).tiny, rounded * unit, weights)
+
+

@@ -32,6 +32,10 @@ class Data(NamedTuple):
         """Some of the rows."""
         return Data(self.x[rows], self.targets[rows], None if self.weights is None else self.weights[rows])
 
+    def without_zeros(self) -> Data:
+        """Without the rows of weight 0."""
+        return self if self.weights is None or self.weights.all() else self.take(np.flatnonzero(self.weights))
+
     def dense(self) -> Data:
         """The same with a dense x."""
         return self._replace(x=self.x.toarray()) if issparse(self.x) else self

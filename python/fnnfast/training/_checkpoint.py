@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .._network.data import Data
+    from .._network.network import Network
     from ..optimizers import Schedule
     from ._settings import FitSettings
     from ._trainer import Trainer
@@ -109,7 +110,6 @@ class Run:
             raise FileNotFoundError(message("checkpoint", "a folder that exists", repr(folder)))
         shared = held_out is not None and len(rows) < len(data.that_count())  # a share of the rows, drawn with the seed
         network, settings = trainer.network, self._settings
-        host = network._device.host
         parts = {
             "network": file_format.encode(network.layers, network.dtype.name, network.compute_dtype),
             "frozen": network.frozen,
@@ -120,8 +120,8 @@ class Run:
             "clip_norm": settings.clip_norm,
             "batch_size": settings.batch_size,
             "seed": self.seed,
-            "data": _digest(data, host),
-            "validation": len(data.that_count()) - len(rows) if shared else _digest(held_out, host),
+            "data": _digest(data, network),
+            "validation": len(data.that_count()) - len(rows) if shared else _digest(held_out, network),
         }
         self._identity = json.dumps(parts)
         if self._found is None or self._found[0]["identity"] == self._identity:
@@ -205,8 +205,13 @@ class Run:
         file_format.replace(path, safetensors.numpy.save(tensors, metadata), file_format.temporary_name(path))
 
 
-def _digest(data: Data | None, host: Callable[[Array], Array]) -> str:
+def _digest(data: Data | None, network: Network) -> str:
     arrays = {} if data is None else data._asdict()
+    host = network._device.host
+    if data is not None and data.weights is not None:  # fnnfast 0.1.0 kept them in the network's dtype
+        narrow = _checks.fit(data.weights, _checks.sum_type(network.dtype))
+        normal = (narrow >= np.finfo(narrow.dtype).tiny) & np.isfinite(narrow)
+        arrays["weights"] = narrow if (normal | (data.weights == 0)).all() else data.weights
     return file_format.digest("", {name: host(array) for name, array in arrays.items() if array is not None})
 
 
