@@ -208,7 +208,8 @@ class _OfReals(Loss):
         """
         w = np.ones((len(targets), 1)) if weights is None else weights.astype(np.float64)[:, np.newaxis]
         targets = targets.astype(np.float64)
-        residual = (w * (outputs - targets) ** 2).sum(axis=0)
+        with np.errstate(over="ignore", invalid="ignore"):  # outputs that are too large
+            residual = (w * (outputs - targets) ** 2).sum(axis=0)
         total = (w * (targets - (w * targets).sum(axis=0) / w.sum()) ** 2).sum(axis=0)
         constant = total == 0
         r2 = np.where(constant, residual == 0, 1 - residual / np.where(constant, 1, total))

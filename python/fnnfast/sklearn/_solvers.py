@@ -16,6 +16,7 @@ from .._checks import FLOAT64, Array, message
 from ..losses import Loss, MeanSquaredError, Poisson
 from ..optimizers import SGD, Adam
 from ..training import Trainer, _progress
+from ..training._callbacks import is_better
 
 # The learning rate at which "adaptive" stops dividing.
 SLOWEST_RATE = 1e-6
@@ -145,8 +146,11 @@ def _epoch(estimator: Any, data: Data, order: Array, batch: int) -> float:
     """One step for each batch of rows in that order; the mean loss."""
     whole = len(order) - len(order) % batch
     parts = [(order[:whole], batch), (order[whole:], len(order) - whole)]  # the last, smaller batch has its own l2
-    losses = sum(data.total(rows) * _steps(estimator, data, rows, size) for rows, size in parts if size)
-    return float(losses / data.total())
+    losses = 0.0
+    for rows, size in parts:
+        if size and losses == losses:  # after NaN there are no more steps
+            losses += data.total(rows) * _steps(estimator, data, rows, size)
+    return losses / data.total()
 
 
 def _steps(estimator: Any, data: Data, order: Array, batch: int) -> float:
@@ -158,6 +162,8 @@ def _steps(estimator: Any, data: Data, order: Array, batch: int) -> float:
     for first in range(0, len(order), batch):
         part = data.take(order[first : first + batch]).dense()  # sparse rows are converted batch by batch
         losses += part.total() * trainer.step(*part)
+        if losses != losses:
+            break
     return losses / data.total(order)
 
 
@@ -169,19 +175,31 @@ def _penalty(estimator: Any) -> float:
 
 
 def _improved(estimator: Any) -> bool:
-    """Whether the last iteration was the best so far, by score or by loss; counts those without progress by ``tol``."""
+    """Whether the last iteration was the best so far, by score or by loss; counts those without progress by ``tol``.
+
+    ValueError if the score or the loss is not finite.
+    """
+    _require_finite(estimator, "loss", estimator.loss_)
     if estimator.early_stopping:
         name, latest, sign = "best_validation_score_", estimator.validation_scores_[-1], 1
+        _require_finite(estimator, "validation score", latest)
     else:
         name, latest, sign = "best_loss_", estimator.loss_, -1
     before = getattr(estimator, name)
     best = -math.inf if before is None else sign * before
     count = estimator._no_improvement_count
     estimator._no_improvement_count = count + 1 if sign * latest < best + estimator.tol else 0
-    improved = bool(sign * latest > best)
+    improved = bool(is_better(-sign * latest, -best))
     if improved:
         setattr(estimator, name, latest)
     return improved
+
+
+def _require_finite(estimator: Any, what: str, value: float) -> None:
+    """Raise ValueError if the loss or score of an iteration is not finite: that is not a worse value, it is the end."""
+    if not math.isfinite(value):
+        advice = "weights that are not finite, or too large: scale the inputs, or lower learning_rate_init"
+        raise ValueError(f"the {what} of iteration {estimator.n_iter_} is {value}: training made {advice}")
 
 
 def _exhausted(estimator: Any, trainer: Trainer) -> bool:
@@ -251,6 +269,7 @@ def lbfgs(estimator: Any, data: Data, held_out: Data | None) -> None:
         result = minimize(objective, start, method="L-BFGS-B", jac=True, callback=after_iteration, options=options)
     place(result.x)
     estimator.loss_ = float(result.fun)
+    _require_finite(estimator, "loss", estimator.loss_)
     if result.status:
         text = f"L-BFGS did not converge in {result.nit} iterations: {result.message}"
         _progress.warn(text, ConvergenceWarning, 5)

@@ -15,6 +15,11 @@ from ._history import History
 Callback = Callable[[int, History], Any]
 
 
+def is_better(latest: float, best: float, margin: float = 0.0) -> bool | None:
+    """Whether a loss is below the best so far; None for one that is infinite or NaN, which says neither."""
+    return latest < best - margin if math.isfinite(latest) else None
+
+
 class EarlyStopping:
     """Callback that stops training when the validation loss does not decrease any more.
 
