@@ -196,6 +196,28 @@ def training_data(
     return x, rng.standard_normal((rows, 2))
 
 
+SMALL_ROWS, SMALL_INPUTS = 40, 3
+
+
+def small_network(dtype: Any = "float32", device: str = "cpu", inputs: tuple[int, ...] = (SMALL_INPUTS,)) -> Any:
+    layers = [fnn.Input(*inputs), fnn.Dense(8, "tanh"), fnn.Dense(1)]
+    return fnn.Sequential(layers, dtype=dtype, seed=0, device=device)
+
+
+def small_data(rows: int = SMALL_ROWS, dtype: Any = "float32", seed: int = 0) -> tuple[Array, Array]:
+    """Rows for that network, and targets that are nearly linear in them."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((rows, SMALL_INPUTS)).astype(dtype)
+    return x, (x @ [1.0, -2.0, 0.5] + 0.1 * rng.standard_normal(rows)).astype(dtype)
+
+
+def with_nan(x: Array, row: int, column: int, value: float = np.nan) -> Array:
+    """A copy with that value in one place."""
+    x = x.copy()
+    x[row, column] = value
+    return x
+
+
 WATCHED_INPUTS = 5
 STILL = fnn.SGD(1e-300)
 """An optimizer with which training counts, and changes nothing."""

@@ -60,11 +60,11 @@ class PyTrainer {
   }
 
   void step(const py::dict& arrays, py::handle x, py::handle targets, py::handle indices, py::handle sample_weights,
-            double learning_rate, py::handle loss, std::uintptr_t stream) {
+            double learning_rate, py::handle loss, bool follows, std::uintptr_t stream) {
     visit([&]<class T>(Typed<T>& typed) {
       const auto batch = batch_of(typed, x, targets, indices, sample_weights);
       typed.trainer.step(memory_of(typed, arrays, &batch), batch, learning_rate, view<Sum<T>>(loss, "loss", {1}),
-                         stream_of(stream));
+                         follows, stream_of(stream));
     });
   }
 
@@ -151,7 +151,7 @@ void register_cuda_trainer(py::module_& m) {
       .def("workspace_bytes", &PyTrainer::workspace_bytes, arg("rows"), arg("indices"), arg("weights"))
       .def("set_l2", &PyTrainer::set_l2, arg("l2"))
       .def("step", &PyTrainer::step, arg("arrays"), arg("x"), arg("targets"), arg("rows"), arg("weights"),
-           arg("learning_rate"), arg("loss"), arg("stream"))
+           arg("learning_rate"), arg("loss"), arg("follows"), arg("stream"))
       .def("gradients", &PyTrainer::gradients, arg("arrays"), arg("x"), arg("targets"), arg("rows"), arg("weights"),
            arg("loss"), arg("stream"))
       .def("apply", &PyTrainer::apply, arg("arrays"), arg("learning_rate"), arg("stream"));

@@ -205,7 +205,8 @@ class PyTrainer {
     });
   }
 
-  // The steps of an epoch, or a part of it. Returns the weighted sum of the batches' mean losses, and the total weight.
+  // The steps of an epoch, or a part of it, up to one whose loss is NaN. Returns the weighted sum of the batches' mean
+  // losses, and the total weight.
   py::tuple epoch(py::handle x, py::handle targets, double learning_rate, py::handle indices, py::handle sample_weights,
                   ptrdiff_t batch_size) {
     if (batch_size < 1) throw py::value_error("batch_size must be at least 1, got " + std::to_string(batch_size));
@@ -221,6 +222,7 @@ class PyTrainer {
           const double loss = typed.trainer.step(b, learning_rate);
           sum += loss * of_batch;
           weight += of_batch;
+          if (std::isnan(loss)) break;  // that step was not taken, nor are those after it
         }
       }
       return py::make_tuple(sum, weight);

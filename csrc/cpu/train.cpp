@@ -1,6 +1,8 @@
 #include "train.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
@@ -158,17 +160,21 @@ double Trainer<T>::run(const Batch<T>& batch, const UpdateStep<T>* weights, cons
   const ptrdiff_t samples_each = divide_up(divide_up(batch.rows, threads * each), multiple) * multiple;
   const ptrdiff_t blocks = divide_up(batch.rows, samples_each);
   reserve(batch, blocks);
+  std::optional<double> loss;  // before the first parameter changes
+  const auto mean = [&] { return loss_.mean(batch.rows, row_loss_.data(), batch_weight_, network_.outputs()); };
   for (const Region& region : schedule_.regions) switch (region.over) {
       case Over::kSamples:
         run_samples(region, batch, samples_each, blocks, threads);
         break;
       case Over::kParameters:
+        if (!loss) loss = mean();
+        if (weights != nullptr && std::isnan(*loss)) return *loss;  // such a step would make all parameters NaN
         run_parameters(region, batch, weights, others, threads);
         break;
       case Over::kOnce:  // of batch normalization, which check() rejects
         break;
     }
-  return loss_.mean(batch.rows, row_loss_.data(), batch_weight_, network_.outputs());
+  return loss ? *loss : mean();  // none before: everything is frozen
 }
 
 template <class T>
@@ -263,16 +269,18 @@ double Trainer<T>::step(const Batch<T>& batch, double learning_rate) {
   double loss;
   if (settings_.clip_norm > 0.0 || is_long) {
     loss = gradients(batch);
-    apply(learning_rate);
+    if (!std::isnan(loss)) apply(learning_rate);
   } else {
     const UpdateStep<T> weights = update_step(learning_rate, true, 1.0);
     const UpdateStep<T> others = update_step(learning_rate, false, 1.0);
     loss = run(batch, &weights, &others);
-    ++steps_;
-    // The update has also refreshed the transposed weights.
-    for (std::size_t i = 0; i < states_.size(); ++i)
-      if (!states_[i].frozen) states_[i].version = ++network_.blocks()[i].version;
-    count_update();
+    if (!std::isnan(loss)) {
+      ++steps_;
+      // The update has also refreshed the transposed weights.
+      for (std::size_t i = 0; i < states_.size(); ++i)
+        if (!states_[i].frozen) states_[i].version = ++network_.blocks()[i].version;
+      count_update();
+    }
   }
   constexpr std::int64_t kFoldRows = std::int64_t{1} << 22;  // a float counts to 2^24
   const std::int64_t before = watched_rows_;

@@ -48,7 +48,7 @@ class Trainer {
   Trainer(Network<T>& network, Loss<T> loss, const OptimizerSettings& settings, std::uint64_t seed,
           std::vector<bool> frozen = {});
 
-  // The mean loss before the update.
+  // The mean loss before the update. Where that is NaN, there is none: parameters and optimizer stay as they are.
   double step(const Batch<T>& batch, double learning_rate);
 
   // The same without the update; gradient(i) then holds block i's gradient, as panels, and alpha_gradient(i) its

@@ -20,7 +20,7 @@ void softmax_backward_rows(const ElementwiseTask<S>& task, cudaStream_t stream);
 template <class S>
 struct WeightScale {
   double weight;  // their sum, times unit
-  S scale;        // 1 / (weight each), or 0 for no weight: for the derivative of a mean over rows and `each` terms per row
+  S scale;        // 1 / (weight each), or 0 for no weight: of a derivative of a mean over rows and `each` terms per row
   S unit;         // the factor of each weight
 };
 

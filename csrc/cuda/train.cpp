@@ -436,16 +436,17 @@ UpdateTaskOf<Stored<T>> Trainer<T>::sliced_update_task(BlockId id, const Memory&
 }
 
 template <class T>
-void Trainer<T>::step(const Memory& memory, const Batch<T>& batch, double learning_rate, S* loss, cudaStream_t stream) {
+void Trainer<T>::step(const Memory& memory, const Batch<T>& batch, double learning_rate, S* loss, bool follows,
+                      cudaStream_t stream) {
   if (settings_.clip_norm > 0.0) {  // needs the norm of the whole gradient before the first update
     gradients(memory, batch, loss, stream);
-    apply(memory, learning_rate, stream);
+    apply(memory, learning_rate, loss, follows, stream);
     return;
   }
   Arena arena(memory.workspace);
   const Room room = arrange(arena, batch.rows, batch.indices != nullptr, batch.sample_weights != nullptr);
   run({memory, room, batch, stream}, loss);
-  begin_update(memory.state, settings_, learning_rate, stream);
+  begin_update(memory.state, settings_, learning_rate, loss, follows, stream);
   for (BlockId b = 0; b < static_cast<BlockId>(program_.blocks.size()); ++b)
     if (!is_frozen(b)) update(sliced_update_task(b, memory, room), settings_.kind, memory.state, stream);
 }
@@ -464,10 +465,15 @@ void Trainer<T>::gradients(const Memory& memory, const Batch<T>& batch, S* loss,
 
 template <class T>
 void Trainer<T>::apply(const Memory& memory, double learning_rate, cudaStream_t stream) {
+  apply(memory, learning_rate, nullptr, false, stream);
+}
+
+template <class T>
+void Trainer<T>::apply(const Memory& memory, double learning_rate, const S* loss, bool follows, cudaStream_t stream) {
   if (settings_.clip_norm > 0.0)
     sum_squares(network_.parameters(), memory.gradient, reinterpret_cast<double*>(memory.workspace), memory.state,
                 stream);
-  begin_update(memory.state, settings_, learning_rate, stream);
+  begin_update(memory.state, settings_, learning_rate, loss, follows, stream);
   for (BlockId b = 0; b < static_cast<BlockId>(program_.blocks.size()); ++b)
     if (!is_frozen(b)) update(update_task(b, memory), settings_.kind, memory.state, stream);
 }

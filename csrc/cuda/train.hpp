@@ -55,8 +55,10 @@ class Trainer {
   int states() const { return settings_.kind == OptimizerKind::kAdam ? Adam::kStates : Sgd::kStates; }
   std::size_t workspace_bytes(std::int64_t rows, bool indices, bool sample_weights) const;
 
-  // *loss = the mean loss before the update.
-  void step(const Memory& memory, const Batch<T>& batch, double learning_rate, S* loss, cudaStream_t stream);
+  // *loss = the mean loss before the update. Where that is NaN, parameters and optimizer stay as they are, and with
+  // `follows` also where the step before was skipped.
+  void step(const Memory& memory, const Batch<T>& batch, double learning_rate, S* loss, bool follows,
+            cudaStream_t stream);
   // The same without the update.
   void gradients(const Memory& memory, const Batch<T>& batch, S* loss, cudaStream_t stream);
   // One update with memory.gradient.
@@ -92,6 +94,7 @@ class Trainer {
   Room arrange(Arena& arena, std::int64_t rows, bool indices, bool sample_weights) const;
 
   void run(const Call& call, S* loss) const;
+  void apply(const Memory& memory, double learning_rate, const S* loss, bool follows, cudaStream_t stream);
   void take_input(const Call& call) const;
   void forward_step(const Call& call, NodeId id) const;
   void affine_forward(const Call& call, NodeId id) const;

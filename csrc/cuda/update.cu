@@ -13,7 +13,10 @@ constexpr int kBlocksEach = 8;  // per multiprocessor
 dim3 grid_for(std::int64_t count) { return cuda::grid_for(count, kThreads, kBlocksEach); }
 
 template <class S>
-__global__ void begin_update_kernel(StepState<S>* state, OptimizerSettings settings, double learning_rate) {
+__global__ void begin_update_kernel(StepState<S>* state, OptimizerSettings settings, double learning_rate,
+                                    const S* loss, bool follows) {
+  state->skipped = (follows && state->skipped) || (loss != nullptr && *loss != *loss);
+  if (state->skipped) return;
   double scale = 1.0;
   if (settings.clip_norm > 0.0) {
     const double norm = sqrt(state->squares);
@@ -46,6 +49,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   using S = Sum<E>;
   using V = device::Vec<S>;
   using Step = typename Optimizer::template Step<device::Math<S>, V>;
+  if (state->skipped) return;
   const UpdateStep<S> of_weights = state->weights, of_others = state->others;
   for_all(task.count, [&](std::int64_t i) {
     if (!is_parameter(task, i)) return;
@@ -85,8 +89,9 @@ __global__ void __launch_bounds__(kThreads, 1) squares_total_kernel(const double
 }  // namespace
 
 template <class S>
-void begin_update(StepState<S>* state, const OptimizerSettings& settings, double learning_rate, cudaStream_t stream) {
-  launch("begin_update", begin_update_kernel<S>, dim3(1), 1, 0, stream, state, settings, learning_rate);
+void begin_update(StepState<S>* state, const OptimizerSettings& settings, double learning_rate, const S* loss,
+                  bool follows, cudaStream_t stream) {
+  launch("begin_update", begin_update_kernel<S>, dim3(1), 1, 0, stream, state, settings, learning_rate, loss, follows);
 }
 
 template <class E>
@@ -108,8 +113,8 @@ void sum_squares(std::int64_t count, const S* gradient, double* partial, StepSta
          static_cast<const double*>(partial), state);
 }
 
-template void begin_update(StepState<float>*, const OptimizerSettings&, double, cudaStream_t);
-template void begin_update(StepState<double>*, const OptimizerSettings&, double, cudaStream_t);
+template void begin_update(StepState<float>*, const OptimizerSettings&, double, const float*, bool, cudaStream_t);
+template void begin_update(StepState<double>*, const OptimizerSettings&, double, const double*, bool, cudaStream_t);
 template void update(const UpdateTaskOf<float>&, OptimizerKind, const StepState<float>*, cudaStream_t);
 template void update(const UpdateTaskOf<double>&, OptimizerKind, const StepState<double>*, cudaStream_t);
 template void update(const UpdateTaskOf<Half>&, OptimizerKind, const StepState<float>*, cudaStream_t);

@@ -16,11 +16,14 @@ struct StepState {
   double squares;  // of the whole gradient
   WeightScale<S> weighed;
   UpdateStep<S> weights, others;
+  bool skipped;  // the update: the loss was NaN
 };
 
 // Begins an update: counts it, and computes its coefficients from the settings and, for clipping, from state->squares.
+// If loss is not null and *loss is NaN, the update is skipped, and with `follows` those after it as well.
 template <class S>
-void begin_update(StepState<S>* state, const OptimizerSettings& settings, double learning_rate, cudaStream_t stream);
+void begin_update(StepState<S>* state, const OptimizerSettings& settings, double learning_rate, const S* loss,
+                  bool follows, cudaStream_t stream);
 
 // A layer's parameters, and the arrays of the same layout: weights (rows of `row` elements, of which `units` are used)
 // up to weight_end, biases from `bias` on, and a learned parameter from `alpha` on.

@@ -31,8 +31,11 @@ MAX_SIZE = 2**31 - 1
 # Exact overlap of strided arrays is NP-complete; beyond this effort two arrays count as overlapping.
 _OVERLAP_EFFORT = 10_000
 
-# Of a power of two that is finite, as is its inverse.
+# The exponent of a power of two that is finite, as is its inverse.
 _LARGEST_EXPONENT = 1000
+
+# A search for a value copies so many rows at a time.
+_ROWS_AT_A_TIME = 4096
 
 
 def message(name: str, expected: object, got: object) -> str:
@@ -264,6 +267,19 @@ def _column(name: str, label: object, column: Any) -> Array:
         got = f'column {label!r} of dtype {column.dtype}; encode or drop it, or .astype("float32") if it holds numbers'
         raise TypeError(message(name, "columns of real numbers", got))
     return numbers  # type: ignore[no-any-return]
+
+
+def not_finite(rows: Array, indices: NDArray[np.int64], shape: tuple[int, ...]) -> str | None:
+    """Describe the first infinite or NaN value in some of the rows (N, I) of inputs of that shape, and its place."""
+    for start in range(0, len(indices), _ROWS_AT_A_TIME):
+        part = rows[indices[start : start + _ROWS_AT_A_TIME]]
+        bad = np.flatnonzero(~np.isfinite(part))
+        if bad.size:
+            row, place = divmod(int(bad[0]), part.shape[1])
+            value = "NaN" if np.isnan(part[row, place]) else f"{part[row, place]} in {part.dtype}"
+            column = f"column {place}" if len(shape) == 1 else f"at {tuple(map(int, np.unravel_index(place, shape)))}"
+            return f"{value} in row {indices[start + row]}, {column}"
+    return None
 
 
 def relative(weights: Array) -> tuple[Array, float]:

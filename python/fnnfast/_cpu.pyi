@@ -226,7 +226,10 @@ class Trainer:
         weights: Array | None,
         batch_size: int,
     ) -> tuple[float, float]:
-        """A step for every batch_size rows; the sums over batches of loss times weight, and of weight."""
+        """A step for every batch_size rows; the sums over batches of loss times weight, and of weight.
+
+        It ends at a step whose loss is NaN.
+        """
 
     def step_if_ready(self, x: object, labels: object, learning_rate: float) -> float | None:
         """step, if x (B, I) and class labels (B,) int64 can be used as they are; else None, and nothing is done."""

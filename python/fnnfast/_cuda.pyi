@@ -176,9 +176,13 @@ class Trainer:
         weights: Array | None,
         learning_rate: float,
         loss: Array,
+        follows: bool,
         stream: int,
     ) -> None:
-        """x E (N, I); targets int64 (N,) or S (N, T); rows int64 (B,) or None: all; weights S (B,); loss S (1,)."""
+        """x E (N, I); targets int64 (N,) or S (N, T); rows int64 (B,) or None: all; weights S (B,); loss S (1,).
+
+        Where the loss is NaN, nothing is updated, and with ``follows`` neither where the step before was skipped.
+        """
 
     def gradients(
         self,

@@ -97,7 +97,8 @@ def test_one_row_that_is_nan(isa, place):
     trainer.step(x, np.zeros(600))
     assert trainer._diagnosis()["dead"] == {"dense_1": 1.0}
     x[place] = np.nan
-    trainer.step(x, np.zeros(600))
+    with pytest.raises(ValueError, match=f"x has NaN in row {place}, column 0"):
+        trainer.step(x, np.zeros(600))
     assert trainer._diagnosis()["dead"] == {"dense_1": 0.0}
 
 

@@ -263,8 +263,9 @@ class Scripted:
         ([5, 4, 3, 4, 2, 4, 4], {"patience": 2}, 7, 4),
         ([5, 4.9, 4.8, 4.7, 4], {"patience": 2, "min_delta": 0.5}, 3, 0),
         ([5, 4, 3, 2, 1], {"patience": 1}, 5, 4),
-        ([math.nan] * 5, {"patience": 3}, 3, None),
-        ([3, math.nan, math.nan, 1], {"patience": 2}, 3, 0),
+        ([math.nan] * 5, {"patience": 3}, 5, None),
+        ([3, math.nan, math.inf, 4, 1], {"patience": 2}, 5, 4),
+        ([3, math.nan, 4, math.inf, 4, 1], {"patience": 2}, 5, 0),
         ([5, 4, 3, 4, 4, 4, 4], {"patience": 2, "restore_best": False}, 5, 2),
     ],
 )

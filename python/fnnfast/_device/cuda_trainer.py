@@ -87,7 +87,7 @@ class CudaTrainer:
             weighed = self._fit(of_rows, self._sum_type)
         for batch, part in enumerate(parts):
             own = None if weighed is None else weighed[part]
-            self._step(x, targets, learning_rate, order[part], own, losses[batch : batch + 1])
+            self._step(x, targets, learning_rate, order[part], own, losses[batch : batch + 1], follows=batch > 0)
         means = self._device.host(losses).astype(np.float64)
         return float(means @ totals), float(totals.sum())
 
@@ -138,9 +138,18 @@ class CudaTrainer:
 
     # Arrays ----------------------------------------------------------------------------------------------------------
     def _step(
-        self, x: Array, targets: Array, learning_rate: float, rows: Array | None, weights: Array | None, loss: Array
+        self,
+        x: Array,
+        targets: Array,
+        learning_rate: float,
+        rows: Array | None,
+        weights: Array | None,
+        loss: Array,
+        follows: bool = False,
     ) -> None:
-        self._launch(self._core.step, x, targets, rows, weights, learning_rate=learning_rate, loss=loss)
+        """follows: skip it where the step before was skipped."""
+        settings = {"learning_rate": learning_rate, "loss": loss, "follows": follows}
+        self._launch(self._core.step, x, targets, rows, weights, **settings)
 
     def _launch(self, kernel: Any, x: Array, targets: Array, rows: Any, weights: Any, **settings: Any) -> None:
         if rows is not None:

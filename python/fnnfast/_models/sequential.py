@@ -168,7 +168,8 @@ class Sequential(Network):
         Raises
         ------
         ValueError
-            If the shapes do not match or a target or a setting is invalid. The network is unchanged.
+            If the shapes do not match or a target or a setting is invalid: the network is unchanged. If x contains NaN
+            or infinity and the loss is therefore NaN: the network is as the steps before left it.
         TypeError
             If an argument has a wrong type. The network is unchanged.
 
@@ -177,7 +178,8 @@ class Sequential(Network):
         DeadUnitsWarning
             If more than a tenth of the units of a layer are dead in an epoch of 100 rows or more; once per layer.
         DivergenceWarning
-            If the loss of an epoch is not finite; once.
+            If the loss of an epoch is not finite, and if its validation loss is not; once each. A step whose loss is
+            NaN does not change the network, and ends its epoch.
 
         Notes
         -----

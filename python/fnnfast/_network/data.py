@@ -45,6 +45,11 @@ class Data(NamedTuple):
         """Without the rows of weight 0."""
         return self if self.weights is None or self.weights.all() else self.rows(self.that_count())
 
+    def not_finite(self, which: NDArray[np.int64], shape: tuple[int, ...]) -> str | None:
+        """Describe the first infinite or NaN input of these rows, each of that shape, and its place."""
+        which = which if self.weights is None else which[self.weights[which] > 0]
+        return _checks.not_finite(select.of(x=self.x).host(self.x), which, shape)
+
     def that_count(self) -> NDArray[np.int64]:
         """The numbers of the rows of a weight above 0; ValueError if there are none."""
         if self.weights is None:
@@ -124,6 +129,16 @@ def hold_out(
         raise ValueError(message("validation", f"a share that splits {len(rows)} rows", validation))
     rows = rng.permutation(rows)
     return rows[count:], data.rows(rows[:count])
+
+
+def validation_not_finite(
+    network: Interface, loss: Loss, data: Data, validation: Validation, rows: NDArray[np.int64]
+) -> str | None:
+    """``Data.not_finite`` of what ``hold_out`` validates on, beside the rows to train on; rows as they were given."""
+    if isinstance(validation, (tuple, list)):
+        data = prepare(network, loss, *validation)
+        return data.not_finite(np.arange(len(data.x)), network.shape)
+    return data.not_finite(np.setdiff1d(data.that_count(), rows), network.shape)
 
 
 def row_numbers(order: ArrayLike | None, rows: int) -> NDArray[np.int64]:

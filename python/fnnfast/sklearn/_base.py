@@ -357,5 +357,3 @@ def _rounded(weights: Array, dtype: _checks.DType) -> Array:
     scaled, unit = _checks.relative(weights)
     rounded = scaled.astype(dtype).astype(FLOAT64)
     return np.where(rounded >= np.finfo(dtype).tiny, rounded * unit, weights)
-
-

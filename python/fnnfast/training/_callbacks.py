@@ -25,6 +25,9 @@ class EarlyStopping:
 
     Without validation data it uses the training loss.
 
+    An epoch whose validation loss is infinite or NaN does not count towards ``patience``. A training loss of NaN stops
+    the training.
+
     Parameters
     ----------
     patience : int >= 1
@@ -51,6 +54,8 @@ class EarlyStopping:
     'early'
     """
 
+    _skipped = 0  # epochs since the best one whose loss was not finite
+
     @_checks.advised("EarlyStopping")
     def __init__(self, patience: int = 5, min_delta: float = 0.0, restore_best: bool = True) -> None:
         self.patience = _checks.integer("patience", patience, 1)
@@ -69,7 +74,7 @@ class EarlyStopping:
         network : Sequential
             The network that is trained.
         """
-        self._best_parameters, self._best_loss, self.best_epoch = {}, math.inf, None
+        self._best_parameters, self._best_loss, self.best_epoch, self._skipped = {}, math.inf, None, 0
         self._network = network
 
     def __call__(self, epoch: int, history: History) -> bool:
@@ -88,12 +93,16 @@ class EarlyStopping:
             True if training should stop.
         """
         loss = (history.validation_loss or history.loss)[-1]
-        if loss < self._best_loss - self.min_delta:
+        better = is_better(loss, self._best_loss, self.min_delta)
+        if better:
             if self.restore_best and self._network is not None:
                 self._best_parameters = dict(self._network.parameters)
-            self._best_loss, self.best_epoch = loss, epoch  # after the copy, which Ctrl-C may interrupt
-        waited = epoch - (-1 if self.best_epoch is None else self.best_epoch)
-        return waited >= self.patience
+            # After the copy, which Ctrl-C may interrupt.
+            self._best_loss, self.best_epoch, self._skipped = loss, epoch, 0
+        elif better is None:
+            self._skipped += 1
+        waited = epoch - (-1 if self.best_epoch is None else self.best_epoch) - self._skipped
+        return waited >= self.patience or math.isnan(history.loss[-1])
 
     def finish(self, network: Network) -> None:
         """Restore the best parameters, if requested; called by ``fit`` after the last epoch.
@@ -119,7 +128,8 @@ class EarlyStopping:
         arrays : dict of str to ndarray
             The best parameters by name.
         """
-        return {"best_epoch": self.best_epoch, "best_loss": self._best_loss}, self._best_parameters
+        values = {"best_epoch": self.best_epoch, "best_loss": self._best_loss, "skipped": self._skipped}
+        return values, self._best_parameters
 
     def set_state(self, values: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
         """Continue from a state; called after ``start``.
@@ -131,15 +141,16 @@ class EarlyStopping:
         arrays : mapping of str to ndarray
             The second result of ``state``.
         """
-        self.best_epoch, self._best_loss, self._best_parameters = self._checked_state(values, arrays)
+        self.best_epoch, self._best_loss, self._skipped, self._best_parameters = self._checked_state(values, arrays)
 
     def _checked_state(
         self, values: Mapping[str, Any], arrays: Mapping[str, Array]
-    ) -> tuple[int | None, float, dict[str, Array]]:
+    ) -> tuple[int | None, float, int, dict[str, Array]]:
         """ValueError or TypeError for what is no state of a run with that network."""
         for name, value in (("values", values), ("arrays", arrays)):
             if not isinstance(value, Mapping):
                 raise TypeError(message(name, "a mapping as state() gives it", repr(value)))
+        values = {"skipped": 0, **values}  # not in files of fnnfast 0.1.0
         if values.keys() != self.state()[0].keys():
             raise ValueError(message("values", f"entries {', '.join(self.state()[0])}", _checks.listed(values)))
         epoch, loss = values["best_epoch"], values["best_loss"]
@@ -147,13 +158,14 @@ class EarlyStopping:
             epoch = _checks.integer("best_epoch", epoch, 0)
         if isinstance(loss, bool) or not isinstance(loss, (int, float)):
             raise TypeError(message("best_loss", "a number", repr(loss)))
+        skipped = _checks.integer("skipped", values["skipped"], 0)
         if arrays and self._network is not None:
             shapes = self._network.parameters.shapes
             if arrays.keys() != shapes.keys():
                 raise ValueError(message("arrays", f"entries for {_checks.listed(shapes)}", _checks.listed(arrays)))
             for name, shape in shapes.items():
                 _checks.same_shape(name, _checks.real_array(name, arrays[name]), shape)
-        return epoch, loss, dict(arrays)
+        return epoch, loss, skipped, dict(arrays)
 
     def _restore(self, network: Network) -> None:
         for name, values in self._best_parameters.items():

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import _checks
-from .._network.data import hold_out, prepare
+from .._network.data import hold_out, prepare, validation_not_finite
 from .._network.network import Network
 from ..losses import Loss
 from . import _progress
@@ -40,7 +40,7 @@ class DeadUnitsWarning(UserWarning):
 
 
 class DivergenceWarning(UserWarning):
-    """Warning that the loss of an epoch is infinite or NaN.
+    """Warning that the loss or the validation loss of an epoch is infinite or NaN.
 
     Examples
     --------
@@ -148,6 +148,10 @@ def run(
                 history.record(diagnosis, **values, learning_rate=trainer.learning_rate)
                 display.epoch(values | _in_short(diagnosis))
                 _warn(values["loss"], diagnosis["dead"], len(rows), warned)
+                if not math.isfinite(values.get("validation_loss", 0.0)) and "validation" not in warned:
+                    warned.add("validation")
+                    place = validation_not_finite(network._interface, trainer.loss, data, settings.validation, rows)
+                    _warn_of_validation(values, place)
                 wishes = [callback(epoch, history) for callback in callbacks]  # call all of them in every epoch
                 history.stopped = "early" if any(wishes) else "completed"
                 kept.save(epoch + 1, trainer, rng, history, callbacks, last=epoch + 1 == epochs or any(wishes))
@@ -176,7 +180,7 @@ def _in_short(diagnosis: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
 def _warn(loss: float, dead: Mapping[str, float], rows: int, warned: set[str]) -> None:
     """Warn of problems in an epoch, once for each entry of ``warned``."""
     if not math.isfinite(loss):  # other warnings would be of no use
-        if not warned:
+        if "" not in warned:
             warned.add("")
             advice = "a lower learning rate, clip_norm or a smaller init may help"
             _progress.warn(f"the loss is {loss}: {advice}", DivergenceWarning, 5)
@@ -186,3 +190,15 @@ def _warn(loss: float, dead: Mapping[str, float], rows: int, warned: set[str]) -
             warned.add(layer)
             advice = "a lower learning rate, leaky_relu, prelu, elu or maxout may help"
             _progress.warn(f"{layer}: {share:.0%} of its units are dead; {advice}", DeadUnitsWarning, 5)
+
+
+def _warn_of_validation(values: Mapping[str, float], place: str | None) -> None:
+    loss = values["validation_loss"]
+    if place is not None:
+        cause = f"validation x has {place}"
+    elif math.isfinite(values["loss"]):
+        cause = "the network's outputs for validation x are too large, or NaN"
+    else:
+        cause = "so is the loss"
+    text = f"the validation loss is {loss}: {cause}; no epoch can be judged by it"
+    _progress.warn(text, DivergenceWarning, 5)

@@ -148,17 +148,29 @@ class Trainer:
         Returns
         -------
         float
-            The mean loss before the update. On a GPU it is a CuPy array of shape () that will contain the loss: the
-            step is queued on the current stream of CuPy and is not waited for, so it can be captured in a CUDA graph
-            after a first step with the same number of rows. Values on the GPU are not checked: an invalid label makes
-            the loss NaN.
+            The mean loss before the update. If it is NaN, there is no update: network and optimizer are unchanged. On a
+            GPU it is a CuPy array of shape () that will contain the loss: the step is queued on the current stream of
+            CuPy and is not waited for, so it can be captured in a CUDA graph after a first step with the same number of
+            rows. Values on the GPU are not checked: an invalid label makes the loss NaN.
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not match, if a target or a weight is invalid, or if x contains NaN or infinity and the
+            loss is therefore NaN. The network is unchanged.
+        TypeError
+            If an argument has a wrong type. The network is unchanged.
         """
         rate = self._rate()
-        loss = self._core.step_if_ready(x, y, rate) if sample_weight is None else None
-        if loss is not None:
-            return loss
+        loss: float | Array | None = self._core.step_if_ready(x, y, rate) if sample_weight is None else None
+        if loss is not None and loss == loss:
+            return loss  # type: ignore[return-value]
         data = prepare_batch(self.network._interface, self.loss, x, y, sample_weight)
-        return self._core.step(data.x, data.targets, rate, None, data.weights)  # type: ignore[return-value]
+        if loss is None:
+            loss = self._core.step(data.x, data.targets, rate, None, data.weights)
+        if isinstance(loss, float) and loss != loss:
+            self._blame(data)
+        return loss  # type: ignore[return-value]
 
     def epoch(
         self,
@@ -186,7 +198,16 @@ class Trainer:
         Returns
         -------
         float
-            The mean over the rows of the losses of their batches, each before the update.
+            The mean over the rows of the losses of their batches, each before the update. The epoch ends at a step
+            whose loss is NaN, without an update; the mean is then NaN.
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not match or if a target, a weight or an index is invalid: the network is unchanged. If x
+            contains NaN or infinity and the loss is therefore NaN: the network is as the steps before left it.
+        TypeError
+            If an argument has a wrong type. The network is unchanged.
         """
         batch_size = _checks.integer("batch_size", batch_size, 1)
         data = prepare(self.network._interface, self.loss, x, y, sample_weight)
@@ -234,6 +255,8 @@ class Trainer:
         """
         data = prepare_batch(self.network._interface, self.loss, x, y, sample_weight)
         loss, arrays = self._core.gradients(data.x, data.targets, None, data.weights)
+        if isinstance(loss, float) and loss != loss:
+            self._blame(data)
         return loss, dict(zip(self.network.parameters, arrays, strict=True))  # type: ignore[return-value]
 
     def apply(self, grads: Mapping[str, ArrayLike]) -> None:
@@ -318,8 +341,18 @@ class Trainer:
             rows = order[first : first + rows_a_call]
             of_rows, their_weight = self._core.epoch(data.x, data.targets, rate, rows, data.weights, batch_size)
             total, weight = total + of_rows, weight + their_weight
+            if of_rows != of_rows:
+                self._blame(data, order)
+                break
             after_steps(-(-len(rows) // batch_size))
         return total / weight if weight else 0.0
+
+    def _blame(self, data: Data, order: NDArray[np.int64] | None = None) -> None:
+        """Raise ValueError if a step's loss is NaN because of x."""
+        which = np.arange(len(data.x)) if order is None else order
+        place = data.not_finite(np.sort(which), self.network.input.shape)
+        if place is not None:
+            raise ValueError(f"x has {place}: the loss is NaN, and the network stays as it was before that step")
 
     def _diagnosis(self) -> dict[str, dict[str, float]]:
         """What was counted since the last call: by name of ``History``, then by layer."""
