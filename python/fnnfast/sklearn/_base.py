@@ -129,7 +129,9 @@ class Perceptron(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn carr
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation: Sequence[Any], incremental: bool = False) -> Self:
         self._check_parameters(incremental)
         fresh = not (hasattr(self, "network_") and (self.warm_start or incremental))
-        data = self._read(X, y, sample_weight, fresh, incremental)
+        if not (fresh or self.dtype is None or _checks.dtype(self.dtype) == self.network_.dtype):
+            raise ValueError(message("dtype", f"{self.network_.dtype}, that of the network to go on with", self.dtype))
+        data = self._read(X, y, sample_weight, fresh, incremental).without_zeros()
         dtype = data.x.dtype
         random = check_random_state(self.random_state)
         self._loss, head = self._choose_loss()
@@ -141,6 +143,10 @@ class Perceptron(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn carr
             raise ValueError(message("layers", "those of the network to go on with", layers))
         elif working != dtype:
             self.network_ = self.network_._converted(working)
+        objective = self._loss, self.alpha, getattr(self, "class_weight", None)
+        if getattr(self, "_objective", objective) != objective:
+            self._forget_the_best()
+        self._objective = objective
         data = self._ready(self._weigh(data, incremental))
         held_out = None
         if validation[0] is not None:
@@ -167,10 +173,13 @@ class Perceptron(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn carr
         self.loss_curve_: list[float] = []
         self.validation_scores_: list[float] | None = None
         self.validation_loss_curve_: list[float] | None = None
+        self._forget_the_best()
+        self._trainer = None
+
+    def _forget_the_best(self) -> None:
         self.best_loss_: float | None = None
         self.best_validation_score_: float | None = None
         self._no_improvement_count = 0
-        self._trainer = None
 
     def _check_parameters(self, incremental: bool) -> None:
         """Raise ValueError or TypeError for parameters that no data can make valid; ``make_layers`` checks the rest."""

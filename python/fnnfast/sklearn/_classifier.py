@@ -133,7 +133,13 @@ class FNNClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]  # sciki
     Notes
     -----
     The same settings give the results of MLPClassifier, except for rounding. Differences: rows of weight 0 are removed
-    first; with weights, ``loss_curve_`` weights the batches; the logarithms of probabilities are finite.
+    first, so "balanced" does not count them, but ``classes_`` contains their classes; with weights, ``loss_curve_``
+    weights the batches; the logarithms of probabilities are finite; training ends with a ValueError if a loss, or with
+    early stopping a score, is infinite or NaN.
+
+    Parameters that are set between calls of ``partial_fit``, or of ``fit`` with warm_start, take effect in the next
+    call. The moments of the optimizer are kept, unless solver or loss change. Parameters that would need another
+    network are rejected.
 
     Examples
     --------

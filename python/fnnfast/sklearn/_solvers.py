@@ -77,9 +77,7 @@ def descend(
     """Train by SGD or Adam: one epoch if ``incremental``, else until there is no progress."""
     rows, network = len(data.targets), estimator.network_
     batch = _batch_rows(estimator.batch_size, rows)
-    trainer = estimator._trainer
-    if not (incremental and trainer and trainer.loss == estimator._loss):
-        trainer = estimator._trainer = _trainer(estimator, _l2(estimator, data, batch), random)
+    trainer = estimator._trainer = _trainer(estimator, _l2(estimator, data, batch), random, incremental)
     shown, perfect = Units.of(estimator._loss, estimator.n_outputs_).loss, _perfect(estimator._loss, data)
     batches, order = -(-rows // batch), np.arange(rows, dtype=np.int64)
     best, total, penalty = dict(network.parameters), data.total(), _penalty(estimator)
@@ -113,19 +111,51 @@ def descend(
             network.parameters[name] = values
 
 
-def _trainer(estimator: Any, l2: float, random: np.random.RandomState) -> Trainer:
+def _trainer(estimator: Any, l2: float, random: np.random.RandomState, incremental: bool) -> Trainer:
+    """The trainer to use: for ``partial_fit`` that of the last call, with the parameters set since, else a new one.
+
+    The moments of the optimizer, the divisions of the learning rate by "adaptive", and the steps counted for dropout
+    are kept, unless the solver or the loss changed.
+    """
+    before: Trainer | None = estimator._trainer if incremental else None
+    optimizer, loss, schedule = _optimizer(estimator), estimator._loss, _schedule(estimator)
+    if before is not None and not (before.loss == loss and type(before.optimizer) is type(optimizer)):
+        before = None
+    seed_of = estimator.random_state if np.any(estimator.dropout) else None
+    if before is None or getattr(estimator, "_seed_of", seed_of) != seed_of:
+        # Only dropout needs a seed; without it, the order of the rows is that of scikit-learn.
+        seed = int(random.randint(2**31 - 1)) if np.any(estimator.dropout) else 0
+    else:
+        seed = estimator._fixed["seed"]
+    trainer = before
+    if before is None or before.optimizer != optimizer or estimator._fixed["seed"] != seed:
+        estimator._fixed = {"loss": loss, "optimizer": optimizer, "l2": l2, "seed": seed}
+        trainer = Trainer(estimator.network_, **estimator._fixed)
+    assert trainer is not None
+    if before is not None:
+        if trainer is not before:
+            trainer.set_state(before.state())
+            trainer.learning_rate = optimizer.lr * (before.learning_rate / before.optimizer.lr)
+        if schedule == "invscaling":
+            trainer.learning_rate = optimizer.lr / (estimator.t_ + 1) ** estimator.power_t
+        elif schedule != getattr(estimator, "_schedule", schedule):
+            trainer.learning_rate = optimizer.lr
+    estimator._seed_of, estimator._schedule = seed_of, schedule
+    return trainer
+
+
+def _optimizer(estimator: Any) -> SGD | Adam:
     """The optimizer of scikit-learn for our gradient: it uses ``Units.gradient`` times that."""
     factor = Units.of(estimator._loss, estimator.n_outputs_).gradient
     rate, momentum = estimator.learning_rate_init, estimator.momentum
-    optimizer: SGD | Adam
     if estimator.solver == "sgd":
-        optimizer = SGD(rate * factor, momentum, nesterov=bool(estimator.nesterovs_momentum and momentum))
-    else:  # a multiple of the gradient changes the steps of Adam only through eps
-        optimizer = Adam(rate, (estimator.beta_1, estimator.beta_2), estimator.epsilon / factor, eps_hat=True)
-    # Only dropout needs a seed; without it, the order of the rows is that of scikit-learn.
-    seed = int(random.randint(2**31 - 1)) if np.any(estimator.dropout) else 0
-    estimator._fixed = {"loss": estimator._loss, "optimizer": optimizer, "l2": l2, "seed": seed}
-    return Trainer(estimator.network_, **estimator._fixed)
+        return SGD(rate * factor, momentum, nesterov=bool(estimator.nesterovs_momentum and momentum))
+    # A multiple of the gradient changes the steps of Adam only through eps.
+    return Adam(rate, (estimator.beta_1, estimator.beta_2), estimator.epsilon / factor, eps_hat=True)
+
+
+def _schedule(estimator: Any) -> str:
+    return str(estimator.learning_rate) if estimator.solver == "sgd" else "constant"
 
 
 def _l2(estimator: Any, data: Data, batch: int) -> float:
@@ -205,7 +235,7 @@ def _require_finite(estimator: Any, what: str, value: float) -> None:
 def _exhausted(estimator: Any, trainer: Trainer) -> bool:
     """Whether to stop; sets the learning rate of the next epoch."""
     start = trainer.optimizer.lr
-    schedule = estimator.learning_rate if estimator.solver == "sgd" else "constant"
+    schedule = _schedule(estimator)
     if schedule == "invscaling":
         _change_rate(trainer, start / (estimator.t_ + 1) ** estimator.power_t)
     if estimator._no_improvement_count <= estimator.n_iter_no_change:
