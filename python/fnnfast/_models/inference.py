@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -109,13 +110,14 @@ class InferenceNetwork(Network):
         return cls._of(source, source._on_cpu("network").quantized(quantizations))
 
     @property
-    def quantization(self) -> dict[str, Quantization]:
-        """The scales of each layer with weights by name; empty for bfloat16."""
+    def quantization(self) -> Mapping[str, Quantization]:
+        """The scales of each layer with weights by name, read-only; empty for bfloat16."""
         if self.compute_dtype != "int8":
-            return {}
+            return MappingProxyType({})
         shapes = enumerate(self._structure.shapes.items())
         network = self._on_cpu("network")
-        return {name: Quantization(*network.quantization(i)) for i, (name, of_layer) in shapes if "weight" in of_layer}
+        found = {name: Quantization(*network.quantization(i)) for i, (name, of_layer) in shapes if "weight" in of_layer}
+        return MappingProxyType(found)
 
     # Answers ---------------------------------------------------------------------------------------------------------
     def _prepare_and_forward(self, x: ArrayLike, out: Array | None, logits: bool) -> Array:

@@ -272,33 +272,25 @@ class Perceptron(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn carr
     def coefs_(self) -> list[Array]:
         """The weights (I, O) of each layer, (P, I, O) for maxout.
 
-        The arrays are read-only; a list of arrays can be assigned.
+        The arrays are read-only; the list, or an array in it, can be assigned.
         """
-        return self._parameters_called("weight")
+        return _Layers(self, "weight")
 
     @coefs_.setter
     def coefs_(self, values: Sequence[Array]) -> None:
-        self._assign("weight", values)
+        _Layers(self, "weight")[:] = values
 
     @property
     def intercepts_(self) -> list[Array]:
         """The biases (O,) of each layer, (P, O) for maxout.
 
-        The arrays are read-only; a list of arrays can be assigned.
+        The arrays are read-only; the list, or an array in it, can be assigned.
         """
-        return self._parameters_called("bias")
+        return _Layers(self, "bias")
 
     @intercepts_.setter
     def intercepts_(self, values: Sequence[Array]) -> None:
-        self._assign("bias", values)
-
-    def _parameters_called(self, key: str) -> list[Array]:
-        return [values for name, values in self.network_.parameters.items() if name.endswith(f".{key}")]
-
-    def _assign(self, key: str, values: Sequence[Array]) -> None:
-        names = [name for name in self.network_.parameters if name.endswith(f".{key}")]
-        for name, array in zip(names, values, strict=True):
-            self.network_.parameters[name] = array
+        _Layers(self, "bias")[:] = values
 
     # For scikit-learn ------------------------------------------------------------------------------------------------
     def __sklearn_tags__(self) -> Any:
@@ -366,3 +358,32 @@ def _rounded(weights: Array, dtype: _checks.DType) -> Array:
     scaled, unit = _checks.relative(weights)
     rounded = scaled.astype(dtype).astype(FLOAT64)
     return np.where(rounded >= np.finfo(dtype).tiny, rounded * unit, weights)
+
+
+class _Layers(list[Array]):
+    """The arrays of the layers, as a list of fixed length; an assignment to an item changes the network."""
+
+    def __init__(self, estimator: Perceptron, key: str) -> None:
+        self._network = estimator.network_
+        self._names = [name for name in self._network.parameters if name.endswith(f".{key}")]
+        super().__init__(self._network.parameters[name] for name in self._names)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        names = self._names[index]
+        if isinstance(names, str):
+            self._network.parameters[names] = value
+            super().__setitem__(index, self._network.parameters[names])
+            return
+        values = list(value)
+        if len(values) != len(names):
+            raise ValueError(message("arrays", f"{len(names)}, one for each of these layers", len(values)))
+        for i, array in zip(range(len(self))[index], values, strict=True):
+            self[i] = array
+
+    def _refuse(self, *_: Any, **__: Any) -> Any:
+        raise TypeError(f"expected as many arrays as there are layers, {len(self)}: replace one, or assign a list")
+
+    __delitem__ = __iadd__ = __imul__ = append = extend = insert = pop = remove = clear = sort = reverse = _refuse
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return list, (list(self),)

@@ -116,7 +116,7 @@ class FNNClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]  # sciki
     out_activation_ : str
         The activation of the last layer.
     coefs_, intercepts_ : list of ndarray
-        Weights (I, O) and biases (O,) of each layer, read-only; a list can be assigned.
+        Weights (I, O) and biases (O,) of each layer, read-only; the list, or an array in it, can be assigned.
     n_iter_ : int
         Number of iterations of the last ``fit``.
     t_ : int

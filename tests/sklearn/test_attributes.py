@@ -1,0 +1,77 @@
+"""What the scikit-learn estimators share with MLPClassifier and MLPRegressor besides answers: weights, curve, tags."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.neural_network import MLPClassifier
+
+from fnnfast.sklearn import FNNClassifier
+from oracles import assert_same_bits
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+X = np.random.default_rng(0).standard_normal((90, 4))
+Y = (X @ [1, -1, 2, 0.5] > 0).astype(int)
+
+
+# Weights that are set ------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize("name", ["coefs_", "intercepts_"])
+def test_one_array_is_assigned(name, solver):
+    """As to MLPClassifier."""
+    settings = {"hidden_layer_sizes": (5, 3), "solver": solver, "max_iter": 2, "random_state": 0}
+    theirs, ours = MLPClassifier(**settings).fit(X, Y), FNNClassifier(**settings).fit(X, Y)
+    for i in (1, -1):
+        for model in (theirs, ours):
+            array = np.random.default_rng(i + 1).standard_normal(getattr(model, name)[i].shape)
+            getattr(model, name)[i] = array
+        assert_same_bits(getattr(ours, name)[i], array)
+        np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), rtol=1e-4, atol=1e-9)
+    arrays = getattr(ours, name)
+    arrays[1:] = [array + 1 for array in arrays[1:]]
+    getattr(theirs, name)[1:] = [array + 1 for array in getattr(theirs, name)[1:]]
+    np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), rtol=1e-4, atol=1e-9)
+    assert_same_bits(arrays[1], getattr(ours, name)[1])
+
+
+LOST = {
+    "append": lambda arrays: arrays.append(arrays[0]),
+    "extend": lambda arrays: arrays.extend(arrays),
+    "pop": lambda arrays: arrays.pop(),
+    "del": lambda arrays: arrays.__delitem__(0),
+    "+=": lambda arrays: arrays.__iadd__(arrays),
+    "*=": lambda arrays: arrays.__imul__(2),
+    "reverse": lambda arrays: arrays.reverse(),
+    "clear": lambda arrays: arrays.clear(),
+}
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_no_change_is_lost(name):
+    model = FNNClassifier(5, max_iter=1).fit(X, Y)
+    with pytest.raises(TypeError, match="expected as many arrays as there are layers, 2"):
+        LOST[name](model.coefs_)
+    with pytest.raises(ValueError, match="read-only"):
+        model.coefs_[0][0, 0] = 1
+    with pytest.raises(ValueError, match=r"dense_1.weight: expected shape \(4, 5\), got \(5, 4\)"):
+        model.coefs_[0] = model.coefs_[0].T
+    with pytest.raises(IndexError):
+        model.coefs_[2] = model.coefs_[1]
+    with pytest.raises(ValueError, match="arrays: expected 2, one for each of these layers, got 1"):
+        model.coefs_ = model.coefs_[:1]
+
+
+def test_arrays_are_a_list():
+    arrays = FNNClassifier(5, max_iter=1).fit(X, Y).coefs_
+    for other in (copy.deepcopy(arrays), copy.copy(arrays), pickle.loads(pickle.dumps(arrays)), [*arrays], arrays[:]):
+        assert type(other) is list
+        assert len(other) == 2
+    assert isinstance(arrays, list)
+
+
+def test_no_quantization_is_lost():
+    low = FNNClassifier(5, max_iter=1, dtype="float32").fit(X, Y).network_.quantize(X)
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        low.quantization["dense_1"] = low.quantization["dense_2"]
