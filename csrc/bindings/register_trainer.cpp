@@ -286,6 +286,14 @@ class PyTrainer {
     use([&](auto& typed) { typed.trainer.set_l2(l2); });
   }
 
+  void sum_weight_squares(bool wanted) {
+    use([&](auto& both) { both.trainer.sum_weight_squares(wanted); });
+  }
+
+  double take_weight_squares() {
+    return use([](auto& both) { return both.trainer.take_weight_squares(); });
+  }
+
   std::int64_t steps() {
     return use([](auto& typed) { return typed.trainer.steps(); });
   }
@@ -352,6 +360,8 @@ void register_trainer(py::module_& m) {
            arg("weights") = py::none())
       .def("apply", &PyTrainer::apply, arg("gradients"), arg("learning_rate"))
       .def("set_l2", &PyTrainer::set_l2, arg("l2"))
+      .def("sum_weight_squares", &PyTrainer::sum_weight_squares, arg("wanted"))
+      .def("take_weight_squares", &PyTrainer::take_weight_squares)
       .def("state", &PyTrainer::state)
       .def_property_readonly("steps", &PyTrainer::steps)
       .def("set_state", &PyTrainer::set_state, arg("steps"), arg("states"))

@@ -266,6 +266,7 @@ double Trainer<T>::step(const Batch<T>& batch, double learning_rate) {
   constexpr double kLongUpdate = 4e9;  // multiply-adds of one thread, a tenth of a second
   const bool is_long = static_cast<double>(batch.rows) * network_.work() > kLongUpdate * num_threads();
   const Watching watching(watching_);
+  const double squares = sums_weight_squares_ ? weight_squares() : 0.0;
   double loss;
   if (settings_.clip_norm > 0.0 || is_long) {
     loss = gradients(batch);
@@ -282,6 +283,7 @@ double Trainer<T>::step(const Batch<T>& batch, double learning_rate) {
       count_update();
     }
   }
+  weight_squares_ += squares;
   constexpr std::int64_t kFoldRows = std::int64_t{1} << 22;  // a float counts to 2^24
   const std::int64_t before = watched_rows_;
   watched_rows_ += batch.rows;

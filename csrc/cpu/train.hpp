@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "../core/optimizer_settings.hpp"
@@ -71,6 +72,15 @@ class Trainer {
   int states() const { return settings_.kind == OptimizerKind::kAdam ? Adam::kStates : Sgd::kStates; }
   std::int64_t steps() const { return steps_; }
   void set_l2(double l2) { settings_.l2 = l2; }
+
+  // The squares of all weights (not biases), summed over the steps since the last call, each before its update; only
+  // from sum_weight_squares(true) on.
+  void sum_weight_squares(bool wanted) {
+    sums_weight_squares_ = wanted;
+    weight_squares_ = 0.0;
+  }
+  double take_weight_squares() { return std::exchange(weight_squares_, 0.0); }
+
   void set_steps(std::int64_t steps) { steps_ = steps; }
 
   const Program& program() const { return program_; }
@@ -166,6 +176,8 @@ class Trainer {
   UpdateStep<T> update_step(double learning_rate, bool weights, double scale) const;
   double gradient_norm();
   double gradient_norm(T factor);
+  double add_squares(double sum, const PanelLayout& layout, const T* panels, ptrdiff_t first_row, T factor) const;
+  double weight_squares() const;
   T* squares_of(BlockId block, ptrdiff_t part);
   void count_update();
   void fold_squares(std::size_t block);
@@ -191,7 +203,8 @@ class Trainer {
   std::vector<Buffer<T>> buffers_;             // of the schedule: those of elements
   std::vector<Buffer<std::uint8_t>> choices_;  // of the schedule: those of bytes
   double batch_weight_ = 0.0;
-  bool watching_ = false;
+  bool watching_ = false, sums_weight_squares_ = false;
+  double weight_squares_ = 0.0;
   std::int64_t watched_rows_ = 0;  // since the last take_shares()
   Buffer<T> input_, targets_;      // gathered or perturbed input, gathered targets
   Buffer<double> row_loss_;

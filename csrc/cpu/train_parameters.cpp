@@ -140,28 +140,42 @@ template <class T>
 double Trainer<T>::gradient_norm(T factor) {
   double sum = 0.0;
   for (std::size_t i = 0; i < states_.size(); ++i) {
-    const PanelLayout& layout = network_.blocks()[i].layout;
     State& s = states_[i];
-    const bool affine = s.gradient.size() > 0;
-    Buffer<T> columns(affine ? layout.pieces * layout.units : 0);
-    parallel_for(affine ? layout.blocks() : 0, [&](ptrdiff_t block) {
-      for (ptrdiff_t group = 0; group < layout.groups(); ++group) {
-        const Panel panel = layout.panel(block, group);
-        T* const squares = thread_scratch<T>(Scratch::kTile, panel.width);
-        kernels_.column_squares(layout.inputs + 1, panel.width, s.gradient.data() + panel.offset, panel.width, factor,
-                                squares);
-        for (ptrdiff_t p = 0; p < panel.pieces; ++p)
-          std::copy_n(squares + p * panel.stride, panel.units,
-                      columns.data() + (panel.piece + p) * layout.units + panel.unit);
-      }
-    });
-    for (ptrdiff_t c = 0; c < columns.size(); ++c) sum += static_cast<double>(columns[c]);
+    if (s.gradient.size() > 0) sum = add_squares(sum, network_.blocks()[i].layout, s.gradient.data(), 0, factor);
     for (ptrdiff_t u = 0; u < s.alpha_gradient.size(); ++u) {
       const double alpha = static_cast<double>(s.alpha_gradient[u]) * static_cast<double>(factor);
       sum += alpha * alpha;
     }
   }
   return std::sqrt(sum);
+}
+
+// sum, and to it the squares of a block's panels times the factor, from first_row on, of which row 0 is the bias.
+template <class T>
+double Trainer<T>::add_squares(double sum, const PanelLayout& layout, const T* panels, ptrdiff_t first_row,
+                               T factor) const {
+  Buffer<T> columns(layout.pieces * layout.units);
+  parallel_for(layout.blocks(), [&](ptrdiff_t block) {
+    for (ptrdiff_t group = 0; group < layout.groups(); ++group) {
+      const Panel panel = layout.panel(block, group);
+      T* const squares = thread_scratch<T>(Scratch::kTile, panel.width);
+      kernels_.column_squares(layout.inputs + 1 - first_row, panel.width,
+                              panels + panel.offset + first_row * panel.width, panel.width, factor, squares);
+      for (ptrdiff_t p = 0; p < panel.pieces; ++p)
+        std::copy_n(squares + p * panel.stride, panel.units,
+                    columns.data() + (panel.piece + p) * layout.units + panel.unit);
+    }
+  });
+  for (ptrdiff_t c = 0; c < columns.size(); ++c) sum += static_cast<double>(columns[c]);
+  return sum;
+}
+
+template <class T>
+double Trainer<T>::weight_squares() const {
+  double sum = 0.0;
+  for (const Block<T>& block : network_.blocks())
+    if (block.panels.size() > 0) sum = add_squares(sum, block.layout, block.panels.data(), 1, T(1));
+  return sum;
 }
 
 template <class T>

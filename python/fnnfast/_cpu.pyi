@@ -245,6 +245,12 @@ class Trainer:
     def set_l2(self, l2: float) -> None:
         """For the steps to come."""
 
+    def sum_weight_squares(self, wanted: bool) -> None:
+        """Whether steps sum the squares of all weights (not biases), before their update; starts from 0."""
+
+    def take_weight_squares(self) -> float:
+        """That sum, over the steps since it was last taken."""
+
     def state(self) -> tuple[int, list[list[Array]]]:
         """The number of steps, and the optimizer's one or two states, each in the order of gradients()."""
 

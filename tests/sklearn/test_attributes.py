@@ -5,9 +5,11 @@ import pickle
 
 import numpy as np
 import pytest
-from sklearn.neural_network import MLPClassifier
+from scipy.sparse import csr_array
+from sklearn.base import clone
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from fnnfast.sklearn import FNNClassifier
+from fnnfast.sklearn import FNNClassifier, FNNRegressor
 from oracles import assert_same_bits
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -75,3 +77,42 @@ def test_no_quantization_is_lost():
     low = FNNClassifier(5, max_iter=1, dtype="float32").fit(X, Y).network_.quantize(X)
     with pytest.raises(TypeError, match="does not support item assignment"):
         low.quantization["dense_1"] = low.quantization["dense_2"]
+
+
+# The curve -----------------------------------------------------------------------------------------------------------
+CURVES = {
+    "adam": {},
+    "sgd": {"solver": "sgd", "learning_rate_init": 0.05},
+    "small batches": {"batch_size": 7},
+    "two layers": {"hidden_layer_sizes": (6, 5)},
+    "early stopping": {"early_stopping": True},
+    "no penalty": {"alpha": 0.0},
+}
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("name", CURVES)
+def test_the_loss_curve_is_theirs(isa, name, sparse):
+    """With a penalty that changes fast, to rounding, and so the epoch that training ends with."""
+    x = csr_array(X) if sparse else X
+    settings = {"hidden_layer_sizes": 8, "alpha": 10.0, "random_state": 0, "max_iter": 60, "tol": 1e-3, **CURVES[name]}
+    theirs, ours = MLPClassifier(**settings).fit(x, Y), FNNClassifier(**settings).fit(x, Y)
+    np.testing.assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=1e-10)
+    assert ours.n_iter_ == theirs.n_iter_
+    theirs, ours = MLPRegressor(**settings).fit(x, X[:, :2]), FNNRegressor(**settings).fit(x, X[:, :2])
+    np.testing.assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=1e-10)
+    assert ours.n_iter_ == theirs.n_iter_
+
+
+def test_the_penalty_of_maxout_and_slopes():
+    """Of all weights, and of nothing else; one step."""
+    y = X[:, 0]
+    for settings in ({"maxout_pieces": 3}, {"activation": "prelu"}):
+        models = [
+            FNNRegressor(hidden_layer_sizes=5, max_iter=1, random_state=0, alpha=alpha, batch_size=90, **settings)
+            for alpha in (0.0, 2.0)
+        ]
+        start = clone(models[0]).set_params(learning_rate_init=1e-300).fit(X, y)
+        penalty = sum((weight**2).sum() for weight in start.coefs_) / len(X)
+        first, second = (model.fit(X, y).loss_ for model in models)
+        assert second - first == pytest.approx(penalty, rel=1e-10)

@@ -50,8 +50,7 @@ def assert_same(theirs, ours, tolerance):
     if theirs.solver == "lbfgs":
         assert ours.loss_ == pytest.approx(theirs.loss_, rel=tolerance)
         return
-    # The penalty is known at the ends of an epoch, theirs for each batch: alike to a part of what an epoch changes.
-    np.testing.assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=5e-4 if theirs.alpha else tolerance)
+    np.testing.assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=tolerance)
     assert ours.loss_ == ours.loss_curve_[-1]
     if theirs.early_stopping:
         assert ours.best_loss_ is None

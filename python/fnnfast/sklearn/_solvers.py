@@ -78,9 +78,10 @@ def descend(
     rows, network = len(data.targets), estimator.network_
     batch = _batch_rows(estimator.batch_size, rows)
     trainer = estimator._trainer = _trainer(estimator, _l2(estimator, data, batch), random, incremental)
+    core: Any = trainer._core  # of the CPU, as all estimators
+    core.sum_weight_squares(estimator.alpha > 0)
     shown, perfect = Units.of(estimator._loss, estimator.n_outputs_).loss, _perfect(estimator._loss, data)
-    batches, order = -(-rows // batch), np.arange(rows, dtype=np.int64)
-    best, total, penalty = dict(network.parameters), data.total(), _penalty(estimator)
+    order, best, total = np.arange(rows, dtype=np.int64), dict(network.parameters), data.total()
     estimator.n_iter_ = 0
     try:
         with closing(_progress.choose(bool(estimator.progress), estimator.max_iter, 1)) as display:
@@ -90,10 +91,9 @@ def descend(
                     random.shuffle(shuffled)
                     order = order[shuffled]
                 mean = _epoch(estimator, data, order, batch)
-                # The penalty is known only before and after all batches.
-                before, penalty = penalty, _penalty(estimator)
+                penalty = estimator.alpha / 2 * core.take_weight_squares()  # of all batches together
                 estimator.t_ += rows
-                _record(estimator, shown * mean - perfect + batches * (before + penalty) / 2 / total, held_out)
+                _record(estimator, shown * mean - perfect + penalty / total, held_out)
                 display.steps(1)
                 display.epoch(_latest(estimator))
                 if _improved(estimator) and estimator.early_stopping:
@@ -195,13 +195,6 @@ def _steps(estimator: Any, data: Data, order: Array, batch: int) -> float:
         if losses != losses:
             break
     return losses / data.total(order)
-
-
-def _penalty(estimator: Any) -> float:
-    """alpha/2 times the sum of squared weights."""
-    if not estimator.alpha:
-        return 0.0
-    return float(estimator.alpha) / 2 * sum(float(np.vdot(weight, weight)) for weight in estimator.coefs_)
 
 
 def _improved(estimator: Any) -> bool:
