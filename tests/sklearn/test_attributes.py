@@ -9,6 +9,7 @@ from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
+import fnnfast as fnn
 from fnnfast.sklearn import FNNClassifier, FNNRegressor
 from oracles import assert_same_bits
 
@@ -116,3 +117,27 @@ def test_the_penalty_of_maxout_and_slopes():
         penalty = sum((weight**2).sum() for weight in start.coefs_) / len(X)
         first, second = (model.fit(X, y).loss_ for model in models)
         assert second - first == pytest.approx(penalty, rel=1e-10)
+
+
+# What they say -------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("labels", [["no", "yes"], [3, 7], [False, True]], ids=str)
+def test_a_class_is_named_as_it_was_given(labels):
+    y = np.array(labels)[[0] * 89 + [1]]
+    with pytest.raises(ValueError, match=rf"too few.*{labels[1]}"):
+        FNNClassifier(early_stopping=True).fit(X, y)
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "poisson"])
+def test_tags_of_regressors(loss):
+    theirs, ours = MLPRegressor(loss=loss).__sklearn_tags__(), FNNRegressor(loss=loss).__sklearn_tags__()
+    assert ours.target_tags.positive_only == (loss == "poisson")
+    assert ours.input_tags == theirs.input_tags
+    assert ours.regressor_tags == theirs.regressor_tags
+    assert FNNRegressor(loss=fnn.Poisson()).__sklearn_tags__().target_tags.positive_only
+
+
+def test_tags_of_classifiers():
+    theirs, ours = MLPClassifier().__sklearn_tags__(), FNNClassifier().__sklearn_tags__()
+    assert ours.input_tags == theirs.input_tags
+    assert ours.target_tags == theirs.target_tags
+    assert ours.classifier_tags == theirs.classifier_tags

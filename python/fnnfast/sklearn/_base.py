@@ -70,6 +70,10 @@ class Perceptron(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn carr
         """The targets as the loss accepts them."""
         return encoded
 
+    def _classes_of(self, encoded: Array) -> Array:
+        """The targets as the user named them, for errors."""
+        return encoded
+
     def _weigh(self, data: Data, incremental: bool) -> Data:
         """The data with weights other than ``sample_weight``."""
         return data
@@ -237,7 +241,9 @@ class Perceptron(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn carr
 
     def _split(self, data: Data, random: np.random.RandomState) -> tuple[Data, Data]:
         """Training and validation data, the same rows as in scikit-learn: stratified only for two classes."""
-        by = data.targets if self.n_outputs_ == 1 and not self._numeric_targets else None
+        by = None
+        if self.n_outputs_ == 1 and not self._numeric_targets:
+            by = self._classes_of(data.targets.ravel().astype(np.int64))
         rows = np.arange(len(data.targets))
         kept, held_out = train_test_split(rows, test_size=self.validation_fraction, random_state=random, stratify=by)
         if len(held_out) < 2:

@@ -332,13 +332,15 @@ class FNNClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]  # sciki
         one_hot = isinstance(self._loss, MeanSquaredError) and self._multiclass
         return np.eye(self.n_outputs_)[encoded] if one_hot else encoded
 
+    def _classes_of(self, encoded: Array) -> Array:
+        return encoded if self._multilabel else self.classes_[encoded]
+
     def _weigh(self, data: Data, incremental: bool) -> Data:
         if self.class_weight is None:
             return data
         if incremental and isinstance(self.class_weight, str):
             raise ValueError(message("class_weight", "weights by class for partial_fit", repr(self.class_weight)))
-        y = data.targets if self._multilabel else self.classes_[data.targets]
-        weights = compute_sample_weight(self.class_weight, y)
+        weights = compute_sample_weight(self.class_weight, self._classes_of(data.targets))
         return data._replace(weights=weights if data.weights is None else weights * data.weights)
 
     def _measure(self, data: Data) -> tuple[float, float]:

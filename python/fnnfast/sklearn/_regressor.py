@@ -223,4 +223,5 @@ class FNNRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]  # scikit-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
+        tags.target_tags.positive_only = self.loss == "poisson" or isinstance(self.loss, Poisson)
         return tags
