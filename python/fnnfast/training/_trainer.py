@@ -311,7 +311,7 @@ class Trainer:
         if not isinstance(state, Mapping):
             raise TypeError(message("state", "a mapping as state() gives it", repr(state)))
         if state.keys() != known:
-            raise ValueError(message("state", f"entries for {_checks.listed(known)}", _checks.listed(state)))
+            raise ValueError(message("state", f"entries for {_checks.listed(known, 100)}", _checks.listed(state, 100)))
         steps = _checks.integer("steps", np.asarray(state["steps"]).tolist(), 0, 2**63 - 1)
         states = []
         for prefix in ("first", "second"):
@@ -326,7 +326,7 @@ class Trainer:
         if not isinstance(values, Mapping):
             raise TypeError(message(what, "a mapping of parameter names to arrays", repr(values)))
         if values.keys() != shapes.keys():
-            raise ValueError(message(what, f"entries for {_checks.listed(shapes)}", _checks.listed(values)))
+            raise ValueError(message(what, f"entries for {_checks.listed(shapes, 100)}", _checks.listed(values, 100)))
         device = self.network._device
         arrays = [_checks.same_shape(name, device.array(name, values[name]), shapes[name]) for name in shapes]
         return [device.fit(array, self._dtype) for array in arrays]
