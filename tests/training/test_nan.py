@@ -72,20 +72,6 @@ def test_the_network_is_as_before_that_step(isa, optimizer, clip_norm):
         assert spoilt.step(x, y) == whole.step(x, y)
 
 
-@pytest.mark.parametrize("x_is_nan", [False, True])
-def test_a_network_that_is_frozen(x_is_nan):
-    """No step has anything to change; its loss is known all the same."""
-    x, y = small_data()
-    net = small_network()
-    net.freeze("dense_1", "dense_2")
-    trainer = fnn.Trainer(net)
-    if x_is_nan:
-        with pytest.raises(ValueError, match="x has NaN in row 5, column 0"):
-            trainer.step(with_nan(x, 5, 0), y)
-    else:
-        assert trainer.step(x, y) == pytest.approx(net.evaluate(x, y)["loss"], rel=1e-6)
-
-
 def test_a_loss_that_is_nan_without_x():
     """Nobody is to blame but the parameters: no step is taken, and NaN comes back."""
     x, y = small_data()
@@ -106,8 +92,21 @@ def test_rows_that_do_not_count_are_not_to_blame():
     weights[3] = 0
     with pytest.raises(ValueError, match="x has NaN in row 9, column 1"):
         net.fit(x, y, sample_weight=weights)
+    with pytest.raises(ValueError, match="x has NaN in row 9, column 1"):
+        fnn.Trainer(net).epoch(x, y, sample_weight=weights)
     order = np.delete(np.arange(SMALL_ROWS), 9)
     assert np.isfinite(fnn.Trainer(net).epoch(x, y, order, sample_weight=weights))
+
+
+def test_the_first_of_several_is_named():
+    """The first in x, not in the order of the steps."""
+    x, y = small_data()
+    x = with_nan(with_nan(x, 30, 0), 5, 2)
+    with pytest.raises(ValueError, match="x has NaN in row 5, column 2"):
+        fnn.Trainer(small_network()).epoch(x, y, np.arange(len(x))[::-1])
+    for seed in range(5):
+        with pytest.raises(ValueError, match="x has NaN in row 5, column 2"):
+            small_network().fit(x, y, seed=seed)
 
 
 def test_the_place_in_a_row_of_more_dimensions():
