@@ -1,5 +1,5 @@
-// The scope of a kernel: without the GIL, in the floating-point modes that the bits depend on, and ended by Ctrl-C where
-// it takes long.
+// The scope of a kernel: without the GIL, in the floating-point modes that the bits depend on, and ended by Ctrl-C
+// where it takes long.
 #pragma once
 
 #include <pybind11/pybind11.h>

@@ -16,6 +16,8 @@ VALUES = np.random.default_rng(0).integers(0, 2, (ROWS, 3)).astype(float)
 VALUES[:, 1] *= 0.5
 TARGETS = VALUES @ [1.0, 2.0, -1.0]
 
+START = "^(validation: )?"  # of a message
+
 
 def net():
     return fnn.Sequential([fnn.Input(3), fnn.Dense(4, "tanh"), fnn.Dense(1)], seed=0)
@@ -194,16 +196,18 @@ REFUSED = {
 def test_tables_that_do_not_convert(name, kind):
     argument, call = INPUTS[name]
     table, text = REFUSED[kind]
-    with pytest.raises(TypeError, match=rf"^{argument}: expected .* of real numbers, got {text}"):
+    with pytest.raises(TypeError, match=rf"{START}{argument}: expected .* of real numbers, got {text}"):
         call(table())
 
 
 @pytest.mark.parametrize("name", VECTORS)
 def test_columns_that_do_not_convert(name):
     argument, call = VECTORS[name]
-    with pytest.raises(TypeError, match=rf"^{argument}: expected columns of real numbers, got column 'city' of dtype"):
+    with pytest.raises(
+        TypeError, match=rf"{START}{argument}: expected columns of real numbers, got column 'city' of dtype"
+    ):
         call(pd.Series(list("abcdefghijkl"), name="city"))
-    with pytest.raises(TypeError, match=rf"^{argument}: expected a dense array"):
+    with pytest.raises(TypeError, match=rf"{START}{argument}: expected a dense array"):
         call(csr_array(TARGETS[:, np.newaxis]))
 
 
@@ -213,7 +217,7 @@ def test_masks_are_not_dropped(name, dtype):
     argument, call = {**INPUTS, **ESTIMATORS}[name]
     masked = np.ma.array(VALUES.astype(dtype), mask=VALUES == 0.5)
     place = tuple(np.argwhere(VALUES == 0.5)[0].tolist())
-    text = rf"^{argument}: expected a value for every element, got a masked array .* index \({place[0]}, {place[1]}\)"
+    text = rf"{START}{argument}: expected a value for every element, got a mask.* index \({place[0]}, {place[1]}\)"
     with pytest.raises(ValueError, match=rf"{text}; filled\(\) gives them values"):
         call(masked)
 
@@ -221,7 +225,7 @@ def test_masks_are_not_dropped(name, dtype):
 @pytest.mark.parametrize("name", VECTORS)
 def test_masks_of_vectors_are_not_dropped(name):
     argument, call = VECTORS[name]
-    with pytest.raises(ValueError, match=f"^{argument}: expected a value for every element, got a masked array"):
+    with pytest.raises(ValueError, match=f"{START}{argument}: expected a value for every element, got a masked array"):
         call(np.ma.array(TARGETS, mask=np.arange(ROWS) == 2))
 
 
@@ -230,7 +234,7 @@ def test_masks_of_what_estimators_take(argument):
     rows = {"X": VALUES, "y": TARGETS, "X_val": VALUES, "y_val": TARGETS, "sample_weight": 1 + TARGETS**2}
     rows["sample_weight_val"] = rows["sample_weight"]
     rows[argument] = np.ma.array(rows[argument], mask=rows[argument] == rows[argument].max())
-    with pytest.raises(ValueError, match=f"^{argument}: expected a value for every element, got a masked array"):
+    with pytest.raises(ValueError, match=f"{START}{argument}: expected a value for every element, got a masked array"):
         FNNRegressor().fit(**rows)
 
 

@@ -226,7 +226,7 @@ def changed(**changes):
     [
         ({}, ValueError, "state: expected entries for steps, first.dense_1.weight, .*, got $"),
         (changed(steps=None), ValueError, "state: expected entries for steps, .*, got first.dense_1.weight, "),
-        (changed(more=3), ValueError, r"state: expected entries for steps, .* \(37 in all\), got .* \(38 in all\)$"),
+        (changed(more=3), ValueError, "state: expected entries for steps, .*, more$"),
         (
             changed(**{"first.dense_1.bias": np.zeros(8)}),
             ValueError,
@@ -236,11 +236,7 @@ def changed(**changes):
         (changed(steps=-1), ValueError, "steps: expected an integer >= 0, got -1"),
         (changed(steps=1.5), TypeError, "steps: expected an integer >= 0, got 1.5"),
         (changed(steps=np.zeros(2)), TypeError, r"steps: expected an integer >= 0, got \[0.0, 0.0\]"),
-        (
-            fnn.Trainer(training_network(), optimizer="sgd").state(),
-            ValueError,
-            r"state: .* \(37 in all\), got .* \(19 in all\)$",
-        ),
+        (fnn.Trainer(training_network(), optimizer="sgd").state(), ValueError, "state: expected entries for .*second"),
     ],
 )
 def test_invalid_states(state, error, message):
