@@ -157,7 +157,7 @@ def test_a_warning_that_cannot_be_written(monkeypatch, entry):
 
     def train():
         if entry == "fit":
-            return network().fit(X, Y, epochs=2, optimizer=fnn.SGD(1e38))
+            return network().fit(X, Y, epochs=9, optimizer=fnn.SGD(1e38), seed=0)
         return estimator("FNNClassifier").fit(X, Y)
 
     category = fnn.DivergenceWarning if entry == "fit" else UserWarning

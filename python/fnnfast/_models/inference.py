@@ -122,7 +122,7 @@ class InferenceNetwork(Network):
     # Answers ---------------------------------------------------------------------------------------------------------
     def _prepare_and_forward(self, x: ArrayLike, out: Array | None, logits: bool) -> Array:
         CPU.require(x=x, out=out)
-        dtype = _dtype_of(x if out is None else out)
+        dtype = _dtype_of(x) if out is None else getattr(out, "dtype", None)
         if not _checks.is_bfloat16(dtype):
             return super()._prepare_and_forward(x, out, logits)
         y = _checks.fit(super()._prepare_and_forward(x, None, logits), np.dtype(dtype))

@@ -216,9 +216,12 @@ class Network(_cpu.Forward):
         return (state, slots) if slots else state
 
     def _with_attributes_of(self, other: Network) -> Self:
-        """This network, a new one of the same class, with the attributes of the other."""
+        """This network, a new one of the same class, with the attributes of the other.
+
+        What was compared at a conversion was another network.
+        """
         for name, value in vars(other).items():
-            if name not in _MADE_ANEW:
+            if name not in _MADE_ANEW and name != "converted_from":
                 vars(self)[name] = value
         return self
 
