@@ -36,7 +36,8 @@ def maxout() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def main() -> None:
-    public = [cls() for name, cls in vars(fnn.activations).items() if name in fnn.__all__]
+    found = vars(fnn.activations).items()
+    public = [cls() for name, cls in found if name in fnn.__all__ and cls is getattr(fnn, name)]
     elementwise = [act for act in public if not act.rowwise]
 
     rows = -(-(len(elementwise) + 2) // COLUMNS)
