@@ -154,7 +154,7 @@ void register_network(py::module_& m) {
       .def("get", &PyNetwork::get, arg("layer"), arg("name"))
       .def("set", &PyNetwork::set, arg("layer"), arg("name"), arg("value"))
       .def(
-          "forward",
+          "try_forward",
           [](PyNetwork& network, py::handle x, py::handle out, bool logits) -> py::object {
             py::object y = network.try_forward(x, out, logits);
             return y ? y : py::none();

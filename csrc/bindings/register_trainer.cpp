@@ -353,7 +353,7 @@ void register_trainer(py::module_& m) {
            arg("precision") = py::none(), arg("frozen") = std::vector<ptrdiff_t>(), py::keep_alive<1, 2>())
       .def("step", &PyTrainer::step, arg("x"), arg("targets"), arg("learning_rate"), arg("rows") = py::none(),
            arg("weights") = py::none())
-      .def("step_if_ready", &PyTrainer::try_step, arg("x"), arg("labels"), arg("learning_rate"))
+      .def("try_step", &PyTrainer::try_step, arg("x"), arg("labels"), arg("learning_rate"))
       .def("epoch", &PyTrainer::epoch, arg("x"), arg("targets"), arg("learning_rate"), arg("rows"), arg("weights"),
            arg("batch_size"))
       .def("gradients", &PyTrainer::gradients, arg("x"), arg("targets"), arg("rows") = py::none(),

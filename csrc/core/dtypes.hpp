@@ -1,6 +1,6 @@
 // Types of numbers, and choosing one at run time: by its name in Python, or by what an array holds.
 //
-// The types of an extension are one list: cpu::Dtypes (csrc/cpu/dtypes.hpp), cuda::Dtypes (csrc/cuda/elements.hpp).
+// The types of an extension are one list: cpu::Dtypes (csrc/cpu/dtypes.hpp), cuda::Dtypes (csrc/cuda/dtypes.hpp).
 #pragma once
 
 #include <stdexcept>

@@ -1,7 +1,7 @@
-"""What users hand in, made fit for the kernels or refused: shapes, dtypes and the wording of errors.
+"""Arguments of users, checked and converted for the kernels: shapes, dtypes and the wording of errors.
 
-A value that cannot be meant raises ``ValueError``, a kind of thing that cannot be meant ``TypeError``; both name the
-argument and say what was expected and what came.
+An invalid value raises ``ValueError``, an invalid type ``TypeError``. Both name the argument, what is allowed, and the
+value that was passed, of an array the first invalid one and its index.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _ROWS_AT_A_TIME = 4096
 
 
 def message(name: str, expected: object, got: object) -> str:
-    """The one form of an error: who, what was expected, what came; as short as a line or two, whatever came."""
+    """The one form of an error: the argument, what is allowed, what was passed; at most a line or two."""
     try:
         return f"{short(name)}: expected {short(expected, 1000)}, got {short(got)}"
     except ValueError:  # Python writes out no integer of more than some thousand digits
@@ -231,6 +231,14 @@ def real_array(name: str, value: ArrayLike) -> Array:
     return array
 
 
+def require_all(name: str, values: Array, valid: NDArray[np.bool_], expected: str) -> None:
+    """Raise ValueError with the first value that is not valid, and its index."""
+    if not valid.all():
+        place = tuple(np.argwhere(~valid)[0].tolist())
+        at = f" at index {place[0] if len(place) == 1 else place}" if place else ""
+        raise ValueError(message(name, expected, f"{values[place]}{at}"))
+
+
 def refuse_mask(name: str, value: object) -> None:
     """Raise ValueError for a masked array that masks something: as an array it would show what is behind the mask."""
     if isinstance(value, np.ndarray) and np.any(mask := getattr(value, "mask", False)):
@@ -398,8 +406,9 @@ def class_labels(y: ArrayLike, classes: int) -> NDArray[np.int64]:
     expected = f"class indices (B,) or one-hot (B, {classes})"
     if array.ndim == 2 and array.shape[1] == classes:
         hot = array == 1
-        if not ((hot.sum(axis=1) == 1).all() and (array[~hot] == 0).all()):
-            raise ValueError(message("y", "one-hot rows: a single 1, else 0", "rows that are not"))
+        bad = np.flatnonzero((hot.sum(axis=1) != 1) | ((array != 0) & ~hot).any(axis=1))
+        if bad.size:
+            raise ValueError(message("y", "one-hot rows: a single 1, else 0", f"{array[bad[0]]} at index {bad[0]}"))
         return fit(hot.argmax(axis=1), np.dtype(np.int64))
     if array.ndim != 1:
         raise ValueError(message("y", expected, f"shape {array.shape}"))
@@ -415,16 +424,14 @@ def class_labels(y: ArrayLike, classes: int) -> NDArray[np.int64]:
 def binary_labels(y: ArrayLike, outputs: int, dtype: DType) -> Array:
     """0 or 1 for each output, (B, O), or (B,) where there is one."""
     array = _columns(y, outputs)
-    if not ((array == 0) | (array == 1)).all():
-        raise ValueError(message("y", "labels 0 and 1", "other values"))
+    require_all("y", array, (array == 0) | (array == 1), "labels 0 and 1")
     return fit(array, dtype)
 
 
 def real_targets(y: ArrayLike, outputs: int, dtype: DType) -> Array:
     """Finite reals, (B, O), or (B,) where there is one output."""
     array = fit(_columns(y, outputs), dtype)
-    if not np.isfinite(array).all():
-        raise ValueError(message("y", "finite targets", "NaN or infinity"))
+    require_all("y", array, np.isfinite(array), "finite targets")
     return array
 
 

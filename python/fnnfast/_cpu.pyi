@@ -129,7 +129,7 @@ class Network:
         """A fresh copy: weight (I, O) or (P, I, O); bias (O,) or (P, O); alpha (O,)."""
 
     def set(self, layer: int, name: str, value: Array) -> None: ...
-    def forward(self, x: object, out: object = None, logits: bool = False) -> Array | None:
+    def try_forward(self, x: object, out: object = None, logits: bool = False) -> Array | None:
         """(B, I) -> (B, O) in a new array, or in out.
 
         None, with nothing done, unless x is a (B, I) array, and out (if given) a writeable (B, O) array that does not
@@ -149,7 +149,7 @@ class Network:
     def bfloat16(self) -> Network:
         """The same with weights rounded to bfloat16, to nearest even; biases and slopes stay float32, x and out too.
 
-        ValueError for a float64 network. What this and ``quantized`` return is for ``forward``: ``set`` raises
+        ValueError for a float64 network. What this and ``quantized`` return is for ``try_forward``: ``set`` raises
         TypeError, and no Trainer takes it.
         """
 
@@ -231,7 +231,7 @@ class Trainer:
         It ends at a step whose loss is NaN.
         """
 
-    def step_if_ready(self, x: object, labels: object, learning_rate: float) -> float | None:
+    def try_step(self, x: object, labels: object, learning_rate: float) -> float | None:
         """step, if x (B, I) and class labels (B,) int64 can be used as they are; else None, and nothing is done."""
 
     def gradients(

@@ -7,7 +7,7 @@ exponential.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -535,84 +535,6 @@ def get(loss: str | Loss | None, last: Layer) -> Loss:
         raise TypeError(_checks.message("loss", "None or a loss such as fnnfast.CrossEntropy()", repr(loss)) + hint)
     loss.require_head(last)
     return loss
-
-
-def row_weights(
-    loss: Loss,
-    targets: Array,
-    outputs: int,
-    sample_weight: ArrayLike | None,
-    class_weight: Mapping[int, float] | str | None = None,
-) -> Array | None:
-    """Return the weight of each row of prepared targets.
-
-    Parameters
-    ----------
-    loss : Loss
-        The loss.
-    targets : ndarray
-        Targets, as ``loss.targets`` returns them.
-    outputs : int
-        O, the number of outputs.
-    sample_weight : array_like of shape (B,) or None
-        Weights of the rows, >= 0.
-    class_weight : mapping of int to float, "balanced" or None
-        Weights of the classes, see ``Sequential.fit``.
-
-    Returns
-    -------
-    ndarray of shape (B,) in float64, or None
-        The products of both weights; None if neither is given.
-
-    Raises
-    ------
-    ValueError
-        If a weight is negative or not finite, if their sum is infinite, or if classes are weighted and the targets are
-        not one class per row.
-    TypeError
-        If a weight is not a number.
-    """
-    weights: Array | None = None
-    if sample_weight is not None:
-        given = _checks.real_array("sample_weight", sample_weight)
-        weights = _checks.same_shape("sample_weight", given, (len(targets),)).astype(np.float64)
-        if not (np.isfinite(weights).all() and (weights >= 0).all()):
-            raise ValueError(_checks.message("sample_weight", "finite numbers >= 0", "others"))
-    if class_weight is not None:
-        of_rows = loss.classes(targets, outputs)
-        if of_rows is None:
-            raise ValueError(
-                _checks.message(
-                    "class_weight", "targets of one class a row", f"{type(loss).__name__} of {outputs} outputs"
-                )
-            )
-        labels, classes = of_rows
-        counted = labels if weights is None else labels[weights > 0]
-        of_class = _class_weights(class_weight, counted, classes)[labels]
-        with np.errstate(over="ignore"):
-            weights = of_class if weights is None else weights * of_class
-    if weights is None:
-        return None
-    with np.errstate(over="ignore"):
-        total = weights.sum()
-    if not np.isfinite(total):
-        raise ValueError(_checks.message("weights", "weights of a finite sum", total))
-    return weights
-
-
-def _class_weights(class_weight: Mapping[int, float] | str, labels: NDArray[np.int64], classes: int) -> Array:
-    if isinstance(class_weight, str):
-        if class_weight != "balanced":
-            raise ValueError(_checks.message("class_weight", "a mapping or 'balanced'", repr(class_weight)))
-        counts = np.bincount(labels, minlength=classes)
-        balanced: Array = len(labels) / (max(1, np.count_nonzero(counts)) * np.maximum(counts, 1))
-        return balanced
-    if not isinstance(class_weight, Mapping):
-        raise TypeError(_checks.message("class_weight", "a mapping or 'balanced'", repr(class_weight)))
-    weights = np.ones(classes)
-    for label, weight in class_weight.items():
-        weights[_checks.integer("class_weight", label, 0, classes - 1)] = _checks.not_negative("class_weight", weight)
-    return weights
 
 
 def _mean(values: Array, weights: Array | None) -> float:

@@ -52,7 +52,7 @@ def test_arguments_of_logit():
     strided = np.linspace(0, 1, 20, dtype=">f4")[::2]
     assert_same_bits(fnn.logit(strided), fnn.logit(strided.astype("float32")))
     for p in (-1e-300, 1.0000001, INF, -INF, 2, [0.5, -0.5]):
-        with pytest.raises(ValueError, match=r"p: expected numbers in \[0, 1\], got others"):
+        with pytest.raises(ValueError, match=r"p: expected numbers in \[0, 1\], got "):
             fnn.logit(p)
     with pytest.raises(TypeError, match="p: expected an array of real numbers, got dtype complex128"):
         fnn.logit(0.5 + 0j)

@@ -61,7 +61,7 @@ def test_repr():
         (lambda: Categorical([0.5]), ValueError, r"logits: expected shape \(B, K\), got \(1,\)"),
         (lambda: Categorical(np.zeros((3, 0))), ValueError, r"logits: expected at least one class, got shape \(3, 0\)"),
         (lambda: Gaussian([0.5]), ValueError, r"mean: expected shape \(B, O\), got \(1,\)"),
-        (lambda: Gaussian([[1.0]], 0), ValueError, "precision: expected finite numbers > 0, got others"),
+        (lambda: Gaussian([[1.0]], 0), ValueError, "precision: expected finite numbers > 0, got 0"),
         (lambda: Gaussian([[1.0]], [NAN]), ValueError, "precision: expected finite numbers > 0"),
         (lambda: Gaussian([[1.0]], INF), ValueError, "precision: expected finite numbers > 0"),
         (lambda: Gaussian([[1.0]], "1"), TypeError, "precision: expected an array of real numbers"),
@@ -85,7 +85,7 @@ def test_invalid_parameters(call, error, message):
 @pytest.mark.parametrize(
     ("kind", "y", "error", "message"),
     [
-        ("bernoulli", [0, 1, 2, 0, 0, 0], ValueError, "y: expected labels 0 and 1, got other values"),
+        ("bernoulli", [0, 1, 2, 0, 0, 0], ValueError, "y: expected labels 0 and 1, got "),
         ("bernoulli", [0, 1], ValueError, "y: expected 6 targets, one for each row, got 2"),
         ("bernoulli", np.zeros((6, 2)), ValueError, r"y: expected shape \(B,\) or \(B, 1\), got \(6, 2\)"),
         ("bernoullis", np.zeros(6), ValueError, r"y: expected shape \(B, 3\), got \(6,\)"),
@@ -109,7 +109,7 @@ def test_invalid_targets(kind, y, error, message):
 def test_bad_arguments(kind):
     got = distributions()[kind]
     for q in (-0.1, 1.1, NAN, [0.5, 2]):
-        with pytest.raises(ValueError, match=r"q: expected numbers in \[0, 1\], got others"):
+        with pytest.raises(ValueError, match=r"q: expected numbers in \[0, 1\], got "):
             got.quantile(q)
     with pytest.raises(TypeError, match="q: expected an array of real numbers"):
         got.quantile("0.5")

@@ -8,6 +8,7 @@ import pytest
 import fnnfast as fnn
 from factories import LAYOUTS, WIDE_LAYERS, converted, digits, wide_data, wide_network
 from fnnfast import _cpu
+from fnnfast._models import inference
 from oracles import assert_same_bits
 
 pytestmark = pytest.mark.usefixtures("machine_restored")
@@ -205,3 +206,9 @@ def test_bad_calls(compute_dtype):
 def test_no_such_dtype(dtype, message):
     with pytest.raises(ValueError, match=message):
         wide_network().astype(dtype)
+
+
+def test_every_other_method_of_a_sequential_says_why_it_is_missing():
+    """What a new method of Sequential needs, too: its name in _VERBS, or a place in Network."""
+    missing = {name for name in dir(fnn.Sequential) if not name.startswith("_")} - set(dir(fnn.InferenceNetwork))
+    assert missing == set(inference._VERBS)

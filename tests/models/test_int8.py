@@ -175,7 +175,7 @@ def test_bad_calibration(x, error, message):
 def test_what_int8_cannot_hold():
     net = wide_network()
     net.parameters["dense_2.weight"] = np.where(np.arange(33 * 65) == 7, np.inf, 1).reshape(33, 65)
-    with pytest.raises(ValueError, match=r"dense_2.weight: expected finite values to quantize, got NaN or infinity"):
+    with pytest.raises(ValueError, match=r"dense_2.weight: expected finite values to quantize, got (nan|inf) at index"):
         net.quantize(wide_data(3))
     net = fnn.Sequential([fnn.Input(65537), fnn.Dense(1)], seed=0)
     with pytest.raises(ValueError, match="at most 65536 inputs per layer, got 65537"):

@@ -48,7 +48,7 @@ BAD_TARGETS = [
     ("sigmoid", 1, np.zeros((6, 2)), ValueError, r"y: expected shape \(B,\) or \(B, 1\), got \(6, 2\)"),
     ("sigmoid", 3, np.zeros(6), ValueError, r"y: expected shape \(B, 3\), got \(6,\)"),
     ("sigmoid", 1, None, TypeError, "got dtype object"),
-    ("identity", 1, NAN, ValueError, "y: expected finite targets, got NaN or infinity"),
+    ("identity", 1, NAN, ValueError, "y: expected finite targets, got (nan|inf) at index"),
     ("identity", 1, [0, 1, np.inf, 0, 1, 0], ValueError, "y: expected finite targets"),
     ("identity", 2, np.zeros(6), ValueError, r"y: expected shape \(B, 2\), got \(6,\)"),
     ("identity", 1, np.zeros((6, 1, 1)), ValueError, r"y: expected shape \(B,\) or \(B, 1\), got \(6, 1, 1\)"),
@@ -87,9 +87,9 @@ def test_labels_of_a_batch_that_is_ready(label):
     net = checked_network()
     trainer, labels = fnn.Trainer(net), np.array([0, 1, label, 2, 3, 0])
     x = np.ascontiguousarray(CHECKED_X.reshape(6, 12), np.float32)
-    assert trainer._core.step_if_ready(x, labels, 0.1) is None
+    assert trainer._core.try_step(x, labels, 0.1) is None
     unchanged(net, lambda: trainer.step(x, labels), ValueError, "y: expected class indices 0 to 4, got")
-    assert trainer._core.step_if_ready(x, labels.clip(0, 4), 0.1) > 0
+    assert trainer._core.try_step(x, labels.clip(0, 4), 0.1) > 0
 
 
 @pytest.mark.parametrize(("x", "error", "message"), BAD_X)

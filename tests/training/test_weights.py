@@ -274,7 +274,11 @@ def test_class_weights_are_not_for_given_validation_data():
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"sample_weight": -np.ones(ROWS)}, ValueError, "sample_weight: expected finite numbers >= 0, got others"),
+        (
+            {"sample_weight": -np.ones(ROWS)},
+            ValueError,
+            "sample_weight: expected finite numbers >= 0, got -1.0 at",
+        ),
         ({"sample_weight": np.full(ROWS, np.nan)}, ValueError, "sample_weight: expected finite numbers >= 0"),
         ({"sample_weight": np.full(ROWS, np.inf)}, ValueError, "sample_weight: expected finite numbers >= 0"),
         ({"sample_weight": np.full(ROWS, 1e308)}, ValueError, "weights: expected weights of a finite sum, got inf"),
@@ -307,5 +311,5 @@ def test_invalid_weights(options, error, message):
 
 @pytest.mark.parametrize("kind", ["labels", "squares", "gaussian learned"])
 def test_class_weights_without_classes(kind):
-    with pytest.raises(ValueError, match=r"class_weight: expected targets of one class a row, got \w+ of \d outputs"):
+    with pytest.raises(ValueError, match=r"class_weight: expected targets of one class per row, got \w+ of \d outputs"):
         network(kind).fit(*training_data(kind), class_weight="balanced")

@@ -58,7 +58,7 @@ class CudaNetwork:
             self.view(self.full, layer, name)[...] = value
         self._round()
 
-    def forward(self, x: object, out: object = None, logits: bool = False) -> Array | None:
+    def try_forward(self, x: object, out: object = None, logits: bool = False) -> Array | None:
         """(B, I) -> (B, O) in a new array, or in out; None, with nothing done, unless both can be used as they are."""
         if not self._fits(x, self._inputs):
             return None

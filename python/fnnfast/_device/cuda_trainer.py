@@ -60,7 +60,7 @@ class CudaTrainer:
         self._step(x, self._targets(targets), learning_rate, rows, _relative(weights), loss)
         return loss.reshape(())
 
-    def step_if_ready(self, x: object, labels: object, learning_rate: float) -> None:
+    def try_step(self, x: object, labels: object, learning_rate: float) -> None:
         """As ``_cpu.Trainer``; never."""
 
     def epoch(

@@ -102,8 +102,8 @@ class InferenceNetwork(Network):
             input_scale, zero_point, weight_scale = (tensors[f"{layer}.{field}"] for field in Quantization._fields)
             if not np.finfo(np.float32).tiny <= input_scale < np.inf:
                 raise ValueError(message(f"{layer}.input_scale", "a normal number > 0", input_scale))
-            if not ((weight_scale > 0) & (weight_scale < np.inf)).all():
-                raise ValueError(message(f"{layer}.weight_scale", "finite numbers > 0", "others"))
+            valid = (weight_scale > 0) & (weight_scale < np.inf)
+            _checks.require_all(f"{layer}.weight_scale", weight_scale, valid, "finite numbers > 0")
             parameters[f"{layer}.weight"] = parameters[f"{layer}.weight"] * weight_scale[..., np.newaxis, :]
             quantizations.append(Quantization(float(input_scale), int(zero_point), weight_scale))
         source = Network._restored(layers, FLOAT32.name, parameters)
@@ -202,8 +202,7 @@ def int8(source: Network, x: Array) -> InferenceNetwork:
     """A float32 network with int8 weights and 8-bit inputs of each layer, for the ranges of the inputs of rows."""
     if not len(x):
         raise ValueError(message("calibration_x", "at least one row", "none"))
-    if not np.isfinite(x).all():
-        raise ValueError(message("calibration_x", "finite values", "NaN or infinity, or what is so in float32"))
+    _checks.require_all("calibration_x", x, np.isfinite(x), "finite values in float32")
     return InferenceNetwork._of(source, source._on_cpu("network").quantized(_calibrate(source, x)))
 
 
@@ -222,8 +221,7 @@ def _calibrate(source: Network, x: Array) -> list[Quantization]:
 def _quantization(name: str, weight: Array, low: float, high: float) -> Quantization:
     if not np.isfinite((low, high)).all():
         raise ValueError(message("calibration_x", f"finite inputs of {name}", f"{low} to {high}"))
-    if not np.isfinite(weight).all():
-        raise ValueError(message(f"{name}.weight", "finite values to quantize", "NaN or infinity"))
+    _checks.require_all(f"{name}.weight", weight, np.isfinite(weight), "finite values to quantize")
     input_scale = np.float32((float(high) - float(low)) / 255)
     if input_scale < np.finfo(np.float32).tiny:  # only zeros, or 1 / input_scale would be infinite
         input_scale = np.float32(1)

@@ -395,12 +395,10 @@ class Sequential(Network):
 
     def _converted(self, dtype: Any) -> Sequential:
         """The same network on the same device in another number format that it can be trained in there."""
-        net = self._restored(self.layers, dtype, self.parameters, self.device)._with_attributes_of(self)
-        vars(net).pop("_frozen", None)
-        return net
+        net = self._restored(self.layers, dtype, self.parameters, self.device)
+        return net._with_attributes_of(self, "_frozen")
 
     # Text and pickles ------------------------------------------------------------------------------------------------
-
     def __repr__(self) -> str:
         lines = (f"    {layer!r}," for layer in self.layers)
         where = "" if self.device == CPU.name else f", device={self.device!r}"

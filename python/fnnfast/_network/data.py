@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import _checks, losses
+from .. import _checks
 from .._checks import Array, DType, message
 from .._device import select
 from .._device.base import Device
@@ -77,7 +77,7 @@ def prepare(
         raise ValueError(message("y", f"{len(rows)} targets, one for each row of x", len(targets)))
     if not len(rows):
         raise ValueError(message("x", "at least one row", "none"))
-    weights = losses.row_weights(loss, targets, network.outputs, device.host(sample_weight), class_weight)
+    weights = _row_weights(loss, targets, network.outputs, device.host(sample_weight), class_weight)
     return Data(rows, targets, weights)
 
 
@@ -151,3 +151,50 @@ def row_numbers(order: ArrayLike | None, rows: int) -> NDArray[np.int64]:
     if array.min() < 0 or array.max() >= rows:
         raise ValueError(message("order", f"row numbers 0 to {rows - 1}", f"{array.min()} to {array.max()}"))
     return _checks.fit(array, np.dtype(np.int64))
+
+
+def _row_weights(
+    loss: Loss,
+    targets: Array,
+    outputs: int,
+    sample_weight: ArrayLike | None,
+    class_weight: Mapping[int, float] | str | None = None,
+) -> Array | None:
+    """How much each row of prepared targets counts, float64 (B,): sample_weight times that of its class; or None."""
+    weights: Array | None = None
+    if sample_weight is not None:
+        given = _checks.real_array("sample_weight", sample_weight)
+        weights = _checks.same_shape("sample_weight", given, (len(targets),)).astype(np.float64)
+        _checks.require_all("sample_weight", weights, np.isfinite(weights) & (weights >= 0), "finite numbers >= 0")
+    if class_weight is not None:
+        of_rows = loss.classes(targets, outputs)
+        if of_rows is None:
+            got = f"{type(loss).__name__} of {outputs} outputs"
+            raise ValueError(message("class_weight", "targets of one class per row", got))
+        labels, classes = of_rows
+        counted = labels if weights is None else labels[weights > 0]
+        of_class = _class_weights(class_weight, counted, classes)[labels]
+        with np.errstate(over="ignore"):
+            weights = of_class if weights is None else weights * of_class
+    if weights is None:
+        return None
+    with np.errstate(over="ignore"):
+        total = weights.sum()
+    if not np.isfinite(total):
+        raise ValueError(message("weights", "weights of a finite sum", total))
+    return weights
+
+
+def _class_weights(class_weight: Mapping[int, float] | str, labels: NDArray[np.int64], classes: int) -> Array:
+    if isinstance(class_weight, str):
+        if class_weight != "balanced":
+            raise ValueError(message("class_weight", "a mapping or 'balanced'", repr(class_weight)))
+        counts = np.bincount(labels, minlength=classes)
+        balanced: Array = len(labels) / (max(1, np.count_nonzero(counts)) * np.maximum(counts, 1))
+        return balanced
+    if not isinstance(class_weight, Mapping):
+        raise TypeError(message("class_weight", "a mapping or 'balanced'", repr(class_weight)))
+    weights = np.ones(classes)
+    for label, weight in class_weight.items():
+        weights[_checks.integer("class_weight", label, 0, classes - 1)] = _checks.not_negative("class_weight", weight)
+    return weights

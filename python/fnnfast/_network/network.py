@@ -56,7 +56,8 @@ class Network(_cpu.Forward):
 
     # Whether it can be trained.
     trainable: ClassVar[bool]
-    # Of one that ``from_onnx`` and its like made, where it came from; of its copies and of all others None.
+    # How ``from_onnx`` and similar functions made it. None for all others, and for copies on another device or in
+    # another number format.
     converted_from: Conversion | None = None
 
     _structure: Structure
@@ -203,9 +204,9 @@ class Network(_cpu.Forward):
         raise TypeError(message(name, "a network on the CPU", "one on a GPU; net.to('cpu') makes the former"))
 
     def _attributes(self) -> Any:
-        """What copies and pickles keep beside layers and parameters: the attributes that a user or a subclass set.
+        """The attributes that users and subclasses set, which copies and pickles keep.
 
-        That is what ``__getstate__`` gives, as for any object, without what is made anew.
+        This is the result of ``__getstate__``, as for any object, without what ``_restored`` makes.
         """
         state: Any = self.__getstate__()
         slots: dict[str, Any] = {}
@@ -215,14 +216,20 @@ class Network(_cpu.Forward):
             state = {name: value for name, value in state.items() if name not in _MADE_ANEW}
         return (state, slots) if slots else state
 
-    def _with_attributes_of(self, other: Network) -> Self:
-        """This network, a new one of the same class, with the attributes of the other.
+    def _with_attributes_of(self, other: Network, *without: str) -> Self:
+        """This network, a new one of the same class, with the attributes that a copy of the other would have.
 
-        What was compared at a conversion was another network.
+        ``converted_from`` is not among them: another network was compared with the model.
         """
-        for name, value in vars(other).items():
-            if name not in _MADE_ANEW and name != "converted_from":
-                vars(self)[name] = value
+        state = other._attributes()
+        if hasattr(self, "__setstate__"):
+            self.__setstate__(state)
+        else:
+            for part in state if isinstance(state, tuple) else (state,):
+                for name, value in (part or {}).items():
+                    setattr(self, name, value)
+        for name in ("converted_from", *without):
+            vars(self).pop(name, None)
         return self
 
     def _tensors(self) -> dict[str, Array]:
@@ -232,7 +239,7 @@ class Network(_cpu.Forward):
     # Predictions -----------------------------------------------------------------------------------------------------
     # The call itself is in C++ (Forward): it handles arrays that the CPU can use as they are, and passes others here.
     def _call(self, x: ArrayLike, *, out: Array | None = None) -> Array:
-        y = None if self._device is CPU else self._network.forward(x, out)
+        y = None if self._device is CPU else self._network.try_forward(x, out)
         return self._prepare_and_forward(x, out, False) if y is None else y
 
     _call.__qualname__ = "Network.__call__"  # for the TypeErrors of Python
@@ -266,7 +273,7 @@ class Network(_cpu.Forward):
         array([[-2.],
                [ 6.]], dtype=float32)
         """
-        z = self._network.forward(x, None, True)
+        z = self._network.try_forward(x, None, True)
         return self._prepare_and_forward(x, None, True) if z is None else z
 
     def _prepare_and_forward(self, x: ArrayLike, out: Array | None, logits: bool) -> Array:
@@ -276,7 +283,7 @@ class Network(_cpu.Forward):
         x = device.array("x", x)
         rows = device.network_input(x, self.input.shape, self._dtype)
         result = device.output(out, (len(rows), self.outputs), self._dtype, x=x)
-        if self._network.forward(rows, result, logits) is None:
+        if self._network.try_forward(rows, result, logits) is None:
             raise RuntimeError("the compiled network refused arrays prepared for it")
         return device.deliver(result, out)
 

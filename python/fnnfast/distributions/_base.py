@@ -120,8 +120,7 @@ class Distribution(Frozen, ABC):
                [2.96]])
         """
         levels = _checks.fit(_checks.real_array("q", q), FLOAT64)
-        if not ((levels >= 0) & (levels <= 1)).all():
-            raise ValueError(message("q", "numbers in [0, 1]", "others"))
+        _checks.require_all("q", levels, (levels >= 0) & (levels <= 1), "numbers in [0, 1]")
         return self._quantile(levels.reshape(levels.shape + (1,) * len(self.shape)))
 
     def interval(self, level: float = 0.95) -> tuple[Array, Array]:

@@ -231,8 +231,7 @@ class Gaussian(Distribution):
 
     def __init__(self, mean: ArrayLike, precision: ArrayLike = 1.0) -> None:
         beta = _checks.fit(_checks.real_array("precision", precision), FLOAT64)
-        if not ((beta > 0) & (beta < np.inf)).all():
-            raise ValueError(message("precision", "finite numbers > 0", "others"))
+        _checks.require_all("precision", beta, (beta > 0) & (beta < np.inf), "finite numbers > 0")
         with np.errstate(over="ignore"):
             self._keep(mean, "precision", 1 / beta)
 
@@ -391,8 +390,7 @@ def logit(p: ArrayLike) -> Array:
     array([-1.0986,  0.    ,  1.0986])
     """
     array = _checks.real_array("p", p)
-    if ((array < 0) | (array > 1)).any():
-        raise ValueError(message("p", "numbers in [0, 1]", "others"))
+    _checks.require_all("p", array, ~((array < 0) | (array > 1)), "numbers in [0, 1]")
     dtype = _checks.promote(array)
     array = _checks.fit(array, FLOAT64)
     with np.errstate(divide="ignore"):

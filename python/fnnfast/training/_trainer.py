@@ -162,7 +162,7 @@ class Trainer:
             If an argument has a wrong type. The network is unchanged.
         """
         rate = self._rate()
-        loss: float | Array | None = self._core.step_if_ready(x, y, rate) if sample_weight is None else None
+        loss: float | Array | None = self._core.try_step(x, y, rate) if sample_weight is None else None
         if loss is not None and loss == loss:
             return loss  # type: ignore[return-value]
         data = prepare_batch(self.network._interface, self.loss, x, y, sample_weight)

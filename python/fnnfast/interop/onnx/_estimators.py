@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -27,7 +28,7 @@ class Output(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Perceptron:
+class Estimator(ABC):
     """What to write of an estimator after its network.
 
     Attributes
@@ -37,13 +38,13 @@ class Perceptron:
 
     network: Sequential
 
+    @abstractmethod
     def outputs(self, writer: Writer, y: str, probabilities: bool) -> Sequence[Output]:
         """The outputs from those of the network; y are its logits where probabilities is False."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class Regressor(Perceptron):
+class Regressor(Estimator):
     """count: of targets; the network may give more numbers. exponential: of Poisson regression."""
 
     count: int
@@ -59,7 +60,7 @@ class Regressor(Perceptron):
 
 
 @dataclass(frozen=True)
-class Classifier(Perceptron):
+class Classifier(Estimator):
     """A classifier with an output for each class, or for each label, or a single one.
 
     logistic: whether the network ends in probabilities of single classes; hinge: in none.
@@ -104,7 +105,7 @@ class Classifier(Perceptron):
         return np.array([str(one) for one in classes.tolist()], object), STRING
 
 
-def describe(estimator: Any) -> Perceptron | None:
+def describe(estimator: Any) -> Estimator | None:
     """What to write of an object, None if it is no estimator of fnnfast.sklearn; NotFittedError without a network.
 
     That module is not imported here: without it there is no such estimator.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from os import PathLike
 from typing import Any
 
@@ -10,7 +9,7 @@ from ... import _checks
 from ..._checks import DType, message
 from ..._network import file_format
 from ..._network.network import Network
-from ._estimators import Perceptron, describe
+from ._estimators import Estimator, describe
 from ._layers import LayerWriter
 from ._package import onnx
 from ._writer import Writer
@@ -68,6 +67,8 @@ def to_onnx(
     >>> [node.op_type for node in model.graph.node]
     ['Gemm', 'Relu', 'Gemm']
     """
+    if path is not None:
+        path = _checks.path("path", path)
     package = onnx()
     newest = package.defs.onnx_opset_version()
     opset = _checks.integer("opset", opset, 1)
@@ -83,7 +84,7 @@ def to_onnx(
         expected = "a network or an estimator of fnnfast.sklearn"
         raise TypeError(message("net", expected, type(net).__name__))
     if path is not None:
-        file_format.replace(os.fsdecode(os.path.realpath(path)), model.SerializeToString())
+        file_format.replace(path, model.SerializeToString())
     return model
 
 
@@ -114,7 +115,7 @@ def float_type(net: Network) -> DType:
     return _checks.sum_type(net.dtype)
 
 
-def _estimator_model(estimator: Perceptron, opset: int, probabilities: bool) -> Any:
+def _estimator_model(estimator: Estimator, opset: int, probabilities: bool) -> Any:
     helper = onnx().helper
     net = estimator.network
     writer = Writer(opset, float_type(net))

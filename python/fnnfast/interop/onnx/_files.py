@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ... import _checks
 from ..._checks import FLOAT32, Array, message
 from .._errors import ConversionError
 from ._package import onnx
@@ -39,7 +40,7 @@ def open_model(model: Any) -> Source:
         return Source(_parsed(bytes(model), "the bytes"), None, len(model))
     if not isinstance(model, (str, os.PathLike)):
         raise TypeError(message("model", "a path, bytes or an onnx.ModelProto", type(model).__name__))
-    path = os.fsdecode(model)
+    path = _checks.path("model", model)
     with open(path, "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ConversionError(message("model", "a file", f"{path!r}, which is something else"))

@@ -16,7 +16,7 @@ import safetensors.numpy
 import fnnfast as fnn
 from fnnfast._network import file_format
 from oracles import assert_same_bits
-from test_faults_files import READERS, WRITERS, network, train
+from test_replacing import READERS, WRITERS, network, train
 
 # Rewritten while it is read ------------------------------------------------------------------------------------------
 LOAD = """

@@ -1,5 +1,6 @@
-"""Every argument of everything public, replaced by what cannot be meant: an error that names the argument, or it is
-taken after all; never another kind of error.
+"""Invalid values for every argument of every public function: an error names the argument, or the value is accepted.
+
+No other kind of error is raised.
 """
 
 import contextlib

@@ -16,7 +16,7 @@ import fnnfast as fnn
 from fnnfast import _checks
 from fnnfast._network import file_format
 from oracles import assert_same_bits
-from test_faults_files import WRITERS, X, Y, network, train
+from test_replacing import WRITERS, X, Y, network, train
 
 # Paths ---------------------------------------------------------------------------------------------------------------
 # All that takes a path; a new one joins by a line.

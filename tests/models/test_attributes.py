@@ -104,17 +104,21 @@ def test_networks_of_their_own(how):
     assert not np.array_equal(got(X), before)
 
 
-@pytest.mark.parametrize("how", COPIES)
+CONVERSIONS = {"to": lambda net: net.to("cpu"), "astype": lambda net: net.astype("float32")}
+
+
+@pytest.mark.parametrize("how", {**COPIES, **CONVERSIONS})
 def test_slots_and_states_of_their_own(how):
+    copied = {**COPIES, **CONVERSIONS}[how]
     net = Slotted(LAYERS, seed=0)
     net.note, net.threshold = "kept", 0.9
-    got = COPIES[how](net)
+    got = copied(net)
     assert (got.note, got.threshold) == ("kept", 0.9)
     chosen = Chosen(LAYERS, seed=0)
     chosen.threshold = 0.5
-    got = COPIES[how](chosen)
+    got = copied(chosen)
     assert got.threshold == 1.5
-    assert_same_bits(got(X), chosen(X))
+    np.testing.assert_allclose(got(X), chosen(X), rtol=1e-5)
 
 
 @pytest.mark.parametrize("how", COPIES)

@@ -1,4 +1,4 @@
-"""Nothing that shows how training gets on may end it: every entry point, with streams of every kind."""
+"""No failure of a progress display ends the training: every entry point, with streams of every kind."""
 
 import io
 import subprocess
