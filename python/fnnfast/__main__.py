@@ -1,4 +1,4 @@
-"""``python -m fnnfast info | check | bench | demo``."""
+"""``python -m fnnfast info | check | bench | demo | convert``."""
 
 from __future__ import annotations
 
@@ -31,6 +31,14 @@ def parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="train, time, save and reload a network on real handwritten digits")
     demo.add_argument("--output", metavar="FOLDER", default="fnnfast-demo", help="for the model and the figure")
     demo.add_argument("--seed", type=int, default=0, help="of initial weights, order of rows and dropout (default: 0)")
+
+    convert = commands.add_parser("convert", help="a model file from one of another kind, such as ONNX")
+    convert.add_argument("source", metavar="SOURCE", help="a file that ends in .onnx, .keras or .safetensors")
+    convert.add_argument("target", metavar="TARGET", help="a file that ends in .safetensors or .onnx; it is replaced")
+    convert.add_argument("--rows", metavar="FILE", help="a .npy file of rows to compare on (default: random ones)")
+    convert.add_argument("--output", metavar="NAME", help="which output of an ONNX model that has more than one")
+    convert.add_argument("--opset", type=_at_least_one, default=20, help="of an ONNX target (default: 20)")
+    convert.add_argument("--logits", action="store_true", help="an ONNX target without its last softmax or sigmoid")
     return top
 
 

@@ -63,8 +63,8 @@ def from_onnx(
     Notes
     -----
     Batch normalisation and scalers become part of the dense layer beside them. Dropout and other operators that only
-    act in training are left out, but for models by ``to_onnx``, which know their layers. docs/interop.md lists all
-    operators.
+    act in training are left out, but for models by ``to_onnx``, which know their layers. docs/interop/onnx.md
+    lists all operators.
 
     Examples
     --------
