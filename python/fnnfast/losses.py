@@ -158,7 +158,8 @@ class _OfLabels(Loss):
         return targets, outputs
 
     def score(self, outputs: Array, targets: Array, head: Activation, weights: Array | None = None) -> float:
-        return _mean(outputs.argmax(axis=1) == targets, weights)
+        largest = outputs.max(axis=1)  # NaN in a row with NaN, which counts as wrong, whatever its class
+        return _mean((outputs.argmax(axis=1) == targets) & (largest == largest), weights)
 
 
 class _OfBinaryLabels(Loss):
@@ -174,7 +175,8 @@ class _OfBinaryLabels(Loss):
 
     def score(self, outputs: Array, targets: Array, head: Activation, weights: Array | None = None) -> float:
         threshold = 0.5 if head.name == "sigmoid" else 0.0
-        return _mean(((outputs >= threshold) == targets).mean(axis=1), weights)
+        right = ((outputs >= threshold) == targets) & (outputs == outputs)  # NaN counts as wrong
+        return _mean(right.mean(axis=1), weights)
 
 
 class _OfReals(Loss):

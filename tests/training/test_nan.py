@@ -224,6 +224,39 @@ def test_a_checkpoint_keeps_what_was_not_judged(tmp_path):
     assert_same_bits(np.array(runs[2].loss), np.array(runs[0].loss))
 
 
+# Classes -------------------------------------------------------------------------------------------------------------
+CLASSES = {
+    "predict": lambda net, x: net.predict(x),
+    "mode": lambda net, x: net.distribution(x).mode,
+    "Ensemble": lambda net, x: fnn.Ensemble([net]).predict(x),
+    "bfloat16": lambda net, x: net.astype("bfloat16").predict(x),
+    "int8": lambda net, x: net.quantize(np.nan_to_num(x)).predict(x),
+}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize(("head", "outputs"), [("softmax", 3), ("sigmoid", 1), ("sigmoid", 2)])
+def test_nan_is_no_class(head, outputs, name):
+    """A comparison with NaN would make it class 0."""
+    x, _ = small_data()
+    net = fnn.Sequential([fnn.Input(SMALL_INPUTS), fnn.Dense(outputs, head)], seed=0)
+    with pytest.raises(ValueError, match="outputs: expected numbers to choose a class by, got NaN in row 7"):
+        CLASSES[name](net, with_nan(x, 7, 1))
+    assert len(CLASSES[name](net, x)) == len(x)
+    assert len(net.predict(x[:0])) == 0
+
+
+@pytest.mark.parametrize(("head", "outputs"), [("softmax", 3), ("sigmoid", 1), ("sigmoid", 2)])
+def test_nan_is_counted_as_wrong(head, outputs):
+    x, _ = small_data()
+    net = fnn.Sequential([fnn.Input(SMALL_INPUTS), fnn.Dense(outputs, head)], seed=0)
+    labels = net.predict(x)
+    row = np.flatnonzero(labels.reshape(len(x), -1).sum(axis=1) == 0)[0]  # that which NaN would be taken for
+    assert net.evaluate(x, labels)["accuracy"] == 1
+    accuracy = net.evaluate(with_nan(x, row, 1), labels)["accuracy"]
+    assert accuracy == pytest.approx((len(x) - 1) / len(x))
+
+
 # On a GPU ------------------------------------------------------------------------------------------------------------
 @pytest.mark.cuda
 @pytest.mark.parametrize("clip_norm", [None, 1.0])

@@ -408,12 +408,20 @@ def _parameter(name: str, value: ArrayLike, form: str, dimensions: tuple[int, ..
 
 
 def _likely(p: Array) -> Array:
-    return (p >= 0.5).astype(_INT64)
+    return (_without_nan(p) >= 0.5).astype(_INT64)
 
 
 def _most_likely(p: Array) -> Array:
-    classes: Array = p.argmax(axis=1).astype(_INT64, copy=False)  # p may be a CuPy array
+    classes: Array = _without_nan(p).argmax(axis=1).astype(_INT64, copy=False)
     return classes
+
+
+def _without_nan(p: Array) -> Array:
+    """The array itself. A comparison with NaN would choose class 0. Values on a GPU are not checked."""
+    if isinstance(p, np.ndarray) and np.isnan(p.max(initial=0)):
+        row = np.argwhere(np.isnan(p))[0][0]
+        raise ValueError(message("outputs", "numbers to choose a class by", f"NaN in row {row}"))
+    return p
 
 
 def _normal_quantile(q: float) -> float:
