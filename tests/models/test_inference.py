@@ -1,6 +1,8 @@
 """Networks for inference, in bfloat16 and int8: one bit pattern, all that a network answers, and what is refused."""
 
+import copy
 import itertools
+import pickle
 
 import numpy as np
 import pytest
@@ -30,6 +32,37 @@ def test_astype(dtype, to):
         assert_same_bits(other.parameters[name], values.astype(to))
     other.parameters["dense_1.bias"] = np.ones(70)  # a copy, even of the same dtype
     assert (net.parameters["dense_1.bias"] != 1).any()
+
+
+@pytest.mark.parametrize("make", [lambda net: net, copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+def test_freeze(dtype, make):
+    net = wide_network(dtype=dtype)
+    frozen = make(net.freeze())
+    assert type(frozen) is fnn.InferenceNetwork
+    assert (frozen.dtype, frozen.compute_dtype, frozen.layers) == (net.dtype, net.compute_dtype, net.layers)
+    x = wide_data(30)
+    assert_same_bits(frozen(x), net(x))
+    assert_same_bits(frozen.logits(x), net.logits(x))
+    assert frozen.quantization == {}
+    with pytest.raises(TypeError, match=r"dense_1\.bias: expected a network that can be trained, got one in"):
+        TypeError, match=r"dense_1\.bias: expected a network that can be trained, got one in .* for inference only"
+    ):
+        frozen.parameters["dense_1.bias"] = np.ones(70)
+    with pytest.raises(TypeError, match="for inference only"):
+        fnn.Trainer(frozen)
+    with pytest.raises(TypeError, match="for inference only"):
+        frozen.fit(x, x)
+    net.parameters["dense_1.bias"] = np.ones(70)  # another network from then on
+    assert (frozen.parameters["dense_1.bias"] != 1).all()
+    assert net.frozen == ()
+
+
+def test_a_file_of_a_frozen_network(tmp_path, dtype):
+    net = wide_network(dtype=dtype)
+    net.freeze().save(tmp_path / "n.safetensors")
+    again = fnn.load(tmp_path / "n.safetensors")
+    assert type(again) is fnn.Sequential
+    assert_same_bits(again(wide_data(9)), net(wide_data(9)))
 
 
 # One bit pattern -----------------------------------------------------------------------------------------------------
@@ -165,8 +198,8 @@ def test_what_is_for_inference_only(compute_dtype, call, who):
     with pytest.raises(TypeError) as caught:
         call(low)
     assert str(caught.value) == (
-        f"{who}: expected a float32 or float64 network, got one in {compute_dtype}, for inference only: train or change"
-        " the float32 network and convert it again"
+        f"{who}: expected a network that can be trained, got one in {compute_dtype} for inference only; train or change"
+        " the network that it was made from"
     )
     assert_same_bits(low(wide_data(4)), expected)
 

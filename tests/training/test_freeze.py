@@ -48,13 +48,6 @@ def test_names_of_frozen_layers():
     assert net.frozen == tuple(net.named_layers)
 
 
-def test_freezing_no_layer():
-    net = training_network()
-    with pytest.raises(ValueError, match="layer: expected names of layers, got none"):
-        net.freeze()
-    assert net.frozen == ()
-
-
 def test_a_block_stands_for_all_in_it():
     net = training_network()
     net.freeze("residual_1")

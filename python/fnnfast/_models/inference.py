@@ -1,4 +1,4 @@
-"""Networks in low precision, with weights of one or two bytes, for inference only."""
+"""Networks for inference only, most of them with weights of one or two bytes."""
 
 from __future__ import annotations
 
@@ -42,18 +42,20 @@ class Quantization(NamedTuple):
 
 
 class InferenceNetwork(Network):
-    """A network with weights in bfloat16 or int8, for inference only.
+    """A network for inference only, with weights in bfloat16 or int8, or as they were.
 
-    ``Sequential.astype("bfloat16")`` and ``Sequential.quantize(calibration_x)`` return one. It is called, copied and
-    saved like a Sequential, but cannot be trained. Activations, biases, slopes and outputs are float32, which is the
-    ``dtype`` of the network; ``compute_dtype`` is the format of the weights. ``parameters`` contains the rounded
-    weights in float32 and cannot be assigned. If x or ``out`` is an array of bfloat16 (the type of ml_dtypes), the
-    outputs are rounded to bfloat16.
+    ``Sequential.astype("bfloat16")``, ``Sequential.quantize(calibration_x)`` and ``Sequential.freeze()`` return one. It
+    is called, copied and saved like a Sequential, but cannot be trained, and its parameters cannot be assigned.
+    ``compute_dtype`` is the format of the weights. With weights in bfloat16 or int8, activations, biases, slopes and
+    outputs are float32, which is the ``dtype`` of the network, and ``parameters`` contains the rounded weights in
+    float32. If x or ``out`` is an array of bfloat16 (the type of ml_dtypes), the outputs are rounded to bfloat16.
 
     Notes
     -----
     bfloat16: the outputs have the bits of the float32 network whose weights were rounded to bfloat16, to nearest, ties
     to even.
+
+    float32 and float64: the same bits as the Sequential. A file of one is loaded as a Sequential.
 
     int8: a layer rounds its input x to ``q = clip(rint(x / input_scale) + zero_point, 0, 255)``, sums the products of q
     and its int8 weights exactly, and continues in float32. A row that contains NaN gives NaN.
@@ -74,11 +76,13 @@ class InferenceNetwork(Network):
     trainable = False
 
     def __init__(self, *_: object, **__: object) -> None:
-        raise TypeError("InferenceNetwork: expected to be made by Sequential's astype('bfloat16') or quantize(x)")
+        raise TypeError(
+            "InferenceNetwork: expected to be made by Sequential's astype('bfloat16'), quantize(x) or freeze()"
+        )
 
     @classmethod
     def _of(cls, source: Network, network: _cpu.Network) -> InferenceNetwork:
-        """The layers of a float32 network, with a compiled network of smaller weights."""
+        """The layers of a network, with a compiled network of its weights, or of smaller ones."""
         net = cls.__new__(cls)
         net._structure, net._device, net._dtype = source._structure, source._device, source._dtype
         net._network = network
@@ -97,6 +101,9 @@ class InferenceNetwork(Network):
                 parameters[name] = (parameters[name].astype(np.uint32) << 16).view(np.float32)
             source = Network._restored(layers, FLOAT32.name, parameters)
             return cls._of(source, source._on_cpu("network").bfloat16())
+        if dtype != "int8":
+            source = Network._restored(layers, dtype, parameters)
+            return cls._of(source, source._on_cpu("network"))
         quantizations = []
         for layer in (name for name, of_layer in shapes.items() if "weight" in of_layer):
             input_scale, zero_point, weight_scale = (tensors[f"{layer}.{field}"] for field in Quantization._fields)
@@ -111,7 +118,7 @@ class InferenceNetwork(Network):
 
     @property
     def quantization(self) -> Mapping[str, Quantization]:
-        """The scales of each layer with weights by name, read-only; empty for bfloat16."""
+        """The scales of each layer with weights by name, read-only; empty unless the weights are int8."""
         if self.compute_dtype != "int8":
             return MappingProxyType({})
         shapes = enumerate(self._structure.shapes.items())
@@ -176,7 +183,7 @@ class InferenceNetwork(Network):
 
 
 class _FixedParameters(Parameters):
-    """Parameters that are read-only, since they are rounded."""
+    """Parameters that are read-only."""
 
     def __setitem__(self, name: str, values: ArrayLike) -> NoReturn:
         self._place(name)
@@ -193,6 +200,11 @@ class _NotSupportedError(AttributeError, TypeError):
 
 
 # Making one ----------------------------------------------------------------------------------------------------------
+def frozen(source: Network) -> InferenceNetwork:
+    """A copy of a network, for inference only."""
+    return InferenceNetwork._restored(source.layers, source.compute_dtype, source._tensors())
+
+
 def bfloat16(source: Network) -> InferenceNetwork:
     """A float32 network with its weights rounded to bfloat16."""
     return InferenceNetwork._of(source, source._on_cpu("network").bfloat16())

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import _checks
-from .._checks import FLOAT32, message
+from .._checks import FLOAT32
 from .._device import select
 from .._device.cpu import CPU
 from .._network.network import Network
 from ..layers import Input, Layer
 from ..training._loop import run
 from ..training._settings import FitSettings
-from .inference import InferenceNetwork, bfloat16, int8
+from .inference import InferenceNetwork, bfloat16, frozen, int8
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -216,18 +216,30 @@ class Sequential(Network):
         return run(self, x, y, settings, sample_weight)
 
     # Transfer learning -----------------------------------------------------------------------------------------------
-    def freeze(self, *names: str) -> None:
-        """Exclude layers from training, from the next ``fit`` or ``Trainer`` on.
+    @overload
+    def freeze(self) -> InferenceNetwork: ...
+    @overload
+    def freeze(self, *names: str) -> None: ...
+    def freeze(self, *names: str) -> InferenceNetwork | None:
+        """Exclude layers from training, from the next ``fit`` or ``Trainer`` on; or copy all for inference only.
 
         Parameters
         ----------
         *names : str
             Names of ``named_layers``. A residual block stands for all layers in it.
 
+        Returns
+        -------
+        InferenceNetwork or None
+            Without names, a copy for inference only, whose outputs have the same bits. The network itself does not
+            change. With names, None.
+
         Raises
         ------
         ValueError
-            If there is no layer of a name, or no name is given.
+            If there is no layer of a name.
+        TypeError
+            Without names, if the network is on a GPU.
 
         Examples
         --------
@@ -236,10 +248,14 @@ class Sequential(Network):
         >>> net.freeze("dense_1")
         >>> net.frozen
         ('dense_1',)
+        >>> net.freeze().trainable
+        False
         """
         if not names:
-            raise ValueError(message("layer", "names of layers", "none"))
+            self._on_cpu("freeze")
+            return frozen(self)
         self._frozen |= self._expand(names)
+        return None
 
     def unfreeze(self, *names: str) -> None:
         """Include layers in training again.

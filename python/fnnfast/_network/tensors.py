@@ -29,9 +29,9 @@ def stored(shapes: Mapping[str, Shapes], dtype: str, compute_dtype: str) -> dict
 
 
 def refusal(what: str, compute_dtype: str) -> str:
-    """Why a network of narrow weights does nothing but answer."""
-    got = f"one in {compute_dtype}, for inference only: train or change the float32 network and convert it again"
-    return message(what, "a float32 or float64 network", got)
+    """Why a network for inference only does nothing but answer."""
+    got = f"one in {compute_dtype} for inference only; train or change the network that it was made from"
+    return message(what, "a network that can be trained", got)
 
 
 def is_weight(name: str) -> bool:
