@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import partial, wraps
 from numbers import Real
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn import config_context, get_config
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_array, check_random_state, column_or_1d
@@ -22,6 +23,7 @@ from .._models.sequential import Sequential
 from ..losses import Loss, Poisson
 from ..training import Trainer
 from . import _network, _solvers
+from ._callbacks import CallbackSupportMixin, Method, Nothing, Tasks, with_callbacks
 from ._solvers import Data
 
 # Lets joblib and threadpool_limits limit our threads, too; scikit-learn installs threadpoolctl.
@@ -41,7 +43,20 @@ _CHECKS: dict[str, Callable[[str, Any], object]] = {
 }
 
 
-class Perceptron(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn carries no types
+def in_numpy(method: Method) -> Method:
+    """Decorate a method that takes any arrays and computes with NumPy: without dispatch of the array API."""
+
+    @wraps(method)
+    def without_dispatch(*arguments: Any, **named: Any) -> Any:
+        if not get_config()["array_api_dispatch"]:
+            return method(*arguments, **named)
+        with config_context(array_api_dispatch=False):
+            return method(*arguments, **named)
+
+    return cast(Method, without_dispatch)
+
+
+class Perceptron(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn carries no types
     """Base class of FNNClassifier and FNNRegressor."""
 
     network_: Sequential
@@ -80,6 +95,7 @@ class Perceptron(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn carr
 
     # Training --------------------------------------------------------------------------------------------------------
     @_checks.advised("estimator.fit")
+    @with_callbacks
     def fit(
         self,
         X: Any,
@@ -128,10 +144,31 @@ class Perceptron(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn carr
         """
         if (X_val is None) != (y_val is None):
             raise ValueError(message("X_val, y_val", "both or neither", "one"))
-        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
+        self._check_parameters(incremental=False)
+        given = {"sample_weight": sample_weight, "X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
+        metadata = {name: value for name, value in given.items() if value is not None}
+        # L-BFGS learns of the end of the last iteration when the next one has begun.
+        most = self.max_iter + (self.solver == "lbfgs")
+        tasks = Tasks(self, {"X": X, "y": y, "metadata": metadata or None}, most)
+        self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), tasks)
+        tasks.end()
+        return self
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, validation: Sequence[Any], incremental: bool = False) -> Self:
-        self._check_parameters(incremental)
+    def _fit_once(self, X: Any, y: Any, sample_weight: Any) -> Self:
+        """For ``partial_fit``."""
+        self._check_parameters(incremental=True)
+        return self._fit(X, y, sample_weight, (None, None, None), Nothing(), incremental=True)
+
+    @in_numpy
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        validation: Sequence[Any],
+        tasks: Tasks,
+        incremental: bool = False,
+    ) -> Self:
         fresh = not (hasattr(self, "network_") and (self.warm_start or incremental))
         if not (fresh or self.dtype is None or _checks.dtype(self.dtype) == self.network_.dtype):
             raise ValueError(message("dtype", f"{self.network_.dtype}, that of the network to go on with", self.dtype))
@@ -160,9 +197,9 @@ class Perceptron(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn carr
             data, held_out = self._split(data, random)
         if self.solver == "lbfgs":
             self._trainer = None
-            _solvers.lbfgs(self, data, held_out)
+            _solvers.lbfgs(self, data, held_out, tasks)
         else:
-            _solvers.descend(self, data, held_out, random, incremental=incremental)
+            _solvers.descend(self, data, held_out, random, tasks, incremental=incremental)
         if working != dtype:
             self.network_ = self.network_._converted(dtype)
         if not all(np.isfinite(values).all() for values in self.network_.parameters.values()):
@@ -251,6 +288,7 @@ class Perceptron(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn carr
         return data.take(kept), data.take(held_out).dense()
 
     # Predictions -----------------------------------------------------------------------------------------------------
+    @in_numpy
     def _outputs(self, X: Any, logits: bool = False) -> Array:
         """The outputs (N, O) for rows that are validated here."""
         check_is_fitted(self)
@@ -351,8 +389,9 @@ def _weights(name: str, weights: Any, rows: int) -> Array | None:
         weights = np.full(rows, _checks.not_negative(name, weights))
     array: Array = check_array(weights, ensure_2d=False, dtype=FLOAT64, input_name=name)
     _checks.same_shape(name, array, (rows,))
-    if (array < 0).any() or not array.any():
-        raise ValueError(message(name, "weights >= 0 that are not all zero", f"{array.min():g} to {array.max():g}"))
+    _checks.require_all(name, array, array >= 0, "weights >= 0")
+    if not array.any():
+        raise ValueError(message(name, "weights that are not all zero", "only zeros"))
     with np.errstate(over="ignore"):
         if not np.isfinite(array.sum()):
             raise ValueError(message(name, "weights of a finite sum", f"{array.min():g} to {array.max():g}"))

@@ -227,7 +227,7 @@ class FNNClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]  # sciki
             self.classes_ = classes
         elif known is None:
             raise ValueError(message("classes", "all classes, in the first call of partial_fit", "none"))
-        return self._fit(X, y, sample_weight, (None, None, None), incremental=True)
+        return self._fit_once(X, y, sample_weight)
 
     def predict(self, X: Any) -> Array:
         """Return the most probable class of each row.

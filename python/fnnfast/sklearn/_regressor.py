@@ -176,7 +176,7 @@ class FNNRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]  # scikit-
         TypeError
             As ``fit``.
         """
-        return self._fit(X, y, sample_weight, (None, None, None), incremental=True)
+        return self._fit_once(X, y, sample_weight)
 
     def predict(self, X: Any, return_std: bool = False) -> Array | tuple[Array, Array]:
         """Return the prediction for each row.

@@ -17,6 +17,7 @@ from ..losses import Loss, MeanSquaredError, Poisson
 from ..optimizers import SGD, Adam
 from ..training import Trainer, _progress
 from ..training._callbacks import is_better
+from ._callbacks import Tasks
 
 # The learning rate at which "adaptive" stops dividing.
 SLOWEST_RATE = 1e-6
@@ -72,9 +73,15 @@ def _perfect(loss: Loss, data: Data) -> float:
 
 # Steps ---------------------------------------------------------------------------------------------------------------
 def descend(
-    estimator: Any, data: Data, held_out: Data | None, random: np.random.RandomState, *, incremental: bool
+    estimator: Any,
+    data: Data,
+    held_out: Data | None,
+    random: np.random.RandomState,
+    tasks: Tasks,
+    *,
+    incremental: bool,
 ) -> None:
-    """Train by SGD or Adam: one epoch if ``incremental``, else until there is no progress."""
+    """Train by SGD or Adam: one epoch if ``incremental``, else until there is no progress or a callback says so."""
     rows, network = len(data.targets), estimator.network_
     batch = _batch_rows(estimator.batch_size, rows)
     trainer = estimator._trainer = _trainer(estimator, _l2(estimator, data, batch), random, incremental)
@@ -86,6 +93,7 @@ def descend(
     try:
         with closing(_progress.choose(bool(estimator.progress), estimator.max_iter, 1)) as display:
             for _ in range(1 if incremental else estimator.max_iter):
+                tasks.begin_iteration()
                 if estimator.shuffle:  # with the same random numbers as sklearn.utils.shuffle
                     shuffled = np.arange(rows)
                     random.shuffle(shuffled)
@@ -98,7 +106,8 @@ def descend(
                 display.epoch(_latest(estimator))
                 if _improved(estimator) and estimator.early_stopping:
                     best = dict(network.parameters)
-                if _exhausted(estimator, trainer):
+                stop = tasks.end_iteration()
+                if _exhausted(estimator, trainer) or stop:
                     break
             else:
                 if not incremental:
@@ -254,7 +263,7 @@ def _change_rate(trainer: Trainer, rate: float) -> None:
 
 
 # L-BFGS --------------------------------------------------------------------------------------------------------------
-def lbfgs(estimator: Any, data: Data, held_out: Data | None) -> None:
+def lbfgs(estimator: Any, data: Data, held_out: Data | None, tasks: Tasks) -> None:
     """Train on all rows at once with the L-BFGS-B of SciPy, in float64."""
     if np.any(estimator.dropout):
         raise ValueError(message("dropout", "0 for solver 'lbfgs', which needs one fixed function", estimator.dropout))
@@ -278,22 +287,31 @@ def lbfgs(estimator: Any, data: Data, held_out: Data | None) -> None:
         shrink = decay * flat
         return factor * loss - perfect + float(shrink @ flat) / 2, factor * flow + shrink
 
+    stopped = False
+
     def after_iteration(intermediate_result: Any) -> None:
-        if held_out is not None:
-            place(intermediate_result.x)
+        nonlocal stopped
+        place(intermediate_result.x)
         _record(estimator, float(intermediate_result.fun), held_out)
         display.steps(1)
         display.epoch(_latest(estimator))
+        if tasks.end_iteration():
+            stopped = True
+            raise StopIteration
+        tasks.begin_iteration()
 
     start = np.concatenate([values.ravel() for values in network.parameters.values()])
     options = {"maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol}
     estimator.n_iter_ = 0
+    tasks.begin_iteration()
     with closing(_progress.choose(bool(estimator.progress), estimator.max_iter, 1)) as display:
         result = minimize(objective, start, method="L-BFGS-B", jac=True, callback=after_iteration, options=options)
     place(result.x)
     estimator.loss_ = float(result.fun)
     _require_finite(estimator, "loss", estimator.loss_)
-    if result.status:
+    if not stopped:
+        tasks.end_iteration()  # of one that did not happen
+    if result.status and not stopped:
         text = f"L-BFGS did not converge in {result.nit} iterations: {result.message}"
         _progress.warn(text, ConvergenceWarning, 5)
 
