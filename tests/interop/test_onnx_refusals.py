@@ -184,3 +184,35 @@ def test_nothing_is_imported_before_it_is_used():
     """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "True", "False", "False"]
+
+
+# What onnx.reference does not run ------------------------------------------------------------------------------------
+def dense_of(kind, **settings):
+    model = Model(4, **settings)
+    model.node(kind, model.node("Gemm", "x", np.eye(4)))
+    return model.proto()
+
+
+def test_a_model_without_versions_of_operators():
+    proto = dense_of("Relu")
+    del proto.opset_import[:]
+    with pytest.raises(ConversionError, match=r"the model: no version of the operators \(opset_import\)"):
+        fnn.from_onnx(proto)
+
+
+def test_operators_of_a_later_opset():
+    """The numbers are clear, and onnx.reference does not run it; outputs that are given will do."""
+    proto = dense_of("Mish", opset=13)
+    with pytest.raises(ConversionError, match="reference, with which it is compared, does not run it"):
+        fnn.from_onnx(proto)
+    x = np.ones((2, 4), np.float32)
+    y = x * np.tanh(np.log1p(np.exp(x)))
+    assert fnn.from_onnx(proto, check=(x, y)).layers == (fnn.Input(4), fnn.Dense(4, "mish", bias=False))
+
+
+def test_the_other_name_of_the_default_domain():
+    proto = dense_of("Relu")
+    for node in proto.graph.node:
+        node.domain = "ai.onnx"
+    proto.opset_import[0].domain = "ai.onnx"
+    assert fnn.from_onnx(proto).layers == (fnn.Input(4), fnn.Dense(4, "relu", bias=False))

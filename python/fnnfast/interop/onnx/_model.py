@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..._checks import Array
+from ..._checks import Array, short
 from .._build import Run
 from .._errors import ConversionError
 from ._constants import Constants
@@ -22,7 +22,6 @@ _OLDEST_OPSET = 7  # since which constants are broadcast as NumPy does
 _LARGEST_BATCH = 4096
 _LARGEST_ROW = 2**20  # or as many values as the file has bytes
 _PROBABILITIES = ("probabilities", "output_probability")  # skl2onnx's names
-_DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
 
 
 class Needed(NamedTuple):
@@ -92,7 +91,9 @@ def _external_size(initializers: Mapping[str, Any], folder: str | None) -> int:
 
 def _opset(model: Any, newest: int) -> int:
     versions = {("" if one.domain == "ai.onnx" else one.domain): one.version for one in model.opset_import}
-    opset = int(versions.get("", newest))
+    if "" not in versions:
+        raise ConversionError("the model: no version of the operators (opset_import); supported: models that have one")
+    opset = int(versions[""])
     if not _OLDEST_OPSET <= opset <= newest:
         advice = "convert it with onnx.version_converter" if opset < newest else "update the package onnx"
         raise ConversionError(f"the model: opset {opset}; supported: {_OLDEST_OPSET} to {newest}; {advice}")
@@ -126,19 +127,7 @@ def _ancestors(nodes: Sequence[Any], output: str) -> list[Any]:
 # Answers of the model ------------------------------------------------------------------------------------------------
 def reference(needed: Needed) -> Run:
     """The model's answers by onnx.reference, which is NumPy; only for a model that was read, and found harmless."""
-    package = onnx()
-    helper = package.helper
-    tensors = [
-        package.numpy_helper.from_array(_raw(needed, name), name) if tensor.data_location == 1 else tensor
-        for name, tensor in needed.initializers.items()
-    ]
-    read = helper.make_tensor_value_info(needed.rows.name, needed.rows.kind, None)
-    graph = helper.make_graph(
-        needed.nodes, "checked", [read], [helper.make_empty_tensor_value_info(needed.output)], tensors
-    )
-    imports = [one for one in needed.source.model.opset_import if one.domain in _DOMAINS]
-    model = helper.make_model(graph, opset_imports=imports, ir_version=needed.source.model.ir_version)
-    evaluator = package.reference.ReferenceEvaluator(model, new_ops=_corrected() if needed.opset < 14 else None)
+    helper = onnx().helper
     dtype = helper.tensor_dtype_to_np_dtype(needed.rows.kind)
     batch = needed.rows.batch
     if batch is not None and batch > _LARGEST_BATCH:
@@ -149,11 +138,44 @@ def reference(needed: Needed) -> Run:
         padding = -len(x) % max(1, count)
         padded = np.concatenate([x, np.zeros((padding, *x.shape[1:]), x.dtype)]).astype(dtype)
         parts = [padded[first : first + count] for first in range(0, len(padded), max(1, count))]
-        with np.errstate(all="ignore"):
-            outputs = [evaluator.run(None, {needed.rows.name: part})[0] for part in parts]
-        return np.concatenate([np.asarray(part, np.float64) for part in outputs])[: len(x)]
+        try:
+            evaluator = _evaluator(needed)
+            with np.errstate(all="ignore"):
+                outputs = [evaluator.run(None, {needed.rows.name: part})[0] for part in parts]
+            return np.concatenate([np.asarray(part, np.float64) for part in outputs])[: len(x)]
+        except Exception as error:  # whatever a model that is not quite right makes of the code of another package
+            problem = short(f"{type(error).__name__}: {error}")
+            raise ConversionError(
+                f"the model: onnx.reference, with which it is compared, does not run it ({problem}); supported: models "
+                "that onnx.checker.check_model finds right; or give rows and their outputs, check=(x, y)"
+            ) from error
 
     return run
+
+
+def _evaluator(needed: Needed) -> Any:
+    package, helper = onnx(), onnx().helper
+    tensors = [
+        package.numpy_helper.from_array(_raw(needed, name), name) if tensor.data_location == 1 else tensor
+        for name, tensor in needed.initializers.items()
+    ]
+    read = helper.make_tensor_value_info(needed.rows.name, needed.rows.kind, None)
+    nodes = [_in_default_domain(node) for node in needed.nodes]
+    graph = helper.make_graph(nodes, "checked", [read], [helper.make_empty_tensor_value_info(needed.output)], tensors)
+    imports = [one for one in needed.source.model.opset_import if one.domain not in ("", "ai.onnx")]
+    imports.append(helper.make_opsetid("", needed.opset))
+    model = helper.make_model(graph, opset_imports=imports, ir_version=needed.source.model.ir_version)
+    return package.reference.ReferenceEvaluator(model, new_ops=_corrected() if needed.opset < 14 else None)
+
+
+def _in_default_domain(node: Any) -> Any:
+    """ "ai.onnx" is another name of the default domain, which onnx.reference does not know."""
+    if node.domain != "ai.onnx":
+        return node
+    copy = type(node)()
+    copy.CopyFrom(node)
+    copy.domain = ""
+    return copy
 
 
 def _corrected() -> list[type]:
