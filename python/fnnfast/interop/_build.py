@@ -12,7 +12,7 @@ from .._checks import Array, message
 from .._models.sequential import Sequential
 from .._network.conversion import Conversion
 from .._network.structure import Structure
-from ..layers import Input, Layer
+from ..layers import Activation, Input, Layer
 from ._errors import ConversionError
 from ._graph import Graph
 from ._operations import Made, make_all
@@ -32,6 +32,8 @@ def build(graph: Graph, output: int, shape: Sequence[int], dtype: _checks.DType)
         A graph that no Sequential is.
     """
     made = make_all(graph.chain(output))
+    if not made or not made[-1].layer.can_end:
+        made = (*made, Made(Activation("identity"), {}))
     layers: list[Input | Layer] = [Input(*shape), *(layer.layer for layer in made)]
     try:
         names = Structure(layers).named
@@ -102,7 +104,10 @@ def checked(
             x = x.reshape(len(x), *shape).astype(net.dtype)
         expected = run(x)
         against = f"{runner or source} on {len(x)} {'random' if check is None else 'given'} rows"
-    largest = _largest_difference(net, x, np.asarray(expected), epsilon or float(np.finfo(net.dtype).eps))
+    expected = np.asarray(expected)
+    if expected.ndim > 2:  # the outputs of a network are rows of one axis
+        expected = expected.reshape(len(expected), -1)
+    largest = _largest_difference(net, x, expected, epsilon or float(np.finfo(net.dtype).eps))
     net.converted_from = Conversion(source, versions, against, largest, folded)
     return net
 

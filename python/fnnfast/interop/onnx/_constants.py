@@ -70,6 +70,8 @@ class Constants:
             return False
         inputs = [self[name] for name in node.input if name]
         given = attributes(node)
+        if node.op_type in ("Add", "Sub", "Mul", "Div") and "axis" in given:
+            return False  # before opset 7: not NumPy's rules
         try:
             size, operator = _OPERATORS[node.op_type]
             nbytes = 8 * size(inputs, given)

@@ -101,7 +101,10 @@ def _network(needed: Needed) -> tuple[Sequential, list[str]]:
     graph = Graph(Value(0, needed.rows.shape).size)
     value = Planner(reader.steps, _precision(needed)).emit(graph, found.step)
     dtype = FLOAT64 if _is_double(needed) else FLOAT32
-    return build(graph, value, needed.rows.shape, dtype), graph.folded
+    net = build(graph, value, needed.rows.shape, dtype)
+    if len(found.shape) != 1:
+        graph.folded.append(f"output {needed.output!r}: rows of shape {found.shape} are {found.size} values")
+    return net, graph.folded
 
 
 def _kinds(needed: Needed) -> set[int]:

@@ -18,7 +18,7 @@ from ._package import onnx
 from ._reader import Rows, input_of
 
 _MOST_NODES = 2**14
-_OLDEST_OPSET = 7  # since which constants are broadcast as NumPy does
+_OLDEST_OPSET = 6  # the first that PyTorch wrote
 _LARGEST_BATCH = 4096
 _LARGEST_ROW = 2**20  # or as many values as the file has bytes
 _PROBABILITIES = ("probabilities", "output_probability")  # skl2onnx's names
@@ -91,9 +91,9 @@ def _external_size(initializers: Mapping[str, Any], folder: str | None) -> int:
 
 def _opset(model: Any, newest: int) -> int:
     versions = {("" if one.domain == "ai.onnx" else one.domain): one.version for one in model.opset_import}
-    if "" not in versions:
+    if "" not in versions and any(node.domain in ("", "ai.onnx") for node in model.graph.node):
         raise ConversionError("the model: no version of the operators (opset_import); supported: models that have one")
-    opset = int(versions[""])
+    opset = int(versions.get("", newest))
     if not _OLDEST_OPSET <= opset <= newest:
         advice = "convert it with onnx.version_converter" if opset < newest else "update the package onnx"
         raise ConversionError(f"the model: opset {opset}; supported: {_OLDEST_OPSET} to {newest}; {advice}")

@@ -72,8 +72,9 @@ def _product(node: Node, index: int, flip: bool, weight: Array, bias: Array | No
 
 # Normalisation and slopes --------------------------------------------------------------------------------------------
 def _batch_normalization(node: Node) -> Value:
-    if node.given.get("training_mode", 0):
-        raise node.refused("training_mode=1", "inference", "export the model after model.eval()")
+    training = "training_mode" if node.opset > 6 else "is_test"
+    if node.given.get(training, 0) != (training == "is_test"):
+        raise node.refused(f"{training}={node.given.get(training, 0)}", "inference", "export it after model.eval()")
     value = _rows_first(node)
     gamma, beta, mean, variance = (_channels(node, index, value) for index in range(1, 5))
     scale = gamma / np.sqrt(variance + node.given.get("epsilon", 1e-5))
@@ -105,6 +106,8 @@ def _prelu(node: Node) -> Value:
     slope = node.constant(1)
     if slope is None:
         raise node.refused("no slope", "a constant slope")
+    if node.opset < 7 and slope.ndim == 1 and len(slope) > 1:
+        slope = node.from_axis(slope, 1, value.shape)
     alpha = node.per_value(slope, value.shape, value.turned)
     before = node.before(value)
     if before is not None and before.kind == "Elu" and before.settings.get("alpha", 1.0) == 1:

@@ -107,6 +107,8 @@ class Node:
             if found is not None:
                 arguments.append(found.step)
             elif constant is not None:
+                if self.opset < 7 and "axis" in self.given:
+                    constant = self.from_axis(constant, self.given["axis"], shape)
                 arguments.append(self.per_value(constant, shape, turned))
         given = self.given if settings is None else settings
         given = {key: float(part) if key in _PARAMETERS else part for key, part in given.items()}
@@ -128,6 +130,15 @@ class Node:
             raise self.refused(
                 f"a constant of shape {constant.shape} beside rows of {shape}", "one for each value"
             ) from None
+
+    def from_axis(self, constant: Array, axis: int, shape: tuple[int, ...]) -> Array:
+        """A constant whose axes are those of the value from that one on, as before opset 7, for NumPy's rules."""
+        rank = 1 + len(shape)
+        after = rank - (axis + rank if axis < 0 else axis) - constant.ndim
+        if after < 0 or axis >= rank:
+            problem = f"a constant of shape {constant.shape} from axis {axis} of {rank}"
+            raise self.refused(problem, "axes that there are")
+        return constant.reshape(*constant.shape, *[1] * after)
 
     def refused(self, problem: str, supported: str, advice: str = "") -> ConversionError:
         return refusal(self.place, problem, supported, advice)
@@ -163,11 +174,11 @@ class Reader:
         return Value(len(self.steps), shape, turned)
 
     def result(self, name: str) -> Value:
-        """The value of that name, rows of vectors."""
+        """The value of that name, with its rows along the first axis."""
         found = self.values.get(name)
-        if found is None or found.turned or len(found.shape) != 1:
-            shape = "a constant" if found is None else f"rows of shape {found.shape}"
-            raise ConversionError(f"output {name!r}: {shape}; supported: rows that are vectors, (B, O)")
+        if found is None or found.turned:
+            shape = "a constant" if found is None else "rows along the last axis"
+            raise ConversionError(f"output {name!r}: {shape}; supported: values (B, ...) that depend on the input")
         return found
 
     def read(self, proto: Any, place: str) -> None:
