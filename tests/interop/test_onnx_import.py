@@ -325,3 +325,44 @@ def test_jumps_may_fall_to_the_other_side():
     step = model.node("GreaterOrEqual", model.node("Gemm", "x", W, B), 0.0)
     model.node("Gemm", model.node("Cast", step, to=FLOAT), W[:3].copy())
     assert fnn.from_onnx(model.proto()).layers[1].activation == fnn.Step()
+
+
+# Before opset 7 ------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("constant", "axis", "as_numpy"), [((3,), 1, (3, 1)), ((4,), 2, (4,)), ((3, 4), 1, (3, 4)), ((4,), -1, (4,))]
+)
+@pytest.mark.parametrize("operator", ["Add", "Mul", "Sub", "Div"])
+def test_constants_from_an_axis_on(operator, constant, axis, as_numpy):
+    values = RNG.uniform(1, 2, constant)
+    model = Model(3, 4, opset=6)
+    model.node("Relu", model.node(operator, "x", values, broadcast=1, axis=axis))
+    x = rows(3, 4, count=5)
+    arithmetic = {"Add": np.add, "Mul": np.multiply, "Sub": np.subtract, "Div": np.divide}[operator]
+    expected = np.maximum(arithmetic(x, values.reshape(as_numpy)), 0).reshape(5, -1)
+    net = fnn.from_onnx(model.proto(), check=(x, expected))
+    np.testing.assert_allclose(net(x), expected, rtol=1e-5)
+    assert net.converted_from.folded[-1] == "output 'v1': rows of shape (3, 4) are 12 values"
+
+
+def test_slopes_of_channels():
+    slopes = np.array([0.1, 0.2, 0.3])
+    model = Model(3, 4, opset=6)
+    model.node("PRelu", "x", slopes)
+    x = rows(3, 4, count=5)
+    expected = np.where(x > 0, x, x * slopes[:, np.newaxis]).reshape(5, -1)
+    np.testing.assert_allclose(fnn.from_onnx(model.proto(), check=(x, expected))(x), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda m: m.node("BatchNormalization", m.node("MatMul", "x", np.eye(4)), *np.ones((4, 4))), "is_test=0"),
+        (lambda m: m.node("Add", "x", np.ones(4), broadcast=1, axis=2), "from axis 2 of 2"),
+        (lambda m: m.node("Add", "x", m.node("Add", np.eye(4), np.ones(4), axis=0)), "this operator on constants"),
+    ],
+)
+def test_refused_before_opset_7(build, message):
+    model = Model(4, opset=6)
+    build(model)
+    with pytest.raises(fnn.interop.ConversionError, match=message):
+        fnn.from_onnx(model.proto())
