@@ -216,7 +216,7 @@ def any_array(name: str, value: ArrayLike) -> Array:
     try:
         return np.asarray(value)
     except ValueError as error:
-        raise ValueError(message(name, "an array", f"what makes none: {short(error)}")) from error
+        raise ValueError(message(name, "an array", f"a sequence that NumPy cannot convert: {short(error)}")) from error
 
 
 def real_array(name: str, value: ArrayLike) -> Array:

@@ -21,7 +21,7 @@ class ActivationInfo(TypedDict):
     rowwise: bool  # softmax: needs whole rows
     parameter: bool  # takes alpha or beta
     default: float  # of the parameter
-    learned: bool  # the parameter is trained, one a neuron
+    learned: bool  # the parameter is trained, one per neuron
     watch: str  # "dead", "saturated" or "": what training counts of small derivatives
     small: float  # what small is
 

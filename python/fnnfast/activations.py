@@ -110,7 +110,7 @@ class Activation(Frozen):
         if not np.isfinite(values).all():
             raise ValueError(_checks.message(self.name, f"a parameter in {dtype}'s range", parameter))
         if len(values) not in (1, units):
-            raise ValueError(_checks.message(f"{self.name} alpha", f"1 or {units} values, one a neuron", len(values)))
+            raise ValueError(_checks.message(f"{self.name} alpha", f"1 or {units} values, one per neuron", len(values)))
         return values
 
     def require_differentiable(self) -> None:
@@ -756,6 +756,6 @@ def _learned_alpha(alpha: Any) -> float | tuple[float, ...]:
         alpha = _checks.finite("alpha", alpha)  # NumPy would make an object array of a huge one
     values = _checks.fit(_checks.real_array("alpha", alpha), _checks.FLOAT64)
     if values.ndim > 1 or not values.size or not np.isfinite(values).all():
-        raise ValueError(_checks.message("alpha", "a finite number, or one a neuron, shape (O,)", repr(alpha)))
+        raise ValueError(_checks.message("alpha", "a finite number, or one per neuron, shape (O,)", repr(alpha)))
     numbers: float | list[float] = values.tolist()
     return tuple(numbers) if isinstance(numbers, list) else numbers

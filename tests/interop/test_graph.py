@@ -140,7 +140,7 @@ def test_any_order(names):
 
 
 def test_a_model_without_a_dense_layer():
-    with pytest.raises(ConversionError, match="the model: its layers make no network"):
+    with pytest.raises(ConversionError, match="the model: its layers cannot form a network"):
         build(Graph(4), 0, (2, 2), np.dtype("float64"))
     graph = Graph(4)  # an activation alone is one
     net = build(graph, graph.add(apply("relu"), [0], "relu"), (4,), np.dtype("float64"))

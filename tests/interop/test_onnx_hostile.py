@@ -145,12 +145,12 @@ HOSTILE = {
     "Expand": (large("Expand", np.ones(1), [2**20, 2**20]), "Expand 'n0'"),
     "Add": (large("Add", np.ones((2**12, 1)), np.ones((1, 2**16))), "Add 'n0': a constant of"),
     "Gather": (large("Gather", np.ones((4, 2**14)), np.zeros(2**16, np.int64)), "Gather 'n0': a constant of"),
-    "Unsqueeze": (large("Unsqueeze", W, list(range(100))), "Unsqueeze 'n0': its constants make no sense"),
+    "Unsqueeze": (large("Unsqueeze", W, list(range(100))), "Unsqueeze 'n0': invalid constants"),
     "Concat": (doubling, "Concat 'n.*': a constant of"),
     "a wide input": (wide_input("Relu"), "input 'x': 1073741824 values in a row, more than the file has bytes"),
     "a value given twice": (given_twice, "the model: two nodes give 'v0'"),
     "a name given twice": (named_twice, "two initializers of one name"),
-    "a circle": (in_a_circle, "its input 'v1' is given by nothing before it"),
+    "a circle": (in_a_circle, "its input 'v1' is not computed before it"),
     "many nodes": (many_nodes, "the model: 20001 nodes; supported: at most 16384"),
     "a scale of many values": (scale_of_many, "Mul 'n1': a scale of 131072 values"),
     "many rows": (many_rows, "input 'x': 1099511627776 rows"),
@@ -308,5 +308,5 @@ def test_damaged_files(data):
 def test_an_attribute_without_a_value():
     proto = of_tensor(tensor([4, 4], raw_data=bytes(64)))
     proto.graph.node[0].attribute.add(name="alpha").s = b"\xff\xfe"
-    with pytest.raises(ConversionError, match="Gemm 'n0': its attributes or constants make no sense"):
+    with pytest.raises(ConversionError, match="Gemm 'n0': invalid attributes or constants"):
         fnn.from_onnx(proto)

@@ -79,7 +79,7 @@ def opset(version):
 REFUSED = {
     # Operators
     "recurrent": (lambda m: m.node("LSTM", "x", W, W), "node 1 of 1, LSTM 'n0': an operator that is not supported"),
-    "control flow": (loop, r"If 'n\d': an operator|Cast 'n1': a conversion to what are no floats"),
+    "control flow": (loop, r"If 'n\d': an operator|Cast 'n1': a conversion to a type that is not float"),
     "unknown domain": (
         lambda m: m.node("Thing", "x", domain="com.example"),
         "an operator of the domain 'com.example' that is not supported",
@@ -111,7 +111,7 @@ REFUSED = {
         lambda m: m.node("BatchNormalization", dense(m), *W, training_mode=1),
         "BatchNormalization 'n1': training_mode=1; supported: inference; export it after model.eval",
     ),
-    "cast": (nodes("Cast", to=INT64), "Cast 'n1': a conversion to what are no floats"),
+    "cast": (nodes("Cast", to=INT64), "Cast 'n1': a conversion to a type that is not float"),
     "reduction of rows": (lambda m: m.node("ReduceMax", dense(m), [0]), r"ReduceMax 'n1': axes \[0\]"),
     # Shapes
     "batch": (lambda m: m.node("Reshape", dense(m), [4, -1]), r"Reshape 'n1': rows of shape \(4,\) as \[4, -1\]"),
@@ -129,22 +129,22 @@ REFUSED = {
     "channels": (lambda m: m.node("BatchNormalization", "x", *np.ones((4, 3))), r"input 1 of shape \(3,\)"),
     # The whole
     "two inputs": (two_inputs, "the model: inputs 'x', 'z'; supported: one input"),
-    "functions": (function, "functions of its own.*inline_local_functions"),
-    "integers": (integers, "input 'x': no real numbers; supported: float"),
+    "functions": (function, "local functions.*inline_local_functions"),
+    "integers": (integers, "input 'x': not a float type; supported: float"),
     "a vector": (shaped(4), r"input 'x': shape \[4\]; supported: values \(B"),
     "a length that is not fixed": (shaped("B", "H", 4), r"input 'x': shape \[None, None, 4\]"),
     "no columns": (shaped("B", 0), "input 'x'"),
     "old": (opset(5), r"the model: opset 5; supported: 6 to \d+; convert it"),
     "new": (opset(999), "the model: opset 999; supported: 6 to .*; update the package onnx"),
-    "nothing": (lambda m: m.proto("x"), "output 'x': given by no node"),
+    "nothing": (lambda m: m.proto("x"), "output 'x': no node computes it"),
     "a constant": (lambda m: m.node("Identity", np.ones(4)), "inputs none; supported: one input"),
-    "no dense layer": (lambda m: m.node("Identity", "x"), "the model: its layers make no network"),
-    "missing": (lambda m: m.node("Gemm", "x", "gone"), "Gemm 'n0': its input 'gone' is given by nothing before it"),
-    "nonsense": (nodes("LeakyRelu", alpha="steep"), "LeakyRelu 'n1': its attributes or constants make no sense"),
+    "no dense layer": (lambda m: m.node("Identity", "x"), "the model: its layers cannot form a network"),
+    "missing": (lambda m: m.node("Gemm", "x", "gone"), "Gemm 'n0': its input 'gone' is not computed before it"),
+    "nonsense": (nodes("LeakyRelu", alpha="steep"), "LeakyRelu 'n1': invalid attributes or constants"),
     "axis of text": (nodes("Softmax", axis="last"), "Softmax 'n1': axis last"),
     "perm": (nodes("Transpose", perm=[0, 5]), "Transpose 'n1'"),
     "steps": (lambda m: m.node("Gemm", "x", m.node("Sin", W)), "Sin 'n0': this operator on constants"),
-    "folding": (lambda m: m.node("Gemm", "x", m.node("Reshape", W, [5, 5])), "Reshape 'n0': its constants make no"),
+    "folding": (lambda m: m.node("Gemm", "x", m.node("Reshape", W, [5, 5])), "Reshape 'n0': invalid constants"),
 }
 
 
@@ -196,7 +196,7 @@ def dense_of(kind, **settings):
 def test_a_model_without_versions_of_operators():
     proto = dense_of("Relu")
     del proto.opset_import[:]
-    with pytest.raises(ConversionError, match=r"the model: no version of the operators \(opset_import\)"):
+    with pytest.raises(ConversionError, match=r"the model: opset_import is missing"):
         fnn.from_onnx(proto)
 
 

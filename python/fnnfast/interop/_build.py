@@ -44,7 +44,7 @@ def build(graph: Graph, output: int, shape: Sequence[int], dtype: _checks.DType)
         }
         return Sequential._restored(layers, dtype, values)
     except (TypeError, ValueError) as error:
-        raise ConversionError(f"the model: its layers make no network ({error})") from error
+        raise ConversionError(f"the model: its layers cannot form a network ({error})") from error
 
 
 def _preorder(made: Sequence[Made]) -> Iterator[Made]:

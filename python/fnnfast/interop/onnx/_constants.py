@@ -83,7 +83,7 @@ class Constants:
         except ConversionError:
             raise
         except (ValueError, TypeError, IndexError, KeyError, OverflowError) as error:
-            raise ConversionError(f"{place}: its constants make no sense ({error})") from error
+            raise ConversionError(f"{place}: invalid constants ({error})") from error
         self._values[node.output[0]] = values
         return True
 

@@ -50,13 +50,13 @@ def reduce(source: Source, output: str | None) -> Needed:
     Raises
     ------
     ConversionError
-        A model that is none, of a later opset, with functions of its own, or with several outputs.
+        Not a model; an opset that is not supported; local functions; several outputs.
     """
     graph, package = source.model.graph, onnx()
     opset = _opset(source.model, package.defs.onnx_opset_version())
     if source.model.functions:
         raise ConversionError(
-            "the model: functions of its own; supported: operators of ONNX; inline them with "
+            "the model: local functions; supported: operators of ONNX; inline them with "
             "onnx.inliner.inline_local_functions"
         )
     if len(graph.node) > _MOST_NODES:
@@ -73,7 +73,7 @@ def reduce(source: Source, output: str | None) -> Needed:
     name = _chosen(graph, makers, output)
     nodes = _ancestors(graph.node, name)
     if not nodes:
-        raise ConversionError(f"output {name!r}: given by no node; supported: outputs that are computed")
+        raise ConversionError(f"output {name!r}: no node computes it; supported: outputs of nodes")
     used = {read for node in nodes for read in node.input}
     initializers = {read: tensor for read, tensor in initializers.items() if read in used}
     rows = input_of(graph, initializers, nodes)
@@ -92,7 +92,7 @@ def _external_size(initializers: Mapping[str, Any], folder: str | None) -> int:
 def _opset(model: Any, newest: int) -> int:
     versions = {("" if one.domain == "ai.onnx" else one.domain): one.version for one in model.opset_import}
     if "" not in versions and any(node.domain in ("", "ai.onnx") for node in model.graph.node):
-        raise ConversionError("the model: no version of the operators (opset_import); supported: models that have one")
+        raise ConversionError("the model: opset_import is missing; supported: models that state their opset")
     opset = int(versions.get("", newest))
     if not _OLDEST_OPSET <= opset <= newest:
         advice = "convert it with onnx.version_converter" if opset < newest else "update the package onnx"

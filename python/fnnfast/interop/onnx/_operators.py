@@ -171,7 +171,7 @@ def _dropout(node: Node) -> Value:
 
 def _cast(node: Node) -> Value:
     if node.given["to"] not in (1, 10, 11, 16):
-        raise node.refused("a conversion to what are no floats", "conversions between floats")
+        raise node.refused("a conversion to a type that is not float", "conversions between floats")
     return node.data()
 
 

@@ -72,7 +72,7 @@ class Node:
         """An input that must depend on the network's."""
         found = self.value(index)
         if found is None:
-            raise self.refused(f"input {index} is no value that is computed from the input", "one that is")
+            raise self.refused(f"input {index} does not depend on the model's input", "one that is")
         return found
 
     def rows(self, index: int = 0) -> Value:
@@ -191,7 +191,7 @@ class Reader:
         """
         for name in proto.input:
             if name and name not in self.values and name not in self.constants:
-                raise ConversionError(f"{place}: its input {name!r} is given by nothing before it")
+                raise ConversionError(f"{place}: its input {name!r} is not computed before it")
         domain = "" if proto.domain == "ai.onnx" else proto.domain
         if not any(name in self.values for name in proto.input):
             if self.constants.fold(proto, place):
@@ -220,7 +220,7 @@ class Reader:
         except ConversionError:
             raise
         except (TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
-            raise ConversionError(f"{place}: its attributes or constants make no sense ({error})") from error
+            raise ConversionError(f"{place}: invalid attributes or constants ({error})") from error
 
 
 # The input -----------------------------------------------------------------------------------------------------------
@@ -243,7 +243,7 @@ def input_of(graph: Any, initializers: Mapping[str, Any], nodes: Sequence[Any]) 
     place = f"input {found[0].name!r}"
     tensor = found[0].type.tensor_type
     if tensor.elem_type not in FLOATS:
-        raise ConversionError(f"{place}: no real numbers; supported: float, double, float16, bfloat16")
+        raise ConversionError(f"{place}: not a float type; supported: float, double, float16, bfloat16")
     lengths = [dim.dim_value if dim.WhichOneof("value") == "dim_value" else None for dim in tensor.shape.dim]
     if not tensor.HasField("shape"):
         lengths = [None, None]
