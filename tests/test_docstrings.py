@@ -15,6 +15,8 @@ MODULES = (
     "fnnfast.interop",
     "fnnfast.interop.onnx",
     "fnnfast.interop.threadpoolctl",
+    "fnnfast.interop.torch",
+    "fnnfast.interop.torch.modules",
     "fnnfast.layers",
     "fnnfast.losses",
     "fnnfast.ops",
@@ -29,7 +31,11 @@ CODES = {"GL08", "PR01", "PR02", "PR03", "PR04", "PR07", "RT01", "RT03"}
 # Not constructed by users: its constructor takes anything and only raises.
 NO_CONSTRUCTOR = {"fnnfast.InferenceNetwork"}
 # Examples that need a package which need not be installed.
-NEEDS = {"fnnfast.interop.onnx.from_onnx": "onnx", "fnnfast.interop.onnx.to_onnx": "onnx"}
+NEEDS = {
+    f"fnnfast.interop.{package}.{direction}_{package}": package
+    for package in ("onnx", "torch")
+    for direction in ("from", "to")
+}
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import fnnfast as fnn
 
-BUDGET_MS = 20  # over importing NumPy
+BUDGET = 0.3  # of the time that NumPy takes, which is 15 to 20 ms where NumPy takes 60 to 80
 
 
 def python(code, **environment):
@@ -18,15 +18,24 @@ def python(code, **environment):
 
 
 def test_import_time():
-    """Processor time of this thread, the best of several runs: other work only adds, and NumPy's BLAS threads spin."""
-    code = "import numpy, time; t = time.thread_time(); import fnnfast; print((time.thread_time() - t) * 1e3)"
-    times = []
+    """In processor time of the thread, beside NumPy's in the same process: a slow or busy machine slows both."""
+    code = """if True:
+        import time
+        times = [time.thread_time()]
+        import numpy
+        times.append(time.thread_time())
+        import fnnfast
+        times.append(time.thread_time())
+        print(times[1] - times[0], times[2] - times[1])
+    """
+    shares = []
     for _ in range(15):
         # A source tree keeps its bytecode after the first import only if it may write it.
-        times.append(float(python(code, PYTHONDONTWRITEBYTECODE="").stdout))
-        if times[-1] < BUDGET_MS and len(times) > 2:
+        numpy, ours = map(float, python(code, PYTHONDONTWRITEBYTECODE="").stdout.split())
+        shares.append(ours / numpy)
+        if shares[-1] < BUDGET and len(shares) > 2:
             return
-    pytest.fail(f"import fnnfast took {min(times):.1f} ms at best, expected under {BUDGET_MS} ms: {times}")
+    pytest.fail(f"import fnnfast took {min(shares):.2f} of NumPy's time at best, expected {BUDGET}: {shares}")
 
 
 def test_nothing_heavy_comes_along():

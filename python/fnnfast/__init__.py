@@ -46,9 +46,15 @@ from .training import Checkpoint, DeadUnitsWarning, DivergenceWarning, EarlyStop
 
 if _typing.TYPE_CHECKING:
     from .interop.onnx import from_onnx, to_onnx
+    from .interop.torch import from_torch, to_torch
 
 # Names whose module is imported when they are first asked for.
-_LAZY = {"from_onnx": "interop.onnx", "to_onnx": "interop.onnx"}
+_LAZY = {
+    "from_onnx": "interop.onnx",
+    "from_torch": "interop.torch",
+    "to_onnx": "interop.onnx",
+    "to_torch": "interop.torch",
+}
 
 __all__ = [
     "CELU",
@@ -116,6 +122,7 @@ __all__ = [
     "distributions",
     "fit_many",
     "from_onnx",
+    "from_torch",
     "get_num_threads",
     "layers",
     "load",
@@ -130,6 +137,7 @@ __all__ = [
     "set_num_threads",
     "tf32",
     "to_onnx",
+    "to_torch",
     "training",
 ]
 

@@ -207,6 +207,16 @@ def test_maxout_of_pieces():
         assert net.layers[1:] == (fnn.Maxout(2, 3),)
 
 
+def test_a_maximum_of_a_maximum():
+    """As torch.maximum of more than two layers is written."""
+    graph, layers = Graph(4), [affine(), affine(bias=False), affine()]
+    first, second, third = (graph.add(layer, [0], "a piece") for layer in layers)
+    inner = graph.add(Maximum(), [first, second], "inner")
+    net = build(graph, graph.add(Maximum(), [third, inner], "outer"), (4,), np.dtype("float64"))
+    assert net.layers[1:] == (fnn.Maxout(4, 3),)
+    np.testing.assert_allclose(net(X), np.max([run(layer, X) for layer in layers], axis=0), rtol=1e-12)
+
+
 def refused(make, text):
     graph = Graph(4)
     with pytest.raises(ConversionError, match=text):

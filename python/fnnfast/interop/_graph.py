@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import numpy as np
 
@@ -158,15 +158,20 @@ class Maximum(Join):
 
     def combine(self, branches: Sequence[Sequence[Placed]], inputs: int, place: str) -> list[Placed]:
         only = [branch[0].operation for branch in branches if len(branch) == 1]
-        layers = [layer for layer in only if isinstance(layer, Affine) and layer.activation is None]
+        layers = [layer for layer in only if _is_affine(layer) or isinstance(layer, Pieces)]
         if len(layers) != len(branches):
             raise refusal(place, "a maximum of what are not dense layers of one value", "one of such (maxout)")
-        biases = [layer.bias for layer in layers]
-        zeros = np.zeros(layers[0].weight.shape[1])
+        weights = [layer.weight.reshape(-1, *layer.weight.shape[-2:]) for layer in layers]  # of maxout: its pieces
         bias = None
-        if any(values is not None for values in biases):
-            bias = np.stack([zeros if values is None else values for values in biases])
-        return [Placed(Pieces(np.stack([layer.weight for layer in layers]), bias), place, inputs)]
+        if any(layer.bias is not None for layer in layers):
+            shapes = [(len(weight), weight.shape[-1]) for weight in weights]
+            bias = np.concatenate(
+                [
+                    np.zeros(shape) if layer.bias is None else layer.bias.reshape(shape)
+                    for layer, shape in zip(layers, shapes, strict=True)
+                ]
+            )
+        return [Placed(Pieces(np.concatenate(weights), bias), place, inputs)]
 
 
 class Concat(Join):
@@ -182,6 +187,11 @@ class Concat(Join):
         raise refusal(
             place, "parallel branches whose outputs are concatenated", "branches that are added (fnnfast.Residual)"
         )
+
+
+def _is_affine(operation: Operation) -> TypeGuard[Affine]:
+    """Whether it is a dense layer without an activation."""
+    return isinstance(operation, Affine) and operation.activation is None
 
 
 def _is_complement(branch: Sequence[Placed]) -> bool:

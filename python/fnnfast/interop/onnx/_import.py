@@ -10,15 +10,15 @@ from numpy.typing import ArrayLike
 from ..._checks import FLOAT32, FLOAT64
 from ..._models.sequential import Sequential
 from .._build import build, checked
+from .._formulas import Precision
 from .._graph import Graph
+from .._steps import Planner
 from . import _own
 from ._files import DOUBLE, FLOATS, open_model
-from ._formulas import Precision
 from ._model import Needed, reduce, reference
 from ._operators import OPERATORS
 from ._package import onnx
 from ._reader import Reader, Value
-from ._steps import Planner
 
 
 def from_onnx(

@@ -11,9 +11,9 @@ import numpy as np
 from ..._checks import Array
 from .._errors import ConversionError, refusal
 from .._operations import Operation
+from .._steps import FORMULAS, Step
 from ._constants import BATCH, Constants, attributes
 from ._files import FLOATS
-from ._steps import FORMULAS, Step
 
 _PARAMETERS = ("alpha", "beta", "gamma")
 _ROWS = "values (B, ...) whose first axis is the rows'"

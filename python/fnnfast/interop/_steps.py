@@ -1,4 +1,4 @@
-"""What a reader makes of the nodes of an ONNX graph, before it is known which of them are one activation."""
+"""What a reader makes of the nodes of a graph, before it is known which of them are one activation."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..._checks import Array
-from .._errors import refusal
-from .._graph import Add, Graph, Maximum, dominators
-from .._operations import Operation, Scale
+from .._checks import Array
 from ._algebra import (
     NoFormulaError,
     Sum,
@@ -27,7 +24,10 @@ from ._algebra import (
     symbol,
     value,
 )
+from ._errors import refusal
 from ._formulas import Precision, gelu, gelu_tanh, hard_sigmoid, hard_swish, mish, recognise, softsign, swish
+from ._graph import Add, Graph, Maximum, dominators
+from ._operations import Operation, Scale
 
 _MOST_STEPS = 32  # in the formula of an activation
 
@@ -40,7 +40,7 @@ class Step(NamedTuple):
     """
 
     place: str
-    kind: str  # the operator
+    kind: str  # the operator, by ONNX's name for elementwise ones
     arguments: tuple[int | Array, ...]
     operation: Operation | None = None
     settings: Mapping[str, Any] = {}
@@ -65,11 +65,16 @@ def _above(settings: Mapping[str, Any], x: Sum, y: Sum) -> Sum:
 
 def _where(settings: Mapping[str, Any], condition: Sum, x: Sum, y: Sum) -> Sum:
     """y + condition (x - y); for lines through 0 that meet there, with relu."""
-    lines = coefficients(x), coefficients(y)
-    if condition in (_at_least({}, X, ()), _above({}, X, ())) and all(line and line[1] == 0 for line in lines):
+    if condition in (_at_least({}, X, ()), _above({}, X, ())) and all(map(_through_zero, (x, y))):
         difference = dict(add(x, negate(y))).get(X[0][0], 0.0)
         return add(y, multiply(number(difference), clip(X, 0.0, np.inf)))
     return add(y, multiply(condition, add(x, negate(y))))
+
+
+def _through_zero(a: Sum) -> bool:
+    """Whether it is f x, or 0."""
+    line = (0.0, value(a)) if value(a) is not None else coefficients(a)
+    return line is not None and line[1] == 0
 
 
 def _pow(settings: Mapping[str, Any], x: Sum, y: Sum) -> Sum:
@@ -204,7 +209,7 @@ _REASONS = {
     "Selu": "constants other than those of the paper",
     "LeakyRelu": "a negative alpha",
 }
-_ACTIVATIONS = (
+ACTIVATIONS = (
     "Relu, LeakyRelu, PRelu, Elu, Celu, Selu, Gelu, Sigmoid, HardSigmoid, Tanh, Softplus, Softsign, Swish, HardSwish, "
     "Mish, Exp, Clip from 0, from 0 to 6 or from -1 to 1, and Mul, Add, Erf, Tanh, ... where they spell one of these"
 )
@@ -219,11 +224,14 @@ class Planner:
     steps : sequence of Step
         The k-th has number k, from 1; 0 is the input.
     precision : Precision
+    supported : str, optional
+        The activations, by the names that they have where the steps come from.
     """
 
-    def __init__(self, steps: Sequence[Step], precision: Precision) -> None:
+    def __init__(self, steps: Sequence[Step], precision: Precision, supported: str = ACTIVATIONS) -> None:
         self._steps = steps
         self._precision = precision
+        self._supported = supported
         self._nearest = dominators([step.inputs for step in steps])
         self._constants: list[Array] = []
         self._indices: dict[int, int] = {}
@@ -253,7 +261,7 @@ class Planner:
                 values[k] = _PLAIN[step.kind](graph, values, step)
             else:
                 reason = _REASONS.get(step.kind, "it is no activation, nor part of the formula of one")
-                raise refusal(step.place, reason, _ACTIVATIONS)
+                raise refusal(step.place, reason, self._supported)
         return values[output]
 
     def _activation(self, k: int) -> tuple[list[Operation], int] | None:

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ... import activations
-from ..._checks import Array
-from .._operations import Apply, Operation, Scale
+from .. import activations
+from .._checks import Array
 from ._algebra import Sum, X, add, clip, coefficients, divide, function, multiply, negate, number, power, same, single
+from ._operations import Apply, Operation, Scale
 
 _ROOT_2 = math.sqrt(2)
 _ROOT_2_PI = math.sqrt(2 / math.pi)
