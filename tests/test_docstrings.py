@@ -13,7 +13,9 @@ MODULES = (
     "fnnfast.activations",
     "fnnfast.distributions",
     "fnnfast.interop",
+    "fnnfast.interop.keras",
     "fnnfast.interop.onnx",
+    "fnnfast.interop.sklearn",
     "fnnfast.interop.threadpoolctl",
     "fnnfast.interop.torch",
     "fnnfast.interop.torch.modules",
@@ -32,9 +34,12 @@ CODES = {"GL08", "PR01", "PR02", "PR03", "PR04", "PR07", "RT01", "RT03"}
 NO_CONSTRUCTOR = {"fnnfast.InferenceNetwork"}
 # Examples that need a package which need not be installed.
 NEEDS = {
-    f"fnnfast.interop.{package}.{direction}_{package}": package
-    for package in ("onnx", "torch")
-    for direction in ("from", "to")
+    "fnnfast.interop.sklearn.from_sklearn": "sklearn",
+    **{
+        f"fnnfast.interop.{package}.{direction}_{package}": package
+        for package in ("onnx", "torch")
+        for direction in ("from", "to")
+    },
 }
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 

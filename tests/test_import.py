@@ -54,6 +54,8 @@ def test_nothing_heavy_comes_along():
         "sklearn",
         "torch",
         "onnx",
+        "keras",
+        "h5py",
     )
     assert top_level.isdisjoint(heavy)
     code = "import numpy, sys; before = set(sys.modules); import fnnfast; print('numpy.random' in sys.modules)"

@@ -10,6 +10,7 @@ in build/fuzz. The status is 1 then.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import io
 import multiprocessing
 import random
@@ -31,6 +32,7 @@ import fnnfast as fnn
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "build" / "fuzz"
+ONNX_FILES = ROOT / "tests" / "interop" / "data" / "onnx"
 KERAS_FILES = ROOT / "tests" / "interop" / "data" / "keras"
 
 FILES_PER_PROCESS = 300
@@ -60,7 +62,7 @@ def onnx_files() -> list[bytes]:
             files.append(model.SerializeToString())
             del model.metadata_props[:]  # so that the nodes are read
             files.append(model.SerializeToString())
-    return files
+    return files + [path.read_bytes() for path in sorted(ONNX_FILES.glob("*.onnx"))]
 
 
 def keras_files() -> list[bytes]:
@@ -207,7 +209,9 @@ def damage_json(data: bytes, rng: random.Random) -> bytes:
 
 # Reading -------------------------------------------------------------------------------------------------------------
 KINDS: dict[str, tuple[str, Callable[[], list[bytes]], Callable[[str], object], Sequence[Damage]]] = {
+    "keras": ("h5py", keras_files, lambda path: fnn.from_keras(path), (damage_bytes, damage_archive, damage_archive)),
     "onnx": ("onnx", onnx_files, lambda path: fnn.from_onnx(path), (damage_bytes, damage_message, damage_message)),
+    "torch": ("torch", torch_files, lambda path: fnn.from_torch(path), (damage_bytes, damage_archive)),
 }
 SUFFIXES = {"onnx": ".onnx", "keras": ".keras", "torch": ".pt"}
 
@@ -286,7 +290,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if unknown := set(options.kinds) - KINDS.keys():
         parser.error(f"expected kinds out of {', '.join(KINDS)}, got {', '.join(sorted(unknown))}")
-    kinds = options.kinds or list(KINDS)
+    kinds = options.kinds or [kind for kind, (package, *_) in KINDS.items() if importlib.util.find_spec(package)]
     status = 0
     for kind in kinds:
         outcomes, faults = fuzz(kind, options.seconds / len(kinds), options.seed)

@@ -45,12 +45,16 @@ from .threads import get_num_threads, num_threads, set_num_threads
 from .training import Checkpoint, DeadUnitsWarning, DivergenceWarning, EarlyStopping, History, Trainer
 
 if _typing.TYPE_CHECKING:
+    from .interop.keras import from_keras
     from .interop.onnx import from_onnx, to_onnx
+    from .interop.sklearn import from_sklearn
     from .interop.torch import from_torch, to_torch
 
 # Names whose module is imported when they are first asked for.
 _LAZY = {
+    "from_keras": "interop.keras",
     "from_onnx": "interop.onnx",
+    "from_sklearn": "interop.sklearn",
     "from_torch": "interop.torch",
     "to_onnx": "interop.onnx",
     "to_torch": "interop.torch",
@@ -121,7 +125,9 @@ __all__ = [
     "dense_forward",
     "distributions",
     "fit_many",
+    "from_keras",
     "from_onnx",
+    "from_sklearn",
     "from_torch",
     "get_num_threads",
     "layers",

@@ -71,6 +71,15 @@ def test_folds_are_listed(folder, capsys):
     assert_same_bits(fnn.load("m.safetensors")(X), 2 * X)
 
 
+def test_keras(folder, capsys):
+    pytest.importorskip("h5py")
+    data = Path(__file__).parents[1] / "interop" / "data" / "keras"
+    assert main(["convert", str(data / "sequential.keras"), "net.safetensors"]) == 0
+    assert "source: Keras (" in capsys.readouterr().out
+    with np.load(data / "sequential.npz") as known:
+        np.testing.assert_allclose(fnn.load("net.safetensors")(known["x"]), known["y"], rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("dtype", ["float64", "bfloat16", "int8"])
 def test_dtypes(folder, capsys, dtype):
     pytest.importorskip("onnx")
@@ -88,7 +97,7 @@ def test_dtypes(folder, capsys, dtype):
         ("net.safetensors", "net.pb", "net.pb: expected a file name that ends in .safetensors or .onnx, got '.pb'"),
         ("net.pt", "net.onnx", "got '.pt'; load it into its torch module, and use fnnfast.from_torch"),
         ("net.joblib", "net.onnx", "use fnnfast.from_sklearn"),
-        ("net", "net.onnx", "net: expected a file name that ends in .onnx"),
+        ("net", "net.onnx", "net: expected a file name that ends in .keras or .onnx"),
         ("net.safetensors", "net.safetensors", "expected another file than the source"),
         ("broken.safetensors", "b.safetensors", "holds no fnnfast network"),
         ("missing.safetensors", "b.safetensors", "No such file or directory: 'missing.safetensors'"),

@@ -140,7 +140,7 @@ def test_any_order(names):
 
 
 def test_a_model_without_a_dense_layer():
-    with pytest.raises(ConversionError, match="the model: its layers cannot form a network"):
+    with pytest.raises(ConversionError, match="the model: its output is its input"):
         build(Graph(4), 0, (2, 2), np.dtype("float64"))
     graph = Graph(4)  # an activation alone is one
     net = build(graph, graph.add(apply("relu"), [0], "relu"), (4,), np.dtype("float64"))
@@ -296,3 +296,33 @@ def test_a_check_knows_infinities_and_jumps():
     net = fnn.Sequential([fnn.Input(4), fnn.Dense(8, "step"), fnn.Dense(1)], seed=0)
     checked(net, lambda x: net(x) + (np.arange(len(x)) == 3)[:, np.newaxis], "Elsewhere", {})
     assert net.converted_from.largest_difference == pytest.approx(1)
+
+
+def test_dropout_ends_no_network():
+    net, _ = chain(affine(), Keep(fnn.Dropout(0.5)), scale(), Keep(fnn.GaussianNoise(0.1)))
+    assert kinds(net) == ["dense"]
+
+
+def test_random_rows_are_around_the_data():
+    """As a first scale says; what its mean takes in rounding is allowed, and refused where it takes all."""
+    mean, deviation = np.array([100.0, -3.0, 0.0, 1e6]), np.array([5.0, 1.0, 0.0, 0.5])
+    first = Scale(1 / np.where(deviation, deviation, 1e-7), -mean / np.where(deviation, deviation, 1e-7))
+    graph = Graph(4)
+    layer = affine()
+    value = graph.add(layer, [graph.add(first, [0], "scaler")], "dense")
+    seen = []
+
+    def source(x):
+        seen.append(x)
+        return run(layer, run(first, x))
+
+    net = build(graph, value, (4,), np.dtype("float64"))
+    checked(net, source, "test", {}, around=graph.around())
+    np.testing.assert_allclose(seen[0].mean(axis=0), mean, atol=0.5 * (deviation + 1).max())
+    np.testing.assert_allclose(seen[0].std(axis=0), [5, 1, 1e-7, 0.5], rtol=0.5)
+    narrow = build(graph, value, (4,), np.dtype("float32"))
+    with pytest.raises(
+        ConversionError, match=r"column 3 of the input: its mean 1e\+06 is 2e\+06 times the standard dev"
+    ):
+        checked(narrow, source, "test", {}, around=graph.around())
+    assert Graph(4).around() is None

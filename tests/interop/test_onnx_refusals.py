@@ -138,7 +138,7 @@ REFUSED = {
     "new": (opset(999), "the model: opset 999; supported: 6 to .*; update the package onnx"),
     "nothing": (lambda m: m.proto("x"), "output 'x': no node computes it"),
     "a constant": (lambda m: m.node("Identity", np.ones(4)), "inputs none; supported: one input"),
-    "no dense layer": (lambda m: m.node("Identity", "x"), "the model: its layers cannot form a network"),
+    "no dense layer": (lambda m: m.node("Identity", "x"), "the model: its output is its input"),
     "missing": (lambda m: m.node("Gemm", "x", "gone"), "Gemm 'n0': its input 'gone' is not computed before it"),
     "nonsense": (nodes("LeakyRelu", alpha="steep"), "LeakyRelu 'n1': invalid attributes or constants"),
     "axis of text": (nodes("Softmax", axis="last"), "Softmax 'n1': axis last"),

@@ -112,7 +112,7 @@ def test_other_inputs_than_one_tensor():
     refused(nn.MultiheadAttention(4, 1), r"the module \(MultiheadAttention\): it does not run on a tensor .*missing 2")
     refused(nn.ModuleList([linear(4, 4)]), r"the module \(ModuleList\): it does not run on a tensor .*forward")
     refused(nn.Embedding(5, 4), r"input_shape: .*indices", error=ValueError)
-    refused(nn.Sequential(), "the model: its layers cannot form a network")
+    refused(nn.Sequential(), "the model: its output is its input")
 
 
 def test_what_cannot_be_copied():

@@ -20,11 +20,11 @@ def tool():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["onnx"])
-def test_a_minute_of_damaged_files(tool, kind, monkeypatch):
+@pytest.mark.parametrize("kind", ["keras", "onnx", "torch"])
+def test_some_seconds_of_damaged_files(tool, kind, monkeypatch):
     pytest.importorskip(tool.KINDS[kind][0])
     monkeypatch.syspath_prepend(str(TOOL.parent))  # for the processes
-    outcomes, faults = tool.fuzz(kind, 60, 0)
+    outcomes, faults = tool.fuzz(kind, 20, 0)
     assert not faults
     assert outcomes["ConversionError"] > 100
-    assert outcomes["a network"] > 0
+    assert (outcomes["a network"] > 0) == (kind != "torch")  # whose state files hold no layers

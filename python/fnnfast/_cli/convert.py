@@ -25,6 +25,7 @@ def _to_onnx(net: Network, path: str, options: argparse.Namespace) -> None:
 
 
 READERS: dict[str, Callable[[str, argparse.Namespace, Any], Network]] = {
+    ".keras": lambda path, options, rows: fnn.from_keras(path, check=rows),
     ".onnx": _from_onnx,
     ".safetensors": lambda path, options, rows: fnn.load(path),
 }

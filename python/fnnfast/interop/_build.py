@@ -12,12 +12,13 @@ from .._checks import Array, message
 from .._models.sequential import Sequential
 from .._network.conversion import Conversion
 from .._network.structure import Structure
-from ..layers import Activation, Input, Layer
-from ._errors import ConversionError
+from ..layers import Input, Layer
+from ._errors import ConversionError, refusal
 from ._graph import Graph
 from ._operations import Made, make_all
 
 ROWS = 32  # of a check on random numbers
+_LARGEST_LOSS = 1e-3  # of standard deviations, in a scale that is folded
 _LARGEST_CHECK = 2**24  # numbers in them, so that a model with a wide input does not ask for much memory
 
 Run = Callable[[Array], Array]
@@ -31,9 +32,12 @@ def build(graph: Graph, output: int, shape: Sequence[int], dtype: _checks.DType)
     ConversionError
         A graph that no Sequential is.
     """
-    made = make_all(graph.chain(output))
-    if not made or not made[-1].layer.can_end:
-        made = (*made, Made(Activation("identity"), {}))
+    with np.errstate(over="ignore", invalid="ignore"):  # the comparison shows what becomes of it
+        made = make_all(graph.chain(output))
+    while made and not made[-1].layer.can_end:  # dropout, which acts on no output
+        made = made[:-1]
+    if not made:
+        raise refusal("the model", "its output is its input", "models with at least one layer or activation")
     layers: list[Input | Layer] = [Input(*shape), *(layer.layer for layer in made)]
     try:
         names = Structure(layers).named
@@ -64,6 +68,7 @@ def checked(
     runner: str = "",
     folded: Sequence[str] = (),
     epsilon: float | None = None,
+    around: tuple[Array, Array] | None = None,
 ) -> Sequential:
     """The network, once its answers are those of its source; it then says in ``converted_from`` where it came from.
 
@@ -82,6 +87,8 @@ def checked(
     folded : sequence of str
     epsilon : float, optional
         That of the numbers that the source computes in; by default the network's.
+    around : (ndarray (I,), ndarray (I,)), optional
+        Mean and standard deviation of random rows, where the model tells those of its data; by default 0 and 1.
 
     Raises
     ------
@@ -97,7 +104,9 @@ def checked(
     else:
         if check is None:
             rows = max(1, min(ROWS, _LARGEST_CHECK // net.input.size))
-            x = np.random.default_rng(0).standard_normal((rows, *shape)).astype(net.dtype)
+            mean, deviation = around or (0.0, 1.0)
+            x = mean + deviation * np.random.default_rng(0).standard_normal((rows, net.input.size))
+            x = _checks.fit(x.reshape(rows, *shape), net.dtype)
         else:
             x = _checks.real_array("check", check)
             _checks.row_size("check", x.shape, shape)
@@ -107,9 +116,35 @@ def checked(
     expected = np.asarray(expected)
     if expected.ndim > 2:  # the outputs of a network are rows of one axis
         expected = expected.reshape(len(expected), -1)
-    largest = _largest_difference(net, x, expected, epsilon or float(np.finfo(net.dtype).eps))
+    precision = float(np.finfo(net.dtype).eps)
+    epsilon = epsilon or precision
+    if around is not None:
+        epsilon = max(epsilon, precision * _cancellation(around, precision) / 100)
+    largest = _largest_difference(net, x, expected, epsilon)
     net.converted_from = Conversion(source, versions, against, largest, folded)
     return net
+
+
+def _cancellation(around: tuple[Array, Array], precision: float) -> float:
+    """The largest mean in standard deviations; a dense layer subtracts it after the product, not before.
+
+    Raises
+    ------
+    ConversionError
+        It is so large that nothing is left of a row.
+    """
+    mean, deviation = around
+    ratios = np.abs(mean) / deviation
+    column = int(ratios.argmax())
+    if ratios[column] * precision > _LARGEST_LOSS:
+        raise refusal(
+            f"column {column} of the input",
+            f"its mean {mean[column]:.6g} is {ratios[column]:.2g} times the standard deviation that it is divided by, "
+            "too much for a scale that is part of a dense layer in this precision",
+            f"{_LARGEST_LOSS / precision:.2g} times",
+            "shift or drop the column before, or use float64",
+        )
+    return float(ratios[column])
 
 
 def _largest_difference(net: Sequential, x: Array, expected: Array, epsilon: float) -> float:
@@ -125,8 +160,9 @@ def _largest_difference(net: Sequential, x: Array, expected: Array, epsilon: flo
     off = ~(differences <= tolerance).all(axis=1)
     jumps = any(not layer.activation.differentiable for layer in net.named_layers.values())
     if off.sum() > (len(x) // 8 if jumps else 0):  # a rounding may take a sum to the other side of a jump
+        most = np.fmax.reduce(differences, axis=None)
         raise ConversionError(
-            f"the network differs from its source by {np.nanmax(differences):.3g} on {off.sum()} of {len(x)} rows, "
+            f"the network differs from its source by {most:.3g} on {off.sum()} of {len(x)} rows, "
             f"more than the {tolerance:.3g} that rounding explains; this is a bug of the conversion, or outputs that "
             "do not belong to the model"
         )

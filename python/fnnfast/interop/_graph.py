@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeGuard
 
 import numpy as np
 
+from .._checks import FLOAT64, Array
 from .._network.structure import MOST_NESTED
 from ._errors import refusal
 from ._fold import fold
@@ -48,6 +49,17 @@ class Graph:
     def width(self, value: int) -> int:
         """How many numbers a row of it has."""
         return self._widths[value]
+
+    def around(self) -> tuple[Array, Array] | None:
+        """Mean and standard deviation of rows that a scale before all else makes standard normal; None without one."""
+        first = next((node.operation for node in self._nodes if node.inputs == (0,)), None)
+        if not isinstance(first, Scale):
+            return None
+        width = self._widths[0]
+        scale = np.broadcast_to(np.ones(1) if first.scale is None else first.scale, width).astype(FLOAT64)
+        scale = np.where(scale == 0, 1.0, scale)
+        shift = np.broadcast_to(np.zeros(1) if first.shift is None else first.shift, width)
+        return -shift / scale, 1 / np.abs(scale)
 
     def chain(self, output: int) -> list[Placed]:
         """The operations from the input to a value, in a row: what forks and joins is a Block, and scales are folded.
