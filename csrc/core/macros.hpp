@@ -18,6 +18,10 @@
 #if defined(__CUDACC__)
 #define FNNFAST_UNROLL(n) _Pragma("unroll")
 #define FNNFAST_ROLLED _Pragma("unroll 1")  // before a loop with a long body
+#elif defined(FNNFAST_EMULATED)
+// Nothing is held in registers there, and GCC warns of loops that it cannot unroll.
+#define FNNFAST_UNROLL(n)
+#define FNNFAST_ROLLED
 #else
 #define FNNFAST_UNROLL(n) FNNFAST_PRAGMA(GCC unroll n)
 #define FNNFAST_ROLLED
