@@ -83,7 +83,8 @@ PyObject* forward_vectorcall(PyObject* self, PyObject* const* args, size_t count
   }
   PyObject* const method = PyObject_GetAttrString(self, "_call");
   if (method == nullptr) return nullptr;
-  PyObject* const result = PyObject_Vectorcall(method, args, PyVectorcall_NARGS(count), names);
+  const auto positional = static_cast<std::size_t>(PyVectorcall_NARGS(count));
+  PyObject* const result = PyObject_Vectorcall(method, args, positional, names);
   Py_DECREF(method);
   return result;
 }
