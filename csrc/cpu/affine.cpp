@@ -72,7 +72,8 @@ void affine_forward(const AffineKernel<T>& k, const AffineCall<T>& task) {
     part.last_block = std::min(block + blocks_each, blocks);
     affine_forward_serial(k, part);
   };
-  const double work_each = static_cast<double>(rows_each * of.inputs * of.pieces * of.units / columns);
+  const double work = static_cast<double>(rows_each * of.inputs * of.pieces * of.units);
+  const double work_each = work / static_cast<double>(columns);
   if (threads == 1)
     long_serial_for(columns * across, work_each, run);
   else

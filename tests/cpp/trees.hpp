@@ -144,7 +144,7 @@ class RandomTree {
           const int kernel = number(1, 3), stride = number(1, 2);
           const Windows w = square(kernel, kernel / 2, stride);
           const ptrdiff_t filters = number(1, 4), pieces = coin(0.2) ? 2 : 1;
-          const LayerSpec spec = convolution(filters, w, pieces > 1 ? "identity" : f, 1, pieces);
+          LayerSpec spec = convolution(filters, w, pieces > 1 ? "identity" : f, 1, pieces);
           shape = w.output(shape, filters);
           return spec;
         }
