@@ -1,0 +1,50 @@
+# Sourced by the scripts beside it. Each of them also runs alone, in an environment with what the extra "dev" installs.
+# It runs in the repository's root, with a scratch folder that is removed at the end.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+# need FILE PACKAGE...: installs Debian packages unless the file or command exists. Returns 1, with a line that says so,
+# only where packages cannot be installed at all.
+need() {
+  local file=$1
+  shift
+  [[ -e $file ]] || command -v "$file" >/dev/null && return
+  if ! command -v apt-get >/dev/null || [[ $EUID != 0 ]]; then
+    echo "SKIPPED: needs $file (Debian: $*)"
+    return 1
+  fi
+  quietly apt-get -qq update
+  DEBIAN_FRONTEND=noninteractive quietly apt-get -qq install --yes --no-install-recommends "$@"
+}
+
+# quietly COMMAND...: its output is shown only if it fails, which ends the script.
+quietly() {
+  "$@" >"$scratch/log" 2>&1 && return
+  cat "$scratch/log" >&2
+  echo "failed: $*" >&2
+  exit 1
+}
+
+# build NAME TARGET... -- CMAKE_ARGUMENT...: builds the targets in $scratch/NAME; warnings are errors. Extensions are
+# put beside the package's Python files in $scratch/NAME/package, which is for PYTHONPATH.
+build() {
+  local folder=$scratch/$1 targets=()
+  shift
+  while [[ $1 != -- ]]; do targets+=("$1") && shift; done
+  shift
+  mkdir -p "$folder/package"
+  cp -r python/fnnfast "$folder/package"
+  rm -f "$folder"/package/fnnfast/*.so
+  PYTHONPATH=$folder/package python -c '
+import importlib.util, sys
+sys.exit(not importlib.util.find_spec("fnnfast").origin.startswith(sys.argv[1]))' "$folder" || {
+    echo "an editable installation of fnnfast hides other builds from Python: uninstall it" >&2
+    exit 1
+  }
+  quietly cmake -G Ninja -S . -B "$folder" -DCMAKE_COMPILE_WARNING_AS_ERROR=ON -DFNNFAST_CUDA=OFF \
+    -DCMAKE_LIBRARY_OUTPUT_DIRECTORY="$folder/package/fnnfast" -DPython_EXECUTABLE="$(command -v python)" \
+    -Dpybind11_DIR="$(python -m pybind11 --cmakedir)" "$@"
+  quietly cmake --build "$folder" --target "${targets[@]}"
+}
