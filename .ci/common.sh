@@ -6,17 +6,18 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
 # need FILE PACKAGE...: installs Debian packages unless the file or command exists. Returns 1, with a line that says so,
-# only where packages cannot be installed at all.
+# where they cannot be installed.
 need() {
   local file=$1
   shift
   [[ -e $file ]] || command -v "$file" >/dev/null && return
-  if ! command -v apt-get >/dev/null || [[ $EUID != 0 ]]; then
-    echo "SKIPPED: needs $file (Debian: $*)"
-    return 1
+  if [[ $EUID == 0 ]] && apt-get -qq update >"$scratch/log" 2>&1 &&
+    DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends "$@" >>"$scratch/log" 2>&1; then
+    return
   fi
-  quietly apt-get -qq update
-  DEBIAN_FRONTEND=noninteractive quietly apt-get -qq install --yes --no-install-recommends "$@"
+  echo "SKIPPED: needs $file (Debian: $*)"
+  tail -3 "$scratch/log" 2>/dev/null || true
+  return 1
 }
 
 # quietly COMMAND...: its output is shown only if it fails, which ends the script.
