@@ -31,7 +31,7 @@ def to_torch(net: Network) -> Any:
     TypeError
         If ``net`` is no network.
     ModuleNotFoundError
-        If the package torch is not installed: ``pip install 'fnnfast[torch]'``.
+        If PyTorch is not installed.
 
     See Also
     --------

@@ -47,7 +47,7 @@ def from_torch(
     ValueError
         If the module does not take rows of ``input_shape``.
     ModuleNotFoundError
-        If the package torch is not installed: ``pip install 'fnnfast[torch]'``.
+        If PyTorch is not installed.
 
     See Also
     --------

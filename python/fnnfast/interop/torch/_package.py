@@ -10,6 +10,4 @@ def require() -> None:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "torch":
             raise
-        raise ModuleNotFoundError(
-            "PyTorch modules need the package torch: pip install 'fnnfast[torch]'", name="torch"
-        ) from error
+        raise ModuleNotFoundError("PyTorch modules need the package torch, see pytorch.org", name="torch") from error
