@@ -112,9 +112,9 @@ def descend(
             else:
                 if not incremental:
                     text = f"{estimator.max_iter} iterations (max_iter) were not enough to converge"
-                    _progress.warn(text, ConvergenceWarning, 5)
+                    _progress.warn(text, ConvergenceWarning)
     except KeyboardInterrupt:
-        _progress.warn("training was interrupted; the network is as the last step left it", UserWarning, 5)
+        _progress.warn("training was interrupted; the network is as the last step left it", UserWarning)
     if estimator.early_stopping:
         for name, values in best.items():
             network.parameters[name] = values
@@ -177,7 +177,7 @@ def _batch_rows(batch_size: Any, rows: int) -> int:
     if batch_size == "auto":
         return min(200, rows)
     if batch_size > rows:
-        _progress.warn(message("batch_size", f"at most {rows}, the number of rows", batch_size), UserWarning, 6)
+        _progress.warn(message("batch_size", f"at most {rows}, the number of rows", batch_size), UserWarning)
     return min(int(batch_size), rows)
 
 
@@ -313,7 +313,7 @@ def lbfgs(estimator: Any, data: Data, held_out: Data | None, tasks: Tasks) -> No
         tasks.end_iteration()  # of one that did not happen
     if result.status and not stopped:
         text = f"L-BFGS did not converge in {result.nit} iterations: {result.message}"
-        _progress.warn(text, ConvergenceWarning, 5)
+        _progress.warn(text, ConvergenceWarning)
 
 
 # Recording -----------------------------------------------------------------------------------------------------------

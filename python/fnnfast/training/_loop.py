@@ -183,13 +183,13 @@ def _warn(loss: float, dead: Mapping[str, float], rows: int, warned: set[str]) -
         if "" not in warned:
             warned.add("")
             advice = "a lower learning rate, clip_norm or a smaller init may help"
-            _progress.warn(f"the loss is {loss}: {advice}", DivergenceWarning, 5)
+            _progress.warn(f"the loss is {loss}: {advice}", DivergenceWarning)
         return
     for layer, share in dead.items():
         if share > _DEAD_SHARE and rows >= _MANY_ROWS and layer not in warned:
             warned.add(layer)
             advice = "a lower learning rate, leaky_relu, prelu, elu or maxout may help"
-            _progress.warn(f"{layer}: {share:.0%} of its units are dead; {advice}", DeadUnitsWarning, 5)
+            _progress.warn(f"{layer}: {share:.0%} of its units are dead; {advice}", DeadUnitsWarning)
 
 
 def _warn_of_validation(values: Mapping[str, float], place: str | None) -> None:
@@ -201,4 +201,4 @@ def _warn_of_validation(values: Mapping[str, float], place: str | None) -> None:
     else:
         cause = "so is the loss"
     text = f"the validation loss is {loss}: {cause}; no epoch can be judged by it"
-    _progress.warn(text, DivergenceWarning, 5)
+    _progress.warn(text, DivergenceWarning)

@@ -13,6 +13,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+# Modules that are not the user's: this package, and scikit-learn's decorator of fit.
+_INSIDE = ("fnnfast.", "sklearn.callback.")
+
 
 class Silent:
     """A display that shows nothing."""
@@ -123,10 +126,16 @@ def say(text: str) -> None:
         print(text, flush=True)
 
 
-def warn(text: str, category: type[Warning], stacklevel: int) -> None:
-    """``warnings.warn``, of which a filter may make an error, but a stream that cannot be written to may not."""
+def warn(text: str, category: type[Warning]) -> None:
+    """``warnings.warn`` at the first caller outside of fnnfast.
+
+    A filter may make an error of it; a stream that cannot be written to may not.
+    """
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(_INSIDE):
+        frame, level = frame.f_back, level + 1
     try:
-        warnings.warn(text, category, stacklevel + 1)
+        warnings.warn(text, category, level)
     except Exception as error:  # warnings itself puts up with an OSError alone
         if isinstance(error, Warning):
             raise
