@@ -291,9 +291,11 @@ void Network<T>::trace(const T* x, ptrdiff_t samples, const std::function<void(c
       call.sum = add == nullptr ? nullptr : out;
       call.last_block = of.blocks;
       affine_forward_serial(affine_kernel_, call);
-    } else {
+    } else if (node.is<Pointwise>()) {
       pointwise<T>({rows, of.units, at(step.in), step.in.row, add, step.add.row, z, step.out.row, out, step.out.row,
                     out, step.out.row, e.add_first, of.activation, of.parameter, of.parameter_step});
+    } else {
+      throw std::logic_error("trace: this operation has no kernel here");
     }
     if (e.info().rowwise)
       activate_rows(kernels_->activation[e.activation].forward, rows, of.units, out, step.out.row, out, step.out.row);

@@ -38,6 +38,14 @@ def problem(kind, rng, rows, columns, dtype):
 KINDS = ["categorical", "binary", "squares", "gaussian", "gaussian learned", "hinge", "multiclass hinge", "poisson"]
 
 
+def test_every_loss_is_compared():
+    problems = [problem(kind, np.random.default_rng(0), 2, 3, np.dtype("float32")) for kind in KINDS]
+    assert {type(oracle) for _, oracle, _, _ in problems} == {type(oracle) for oracle in reference.LOSSES.values()}
+    assert {loss.kernel for loss, _, _, _ in problems} == reference.LOSSES.keys()
+    public = [cls for cls in vars(fnn).values() if isinstance(cls, type) and issubclass(cls, fnn.losses.Loss)]
+    assert {type(loss) for loss, _, _, _ in problems} == set(public)
+
+
 @pytest.mark.parametrize(("rows", "columns"), SIZES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_against_the_oracle(isa, dtype, kind, rows, columns):

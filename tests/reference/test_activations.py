@@ -49,12 +49,9 @@ TRUTH = {
 }
 
 
-def test_the_registries_have_the_names_of_the_kernels():
-    assert all(ACTIVATIONS[name].name == name for name in ACTIVATIONS)
-    assert list(reference.LOSSES) == [
-        *("categorical_cross_entropy", "binary_cross_entropy", "squared_error"),
-        *("gaussian", "gaussian_learned", "hinge", "multiclass_hinge", "poisson"),
-    ]
+def test_oracles_are_listed_by_their_names():
+    for oracles in (ACTIVATIONS, reference.LOSSES):
+        assert all(oracle.name == name for name, oracle in oracles.items())
 
 
 @pytest.mark.parametrize("name", SMOOTH)

@@ -11,6 +11,7 @@ from ..._checks import Array
 from ..._network.network import Network
 from ..._network.structure import Shapes
 from ...activations import Identity
+from .._errors import layer_of
 from . import _activations
 from ._writer import Writer
 
@@ -40,7 +41,7 @@ class LayerWriter:
         """The value of layers in a row."""
         for _ in layers:
             name, layer = next(self._names)
-            x = _KINDS[layer.kind](self, x, name, layer)
+            x = layer_of(_KINDS, name, layer)(self, x, name, layer)
         return x
 
     def activated(self, x: str, name: str, layer: Any) -> str:

@@ -11,7 +11,7 @@ from torch import nn
 from ..._network.structure import Structure
 from ...activations import Activation
 from ...layers import Flatten, Layer
-from .._errors import refusal
+from .._errors import layer_of, refusal
 from . import modules
 
 _META = "meta"  # a device without memory: values come later, and no random numbers are drawn
@@ -74,7 +74,9 @@ class Builder:
         found = OrderedDict(before)
         for layer in layers:
             name = next(self._names)
-            found.update((key.rpartition(".")[2], module) for key, module in _KINDS[layer.kind](self, name, layer))
+            found.update(
+                (key.rpartition(".")[2], module) for key, module in layer_of(_KINDS, name, layer)(self, name, layer)
+            )
         return nn.Sequential(found)
 
     def inputs(self, name: str) -> int:
