@@ -32,8 +32,8 @@ import fnnfast as fnn
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "build" / "fuzz"
-ONNX_FILES = ROOT / "tests" / "interop" / "data" / "onnx"
-KERAS_FILES = ROOT / "tests" / "interop" / "data" / "keras"
+ONNX_FILES = ROOT / "tests" / "interop" / "model_files" / "onnx"
+KERAS_FILES = ROOT / "tests" / "interop" / "model_files" / "keras"
 
 FILES_PER_PROCESS = 300
 SECONDS_PER_FILE = 20

@@ -73,7 +73,7 @@ def test_folds_are_listed(folder, capsys):
 
 def test_keras(folder, capsys):
     pytest.importorskip("h5py")
-    data = Path(__file__).parents[1] / "interop" / "data" / "keras"
+    data = Path(__file__).parents[1] / "interop" / "model_files" / "keras"
     assert main(["convert", str(data / "sequential.keras"), "net.safetensors"]) == 0
     assert "source: Keras (" in capsys.readouterr().out
     with np.load(data / "sequential.npz") as known:

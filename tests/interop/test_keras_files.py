@@ -11,7 +11,7 @@ import fnnfast as fnn
 
 pytest.importorskip("h5py")
 
-FOLDER = Path(__file__).parent / "data" / "keras"
+FOLDER = Path(__file__).parent / "model_files" / "keras"
 LAYERS = {
     "sequential": (fnn.Input(4), fnn.Dense(5, fnn.LeakyReLU(0.2)), fnn.Dense(3, "softmax")),
     "tabular": (

@@ -34,7 +34,7 @@ W = np.random.default_rng(0).standard_normal((4, 4)).astype(np.float32)
 B = np.ones(4, np.float32)
 DENSE = weights(dense=[W, B])
 MODEL = sequential(entrance(4), dense("d", 4))
-SAVED = Path(__file__).parent / "data" / "keras" / "tabular.keras"
+SAVED = Path(__file__).parent / "model_files" / "keras" / "tabular.keras"
 MOST = 100 * 2**20  # bytes at any time
 
 

@@ -1,4 +1,4 @@
-"""Files by the exporters of PyTorch, Keras and scikit-learn, with their answers; data/make_onnx.py made them."""
+"""Files by the exporters of PyTorch, Keras and scikit-learn, with their answers; model_files/make_onnx.py made them."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import fnnfast as fnn
 
 pytest.importorskip("onnx")
 
-FOLDER = Path(__file__).with_name("data") / "onnx"
+FOLDER = Path(__file__).with_name("model_files") / "onnx"
 DENSE = {"torch_sequential": 5, "torch_skips": 7, "keras": 3, "sklearn_classifier": 3, "sklearn_regressor": 3}
 
 
