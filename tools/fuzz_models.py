@@ -220,6 +220,8 @@ def read_many(kind: str, seed: int, current: Path, results: Any) -> None:
     """In a process of its own: files damaged by successive seeds, the one that is read at ``current``."""
     _, files, read, damages = KINDS[kind]
     originals = files()
+    if not originals:
+        raise SystemExit(f"{kind}: no files to damage")
     with open("/proc/self/statm", encoding="ascii") as statm:
         used = int(statm.read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MORE_MEMORY,) * 2)
@@ -236,7 +238,7 @@ def read_many(kind: str, seed: int, current: Path, results: Any) -> None:
         except ALLOWED as error:
             results.put(("done", type(error).__name__))
         except BaseException as error:  # what should not happen, such as MemoryError
-            results.put(("fault", f"{type(error).__name__}: {str(error)[:200]}"))
+            results.put(("fault", _keep(kind, number, current, f"{type(error).__name__}: {str(error)[:200]}")))
         signal.alarm(0)
     results.put(("end", None))
 
@@ -266,7 +268,7 @@ def fuzz(kind: str, seconds: float, seed: int) -> tuple[Counter[str], list[str]]
                 elif what == "done":
                     outcomes[value] += 1
                 elif what == "fault":
-                    faults.append(_keep(kind, number, current, value))
+                    faults.append(value)
                 ended = what == "end"
             if not ended and number == seed:
                 break  # it does not even start

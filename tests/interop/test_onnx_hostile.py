@@ -308,5 +308,17 @@ def test_damaged_files(data):
 def test_an_attribute_without_a_value():
     proto = of_tensor(tensor([4, 4], raw_data=bytes(64)))
     proto.graph.node[0].attribute.add(name="alpha").s = b"\xff\xfe"
-    with pytest.raises(ConversionError, match="Gemm 'n0': invalid attributes or constants"):
+    with pytest.raises(ConversionError, match="Gemm 'n0': attribute 'alpha': no value"):
+        fnn.from_onnx(proto)
+
+
+@pytest.mark.parametrize("kind", ["Constant", "LeakyRelu"])
+def test_an_attribute_of_no_kind(kind):
+    proto = of_tensor(tensor([4, 4], raw_data=bytes(64)))
+    node = proto.graph.node.add(op_type=kind, name="odd", output=["odd"])
+    node.input.extend(["x"] if kind == "LeakyRelu" else [])
+    node.attribute.add(name="value" if kind == "Constant" else "alpha")
+    proto.graph.node.add(op_type="Add", input=[proto.graph.output[0].name, "odd"], output=["sum"])
+    proto.graph.output[0].name = "sum"
+    with pytest.raises(ConversionError, match="odd"):
         fnn.from_onnx(proto)

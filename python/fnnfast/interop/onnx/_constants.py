@@ -28,6 +28,8 @@ def attributes(node: Any) -> dict[str, Any]:
             value = onnx().helper.get_attribute_value(attribute)
         except ValueError as error:
             raise ConversionError(f"{node.op_type} {node.name!r}: attribute {attribute.name!r}: {error}") from error
+        if value is None:
+            raise ConversionError(f"{node.op_type} {node.name!r}: attribute {attribute.name!r}: no value")
         found[attribute.name] = value.decode(errors="replace") if isinstance(value, bytes) else value
     return found
 
@@ -82,7 +84,7 @@ class Constants:
                 values = np.asarray(operator(inputs, given, self._folder))
         except ConversionError:
             raise
-        except (ValueError, TypeError, IndexError, KeyError, OverflowError) as error:
+        except (AttributeError, ValueError, TypeError, IndexError, KeyError, OverflowError) as error:
             raise ConversionError(f"{place}: invalid constants ({error})") from error
         self._values[node.output[0]] = values
         return True

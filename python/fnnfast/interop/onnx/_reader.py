@@ -219,7 +219,7 @@ class Reader:
             self.values[proto.output[0]] = operator(node)
         except ConversionError:
             raise
-        except (TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
+        except (AttributeError, TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
             raise ConversionError(f"{place}: invalid attributes or constants ({error})") from error
 
 
