@@ -14,6 +14,7 @@ True
 """
 
 from .activations import ACTIVATIONS, SELU_ALPHA, SELU_LAMBDA, Activation
+from .convolution import conv2d, conv2d_backward, conv2d_forward, maxout_conv2d_backward, maxout_conv2d_forward
 from .dense import DenseGradients, dense, dense_backward, dense_forward, pre_activation
 from .losses import LOSSES, Gaussian, Loss
 from .low_precision import (
@@ -28,7 +29,18 @@ from .low_precision import (
 )
 from .maxout import MaxoutGradients, maxout, maxout_backward, maxout_forward, pieces
 from .network import forward, gradients, training_step
+from .normalization import (
+    BatchNormGradients,
+    batch_norm,
+    batch_norm_backward,
+    batch_statistics,
+    local_response_norm,
+    local_response_norm_backward,
+    running_statistics,
+)
 from .optimizers import SGD, Adam, Optimizer, State, start
+from .pooling import average_pool2d, average_pool2d_backward, max_pool2d_backward, max_pool2d_forward
+from .windows import Windows, windows
 
 __all__ = [
     "ACTIVATIONS",
@@ -38,6 +50,7 @@ __all__ = [
     "SGD",
     "Activation",
     "Adam",
+    "BatchNormGradients",
     "DenseGradients",
     "Gaussian",
     "Loss",
@@ -45,23 +58,40 @@ __all__ = [
     "Optimizer",
     "Scales",
     "State",
+    "Windows",
+    "average_pool2d",
+    "average_pool2d_backward",
+    "batch_norm",
+    "batch_norm_backward",
+    "batch_statistics",
+    "conv2d",
+    "conv2d_backward",
+    "conv2d_forward",
     "dense",
     "dense_backward",
     "dense_forward",
     "forward",
     "gradients",
     "input_codes",
+    "local_response_norm",
+    "local_response_norm_backward",
+    "max_pool2d_backward",
+    "max_pool2d_forward",
     "maxout",
     "maxout_backward",
+    "maxout_conv2d_backward",
+    "maxout_conv2d_forward",
     "maxout_forward",
     "pieces",
     "pre_activation",
     "quantized_dense",
     "quantized_maxout",
     "quantized_pre_activation",
+    "running_statistics",
     "scales",
     "start",
     "to_bfloat16",
     "training_step",
     "weight_codes",
+    "windows",
 ]
