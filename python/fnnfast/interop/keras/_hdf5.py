@@ -13,21 +13,15 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..._checks import Array, short
-from .._errors import ConversionError, refusal
+from .._errors import ConversionError, needs, refusal
 
 T = TypeVar("T")
 
 
 def h5py() -> ModuleType:
     """The package; ModuleNotFoundError naming the extra without it."""
-    try:
+    with needs("h5py", "files of Keras need the package h5py: pip install 'fnnfast[keras]'"):
         import h5py
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != "h5py":
-            raise
-        raise ModuleNotFoundError(
-            "files of Keras need the package h5py: pip install 'fnnfast[keras]'", name="h5py"
-        ) from error
     return h5py  # type: ignore[no-any-return]
 
 

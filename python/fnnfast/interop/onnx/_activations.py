@@ -189,7 +189,7 @@ RULES: dict[str, Rule] = {
     "exponential": _operator("Exp"),
     "log_sigmoid": _log_sigmoid,
 }
-"""By the kernels' names; a test demands that all of the registry are here."""
+"""By the kernels' names; a test demands all that have a class."""
 
 
 def write(writer: Writer, x: str, activation: Activation, alpha: str, layer: str) -> str:

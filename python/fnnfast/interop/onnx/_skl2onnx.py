@@ -9,6 +9,7 @@ import numpy as np
 
 from ..._checks import FLOAT32, FLOAT64
 from ...sklearn import FNNClassifier, FNNRegressor
+from .._errors import needs
 from ._estimators import describe
 from ._export import body
 from ._package import onnx
@@ -21,15 +22,9 @@ _OPTIONS = {"zipmap": [True, False, "columns"], "output_class_labels": [False, T
 @cache
 def register() -> None:
     """Make the converters known."""
-    try:
+    with needs("skl2onnx", "register_skl2onnx needs the package skl2onnx: pip install skl2onnx"):
         import skl2onnx
         from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes
-    except ModuleNotFoundError as error:
-        if error.name != "skl2onnx":
-            raise
-        raise ModuleNotFoundError(
-            "register_skl2onnx needs the package skl2onnx: pip install skl2onnx", name="skl2onnx"
-        ) from error
 
     def classifier_shapes(operator: Any) -> None:
         calculate_linear_classifier_output_shapes(operator)

@@ -14,7 +14,7 @@ from ... import activations
 from ..._checks import FLOAT32, FLOAT64, Array, message
 from ..._models.sequential import Sequential
 from .._build import Run, build, checked
-from .._errors import refusal
+from .._errors import needs, refusal
 from .._graph import Graph
 from .._operations import Apply, Operation, Scale
 from ._estimators import ESTIMATORS, Ending
@@ -192,15 +192,9 @@ def _operations(parts: Parts) -> Iterator[tuple[Operation, str]]:
 
 def _sklearn() -> tuple[Any, dict[str, Any]]:
     """check_is_fitted and the classes that are known, by name."""
-    try:
+    with needs("sklearn", "from_sklearn needs scikit-learn: pip install 'fnnfast[sklearn]'"):
         from sklearn import compose, decomposition, linear_model, neural_network, pipeline, preprocessing, svm
         from sklearn.utils.validation import check_is_fitted
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != "sklearn":
-            raise
-        raise ModuleNotFoundError(
-            "from_sklearn needs scikit-learn: pip install 'fnnfast[sklearn]'", name="sklearn"
-        ) from error
     from ...sklearn import FNNClassifier, FNNRegressor
 
     modules = (compose, decomposition, linear_model, neural_network, pipeline, preprocessing, svm)

@@ -53,7 +53,7 @@ ACTIVATIONS: dict[str, Callable[[Any, int], nn.Module]] = {
     "exponential": lambda activation, units: modules.Exponential(),
     "log_sigmoid": lambda activation, units: nn.LogSigmoid(),
 }
-"""By the kernels' names; a test demands that all of the registry but identity are here."""
+"""By the kernels' names; a test demands all that have a class, but for identity."""
 
 
 class Builder:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+from .._errors import needs
+
 
 def require() -> None:
     """Import it; ModuleNotFoundError that says how to install it."""
-    try:
+    with needs("torch", "PyTorch modules need the package torch, see pytorch.org"):
         import torch  # noqa: F401
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != "torch":
-            raise
-        raise ModuleNotFoundError("PyTorch modules need the package torch, see pytorch.org", name="torch") from error
