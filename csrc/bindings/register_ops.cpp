@@ -1,13 +1,12 @@
 #include "register_ops.hpp"
 
 #include "../cpu/dense.hpp"
+#include "activation_use.hpp"
 #include "array_view.hpp"
 #include "loss_arguments.hpp"
 #include "unlocked.hpp"
 
 namespace fnnfast::cpu {
-
-namespace {
 
 ActivationUse activation_use(const std::string& name, int activation, py::handle parameter, ptrdiff_t units,
                              const void* values) {
@@ -21,11 +20,7 @@ ActivationUse activation_use(const std::string& name, int activation, py::handle
   return {activation, values, n != 1};
 }
 
-template <class T>
-ActivationUse activation_use(const std::string& name, py::handle parameter, ptrdiff_t units) {
-  return activation_use(name, activation_number(name), parameter, units,
-                        view_or_null<T>(parameter, "parameter", {kAny}));
-}
+namespace {
 
 void activation(const std::string& name, py::handle parameter, py::handle z, py::handle out, bool derivative) {
   by_dtype(z, [&](auto zero) {

@@ -62,7 +62,8 @@ void affine_forward(const AffineKernel<T>& k, const AffineCall<T>& task) {
     const ptrdiff_t block = i / across * blocks_each;
     AffineCall<T> part = task;
     part.rows = std::min(rows_each, task.rows - row);
-    part.x += row * task.x_row;
+    if (of.windows == nullptr) part.x += row * task.x_row;
+    part.first_row += row;
     part.z += row * task.z_row;
     part.y += row * task.y_row;
     if (part.add) part.add += row * task.add_row;
@@ -232,7 +233,10 @@ void maxout_weight_gradient(const Kernels<T>& k, const PanelLayout& layout, ptrd
   for (ptrdiff_t chunk = 0; chunk < maxout.chunks(); ++chunk) {
     const ptrdiff_t row = chunk * kMaxoutChunk;
     for (ptrdiff_t r = 0; r < std::min(kMaxoutChunk, from.rows - row); ++r)
-      std::copy_n(from.x + (row + r) * from.x_row + first, count, x + r * width);
+      if (from.windows == nullptr)
+        std::copy_n(from.x + (row + r) * from.x_row + first, count, x + r * width);
+      else
+        copy_window(*from.windows, from.x, from.x_row, from.first_row + row + r, first, count, x + r * width);
     k.maxout_weight({units, layout.pieces, count, from.order + maxout.at(unit, chunk), maxout.entry(), kMaxoutChunk,
                      from.sorted + maxout.gradient_at(unit, chunk), x, width, dw, width});
   }

@@ -98,7 +98,9 @@ struct GradientSource {
   const T* dz_panels;         // the same by gather_columns(), or null
   const MaxoutOrder* maxout;  // null for a dense layer
   const std::uint8_t* order;
-  const T* sorted;  // dz in that order
+  const T* sorted;                      // dz in that order
+  const WindowPlan* windows = nullptr;  // of a maxout layer: x are images, and row 0 is output pixel first_row of them
+  ptrdiff_t first_row = 0;
 };
 
 // Receives a finished part of a gradient: inputs [first, first + count) of a panel (input -1 is the bias), count rows

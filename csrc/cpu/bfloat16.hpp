@@ -10,7 +10,7 @@
 namespace fnnfast::FNNFAST_ISA {
 
 // Widens in the tile: for few rows.
-struct PairTile {
+struct PairTile : MatrixTile {
   template <class V, int kRows, int kVectors, class Sink>
   static FNNFAST_NOINLINE void run(const Tile<float>& t) {
     RowPointers<float, kRows> row(t);

@@ -2,63 +2,14 @@
 
 #include <algorithm>
 
-#include "buffer.hpp"
-#include "interrupt.hpp"
-#include "threads.hpp"
+#include "operands.hpp"
 
 namespace fnnfast::cpu {
 
 namespace {
 
-template <class T>
-ElementwiseTask<T> elementwise(const ActivationUse& use, ptrdiff_t rows, ptrdiff_t columns, const T* in, T* out) {
-  ElementwiseTask<T> t{};
-  t.rows = rows;
-  t.columns = columns;
-  t.in = in;
-  t.in_row = columns;
-  t.out = out;
-  t.out_row = columns;
-  t.parameter = static_cast<const T*>(use.parameter);
-  t.parameter_step = use.by_unit ? 1 : 0;
-  return t;
-}
-
 // With fewer rows, packing does not pay: reading the weights in place costs about as much as copying them.
 constexpr ptrdiff_t kPackRows = 48;
-
-// Memory for packed weights: this thread's scratch, unless they are large, since scratch is never freed.
-template <class T>
-class PackedWeights {
- public:
-  explicit PackedWeights(ptrdiff_t n) {
-    constexpr ptrdiff_t kKept = ptrdiff_t{1} << 22;
-    if (n > kKept) own_ = Buffer<T>::uninitialized(n);
-    data_ = n > kKept ? own_.data() : thread_scratch<T>(Scratch::kRows, n);
-  }
-  T* data() const { return data_; }
-
- private:
-  Buffer<T> own_;
-  T* data_;
-};
-
-// f(blocks) for the blocks of a layout, shared between threads if there is much to copy.
-template <class F>
-void for_blocks(const PanelLayout& layout, F&& f) {
-  constexpr ptrdiff_t kTask = ptrdiff_t{1} << 16;  // elements
-  const ptrdiff_t blocks = layout.blocks();
-  if (blocks == 0) return;
-  const ptrdiff_t each = std::clamp(kTask * blocks / std::max(layout.size(), ptrdiff_t{1}), ptrdiff_t{1}, blocks);
-  parallel_for(divide_up(blocks, each),
-               [&](ptrdiff_t i) { f(BlockRange{i * each, std::min(blocks, (i + 1) * each)}); });
-}
-
-template <class T>
-void pack(const PanelLayout& layout, const WeightView<const T>& weight, const BiasView<const T>& bias, T* panels) {
-  for_blocks(layout, [&](BlockRange blocks) { pack_weight(layout, blocks, weight, panels); });
-  pack_bias(layout, bias, panels);
-}
 
 }  // namespace
 
@@ -84,8 +35,8 @@ void dense_forward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, const T* 
   const ptrdiff_t in_place = batch < kPackRows ? units / k.panel_width() * k.panel_width() : 0;
   const PanelLayout rest{inputs, units - in_place, 1, k.lanes, k.panel_vectors};
   const PackedWeights<T> panels(rest.size());
-  pack(rest, WeightView<const T>{weight + in_place, 0, units, 1},
-       BiasView<const T>{bias ? bias + in_place : nullptr, 0, 1}, panels.data());
+  pack_shared(rest, WeightView<const T>{weight + in_place, 0, units, 1},
+              BiasView<const T>{bias ? bias + in_place : nullptr, 0, 1}, panels.data());
   if (in_place > 0) {
     of.unpacked = weight;
     of.unpacked_bias = bias;
@@ -120,7 +71,7 @@ void maxout_forward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, ptrdiff_
   const Kernels<T>& k = kernels<T>();
   const PanelLayout layout{inputs, units, pieces, k.lanes, k.panel_vectors};
   const PackedWeights<T> panels(layout.size());
-  pack(layout, contiguous_weight(weight, layout), contiguous_bias(bias, layout), panels.data());
+  pack_shared(layout, contiguous_weight(weight, layout), contiguous_bias(bias, layout), panels.data());
   AffineConstants<T> of;
   set_sizes(of, layout);
   of.panels = panels.data();
@@ -222,22 +173,8 @@ void dense_backward(ptrdiff_t batch, ptrdiff_t inputs, ptrdiff_t units, const T*
   if (dparameter) std::fill_n(dparameter, units, T(0));
   if (batch == 0) return no_rows(layout, dweight, dbias);
   const ptrdiff_t row = leading_dimension(layout.padded_units());
-  const ptrdiff_t blocks = divide_up(batch, kSumRows);
   Buffer<T> dz(batch * row);
-  Buffer<T> dalpha(dparameter ? blocks * units : 0);
-  long_parallel_for(blocks, static_cast<double>(kSumRows * units) * kValueWork, [&](ptrdiff_t block) {
-    const ptrdiff_t first = block * kSumRows;
-    ElementwiseTask<T> t =
-        elementwise(use, std::min(kSumRows, batch - first), units, saved + first * units, dz.data() + first * row);
-    t.dy = dy + first * units;
-    t.dy_row = units;
-    t.out_row = row;
-    t.dparameter = dparameter ? dalpha.data() + block * units : nullptr;
-    k.activation[use.activation].backward(t);
-  });
-  if (dparameter)
-    for (ptrdiff_t block = 0; block < blocks; ++block)
-      for (ptrdiff_t u = 0; u < units; ++u) dparameter[u] += dalpha[block * units + u];
+  activation_backward(k, use, kSumRows, batch, units, dy, saved, dz.data(), row, dparameter);
   gradients(k, layout, batch, x, weight, dz.data(), row, static_cast<const std::uint8_t*>(nullptr), dx, dweight, dbias);
 }
 

@@ -42,9 +42,43 @@ void product(const ProductTask<T>& task) {
     t.columns = last ? task.columns : width;
     const Ahead ahead =
         last ? ahead_of(task.next, task.next_size) : ahead_of(t.b + t.k * t.b_step, (task.k - k0 - t.k) * t.b_step);
-    panel_rows<V>(t, task.m, vectors, ahead, store_function<FullTile, V>, kNothing);
+    panel_rows<FullTile, V>(t, task.m, vectors, ahead, store_function<FullTile, V>, kNothing);
     t.start = task.scratch;
     t.start_row = width;
+  }
+}
+
+// Some rows at a time, so that those of B stay in L1 or L2 for all taps.
+inline constexpr ptrdiff_t kWindowRows = 256;
+
+template <class T>
+void window_product(const WindowProductTask<T>& task) {
+  using V = Vec<T>;
+  alignas(64) static constexpr T kZeros[kNR<T>] = {};
+  const WindowPlan& plan = *task.windows;
+  const int vectors = static_cast<int>(task.width / V::kLanes);
+  const ptrdiff_t parts = (plan.channels + task.channels - 1) / task.channels;  // per tap
+  Run<T> runs[kWindowRows];
+  Tile<T> t{};
+  t.b_step = task.b_step;
+  t.c_row = t.columns = task.width;
+  t.runs = runs;
+  for (ptrdiff_t row = 0; row < task.rows; row += kWindowRows) {
+    t.k = task.rows - row < kWindowRows ? task.rows - row : kWindowRows;
+    t.b = task.b + row * task.b_step;
+    const OutputPixel at(plan, task.first_row + row);
+    ptrdiff_t tap = -1;
+    for (ptrdiff_t part = task.first_part; part < task.last_part; ++part) {
+      if (part / parts != tap) tap_runs(plan, plan.tap[part / parts], task.x, task.pixel, task.zeros, at, t.k, runs);
+      tap = part / parts;
+      t.channel = part % parts * task.channels;
+      t.c = task.c + (tap * plan.channels + t.channel) * task.width;
+      t.start = row == 0 ? kZeros : t.c;
+      t.start_row = row == 0 ? 0 : task.width;
+      const ptrdiff_t rest = plan.channels - t.channel;
+      panel_rows<RunTile, V>(t, rest < task.channels ? rest : task.channels, vectors, ahead_of(t.b, 0),
+                             store_function<RunTile, V>, kNothing);
+    }
   }
 }
 
@@ -58,15 +92,20 @@ struct Chunk {
   bool last;
 };
 
+template <class T>
+inline constexpr ptrdiff_t kAddress = sizeof(std::intptr_t) / sizeof(T);  // elements that an address takes
+
 template <class T, WeightFormat kFormat>
 struct AffineScratch {
-  ptrdiff_t copy_row, widened, copy, argmax, partial;  // elements
+  ptrdiff_t copy_row, table, widened, copy, argmax, partial;  // elements
 
   FNNFAST_INLINE AffineScratch(const AffineCall<T>& task, const PanelLayout& layout) {
     const bool chunked = task.of->inputs > task.of->kc;
+    const WindowPlan* const windows = task.of->windows;
+    table = windows ? windows->taps * kMostTileRows * kAddress<T> : 0;
     copy_row = task.of->kc + 16;  // not a multiple of a page
     widened = kFormat == WeightFormat::kBfloat16 ? (chunked ? task.of->kc : task.of->inputs) * kNR<T> : 0;
-    copy = chunked ? task.rows * copy_row : 0;
+    copy = chunked && windows == nullptr ? task.rows * copy_row : 0;
     argmax = task.argmax ? task.rows * kNR<T> : 0;
     partial = chunked ? set_blocks(layout) * layout.groups() * task.rows * kNR<T> : 0;
   }
@@ -83,7 +122,7 @@ FNNFAST_INLINE PanelLayout layout_of(const AffineCall<T>& task) {
 template <class T, WeightFormat kFormat>
 ptrdiff_t affine_scratch(const AffineCall<T>& task) {
   const AffineScratch<T, kFormat> scratch(task, layout_of<T, kFormat>(task));
-  return scratch.widened + scratch.copy + scratch.argmax + scratch.partial;
+  return scratch.table + scratch.widened + scratch.copy + scratch.argmax + scratch.partial;
 }
 
 // The tile of a panel's first row. `partial` holds the partial sums of the previous chunks, and receives those of this
@@ -177,16 +216,16 @@ FNNFAST_INLINE void dense_panel(const AffineCall<T>& task, const Panel& panel, T
     t.c += in_lanes * t.c_row;
   }
   const int vectors = static_cast<int>(panel.width / V::kLanes);
-  if constexpr (kFull) {  // in registers, unless the activation's input is needed
+  if constexpr (kFull || __is_same(Family, WindowTile)) {  // in registers, unless the activation's input is needed
     if (of.in_registers && task.activate && !(of.add_first && task.add != nullptr) && task.z == task.y &&
         task.z_row == task.y_row)
       return visit_in_registers(of.activation_index, Activations{}, [&]<class Act>(Act) {
-        panel_rows<V>(t, task.rows - in_lanes, vectors, ahead, store_function<Family, V, StoreActivated<Act>>,
-                      [&](ptrdiff_t row, ptrdiff_t rows) { add_skip(task, panel, in_lanes + row, rows); });
+        panel_rows<Family, V>(t, task.rows - in_lanes, vectors, ahead, store_function<Family, V, StoreActivated<Act>>,
+                              [&](ptrdiff_t row, ptrdiff_t rows) { add_skip(task, panel, in_lanes + row, rows); });
       });
   }
-  panel_rows<V>(t, task.rows - in_lanes, vectors, ahead, store_function<Family, V>,
-                [&](ptrdiff_t row, ptrdiff_t rows) { finish(task, panel, t.columns, in_lanes + row, rows); });
+  panel_rows<Family, V>(t, task.rows - in_lanes, vectors, ahead, store_function<Family, V>,
+                        [&](ptrdiff_t row, ptrdiff_t rows) { finish(task, panel, t.columns, in_lanes + row, rows); });
 }
 
 template <class Family, class T>
@@ -199,7 +238,7 @@ FNNFAST_INLINE void maxout_panel(const AffineCall<T>& task, const Panel& panel, 
   t.argmax = task.argmax ? argmax : nullptr;
   t.argmax_row = kNR<T>;
   const bool finished = panel.piece + panel.pieces == task.of->pieces;
-  panel_rows<V>(
+  panel_rows<Family, V>(
       t, task.rows, static_cast<int>(panel.width / V::kLanes), ahead,
       [&](int n, ptrdiff_t rows) { return maximum_function<Family, V>(n, panel.pieces, rows); },
       [&](ptrdiff_t row, ptrdiff_t rows) {
@@ -220,7 +259,8 @@ FNNFAST_INLINE void affine_panel(const AffineCall<T>& task, const Panel& panel, 
                                  bool last_chunk) {
   using V = Vec<T>;
   if (!last_chunk)
-    panel_rows<V>(t, task.rows, static_cast<int>(panel.width / V::kLanes), ahead, store_function<Family, V>, kNothing);
+    panel_rows<Family, V>(t, task.rows, static_cast<int>(panel.width / V::kLanes), ahead, store_function<Family, V>,
+                          kNothing);
   else if (task.of->pieces > 1)
     maxout_panel<Family>(task, panel, t, ahead, argmax);
   else
@@ -249,12 +289,13 @@ template <class T, WeightFormat kFormat>
 void affine(const AffineCall<T>& task) {
   const PanelLayout layout = layout_of<T, kFormat>(task);
   const AffineScratch<T, kFormat> scratch(task, layout);
-  [[maybe_unused]] T* const widened = task.scratch;
-  T* const copy = task.scratch + scratch.widened;
+  auto* const table = reinterpret_cast<std::intptr_t*>(task.scratch);
+  T* const widened = task.scratch + scratch.table;
+  T* const copy = widened + scratch.widened;
   T* const argmax = copy + scratch.copy;
   T* const partials = argmax + scratch.argmax;
   const ptrdiff_t groups = layout.groups();
-  const ptrdiff_t set = scratch.copy > 0 ? scratch.set_blocks(layout) : task.last_block - task.first_block;
+  const ptrdiff_t set = scratch.partial > 0 ? scratch.set_blocks(layout) : task.last_block - task.first_block;
   for (ptrdiff_t first = task.first_block; first < task.last_block; first += set) {
     const ptrdiff_t last = first + set < task.last_block ? first + set : task.last_block;
     for (ptrdiff_t k0 = 0; k0 < task.of->inputs || k0 == 0; k0 += task.of->kc) {
@@ -277,14 +318,22 @@ void affine(const AffineCall<T>& task) {
           const Ahead ahead =
               panel_after<T, kFormat>(task, layout, panel, first, block + 1 == last && group + 1 == groups, chunk);
           if constexpr (kFormat == WeightFormat::kBfloat16) {
-            if (task.rows < kWidenRows) {
+            if (task.rows < kWidenRows && task.of->windows == nullptr) {
               affine_panel<PairTile>(task, panel, t, ahead, argmax, chunk.last);
               continue;
             }
             widen(t.b, chunk.inputs, panel.width, widened);
             t.b = widened;
           }
-          affine_panel<FullTile>(task, panel, t, ahead, argmax, chunk.last);
+          if (task.of->windows == nullptr) {
+            affine_panel<FullTile>(task, panel, t, ahead, argmax, chunk.last);
+            continue;
+          }
+          WindowRows<T> windows(*task.of->windows, task.x, task.x_row, task.first_row, task.of->zeros, table);
+          t.windows = &windows;
+          t.tap = k0 / windows.channels();
+          t.channel = k0 % windows.channels();
+          affine_panel<WindowTile>(task, panel, t, ahead, argmax, chunk.last);
         }
     }
   }

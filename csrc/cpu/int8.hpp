@@ -16,7 +16,7 @@
 
 namespace fnnfast::FNNFAST_ISA {
 
-struct QuadTile {
+struct QuadTile : MatrixTile {
   template <class V, int kRows, int kVectors, class Sink>
   static FNNFAST_NOINLINE void run(const Tile<float>& t) {
     RowPointers<float, kRows> row(t);

@@ -13,6 +13,7 @@
 #include "../core/losses.hpp"
 #include "../core/tasks.hpp"
 #include "isa.hpp"
+#include "windows.hpp"
 
 namespace fnnfast::cpu {
 
@@ -47,6 +48,8 @@ struct AffineConstants {
   const T* parameter = nullptr;                 // of the activation
   ptrdiff_t parameter_step = 0;
   float inverse_scale = 0, zero_point = 0;  // int8: from x to 8 bits
+  const WindowPlan* windows = nullptr;      // null: x is a matrix; else images, whose windows are the rows
+  const T* zeros = nullptr;                 // with windows: as many as a tap has channels
 };
 
 // One call, on a block of rows and a range of blocks of units. A local variable of the caller, filled field by field
@@ -55,9 +58,9 @@ template <class T>
 struct AffineCall {
   const AffineConstants<T>* of;
   ptrdiff_t rows;
-  const T* x;
-  ptrdiff_t x_row;
-  T* z;  // the activation's input if backward needs it, else equal to y
+  const T* x;       // with windows: of the first image, whatever first_row
+  ptrdiff_t x_row;  // from row to row; with windows, from pixel to pixel
+  T* z;             // the activation's input if backward needs it, else equal to y
   ptrdiff_t z_row;
   T* y;
   ptrdiff_t y_row;
@@ -72,7 +75,8 @@ struct AffineCall {
   bool padded = false;      // rows of z and y may be written in whole vectors, and parameter read so
   const T* next = nullptr;  // read after this call: next_size elements, which are prefetched
   ptrdiff_t next_size = 0;
-  T* scratch = nullptr;  // AffineKernel::scratch() elements
+  ptrdiff_t first_row = 0;  // with windows: the output pixel, counted from the first image, that row 0 is
+  T* scratch = nullptr;     // AffineKernel::scratch() elements
 };
 
 // A product over weights of one format, and the width of its register tile and panels (pack.hpp).
@@ -98,6 +102,23 @@ struct ProductTask {
   const T* next;  // read after this product: next_size elements, which are prefetched
   ptrdiff_t next_size;
   T* scratch;  // m times the panel's width
+};
+
+// The same for the gradient of a convolution's weights, C = A B: A has a row per (tap, channel), and a column per
+// output pixel. One panel wide.
+template <class T>
+struct WindowProductTask {
+  const WindowPlan* windows;
+  const T* zeros;
+  const T* x;  // the first image
+  ptrdiff_t pixel;
+  ptrdiff_t first_row, rows;  // output pixels
+  const T* b;                 // one row per output pixel, from first_row on, readable to whole vectors
+  ptrdiff_t b_step;
+  // Parts of a tap's channels, `channels` at a time, numbered tap by tap.
+  ptrdiff_t first_part, last_part, channels;
+  ptrdiff_t width;  // of the panel, whole vectors
+  T* c;             // the row of the first tap's first channel
 };
 
 // Maxout, backward to the input: dx(rows x columns) = sum over units of dy[row, unit] * W[argmax[row, unit], unit, :],
@@ -137,6 +158,7 @@ struct Kernels {
   AffineKernel<T> affine;           // WeightFormat::kFull
   AffineKernel<T> bfloat16_affine;  // float only
   void (*product)(const ProductTask<T>&);
+  void (*window_product)(const WindowProductTask<T>&);
   void (*column_sums)(ptrdiff_t rows, ptrdiff_t columns, const T* in, ptrdiff_t in_row, T* out);
   void (*column_squares)(ptrdiff_t rows, ptrdiff_t columns, const T* in, ptrdiff_t in_row, T factor, T* out);
   void (*maxout_data)(const MaxoutDataTask<T>&);

@@ -45,6 +45,7 @@ constexpr Kernels<T> make_kernels(TypeList<Act...>) {
           {Vec<T>::kLanes, kPanelVectors, affine_scratch<T, WeightFormat::kFull>, affine<T, WeightFormat::kFull>},
           bfloat16_affine<T>(),
           product<T>,
+          window_product<T>,
           column_sums<T>,
           column_squares<T>,
           maxout_data<T>,

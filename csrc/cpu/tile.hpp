@@ -16,6 +16,7 @@
 #include "kernels.hpp"
 #include "pack.hpp"
 #include "vec.hpp"
+#include "window_rows.hpp"
 
 namespace fnnfast::FNNFAST_ISA {
 
@@ -53,6 +54,10 @@ struct Tile {
   ptrdiff_t piece;  // the first one of the group
   T* argmax;        // the piece with the largest value so far, between groups; or null
   ptrdiff_t argmax_row;
+  // Windows only: instead of a, a_row and a_step
+  WindowRows<T>* windows;
+  ptrdiff_t tap, channel;  // the first input
+  const Run<T>* runs;      // of the tap, for the gradient of the weights
 };
 
 template <class T>
@@ -214,8 +219,17 @@ FNNFAST_INLINE void multiply_add(const RowPointers<typename V::Scalar, kRows>& r
   }
 }
 
-// A family of tiles for each format of the weights. This one is for weights in the type of the sums.
-struct FullTile {
+// A family of tiles for each way to read the operands. advance() moves a tile on by n rows.
+
+struct MatrixTile {
+  template <class T>
+  static FNNFAST_INLINE void advance(Tile<T>& t, ptrdiff_t n) {
+    t.a += n * t.a_row;
+  }
+};
+
+// Weights in the type of the sums.
+struct FullTile : MatrixTile {
   template <class V, int kRows, int kVectors, class Sink>
   static FNNFAST_NOINLINE void run(const Tile<typename V::Scalar>& t) {
     using T = typename V::Scalar;
@@ -235,6 +249,100 @@ struct FullTile {
       multiply_add(row, 0, bv, acc);
       row.advance(t.a_step);
       b += t.b_step;
+    }
+    Sink::put(t, acc);
+  }
+};
+
+// The same over windows of images.
+struct WindowTile {
+  template <class T>
+  static FNNFAST_INLINE void advance(Tile<T>&, ptrdiff_t) {}  // by WindowRows
+
+  // Some steps of k. The addresses of up to 6 rows stay in registers. More are read again for each row, and serve
+  // several steps.
+  template <int kSteps, class V, int kRows, int kVectors>
+  static FNNFAST_INLINE void steps(const std::intptr_t* row, ptrdiff_t i, const typename V::Scalar* b, ptrdiff_t b_step,
+                                   Fetch<kRows>& fetch, V (&acc)[kRows][kVectors]) {
+    V bv[kSteps][kVectors];
+    fetch(kSteps);
+#pragma GCC unroll 4
+    for (int s = 0; s < kSteps; ++s)
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) {
+        bv[s][v] = V::load(b + s * b_step + v * V::kLanes);
+        if constexpr (kRows > 1) hold(bv[s][v].v);
+      }
+    if constexpr (kRows > 6) __asm__ volatile("" ::: "memory");
+#pragma GCC unroll 12
+    for (int r = 0; r < kRows; ++r) {
+      const auto* const a = reinterpret_cast<const typename V::Scalar*>(row[r]) + i;
+#pragma GCC unroll 4
+      for (int s = 0; s < kSteps; ++s) {
+        const V x = V::broadcast(a[s]);
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v) acc[r][v] = fma(x, bv[s][v], acc[r][v]);
+      }
+    }
+  }
+
+  template <class V, int kRows, int kVectors, class Sink>
+  static FNNFAST_NOINLINE void run(const Tile<typename V::Scalar>& t) {
+    using T = typename V::Scalar;
+    constexpr int kSteps = kRows <= 6 ? 1 : kRegisters >= 32 && kVectors == 1 ? 4 : 2;
+    const ptrdiff_t channels = t.windows->channels();
+    const std::intptr_t* row = t.windows->next(kRows) + t.tap * kMostTileRows;
+    V acc[kRows][kVectors];
+    load_start(t, acc);
+    const T* b = t.b;
+    const ptrdiff_t b_step = t.b_step;
+    Fetch<kRows> fetch(t);
+    ptrdiff_t i = t.channel;
+    for (ptrdiff_t left = t.k; left > 0; row += kMostTileRows, i = 0) {
+      const ptrdiff_t end = channels - i < left ? channels : i + left;
+      left -= end - i;
+      for (; i + kSteps <= end; i += kSteps, b += kSteps * b_step) steps<kSteps>(row, i, b, b_step, fetch, acc);
+      for (; i < end; ++i, b += b_step) steps<1>(row, i, b, b_step, fetch, acc);
+    }
+    Sink::put(t, acc);
+  }
+};
+
+// For the gradient of the weights of a convolution: the rows are channels of one tap, and the sums go over pixels.
+struct RunTile {
+  template <class T>
+  static FNNFAST_INLINE void advance(Tile<T>& t, ptrdiff_t n) {
+    t.channel += n;
+  }
+
+  template <class V, int kRows, int kVectors, class Sink>
+  static FNNFAST_NOINLINE void run(const Tile<typename V::Scalar>& t) {
+    using T = typename V::Scalar;
+    V acc[kRows][kVectors];
+    load_start(t, acc);
+    const T* b = t.b;
+    const ptrdiff_t b_step = t.b_step;
+    const Run<T>* run = t.runs;
+    for (ptrdiff_t left = t.k; left > 0; ++run) {
+      const T* a = run->a + t.channel;
+      const ptrdiff_t step = run->step;
+      left -= run->count;
+      for (ptrdiff_t i = run->count; i > 0; --i) {
+        V bv[kVectors];
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v) {
+          bv[v] = V::load(b + v * V::kLanes);
+          if constexpr (kRows > 1) hold(bv[v].v);
+        }
+#pragma GCC unroll 12
+        for (int r = 0; r < kRows; ++r) {
+          const V x = V::broadcast(a[r]);
+#pragma GCC unroll 4
+          for (int v = 0; v < kVectors; ++v) acc[r][v] = fma(x, bv[v], acc[r][v]);
+        }
+        a += step;
+        b += b_step;
+      }
     }
     Sink::put(t, acc);
   }
@@ -296,7 +404,7 @@ FNNFAST_INLINE void fetch_rows(const T* at, ptrdiff_t n) {
 // Multiplies all rows by one panel, tile by tile. t is the tile of the first row, and is moved on. (A copy would read
 // as a whole what was just written field by field, a stall that is noticeable for one row of a small network.)
 // `function` selects the tile's function, and `done(row, rows)` is called when a tile's results are stored.
-template <class V, class Function, class Done>
+template <class Family, class V, class Function, class Done>
 FNNFAST_INLINE void panel_rows(Tile<typename V::Scalar>& t, ptrdiff_t rows, int vectors, Ahead ahead, Function function,
                                Done done) {
   t.ahead = ahead.at;
@@ -307,7 +415,7 @@ FNNFAST_INLINE void panel_rows(Tile<typename V::Scalar>& t, ptrdiff_t rows, int 
     function(vectors, n)(t);
     if (n >= kFetchingRows) t.ahead += t.k * t.ahead_step;
     if (t.ahead - ahead.at >= ahead.bytes) t.ahead_step = 0;
-    t.a += n * t.a_row;
+    Family::advance(t, n);
     t.start += n * t.start_row;
     t.c += n * t.c_row;
     if (t.argmax) t.argmax += n * t.argmax_row;

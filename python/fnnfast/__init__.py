@@ -39,7 +39,21 @@ from .activations import (
 from .distributions import logistic, logit
 from .layers import Activation, Dense, Dropout, Flatten, Gaussian, GaussianNoise, Input, Maxout, Residual
 from .losses import BinaryCrossEntropy, CrossEntropy, GaussianNLL, Hinge, MeanSquaredError, MulticlassHinge, Poisson
-from .ops import Grads, dense, dense_backward, dense_forward, maxout, maxout_backward, maxout_forward
+from .ops import (
+    Grads,
+    conv2d,
+    conv2d_backward,
+    conv2d_forward,
+    dense,
+    dense_backward,
+    dense_forward,
+    maxout,
+    maxout_backward,
+    maxout_conv2d,
+    maxout_conv2d_backward,
+    maxout_conv2d_forward,
+    maxout_forward,
+)
 from .optimizers import SGD, Adam, AdamW, CosineDecay, ExponentialDecay, StepDecay, Warmup
 from .threads import get_num_threads, num_threads, set_num_threads
 from .training import Checkpoint, DeadUnitsWarning, DivergenceWarning, EarlyStopping, History, Trainer
@@ -120,6 +134,9 @@ __all__ = [
     "Warmup",
     "activations",
     "compound_scale",
+    "conv2d",
+    "conv2d_backward",
+    "conv2d_forward",
     "dense",
     "dense_backward",
     "dense_forward",
@@ -137,6 +154,9 @@ __all__ = [
     "losses",
     "maxout",
     "maxout_backward",
+    "maxout_conv2d",
+    "maxout_conv2d_backward",
+    "maxout_conv2d_forward",
     "maxout_forward",
     "num_threads",
     "optimizers",

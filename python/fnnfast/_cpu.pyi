@@ -98,6 +98,61 @@ def maxout_forward(x: Array, weight: Array, bias: Array | None, out: Array, argm
 def maxout_backward(
     dy: Array, x: Array, weight: Array, argmax: NDArray[np.uint8], dx: Array, dweight: Array, dbias: Array
 ) -> None: ...
+def conv2d_forward(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    strides: tuple[int, int],
+    padding: tuple[tuple[int, int], tuple[int, int]],
+    dilation: tuple[int, int],
+    groups: int,
+    activation: str,
+    parameter: Array | None,
+    out: Array,
+    saved: Array | None,
+) -> None:
+    """x (B, H, W, C), weight (KH, KW, C / groups, O), padding ((above, below), (left, right)); as dense_forward."""
+
+def conv2d_backward(
+    dy: Array,
+    x: Array,
+    weight: Array,
+    saved: Array,
+    strides: tuple[int, int],
+    padding: tuple[tuple[int, int], tuple[int, int]],
+    dilation: tuple[int, int],
+    groups: int,
+    activation: str,
+    parameter: Array | None,
+    dx: Array,
+    dweight: Array,
+    dbias: Array,
+    dparameter: Array | None,
+) -> None: ...
+def maxout_conv2d_forward(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    strides: tuple[int, int],
+    padding: tuple[tuple[int, int], tuple[int, int]],
+    dilation: tuple[int, int],
+    out: Array,
+    argmax: NDArray[np.uint8] | None,
+) -> None:
+    """weight (P, KH, KW, C, O), bias (P, O), argmax of the shape of out."""
+
+def maxout_conv2d_backward(
+    dy: Array,
+    x: Array,
+    weight: Array,
+    argmax: NDArray[np.uint8],
+    strides: tuple[int, int],
+    padding: tuple[tuple[int, int], tuple[int, int]],
+    dilation: tuple[int, int],
+    dx: Array,
+    dweight: Array,
+    dbias: Array,
+) -> None: ...
 def loss_value(
     loss: str, outputs: Array, targets: Array, precision: Array | None = None, weights: Array | None = None
 ) -> float:

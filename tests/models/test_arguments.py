@@ -18,6 +18,7 @@ X = np.random.default_rng(0).standard_normal((6, 2)).astype(np.float32)
 W = np.ones((2, 3), np.float32)
 Y = np.array([0, 1, 0, 1, 1, 0])
 DY = np.ones((6, 3), np.float32)
+IMAGES, FILTERS = np.ones((2, 3, 3, 4), np.float32), np.ones((2, 2, 4, 1), np.float32)
 
 
 def network(**settings):
@@ -135,6 +136,23 @@ CALLS = {
     "maxout_backward": (
         fnn.maxout_backward,
         {"dy": DY, "x": X, "weight": W[None], "saved": np.zeros((6, 3), np.uint8)},
+    ),
+    "conv2d": (fnn.conv2d, {"x": IMAGES, "weight": FILTERS}),
+    "conv2d_forward": (fnn.conv2d_forward, {"x": IMAGES, "weight": FILTERS}),
+    "conv2d_backward": (
+        fnn.conv2d_backward,
+        {"dy": IMAGES[:, 1:, 1:, :1], "x": IMAGES, "weight": FILTERS, "saved": IMAGES[:, 1:, 1:, :1]},
+    ),
+    "maxout_conv2d": (fnn.maxout_conv2d, {"x": IMAGES, "weight": FILTERS[None]}),
+    "maxout_conv2d_forward": (fnn.maxout_conv2d_forward, {"x": IMAGES, "weight": FILTERS[None]}),
+    "maxout_conv2d_backward": (
+        fnn.maxout_conv2d_backward,
+        {
+            "dy": IMAGES[:, 1:, 1:, :1],
+            "x": IMAGES,
+            "weight": FILTERS[None],
+            "saved": np.zeros((2, 2, 2, 1), np.uint8),
+        },
     ),
     "activations.get": (lambda name: fnn.activations.get(name), {"name": "relu"}),
     "Tanh.__call__": (lambda z, out=None: fnn.Tanh()(z, out=out), {"z": X}),

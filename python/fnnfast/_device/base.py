@@ -86,6 +86,12 @@ class Device(ABC):
     maxout_forward: Callable[..., None]
     maxout_backward: Callable[..., None]
 
+    # On the CPU only
+    conv2d_forward: Callable[..., None]
+    conv2d_backward: Callable[..., None]
+    maxout_conv2d_forward: Callable[..., None]
+    maxout_conv2d_backward: Callable[..., None]
+
     def promote_affine(self, x: Array, weight: Array, bias: Array | None) -> DType:
         """``promote`` of the operands of ``x @ weight + bias``."""
         return self.promote(x, weight, bias)

@@ -33,6 +33,10 @@ class Cpu(Device):
     dense_backward = staticmethod(_cpu.dense_backward)
     maxout_forward = staticmethod(_cpu.maxout_forward)
     maxout_backward = staticmethod(_cpu.maxout_backward)
+    conv2d_forward = staticmethod(_cpu.conv2d_forward)
+    conv2d_backward = staticmethod(_cpu.conv2d_backward)
+    maxout_conv2d_forward = staticmethod(_cpu.maxout_conv2d_forward)
+    maxout_conv2d_backward = staticmethod(_cpu.maxout_conv2d_backward)
 
     def current(self) -> Any:
         return nullcontext()

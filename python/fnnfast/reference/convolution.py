@@ -4,6 +4,8 @@ z(b, y, x, o) is the sum over (ky, kx, c) of window(b, y, x, ky, kx, c) weight(k
 cross-correlation that frameworks call a convolution. With groups, each group of channels has outputs of its own.
 """
 
+import math
+
 from ._xp import Array, as_float64, namespace
 from .activations import Activation
 from .dense import DenseGradients, _activation, dense_backward, pre_activation
@@ -132,7 +134,7 @@ def conv2d_backward(
     each = zip(_rows(found, x, groups), _split(weight, groups), xp.split(dz, groups, axis=-1), strict=True)
     for rows, matrix, part in each:
         gradients = dense_backward(part, rows, matrix, part)
-        dx.append(gradients.x.reshape(*rows.shape[:3], *found.kernel, -1))
+        dx.append(gradients.x.reshape(*rows.shape[:3], *found.kernel, weight.shape[-2]))
         dweight.append(gradients.weight.reshape(*weight.shape[:3], -1))
     image = found.scatter(xp.concatenate(dx, axis=-1))
     return DenseGradients(image, xp.concatenate(dweight, axis=-1), xp.sum(dz, axis=(0, 1, 2)), alpha)
@@ -209,7 +211,7 @@ def maxout_conv2d_backward(
     found = _windows(x, weight[0], strides, padding, dilation, 1)
     (rows,) = _rows(found, x, 1)
     gradients = maxout_backward(dy, rows, weight.reshape(len(weight), -1, weight.shape[-1]), argmax)
-    image = found.scatter(gradients.x.reshape(*rows.shape[:3], *found.kernel, -1))
+    image = found.scatter(gradients.x.reshape(*rows.shape[:3], *found.kernel, weight.shape[-2]))
     return MaxoutGradients(image, gradients.weight.reshape(weight.shape), gradients.bias)
 
 
@@ -225,7 +227,7 @@ def _rows(found: Windows, x: Array, groups: int) -> list[Array]:
     """The windows of each group of channels as rows (B, H', W', KH KW C / groups)."""
     gathered = found.gather(x)
     parts = namespace(x).split(gathered, groups, axis=-1)
-    return [part.reshape(*part.shape[:3], -1) for part in parts]
+    return [part.reshape(*part.shape[:3], math.prod(part.shape[3:])) for part in parts]
 
 
 def _split(weight: Array, groups: int) -> list[Array]:

@@ -1,0 +1,40 @@
+// The windows of a convolution, as kernels read them.
+//
+// A convolution is a product over windows: its matrix has one row per output pixel, and the inputs of a row are (tap,
+// channel), in ascending order. That matrix is never formed. The channels of a tap are contiguous in the image, so a
+// row is a list of addresses, one per tap. In the padding, the address is that of zeros, which are multiplied like all
+// other inputs: a skipped tap would give other bits (-0 + 0 w is 0) and hide a NaN or infinity (0 inf is NaN).
+#pragma once
+
+#include <cstddef>
+
+#include "../core/macros.hpp"
+
+namespace fnnfast::cpu {
+
+using std::ptrdiff_t;
+
+// From the pixel (y stride, x stride) of the image to a tap of the window of output pixel (y, x). May be negative.
+struct Tap {
+  ptrdiff_t y, x;
+};
+
+struct WindowPlan {
+  ptrdiff_t height, width;  // of an image
+  ptrdiff_t output_height, output_width;
+  ptrdiff_t stride_y, stride_x;
+  ptrdiff_t channels;  // that a tap reads
+  ptrdiff_t taps;
+  const Tap* tap;
+
+  // Rows of the product per sample.
+  FNNFAST_INLINE ptrdiff_t pixels() const { return output_height * output_width; }
+};
+
+// Copies inputs [first, first + count) of a row of the product, zeros in the padding. x: the first image, with `pixel`
+// elements from one pixel to the next.
+template <class T>
+void copy_window(const WindowPlan& plan, const T* x, ptrdiff_t pixel, ptrdiff_t row, ptrdiff_t first, ptrdiff_t count,
+                 T* to);
+
+}  // namespace fnnfast::cpu
