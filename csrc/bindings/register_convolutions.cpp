@@ -26,7 +26,6 @@ Convolution convolution(py::handle x, py::handle weight, const WindowSettings& s
   for (int axis = 0; axis < 4; ++axis)
     if (size(axis) < 1 || size(axis) > kMost) throw py::value_error("weight must have no empty axis");
   Convolution of;
-  of.batch = dimension(x, 0);
   of.image = {dimension(x, 1), dimension(x, 2), dimension(x, 3)};
   Windows& w = of.windows;
   const auto set = [](int (&to)[2], const Pair& from, int least) {
@@ -48,9 +47,9 @@ Convolution convolution(py::handle x, py::handle weight, const WindowSettings& s
   return of;
 }
 
-std::vector<ptrdiff_t> outputs(const Convolution& of) {
+std::vector<ptrdiff_t> outputs(ptrdiff_t batch, const Convolution& of) {
   const Shape out = of.output();
-  return {of.batch, out.h, out.w, out.c};
+  return {batch, out.h, out.w, out.c};
 }
 
 std::vector<ptrdiff_t> any(int axes) { return std::vector<ptrdiff_t>(static_cast<std::size_t>(axes), kAny); }
@@ -61,14 +60,15 @@ void bind_conv2d_forward(py::handle x, py::handle weight, py::handle bias, const
   by_dtype(x, [&](auto zero) {
     using T = decltype(zero);
     const T* const xs = view<T>(x, "x", any(4));
+    const ptrdiff_t batch = dimension(x, 0);
     const T* const w = view<T>(weight, "weight", any(4));
     const Convolution of = convolution(x, weight, {strides, dilation, padding}, groups);
     const T* const b = view_or_null<T>(bias, "bias", {of.units});
-    T* const y = view<T>(out, "out", outputs(of), true);
-    T* const z = view_or_null<T>(saved, "saved", outputs(of), true);
+    T* const y = view<T>(out, "out", outputs(batch, of), true);
+    T* const z = view_or_null<T>(saved, "saved", outputs(batch, of), true);
     const ActivationUse use = activation_use<T>(name, parameter, of.units);
     const Unlocked unlocked;
-    convolution_forward(of, xs, w, b, use, y, z);
+    convolution_forward(of, batch, xs, w, b, use, y, z);
   });
 }
 
@@ -79,11 +79,12 @@ void bind_conv2d_backward(py::handle dy, py::handle x, py::handle weight, py::ha
   by_dtype(x, [&](auto zero) {
     using T = decltype(zero);
     const T* const xs = view<T>(x, "x", any(4));
+    const ptrdiff_t batch = dimension(x, 0);
     const T* const w = view<T>(weight, "weight", any(4));
     const Convolution of = convolution(x, weight, {strides, dilation, padding}, groups);
-    const T* const g = view<T>(dy, "dy", outputs(of));
-    const T* const s = view<T>(saved, "saved", outputs(of));
-    T* const to_x = view<T>(dx, "dx", {of.batch, of.image.h, of.image.w, of.image.c}, true);
+    const T* const g = view<T>(dy, "dy", outputs(batch, of));
+    const T* const s = view<T>(saved, "saved", outputs(batch, of));
+    T* const to_x = view<T>(dx, "dx", {batch, of.image.h, of.image.w, of.image.c}, true);
     T* const to_w = view<T>(dweight, "dweight",
                             {of.windows.kernel[0], of.windows.kernel[1], of.image.c / of.groups, of.units}, true);
     T* const to_b = view<T>(dbias, "dbias", {of.units}, true);
@@ -93,7 +94,7 @@ void bind_conv2d_backward(py::handle dy, py::handle x, py::handle weight, py::ha
     if (!info.differentiable) throw py::value_error(name + " is not differentiable");
     if (to_p && !info.learned) throw py::value_error(name + " has no parameter gradient");
     const Unlocked unlocked;
-    convolution_backward(of, g, xs, w, s, use, to_x, to_w, to_b, to_p);
+    convolution_backward(of, batch, g, xs, w, s, use, to_x, to_w, to_b, to_p);
   });
 }
 
@@ -110,15 +111,16 @@ void bind_maxout_conv2d_forward(py::handle x, py::handle weight, py::handle bias
   by_dtype(x, [&](auto zero) {
     using T = decltype(zero);
     const T* const xs = view<T>(x, "x", any(4));
+    const ptrdiff_t batch = dimension(x, 0);
     const T* const w = view<T>(weight, "weight", any(5));
     const Convolution of = maxout_convolution(x, weight, {strides, dilation, padding});
     const T* const b = view_or_null<T>(bias, "bias", {of.pieces, of.units});
-    T* const y = view<T>(out, "out", outputs(of), true);
-    auto* const piece = view_or_null<std::uint8_t>(argmax, "argmax", outputs(of), true);
+    T* const y = view<T>(out, "out", outputs(batch, of), true);
+    auto* const piece = view_or_null<std::uint8_t>(argmax, "argmax", outputs(batch, of), true);
     if (piece && of.pieces > kMaxPiecesSaved)
       throw py::value_error("argmax supports at most 256 pieces, got " + std::to_string(of.pieces));
     const Unlocked unlocked;
-    maxout_convolution_forward(of, xs, w, b, y, piece);
+    maxout_convolution_forward(of, batch, xs, w, b, y, piece);
   });
 }
 
@@ -128,21 +130,22 @@ void bind_maxout_conv2d_backward(py::handle dy, py::handle x, py::handle weight,
   by_dtype(x, [&](auto zero) {
     using T = decltype(zero);
     const T* const xs = view<T>(x, "x", any(4));
+    const ptrdiff_t batch = dimension(x, 0);
     const T* const w = view<T>(weight, "weight", any(5));
     const Convolution of = maxout_convolution(x, weight, {strides, dilation, padding});
-    const T* const g = view<T>(dy, "dy", outputs(of));
-    const auto* const piece = view<std::uint8_t>(argmax, "argmax", outputs(of));
-    T* const to_x = view<T>(dx, "dx", {of.batch, of.image.h, of.image.w, of.image.c}, true);
+    const T* const g = view<T>(dy, "dy", outputs(batch, of));
+    const auto* const piece = view<std::uint8_t>(argmax, "argmax", outputs(batch, of));
+    T* const to_x = view<T>(dx, "dx", {batch, of.image.h, of.image.w, of.image.c}, true);
     T* const to_w = view<T>(dweight, "dweight",
                             {of.pieces, of.windows.kernel[0], of.windows.kernel[1], of.image.c, of.units}, true);
     T* const to_b = view<T>(dbias, "dbias", {of.pieces, of.units}, true);
     if (of.pieces > kMaxPiecesSaved)
       throw py::value_error("a maxout gradient supports at most 256 pieces, got " + std::to_string(of.pieces));
-    const ptrdiff_t n = of.rows() * of.units;
+    const ptrdiff_t n = batch * of.pixels() * of.units;
     for (ptrdiff_t i = 0; i < n; ++i)
       if (piece[i] >= of.pieces) throw py::value_error("argmax must be in [0, " + std::to_string(of.pieces) + ")");
     const Unlocked unlocked;
-    maxout_convolution_backward(of, g, xs, w, piece, to_x, to_w, to_b);
+    maxout_convolution_backward(of, batch, g, xs, w, piece, to_x, to_w, to_b);
   });
 }
 

@@ -4,42 +4,31 @@
 // units of one group side by side. All functions pack the weights, call the kernels, and keep nothing.
 #pragma once
 
-#include "../core/shape.hpp"
+#include "convolution_plan.hpp"
 #include "dense.hpp"
 
 namespace fnnfast::cpu {
 
-struct Convolution {
-  ptrdiff_t batch;
-  Shape image;
-  Windows windows;
-  ptrdiff_t units, groups = 1, pieces = 1;
-
-  Shape output() const { return windows.output(image, units); }
-  ptrdiff_t rows() const { return batch * output().pixels(); }
-};
-
 // bias (units) or null -> y (batch, output height, output width, units). saved, if not null, receives the activation's
 // input.
 template <class T>
-void convolution_forward(const Convolution& of, const T* x, const T* weight, const T* bias, const ActivationUse& use,
-                         T* y, T* saved);
+void convolution_forward(const Convolution& of, ptrdiff_t batch, const T* x, const T* weight, const T* bias,
+                         const ActivationUse& use, T* y, T* saved);
 
 // saved: what the activation saves for backward (kSaves), of the shape of dy. dparameter (units), may be null. The
-// gradients of the parameters are sums over blocks of samples, added in order, so that early layers have as many tasks
-// as late ones.
+// gradients of the parameters are sums over blocks of samples, added in order (kSummedRows).
 template <class T>
-void convolution_backward(const Convolution& of, const T* dy, const T* x, const T* weight, const T* saved,
-                          const ActivationUse& use, T* dx, T* dweight, T* dbias, T* dparameter);
+void convolution_backward(const Convolution& of, ptrdiff_t batch, const T* dy, const T* x, const T* weight,
+                          const T* saved, const ActivationUse& use, T* dx, T* dweight, T* dbias, T* dparameter);
 
 // weight (pieces, kernel height, kernel width, channels, units), bias (pieces, units) or null; one group. argmax, of
 // the shape of y, may be null.
 template <class T>
-void maxout_convolution_forward(const Convolution& of, const T* x, const T* weight, const T* bias, T* y,
-                                std::uint8_t* argmax);
+void maxout_convolution_forward(const Convolution& of, ptrdiff_t batch, const T* x, const T* weight, const T* bias,
+                                T* y, std::uint8_t* argmax);
 
 template <class T>
-void maxout_convolution_backward(const Convolution& of, const T* dy, const T* x, const T* weight,
+void maxout_convolution_backward(const Convolution& of, ptrdiff_t batch, const T* dy, const T* x, const T* weight,
                                  const std::uint8_t* argmax, T* dx, T* dweight, T* dbias);
 
 }  // namespace fnnfast::cpu
