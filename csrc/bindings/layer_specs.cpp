@@ -2,12 +2,32 @@
 
 #include <pybind11/stl.h>
 
+#include <utility>
+
 namespace fnnfast {
 
 namespace {
 
 int activation_of(py::handle name) { return activation_number(py::cast<std::string>(name)); }
 double number_or(py::handle value, double otherwise) { return value.is_none() ? otherwise : py::cast<double>(value); }
+
+using Pair = std::pair<int, int>;
+
+// padding: ((above, below), (left, right))
+Windows windows_of(const Pair& kernel, const Pair& strides, const Pair& dilation,
+                   const std::pair<Pair, Pair>& padding) {
+  Windows w;
+  const auto set = [](int (&to)[2], int rows, int columns) {
+    to[0] = rows;
+    to[1] = columns;
+  };
+  set(w.kernel, kernel.first, kernel.second);
+  set(w.stride, strides.first, strides.second);
+  set(w.dilation, dilation.first, dilation.second);
+  set(w.before, padding.first.first, padding.second.first);
+  set(w.after, padding.first.second, padding.second.second);
+  return w;
+}
 
 LayerSpec layer_spec(const py::sequence& layer) {
   const auto kind = py::cast<std::string>(layer[0]);
@@ -31,6 +51,17 @@ LayerSpec layer_spec(const py::sequence& layer) {
     spec.kind = LayerSpec::Kind::kActivation;
     spec.activation = activation_of(at(1));
     spec.parameter = number_or(at(2), 0.0);
+  } else if (kind == "convolution") {
+    spec.kind = LayerSpec::Kind::kConvolution;
+    spec.units = py::cast<ptrdiff_t>(at(1));
+    spec.pieces = py::cast<ptrdiff_t>(at(2));
+    spec.maxout = py::cast<bool>(at(3));
+    spec.windows = windows_of(py::cast<Pair>(at(4)), py::cast<Pair>(at(5)), py::cast<Pair>(at(7)),
+                              py::cast<std::pair<Pair, Pair>>(at(6)));
+    spec.groups = py::cast<ptrdiff_t>(at(8));
+    spec.activation = activation_of(at(9));
+    spec.parameter = number_or(at(10), 0.0);
+    spec.bias = py::cast<bool>(at(11));
   } else if (kind == "flatten") {
     spec.kind = LayerSpec::Kind::kFlatten;
   } else if (kind == "residual") {

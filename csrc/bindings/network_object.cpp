@@ -30,7 +30,10 @@ std::vector<ptrdiff_t> shape_of(const Block<T>& layer, Part part) {
   const PanelLayout& l = layer.layout;
   std::vector<ptrdiff_t> shape;
   if (layer.maxout && part != Part::kAlpha) shape.push_back(l.pieces);
-  if (part == Part::kWeight) shape.push_back(l.inputs);
+  if (part == Part::kWeight && layer.kernel[0] > 0)
+    shape.insert(shape.end(), {layer.kernel[0], layer.kernel[1], l.inputs / (layer.kernel[0] * layer.kernel[1])});
+  else if (part == Part::kWeight)
+    shape.push_back(l.inputs);
   shape.push_back(l.units);
   return shape;
 }

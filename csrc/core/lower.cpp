@@ -1,5 +1,6 @@
 #include "lower.hpp"
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -215,6 +216,7 @@ class Lowering {
     block.groups = layer.groups;
     block.bias = layer.bias;
     block.maxout = maxout;
+    if (layer.kind == Kind::kConvolution) std::copy_n(layer.windows.kernel, 2, block.kernel);
     const int activation = maxout ? kIdentity : layer.activation;
     block.slopes = kActivationInfo[activation].learned;
     const BlockId id = add_block(block);

@@ -36,8 +36,9 @@ struct ParameterBlock {
   std::int32_t spec;                                        // the index of its layer in the tree, in preorder
   ptrdiff_t inputs = 0, units = 0, pieces = 1, groups = 1;  // inputs: of one unit, taps * channels / groups
   bool bias = true;                                         // if false, the kernels read zeros
-  bool maxout = false;  // also with one piece, where the weights still have an axis for it
-  bool slopes = false;  // has a learned activation parameter, one per unit
+  bool maxout = false;     // also with one piece, where the weights still have an axis for it
+  bool slopes = false;     // has a learned activation parameter, one per unit
+  int kernel[2] = {0, 0};  // of a convolution: its weights have axes for them
 
   double work() const { return static_cast<double>(inputs) * static_cast<double>(units * pieces); }  // per row
 };

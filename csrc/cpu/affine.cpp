@@ -31,11 +31,42 @@ void set_sizes(AffineConstants<T>& of, const PanelLayout& layout) {
   of.kc = kc_inputs<T>(width, layout.inputs);
 }
 
+namespace {
+
+constexpr ptrdiff_t kMostRows = 256;  // of a call, if there are many
+
 template <class T>
-void affine_forward_serial(const AffineKernel<T>& k, AffineCall<T>& task) {
+void run_with_scratch(const AffineKernel<T>& k, AffineCall<T>& task) {
   const ptrdiff_t scratch = k.scratch(task);
   if (scratch > 0) task.scratch = thread_scratch<T>(Scratch::kKernel, scratch);
   k.run(task);
+}
+
+// The same call from another row on.
+template <class T>
+void advance_rows(AffineCall<T>& task, ptrdiff_t rows) {
+  if (task.of->windows == nullptr) task.x += rows * task.x_row;
+  task.first_row += rows;
+  task.z += rows * task.z_row;
+  task.y += rows * task.y_row;
+  if (task.add) task.add += rows * task.add_row;
+  if (task.sum) task.sum += rows * task.sum_row;
+  if (task.argmax) task.argmax += rows * task.argmax_row;
+}
+
+}  // namespace
+
+template <class T>
+void affine_forward_serial(const AffineKernel<T>& k, AffineCall<T>& task) {
+  // A few images are many rows, and partial sums of all of them would not stay in L2.
+  if (task.of->windows != nullptr && task.of->inputs > task.of->kc)
+    for (; task.rows > kMostRows; task.rows -= kMostRows) {
+      AffineCall<T> part = task;
+      part.rows = kMostRows;
+      run_with_scratch(k, part);
+      advance_rows(task, kMostRows);
+    }
+  run_with_scratch(k, task);
 }
 
 template <class T>
@@ -46,7 +77,7 @@ void affine_forward(const AffineKernel<T>& k, const AffineCall<T>& task) {
   const bool shared = worth_threads(task.rows, static_cast<double>(of.inputs * of.units * of.pieces));
   const ptrdiff_t threads = shared ? num_threads() : 1;
   // Rows are split only as needed to give every thread a few tasks, since each split reads the weights once more.
-  constexpr ptrdiff_t kMostRows = 256, kLeastRows = 24, kTasksEach = 4;
+  constexpr ptrdiff_t kLeastRows = 24, kTasksEach = 4;
   ptrdiff_t rows_each = std::min(task.rows, kMostRows);
   if (threads > 1 && blocks * (divide_up(task.rows, rows_each)) < kTasksEach * threads) {
     const ptrdiff_t cuts = divide_up(kTasksEach * threads, blocks);
@@ -62,13 +93,7 @@ void affine_forward(const AffineKernel<T>& k, const AffineCall<T>& task) {
     const ptrdiff_t block = i / across * blocks_each;
     AffineCall<T> part = task;
     part.rows = std::min(rows_each, task.rows - row);
-    if (of.windows == nullptr) part.x += row * task.x_row;
-    part.first_row += row;
-    part.z += row * task.z_row;
-    part.y += row * task.y_row;
-    if (part.add) part.add += row * task.add_row;
-    if (part.sum) part.sum += row * task.sum_row;
-    if (part.argmax) part.argmax += row * task.argmax_row;
+    advance_rows(part, row);
     part.first_block = block;
     part.last_block = std::min(block + blocks_each, blocks);
     affine_forward_serial(k, part);

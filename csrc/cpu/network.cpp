@@ -42,6 +42,7 @@ Network<T>::Network(const Shape& input, bool channels_first, std::vector<LayerSp
   for (const Node& node : program_.nodes)
     effort_ += kValueWork * static_cast<double>(program_.value(node.out).shape.size());
   for (const ParameterBlock& block : program_.blocks) add_block(block);
+  for (const Node& node : program_.nodes) add_windows(node);
   fixed_parameters_ = Buffer<T>(static_cast<ptrdiff_t>(program_.nodes.size()));
   for (std::size_t n = 0; n < program_.nodes.size(); ++n)
     fixed_parameters_[static_cast<ptrdiff_t>(n)] = static_cast<T>(program_.nodes[n].epilogue.parameter);
@@ -67,6 +68,21 @@ void Network<T>::add_block(const ParameterBlock& of) {
   }
   if (of.slopes) block.alpha = Buffer<T>(block.layout.padded_units());
   blocks_.push_back(std::move(block));
+}
+
+template <class T>
+void Network<T>::add_windows(const Node& node) {
+  const Affine* const affine = node.as<Affine>();
+  if (affine == nullptr) return;
+  const Shape& in = program_.value(node.in).shape;
+  if (!affine->windowed && in.is_vector()) return;
+  Block<T>& block = blocks_[static_cast<std::size_t>(affine->block)];
+  const std::string layer = "layer " + std::to_string(block.spec) + ": ";
+  if (block.groups > 1) throw std::invalid_argument(layer + "groups of a convolution are not supported in networks");
+  if (format_ == WeightFormat::kInt8) throw std::invalid_argument(layer + "int8 convolutions are not supported");
+  const Windows windows = affine->windowed ? affine->windows : Windows{};
+  block.convolution = std::make_unique<const Convolution>(Convolution{in, windows, block.units, 1, block.pieces});
+  block.windows = std::make_unique<const OwnedPlan<T>>(forward_plan<T>(*block.convolution));
 }
 
 template <class T>
@@ -108,6 +124,10 @@ AffineConstants<T> Network<T>::constants_of(const Program& program, const Node& 
     set_sizes(of, block.layout);
     of.first_panel = (stored_layout(block.layout, format_).inputs + 1) * block.layout.panel(0, 0).width;
     of.panels = block.panels.data();
+    if (affine->windowed) {
+      of.windows = &block.windows->plan;
+      of.zeros = block.windows->zeros.data();
+    }
     if (format_ == WeightFormat::kInt8) {
       of.inverse_scale = 1.0f / block.input_scale.scale;
       of.zero_point = static_cast<float>(block.input_scale.zero_point);
@@ -327,7 +347,8 @@ std::vector<std::string> Network<T>::describe_plan(ptrdiff_t batch) const {
     const Block<T>& block = blocks_[static_cast<std::size_t>(affine->block)];
     const PanelLayout& l = block.layout;
     lines.push_back(
-        (block.maxout ? "maxout " : "dense ") + std::to_string(l.inputs) + " -> " + std::to_string(l.units) +
+        (block.maxout ? "maxout " : "dense ") + (block.kernel[0] > 0 ? "convolution " : "") + std::to_string(l.inputs) +
+        " -> " + std::to_string(l.units) +
         (block.maxout ? " x " + std::to_string(l.pieces) + " pieces" : std::string(" ") + node.epilogue.info().name) +
         ": " + std::to_string(l.blocks() * l.groups()) + " panels, " +
         std::to_string(block.panels.size() * static_cast<ptrdiff_t>(sizeof(T))) + " bytes");

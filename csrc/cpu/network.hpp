@@ -3,11 +3,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "../core/lower.hpp"
 #include "buffer.hpp"
+#include "convolution_plan.hpp"
 #include "execute.hpp"
 
 namespace fnnfast::cpu {
@@ -21,6 +23,9 @@ struct Block : ParameterBlock {
   InputScale input_scale{};   // int8
   Buffer<T> weight_scale;     // int8: (pieces, units)
   std::uint64_t version = 0;  // counts the writes to panels, so that copies derived from them notice
+  // Of a product over images.
+  std::unique_ptr<const Convolution> convolution;
+  std::unique_ptr<const OwnedPlan<T>> windows;
 };
 
 template <class T>
@@ -88,6 +93,7 @@ class Network {
   };
   Plan plan(ptrdiff_t batch) const;
   void add_block(const ParameterBlock& block);
+  void add_windows(const Node& node);
   void size_plan();
   // Makes the constants and the executor from the blocks.
   void bind();
