@@ -24,6 +24,53 @@ Buffer<T> transposed(const Convolution& of, const Phase<T>& phase, const T* weig
   return to;
 }
 
+}  // namespace
+
+PanelLayout phase_layout(const Convolution& of, const WindowPlan& plan, int lanes, int vectors) {
+  const ptrdiff_t inputs = plan.taps * of.group_units();
+  if (of.pieces > 1) return {of.channels(), inputs, of.pieces, lanes, vectors};
+  return {inputs, of.channels(), 1, lanes, vectors};
+}
+
+template <class T>
+void pack_phase(const Convolution& of, const Phase<T>& phase, const T* weight, ptrdiff_t group,
+                const PanelLayout& layout, T* panels) {
+  const Buffer<T> weights = transposed(of, phase, weight, group);
+  if (of.pieces == 1)
+    return pack_shared(layout, contiguous_weight<const T>(weights.data(), layout), BiasView<const T>{}, panels);
+  const WeightView<const T> view{weights.data(), layout.units * layout.inputs, 1, layout.inputs};
+  Buffer<T> forward = Buffer<T>::uninitialized(layout.size());
+  for_blocks(layout, [&](BlockRange blocks) {
+    pack_weight(layout, blocks, view, forward.data());
+    for (ptrdiff_t block = blocks.first; block < blocks.last; ++block)
+      for (ptrdiff_t part = 0; part < layout.groups(); ++part)
+        transpose(layout, layout.panel(block, part), forward.data(), 0, layout.inputs, panels);
+  });
+}
+
+template <class T>
+void maxout_phase(const Kernels<T>& k, const Convolution& of, const Phase<T>& phase, const PanelLayout& layout,
+                  const T* panels, ptrdiff_t first, ptrdiff_t count, const T* dy, ptrdiff_t dy_row,
+                  const std::uint8_t* argmax, ptrdiff_t argmax_row, T* dx, ptrdiff_t dx_row) {
+  constexpr ptrdiff_t kRows = 64;  // whose windows of dy and argmax are copied at a time
+  const ptrdiff_t inputs = layout.units, channels = layout.inputs;
+  for (ptrdiff_t row = first; row < first + count; row += kRows) {
+    const ptrdiff_t rows = std::min(kRows, first + count - row);
+    T* const windows = thread_scratch<T>(Scratch::kTile, rows * (inputs + channels));
+    T* const to = windows + rows * inputs;
+    std::uint8_t* const choices = thread_scratch<std::uint8_t>(Scratch::kTile, rows * inputs);
+    for (ptrdiff_t r = 0; r < rows; ++r) {
+      copy_window(phase.plan(), dy, dy_row, row + r, 0, inputs, windows + r * inputs);
+      copy_window(phase.plan(), argmax, argmax_row, row + r, 0, inputs, choices + r * inputs);
+    }
+    if (inputs == 0) std::fill_n(to, rows * channels, T(0));
+    data_gradient(k, layout, panels, rows, windows, inputs, choices, inputs, to, channels);
+    phase.scatter(of, row, rows, to, channels, dx, dx_row);
+  }
+}
+
+namespace {
+
 // dx = dz convolved with the transposed weights: one chain per input over (ky, kx, unit), from 0.
 template <class T>
 void image_gradient(const Kernels<T>& k, const Convolution& of, ptrdiff_t batch, const T* weight, const T* dz,
@@ -32,13 +79,12 @@ void image_gradient(const Kernels<T>& k, const Convolution& of, ptrdiff_t batch,
   const std::vector<Phase<T>> phases = phases_of<T>(of);
   for (const Phase<T>& phase : phases) {
     const bool apart = phases.size() > 1;
-    const PanelLayout layout = phase.layout(of, k.lanes, k.panel_vectors);
+    const PanelLayout layout = phase_layout(of, phase.plan(), k.lanes, k.panel_vectors);
     const ptrdiff_t rows = batch * phase.plan().pixels();
     const Buffer<T> own = Buffer<T>::uninitialized(apart ? rows * channels : 0);
     for (ptrdiff_t group = 0; group < of.groups; ++group) {
-      const Buffer<T> weights = transposed(of, phase, weight, group);
       const PackedWeights<T> panels(layout.size());
-      pack_shared(layout, contiguous_weight<const T>(weights.data(), layout), BiasView<const T>{}, panels.data());
+      pack_phase(of, phase, weight, group, layout, panels.data());
       AffineConstants<T> constants;
       set_sizes(constants, layout);
       constants.panels = panels.data();
@@ -186,34 +232,16 @@ template <class T>
 void maxout_image_gradient(const Kernels<T>& k, const Convolution& of, ptrdiff_t batch, const T* weight, const T* dy,
                            const std::uint8_t* argmax, T* dx) {
   for (const Phase<T>& phase : phases_of<T>(of)) {
-    const ptrdiff_t inputs = phase.plan().taps * of.units;
-    const PanelLayout layout{of.image.c, inputs, of.pieces, k.lanes, k.panel_vectors};
-    const Buffer<T> weights = transposed(of, phase, weight, 0);
-    Buffer<T> panels = Buffer<T>::uninitialized(layout.size());
-    Buffer<T> by_unit(TransposedLayout(layout).size());
-    const WeightView<const T> view{weights.data(), inputs * of.image.c, 1, of.image.c};
-    for_blocks(layout, [&](BlockRange blocks) {
-      pack_weight(layout, blocks, view, panels.data());
-      for (ptrdiff_t block = blocks.first; block < blocks.last; ++block)
-        for (ptrdiff_t group = 0; group < layout.groups(); ++group)
-          transpose(layout, layout.panel(block, group), panels.data(), 0, layout.inputs, by_unit.data());
-    });
-    // The windows of dy and of argmax, some rows at a time.
+    const PanelLayout layout = phase_layout(of, phase.plan(), k.lanes, k.panel_vectors);
+    Buffer<T> panels(phase_size(of, layout));
+    pack_phase(of, phase, weight, 0, layout, panels.data());
     constexpr ptrdiff_t kRows = 64;
     const ptrdiff_t rows = batch * phase.plan().pixels();
-    const double work_each = static_cast<double>(kRows * inputs) * static_cast<double>(of.image.c);
+    const double work_each = static_cast<double>(kRows * layout.units) * static_cast<double>(of.image.c);
     long_parallel_for(divide_up(rows, kRows), work_each, [&](ptrdiff_t block) {
-      const ptrdiff_t first = block * kRows, count = std::min(kRows, rows - first);
-      T* const windows = thread_scratch<T>(Scratch::kTile, count * (inputs + of.image.c));
-      T* const to = windows + count * inputs;
-      std::uint8_t* const choices = thread_scratch<std::uint8_t>(Scratch::kTile, count * inputs);
-      for (ptrdiff_t r = 0; r < count; ++r) {
-        copy_window(phase.plan(), dy, of.units, first + r, 0, inputs, windows + r * inputs);
-        copy_window(phase.plan(), argmax, of.units, first + r, 0, inputs, choices + r * inputs);
-      }
-      if (inputs == 0) std::fill_n(to, count * of.image.c, T(0));
-      data_gradient(k, layout, by_unit.data(), count, windows, inputs, choices, inputs, to, of.image.c);
-      phase.scatter(of, first, count, to, of.image.c, dx, of.image.c);
+      const ptrdiff_t first = block * kRows;
+      maxout_phase(k, of, phase, layout, panels.data(), first, std::min(kRows, rows - first), dy, of.units, argmax,
+                   of.units, dx, of.image.c);
     });
   }
 }
@@ -267,15 +295,19 @@ void maxout_convolution_backward(const Convolution& of, ptrdiff_t batch, const T
   maxout_parameter_gradients(k, of, batch, x, dy, argmax, dweight, dbias);
 }
 
-#define FNNFAST_INSTANTIATE(T)                                                                                 \
-  template void convolution_forward<T>(const Convolution&, ptrdiff_t, const T*, const T*, const T*,            \
-                                       const ActivationUse&, T*, T*);                                          \
-  template void convolution_backward<T>(const Convolution&, ptrdiff_t, const T*, const T*, const T*, const T*, \
-                                        const ActivationUse&, T*, T*, T*, T*);                                 \
-  template void maxout_convolution_forward<T>(const Convolution&, ptrdiff_t, const T*, const T*, const T*, T*, \
-                                              std::uint8_t*);                                                  \
-  template void maxout_convolution_backward<T>(const Convolution&, ptrdiff_t, const T*, const T*, const T*,    \
-                                               const std::uint8_t*, T*, T*, T*);
+#define FNNFAST_INSTANTIATE(T)                                                                                        \
+  template void convolution_forward<T>(const Convolution&, ptrdiff_t, const T*, const T*, const T*,                   \
+                                       const ActivationUse&, T*, T*);                                                 \
+  template void convolution_backward<T>(const Convolution&, ptrdiff_t, const T*, const T*, const T*, const T*,        \
+                                        const ActivationUse&, T*, T*, T*, T*);                                        \
+  template void maxout_convolution_forward<T>(const Convolution&, ptrdiff_t, const T*, const T*, const T*, T*,        \
+                                              std::uint8_t*);                                                         \
+  template void maxout_convolution_backward<T>(const Convolution&, ptrdiff_t, const T*, const T*, const T*,           \
+                                               const std::uint8_t*, T*, T*, T*);                                      \
+  template void pack_phase<T>(const Convolution&, const Phase<T>&, const T*, ptrdiff_t, const PanelLayout&, T*);      \
+  template void maxout_phase<T>(const Kernels<T>&, const Convolution&, const Phase<T>&, const PanelLayout&, const T*, \
+                                ptrdiff_t, ptrdiff_t, const T*, ptrdiff_t, const std::uint8_t*, ptrdiff_t, T*,        \
+                                ptrdiff_t);
 FNNFAST_INSTANTIATE(float)
 FNNFAST_INSTANTIATE(double)
 #undef FNNFAST_INSTANTIATE

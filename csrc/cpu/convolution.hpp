@@ -31,4 +31,26 @@ template <class T>
 void maxout_convolution_backward(const Convolution& of, ptrdiff_t batch, const T* dy, const T* x, const T* weight,
                                  const std::uint8_t* argmax, T* dx, T* dweight, T* dbias);
 
+// The parts of the gradient of the image, which trainers also use
+// ------------------------------------------------------
+
+// The layout of a phase's weights: of a dense layer from (tap, unit) to the channels; for maxout from the channels to
+// (tap, unit), whose TransposedLayout the panels have.
+PanelLayout phase_layout(const Convolution& of, const WindowPlan& plan, int lanes, int vectors);
+inline ptrdiff_t phase_size(const Convolution& of, const PanelLayout& layout) {
+  return of.pieces > 1 ? TransposedLayout(layout).size() : layout.size();
+}
+
+// Packs the weights of one group for a phase. panels: phase_size() elements; for maxout initially zero.
+template <class T>
+void pack_phase(const Convolution& of, const Phase<T>& phase, const T* weight, ptrdiff_t group,
+                const PanelLayout& layout, T* panels);
+
+// Maxout: rows [first, first + count) of a phase, to their pixels of dx, on the calling thread. dy, argmax and dx are
+// those of the first sample.
+template <class T>
+void maxout_phase(const Kernels<T>& k, const Convolution& of, const Phase<T>& phase, const PanelLayout& layout,
+                  const T* panels, ptrdiff_t first, ptrdiff_t count, const T* dy, ptrdiff_t dy_row,
+                  const std::uint8_t* argmax, ptrdiff_t argmax_row, T* dx, ptrdiff_t dx_row);
+
 }  // namespace fnnfast::cpu

@@ -77,10 +77,6 @@ struct Phase {
   }
 
   const WindowPlan& plan() const { return owned.plan; }
-  // The layout of the transposed weights of one group: inputs (tap, unit), units the channels.
-  PanelLayout layout(const Convolution& of, int lanes, int vectors) const {
-    return {plan().taps * of.group_units(), of.channels(), 1, lanes, vectors};
-  }
 
   // Copies rows [first, first + count) of this phase to their pixels of dx.
   void scatter(const Convolution& of, ptrdiff_t first, ptrdiff_t count, const T* from, ptrdiff_t from_row, T* dx,

@@ -347,8 +347,8 @@ std::vector<std::string> Network<T>::describe_plan(ptrdiff_t batch) const {
     const Block<T>& block = blocks_[static_cast<std::size_t>(affine->block)];
     const PanelLayout& l = block.layout;
     lines.push_back(
-        (block.maxout ? "maxout " : "dense ") + (block.kernel[0] > 0 ? "convolution " : "") + std::to_string(l.inputs) +
-        " -> " + std::to_string(l.units) +
+        std::string(block.maxout ? "maxout " : "dense ") + (block.kernel[0] > 0 ? "convolution " : "") +
+        std::to_string(l.inputs) + " -> " + std::to_string(l.units) +
         (block.maxout ? " x " + std::to_string(l.pieces) + " pieces" : std::string(" ") + node.epilogue.info().name) +
         ": " + std::to_string(l.blocks() * l.groups()) + " panels, " +
         std::to_string(block.panels.size() * static_cast<ptrdiff_t>(sizeof(T))) + " bytes");

@@ -42,6 +42,8 @@ Trainer<T>::Trainer(Network<T>& network, Loss<T> loss, const OptimizerSettings& 
       workspace(n).padded = out.shape.is_vector() && !is_slice;
       const PanelLayout& layout = block(affine->block).layout;
       workspace(n).gathers = gathers_columns(layout) || (layout.pieces == 1 && is_slice);
+      if (block(affine->block).convolution)  // whole vectors of dz are read in place
+        workspace(n).gathers = layout.pieces == 1 && (is_slice || layout.units % kernels_.lanes != 0);
     }
   }
   for (std::size_t i = 0; i < states_.size(); ++i) {
@@ -58,8 +60,12 @@ Trainer<T>::Trainer(Network<T>& network, Loss<T> loss, const OptimizerSettings& 
   }
   for (const TrainingStep& step : schedule_.steps)
     if (step.task == Task::kInput)
-      if (const Affine* const affine = program_.node(step.node).template as<Affine>())
-        state(affine->block).transposed = Buffer<T>(TransposedLayout(block(affine->block).layout).size());
+      if (const Affine* const affine = program_.node(step.node).template as<Affine>()) {
+        if (affine->windowed)
+          make_phases(affine->block);
+        else
+          state(affine->block).transposed = Buffer<T>(TransposedLayout(block(affine->block).layout).size());
+      }
   buffers_.resize(schedule_.buffers.size());
   choices_.resize(schedule_.buffers.size());
 }
@@ -102,7 +108,13 @@ void Trainer<T>::reserve(const Batch<T>& batch, ptrdiff_t sample_blocks) {
     const Shape& shape = program_.value(node.out).shape;
     const ptrdiff_t rows = samples * shape.pixels(), units = divide_up(shape.c, kernels_.lanes) * kernels_.lanes;
     if (w.gathers) grow(w.columns, rows * units);
-    if (schedule_.choice[static_cast<std::size_t>(n)].buffer != kNone) {
+    if (const Convolution* const convolution = convolution_of(node)) {
+      const SampleBlocks blocks(convolution->pixels(), samples);
+      const MaxoutOrder order{blocks.rows(0), shape.c, w.of.pieces};
+      grow(w.sums, blocks.count() * block(block_of(node)).layout.size());
+      if (w.of.pieces > 1) grow(w.order, blocks.count() * order.size());
+      if (w.of.pieces > 1) grow(w.sorted, blocks.count() * order.gradients());
+    } else if (schedule_.choice[static_cast<std::size_t>(n)].buffer != kNone) {
       const MaxoutOrder order{rows, shape.c, w.of.pieces};
       grow(w.order, order.size());
       grow(w.sorted, order.gradients());
@@ -228,6 +240,7 @@ ptrdiff_t Trainer<T>::parameter_tasks(NodeId id) const {
 template <class T>
 void Trainer<T>::run_parameters(const Region& region, const Batch<T>& batch, const UpdateStep<T>* weights,
                                 const UpdateStep<T>* others, ptrdiff_t threads) {
+  sum_images(region, batch);
   ptrdiff_t tasks = 0;
   for (std::int32_t s = region.first; s < region.last; ++s)
     tasks += parameter_tasks(schedule_.steps[static_cast<std::size_t>(s)].node);
@@ -277,9 +290,12 @@ double Trainer<T>::step(const Batch<T>& batch, double learning_rate) {
     loss = run(batch, &weights, &others);
     if (!std::isnan(loss)) {
       ++steps_;
-      // The update has also refreshed the transposed weights.
+      // The update has also refreshed the transposed weights, but not the phases of convolutions.
       for (std::size_t i = 0; i < states_.size(); ++i)
-        if (!states_[i].frozen) states_[i].version = ++network_.blocks()[i].version;
+        if (!states_[i].frozen) {
+          const std::uint64_t version = ++network_.blocks()[i].version;
+          if (states_[i].phases.empty()) states_[i].version = version;
+        }
       count_update();
     }
   }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "../core/optimizer_settings.hpp"
+#include "convolution.hpp"
 #include "loss.hpp"
 #include "network.hpp"
 
@@ -90,11 +91,19 @@ class Trainer {
   std::vector<Shares> take_shares();
 
  private:
+  // The weights of a phase of a convolution, for the gradient of the image.
+  struct PhaseWeights {
+    Phase<T> phase;
+    PanelLayout layout;
+    Buffer<T> panels;
+    AffineConstants<T> of{};
+  };
   // By block: its gradient and the optimizer's states.
   struct State {
     bool frozen = false;
-    Buffer<T> transposed;           // for the gradient of the node's input
-    std::uint64_t version = ~0ull;  // that of the weights in transposed
+    Buffer<T> transposed;              // for the gradient of the node's input
+    std::vector<PhaseWeights> phases;  // the same for a convolution
+    std::uint64_t version = ~0ull;     // that of the weights in transposed or phases
     Buffer<T> gradient, alpha_gradient;
     OptimizerState optimizer;
     Buffer<T> squares;  // UpdateTask::squares for each part of the gradient, since the last fold_squares()
@@ -109,6 +118,7 @@ class Trainer {
     Buffer<T> columns;           // that copy
     Buffer<std::uint8_t> order;  // of maxout: the rows sorted by argmax
     Buffer<T> sorted;            // their gradients in that order
+    Buffer<T> sums;              // over images: the parameters' gradients by blocks of samples (SampleBlocks)
     Buffer<T> alpha_sums;        // one row for each kSumRows rows
     Buffer<T> watch;             // one row for each block of samples, since the last fold_watch()
     Buffer<double> watched;      // since the last take_shares()
@@ -162,6 +172,8 @@ class Trainer {
   void pass_gradient(const TrainingStep& step, const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples);
   void activation_gradient(NodeId id, const Batch<T>& batch, ptrdiff_t block, ptrdiff_t first, ptrdiff_t samples);
   void input_step(const TrainingStep& step, const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples);
+  void phase_step(const PhaseWeights& weights, const Convolution& of, bool apart, ptrdiff_t samples, const Rows& dz,
+                  const Rows& to);
 
   // train_parameters.cpp: gradients of the parameters, and updates
   void parameter_task(NodeId id, ptrdiff_t first, ptrdiff_t last, const Batch<T>& batch, const UpdateStep<T>* weights,
@@ -169,6 +181,8 @@ class Trainer {
   void weights_task(NodeId id, ptrdiff_t first, ptrdiff_t last, const Batch<T>& batch, const UpdateStep<T>* weights,
                     const UpdateStep<T>* others);
   void alpha_task(NodeId id, ptrdiff_t rows, const UpdateStep<T>* others);
+  void sum_images(const Region& region, const Batch<T>& batch);
+  void make_phases(BlockId block);
   void update_rows(BlockId block, ptrdiff_t offset, ptrdiff_t n, const T* gradient, const UpdateStep<T>& step,
                    T* squares);
   void update_alpha(BlockId block, const UpdateStep<T>& step);
@@ -184,6 +198,11 @@ class Trainer {
   void fold_watch(NodeId id);
   Shares shares_of(NodeId id);
 
+  // The convolution of a product over images, else null.
+  const Convolution* convolution_of(const Node& node) const {
+    const Affine* const affine = node.template as<Affine>();
+    return affine ? network_.blocks()[static_cast<std::size_t>(affine->block)].convolution.get() : nullptr;
+  }
   bool trains(BlockId block) const { return block != kNone && !states_[static_cast<std::size_t>(block)].frozen; }
   State& state(BlockId block) { return states_[static_cast<std::size_t>(block)]; }
   Workspace& workspace(NodeId node) { return workspaces_[static_cast<std::size_t>(node)]; }

@@ -2,9 +2,11 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <utility>
 #include <vector>
 
+#include "operands.hpp"
 #include "threads.hpp"
 #include "train.hpp"
 
@@ -98,7 +100,113 @@ void Trainer<T>::weights_task(NodeId id, ptrdiff_t first_part, ptrdiff_t last_pa
                    if (s.transposed.size() > 0 && first >= 0)
                      transpose(block.layout, panel, block.panels.data(), first, first + count, s.transposed.data());
                  }};
-  weight_gradient(kernels_, GradientParts(block.layout), first_part, last_part, from, {&to, &decltype(to)::take});
+  const GradientParts parts(block.layout);
+  if (block.convolution == nullptr)
+    return weight_gradient(kernels_, parts, first_part, last_part, from, {&to, &decltype(to)::take});
+  // sum_images() has the sums of blocks of samples.
+  const SampleBlocks blocks(block.convolution->pixels(), batch.rows);
+  const auto take = [&](const Panel& panel, ptrdiff_t first, ptrdiff_t count) {
+    add_blocks(blocks, block.layout, panel, first + 1, first + 1 + count, w.sums.data());
+    to.take(&to, panel, first, count, w.sums.data() + panel.offset + (first + 1) * panel.width);
+  };
+  for (ptrdiff_t part = first_part; part < last_part; ++part)
+    for (ptrdiff_t group = 0; group < block.layout.groups(); ++group) {
+      const Panel panel = block.layout.panel(part % block.layout.blocks(), group);
+      const ptrdiff_t input = part / block.layout.blocks() * parts.inputs_each();
+      if (input == 0) take(panel, -1, 1);
+      take(panel, input, std::min(parts.inputs_each(), block.layout.inputs - input));
+    }
+}
+
+// The gradients of all products over images in the region, by blocks of samples: those of early layers have many, so
+// that their tasks are not longer than those of late ones.
+template <class T>
+void Trainer<T>::sum_images(const Region& region, const Batch<T>& batch) {
+  struct Item {
+    NodeId id;
+    SampleBlocks blocks;
+    PanelLayout layout;
+    std::optional<WindowGradientTasks> tasks;  // none for maxout
+    MaxoutOrder order;
+    ptrdiff_t sorts, count;
+  };
+  std::vector<Item> items;
+  ptrdiff_t sorts = 0, count = 0;
+  double work = 0.0;
+  for (std::int32_t s = region.first; s < region.last; ++s) {
+    const NodeId id = schedule_.steps[static_cast<std::size_t>(s)].node;
+    const Convolution* const of = convolution_of(program_.node(id));
+    if (of == nullptr || !trains(block_of(program_.node(id)))) continue;
+    const Block<T>& b = block(block_of(program_.node(id)));
+    Item item{id, SampleBlocks(of->pixels(), batch.rows), b.layout, {}, {}, 0, 0};
+    item.order = {item.blocks.rows(0), b.units, b.pieces};
+    if (b.pieces == 1) {
+      item.tasks.emplace(b.windows->plan, b.layout, item.blocks, num_threads());
+      item.count = item.tasks->count;
+    } else {
+      item.sorts = item.blocks.count() * item.order.chunks();
+      item.count = item.blocks.count() * GradientParts(b.layout).count();
+    }
+    sorts += item.sorts;
+    count += item.count;
+    work += b.work() * static_cast<double>(of->pixels()) * static_cast<double>(batch.rows);
+    items.push_back(item);
+  }
+  if (items.empty()) return;
+  // f(item, its task) for one of the tasks of all items.
+  const auto dispatch = [&](ptrdiff_t task, ptrdiff_t Item::* number, const auto& f) {
+    std::size_t i = 0;
+    while (task >= items[i].*number) task -= items[i++].*number;
+    f(items[i], task);
+  };
+  const auto sort = [&](const Item& item, ptrdiff_t task) {
+    const ptrdiff_t block = task / item.order.chunks(), chunk = task % item.order.chunks();
+    const MaxoutOrder order{item.blocks.rows(block), item.order.units, item.order.pieces};
+    if (chunk >= order.chunks()) return;
+    Workspace& w = workspace(item.id);
+    const Node& node = program_.node(item.id);
+    const Place& choice = schedule_.choice[static_cast<std::size_t>(item.id)];
+    const Rows dz = rows_at(schedule_.gradient_at(node.out), batch, 0);
+    const ptrdiff_t row = item.blocks.first_row(block);
+    order.sort(chunk, choice_at(item.id, 0) + row * choice.row, choice.row, dz.data + row * dz.row, dz.row,
+               w.order.data() + block * item.order.size(), w.sorted.data() + block * item.order.gradients());
+  };
+  const auto sum = [&](const Item& item, ptrdiff_t task) {
+    const Node& node = program_.node(item.id);
+    const Block<T>& b = block(block_of(node));
+    Workspace& w = workspace(item.id);
+    const Rows x = rows_at(schedule_.value_at(node.in), batch, 0);
+    if (item.tasks) {
+      Rows dz = rows_at(schedule_.gradient_at(node.out), batch, 0);
+      if (w.gathers) dz = {w.columns.data(), item.layout.padded_units()};
+      window_gradient_task<T>(kernels_, *item.tasks, item.layout, item.blocks,
+                              {b.windows->plan, b.windows->zeros.data(), x.data, x.row, dz.data, dz.row, w.sums.data()},
+                              task);
+      return;
+    }
+    const GradientParts parts(item.layout);
+    const ptrdiff_t block = task / parts.count(), part = task % parts.count();
+    const MaxoutOrder order{item.blocks.rows(block), item.order.units, item.order.pieces};
+    GradientSource<T> from{};
+    from.rows = order.rows;
+    from.x = x.data;
+    from.x_row = x.row;
+    from.maxout = &order;
+    from.order = w.order.data() + block * item.order.size();
+    from.sorted = w.sorted.data() + block * item.order.gradients();
+    from.windows = &b.windows->plan;
+    from.first_row = item.blocks.first_row(block);
+    const GradientSink<T> to{w.sums.data() + block * item.layout.size(),
+                             [](void* context, const Panel& panel, ptrdiff_t first, ptrdiff_t n, const T* values) {
+                               std::copy_n(values, n * panel.width,
+                                           static_cast<T*>(context) + panel.offset + (first + 1) * panel.width);
+                             }};
+    weight_gradient(kernels_, parts, part, part + 1, from, to);
+  };
+  long_parallel_for(sorts, static_cast<double>(kMaxoutChunk) * kValueWork,
+                    [&](ptrdiff_t task) { dispatch(task, &Item::sorts, sort); });
+  long_parallel_for(count, work / static_cast<double>(count),
+                    [&](ptrdiff_t task) { dispatch(task, &Item::count, sum); });
 }
 
 // The gradient of a learned parameter: the sums of the blocks of rows, in order.
@@ -115,11 +223,40 @@ void Trainer<T>::alpha_task(NodeId id, ptrdiff_t rows, const UpdateStep<T>* othe
 }
 
 template <class T>
+void Trainer<T>::make_phases(BlockId id) {
+  const Convolution& of = *block(id).convolution;
+  std::vector<PhaseWeights>& all = state(id).phases;
+  all.clear();
+  for (Phase<T>& phase : phases_of<T>(of)) {
+    const PanelLayout layout = phase_layout(of, phase.plan(), kernels_.lanes, kernels_.panel_vectors);
+    all.push_back({std::move(phase), layout, Buffer<T>(phase_size(of, layout))});
+  }
+  for (PhaseWeights& weights : all) {  // now that they do not move any more
+    if (of.pieces > 1) continue;
+    set_sizes(weights.of, weights.layout);
+    weights.of.panels = weights.panels.data();
+    weights.of.windows = &weights.phase.plan();
+    weights.of.zeros = weights.phase.owned.zeros.data();
+  }
+}
+
+template <class T>
 void Trainer<T>::refresh_transposed(std::size_t i) {
   const Block<T>& block = network_.blocks()[i];
   State& s = states_[i];
-  if (s.transposed.size() == 0 || s.version == block.version) return;
+  if ((s.transposed.size() == 0 && s.phases.empty()) || s.version == block.version) return;
   const PanelLayout& layout = block.layout;
+  if (!s.phases.empty()) {
+    const Convolution& of = *block.convolution;
+    Buffer<T> weight = Buffer<T>::uninitialized(layout.inputs * layout.pieces * layout.units);
+    for_blocks(layout, [&](BlockRange range) {
+      unpack_weight(layout, range, block.panels.data(), contiguous_weight(weight.data(), layout));
+    });
+    for (PhaseWeights& weights : s.phases)
+      pack_phase(of, weights.phase, weight.data(), 0, weights.layout, weights.panels.data());
+    s.version = block.version;
+    return;
+  }
   for (ptrdiff_t b = 0; b < layout.blocks(); ++b)
     for (ptrdiff_t group = 0; group < layout.groups(); ++group)
       transpose(layout, layout.panel(b, group), block.panels.data(), 0, layout.inputs, s.transposed.data());
@@ -206,7 +343,8 @@ void Trainer<T>::apply(double learning_rate) {
       }
     });
     if (block.slopes) update_alpha(id, others);
-    s.version = ++block.version;
+    ++block.version;
+    if (s.phases.empty()) s.version = block.version;
   }
   ++steps_;
   count_update();

@@ -190,14 +190,36 @@ void Trainer<T>::epilogue_step(const TrainingStep& step, const Batch<T>& batch, 
   if (!node.template is<Affine>()) return;
   const ptrdiff_t pixels = pixels_of(node.out), first_row = first * pixels, rows = samples * pixels;
   const Rows dz = rows_at(schedule_.gradient_at(node.out), batch, 0);
-  if (const Place& choice = schedule_.choice[static_cast<std::size_t>(step.node)]; choice.buffer != kNone) {
+  const bool images = convolution_of(node) != nullptr;
+  if (const Place& choice = schedule_.choice[static_cast<std::size_t>(step.node)]; choice.buffer != kNone && !images) {
     const MaxoutOrder order{first_row + rows, w.of.units, w.of.pieces};
     for (ptrdiff_t chunk = first_row / kMaxoutChunk; chunk < order.chunks(); ++chunk)
       order.sort(chunk, choice_at(step.node, 0), choice.row, dz.data, dz.row, w.order.data(), w.sorted.data());
   }
-  if (w.gathers)
+  if (w.gathers && images) {
+    const ptrdiff_t padded = divide_up(w.of.units, kernels_.lanes) * kernels_.lanes;  // the padding stays zero
+    copy_rows(rows, w.of.units, dz.data + first_row * dz.row, dz.row, w.columns.data() + first_row * padded, padded);
+  } else if (w.gathers) {
     gather_columns(block_of(node) == kNone ? PanelLayout{} : this->block(block_of(node)).layout, batch.rows * pixels,
                    dz.data, dz.row, first_row, rows, w.columns.data());
+  }
+}
+
+template <class T>
+void Trainer<T>::phase_step(const PhaseWeights& weights, const Convolution& of, bool apart, ptrdiff_t samples,
+                            const Rows& dz, const Rows& to) {
+  AffineCall<T> call;
+  call.of = &weights.of;
+  call.rows = samples * weights.phase.plan().pixels();
+  call.x = dz.data;
+  call.x_row = dz.row;
+  call.z = call.y = apart ? thread_scratch<T>(Scratch::kRows, call.rows * of.image.c) : to.data;
+  call.z_row = call.y_row = apart ? of.image.c : to.row;
+  call.last_block = weights.of.blocks;
+  T* const from = call.y;
+  const ptrdiff_t rows = call.rows;
+  affine_forward_serial(kernels_.affine, call);
+  if (apart) weights.phase.scatter(of, 0, rows, from, of.image.c, to.data, to.row);
 }
 
 template <class T>
@@ -213,8 +235,17 @@ void Trainer<T>::input_step(const TrainingStep& step, const Batch<T>& batch, ptr
   const Rows to = apart ? Rows{thread_scratch<T>(Scratch::kOutputs, in_rows * row_stride(in)), row_stride(in)} : dx;
   if (const Affine* const affine = node.template as<Affine>()) {
     const Place& choice = schedule_.choice[static_cast<std::size_t>(step.node)];
-    data_gradient(kernels_, block(affine->block).layout, state(affine->block).transposed.data(), rows, dz.data, dz.row,
-                  choice_at(step.node, first), choice.row, to.data, to.row);
+    const std::vector<PhaseWeights>& phases = state(affine->block).phases;
+    for (const PhaseWeights& weights : phases)
+      if (choice.buffer != kNone)
+        maxout_phase(kernels_, *convolution_of(node), weights.phase, weights.layout, weights.panels.data(), 0,
+                     samples * weights.phase.plan().pixels(), dz.data, dz.row, choice_at(step.node, first), choice.row,
+                     to.data, to.row);
+      else
+        phase_step(weights, *convolution_of(node), phases.size() > 1, samples, dz, to);
+    if (phases.empty())
+      data_gradient(kernels_, block(affine->block).layout, state(affine->block).transposed.data(), rows, dz.data,
+                    dz.row, choice_at(step.node, first), choice.row, to.data, to.row);
   } else if (const Perturb* const op = node.template as<Perturb>()) {
     if (!op->noise)
       perturb(*op, first, samples, in, dz, to);
