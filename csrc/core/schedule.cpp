@@ -387,10 +387,10 @@ class TrainingScheduler {
     ptrdiff_t multiple = 1;
     for (const Node& node : program_.nodes) {
       const ptrdiff_t pixels = program_.value(node.out).shape.pixels();
-      const bool maxout = node.is<Affine>() && program_.block(node.as<Affine>()->block).pieces > 1;
-      if (maxout) multiple = std::lcm(multiple, kMaxoutChunk / std::gcd(kMaxoutChunk, pixels));
-      if (node.epilogue.slopes != kNone || traits(node.op).batch)
-        multiple = std::lcm(multiple, std::max(ptrdiff_t{1}, kSumRows / pixels));
+      const Affine* const affine = node.as<Affine>();
+      const bool rows = affine && !affine->windowed && program_.value(node.in).shape.is_vector();
+      if (rows && program_.block(affine->block).pieces > 1) multiple = std::lcm(multiple, kMaxoutChunk);
+      if (node.epilogue.slopes != kNone || traits(node.op).batch) multiple = std::lcm(multiple, sum_samples(pixels));
     }
     return multiple;
   }

@@ -98,6 +98,8 @@ struct TrainingSchedule {
 // Rows whose maxout argmax is sorted together, and rows whose contributions to a sum over the batch are added first,
 // before these sums are added in order. Fixed, since the bits depend on them; they do not depend on the threads.
 inline constexpr ptrdiff_t kMaxoutChunk = 64, kSumRows = 32;
+// The same in samples of so many pixels each, whole ones.
+constexpr ptrdiff_t sum_samples(ptrdiff_t pixels) { return pixels < kSumRows ? kSumRows / pixels : 1; }
 
 // frozen: by block; missing entries are false. from_logits: the loss reads the last node before its activation.
 TrainingSchedule schedule_training(const Program& training, const std::vector<bool>& frozen, bool from_logits);

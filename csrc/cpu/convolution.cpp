@@ -195,7 +195,8 @@ void convolution_backward(const Convolution& of, ptrdiff_t batch, const T* dy, c
   const ptrdiff_t rows = batch * of.pixels();
   const ptrdiff_t row = leading_dimension((of.units + k.lanes - 1) / k.lanes * k.lanes);
   Buffer<T> dz(rows * row + k.panel_width());  // the last group's panels may end after the row
-  activation_backward(k, use, kSumRows, rows, of.units, dy, saved, dz.data(), row, dparameter);
+  activation_backward(k, use, sum_samples(of.pixels()) * of.pixels(), rows, of.units, dy, saved, dz.data(), row,
+                      dparameter);
   image_gradient(k, of, batch, weight, dz.data(), row, dx);
   parameter_gradients(k, of, batch, x, dz.data(), row, dweight, dbias);
 }

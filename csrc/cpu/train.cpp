@@ -119,7 +119,7 @@ void Trainer<T>::reserve(const Batch<T>& batch, ptrdiff_t sample_blocks) {
       grow(w.order, order.size());
       grow(w.sorted, order.gradients());
     }
-    if (node.epilogue.slopes != kNone) grow(w.alpha_sums, divide_up(rows, kSumRows) * units);
+    if (node.epilogue.slopes != kNone) grow(w.alpha_sums, divide_up(samples, sum_samples(shape.pixels())) * units);
     if (node.epilogue.info().watch != Watch::kNothing && w.watch.size() < sample_blocks * units) {
       Buffer<T> more(sample_blocks * units);
       std::copy_n(w.watch.data(), w.watch.size(), more.data());

@@ -119,7 +119,7 @@ class Trainer {
     Buffer<std::uint8_t> order;  // of maxout: the rows sorted by argmax
     Buffer<T> sorted;            // their gradients in that order
     Buffer<T> sums;              // over images: the parameters' gradients by blocks of samples (SampleBlocks)
-    Buffer<T> alpha_sums;        // one row for each kSumRows rows
+    Buffer<T> alpha_sums;        // one row for each sum_samples()
     Buffer<T> watch;             // one row for each block of samples, since the last fold_watch()
     Buffer<double> watched;      // since the last take_shares()
   };
@@ -180,7 +180,7 @@ class Trainer {
                       const UpdateStep<T>* others);
   void weights_task(NodeId id, ptrdiff_t first, ptrdiff_t last, const Batch<T>& batch, const UpdateStep<T>* weights,
                     const UpdateStep<T>* others);
-  void alpha_task(NodeId id, ptrdiff_t rows, const UpdateStep<T>* others);
+  void alpha_task(NodeId id, ptrdiff_t groups, const UpdateStep<T>* others);
   void sum_images(const Region& region, const Batch<T>& batch);
   void make_phases(BlockId block);
   void update_rows(BlockId block, ptrdiff_t offset, ptrdiff_t n, const T* gradient, const UpdateStep<T>& step,

@@ -64,7 +64,7 @@ void Trainer<T>::parameter_task(NodeId id, ptrdiff_t first, ptrdiff_t last, cons
   ptrdiff_t parts = parameter_tasks(id);
   if (trains(node.epilogue.slopes)) {
     --parts;
-    if (last > parts) alpha_task(id, batch.rows * pixels_of(node.out), others);
+    if (last > parts) alpha_task(id, divide_up(batch.rows, sum_samples(pixels_of(node.out))), others);
   }
   if (first < parts) weights_task(id, first, std::min(last, parts), batch, weights, others);
 }
@@ -209,15 +209,15 @@ void Trainer<T>::sum_images(const Region& region, const Batch<T>& batch) {
                     [&](ptrdiff_t task) { dispatch(task, &Item::count, sum); });
 }
 
-// The gradient of a learned parameter: the sums of the blocks of rows, in order.
+// The gradient of a learned parameter: the sums of the groups of samples, in order.
 template <class T>
-void Trainer<T>::alpha_task(NodeId id, ptrdiff_t rows, const UpdateStep<T>* others) {
+void Trainer<T>::alpha_task(NodeId id, ptrdiff_t groups, const UpdateStep<T>* others) {
   const BlockId of = program_.node(id).epilogue.slopes;
   const ptrdiff_t units = block(of).layout.padded_units();
   const Buffer<T>& sums = workspace(id).alpha_sums;
   T* const gradient = state(of).alpha_gradient.data();
   std::copy_n(sums.data(), units, gradient);
-  for (ptrdiff_t b = 1; b < divide_up(rows, kSumRows); ++b)
+  for (ptrdiff_t b = 1; b < groups; ++b)
     for (ptrdiff_t u = 0; u < units; ++u) gradient[u] += sums[b * units + u];
   if (others) update_alpha(of, *others);
 }

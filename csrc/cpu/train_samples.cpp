@@ -165,13 +165,13 @@ void Trainer<T>::activation_gradient(NodeId id, const Batch<T>& batch, ptrdiff_t
   t.parameter = w.of.parameter;
   t.parameter_step = w.of.parameter_step;
   if (watching_ && e.info().watch != Watch::kNothing) t.watch = w.watch.data() + block * units;
-  const ptrdiff_t rows = samples * pixels, first_row = first * pixels;
+  const ptrdiff_t rows = samples * pixels, first_row = first * pixels, sum_rows = sum_samples(pixels) * pixels;
   for (ptrdiff_t r = 0; r < rows; r += t.rows) {
-    t.rows = std::min(learned ? kSumRows : rows, rows - r);
+    t.rows = std::min(learned ? sum_rows : rows, rows - r);
     t.in = saved.data + r * saved.row;
     t.dy = t.out = dz.data + r * dz.row;
     if (learned) {
-      t.dparameter = w.alpha_sums.data() + (first_row + r) / kSumRows * units;
+      t.dparameter = w.alpha_sums.data() + (first_row + r) / sum_rows * units;
       std::fill_n(t.dparameter, units, T(0));
     }
     kernels_.activation[e.activation].backward(t);
