@@ -71,6 +71,10 @@ LayerSpec layer_spec(const py::sequence& layer) {
     if (!at(3).is_none()) spec.branches.push_back(layer_specs(at(3)));
     spec.activation = activation_of(at(4));
     spec.parameter = number_or(at(5), 0.0);
+  } else if (kind == "batch_norm") {
+    spec.kind = LayerSpec::Kind::kNormalize;
+    spec.momentum = py::cast<double>(at(1));
+    spec.eps = py::cast<double>(at(2));
   } else if (kind == "parallel") {
     spec.kind = LayerSpec::Kind::kParallel;
     for (const py::handle branch : py::cast<py::sequence>(at(1)))

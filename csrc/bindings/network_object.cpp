@@ -14,12 +14,17 @@ namespace {
 constexpr double kKeepInterpreter = 20000;
 
 enum class Part { kWeight, kBias, kAlpha };
-constexpr const char* kPartNames[] = {"weight", "bias", "alpha"};
+
+bool is_normalization(const ParameterBlock& block) { return block.kind == ParameterBlock::Kind::kNormalize; }
+const char* name_of(const ParameterBlock& block, Part part) {
+  if (is_normalization(block)) return part == Part::kWeight ? "gamma" : "beta";
+  return part == Part::kWeight ? "weight" : part == Part::kBias ? "bias" : "alpha";
+}
 
 // The arrays of a block, in Python's order.
 std::vector<Part> parts_of(const ParameterBlock& block) {
   std::vector<Part> parts;
-  if (block.kind == ParameterBlock::Kind::kAffine) parts.push_back(Part::kWeight);
+  if (block.kind != ParameterBlock::Kind::kSlopes) parts.push_back(Part::kWeight);
   if (block.bias) parts.push_back(Part::kBias);
   if (block.slopes) parts.push_back(Part::kAlpha);
   return parts;
@@ -32,7 +37,7 @@ std::vector<ptrdiff_t> shape_of(const Block<T>& layer, Part part) {
   if (layer.maxout && part != Part::kAlpha) shape.push_back(l.pieces);
   if (part == Part::kWeight && layer.kernel[0] > 0)
     shape.insert(shape.end(), {layer.kernel[0], layer.kernel[1], l.inputs / (layer.kernel[0] * layer.kernel[1])});
-  else if (part == Part::kWeight)
+  else if (part == Part::kWeight && !is_normalization(layer))
     shape.push_back(l.inputs);
   shape.push_back(l.units);
   return shape;
@@ -57,7 +62,7 @@ py::object unpacked_part(const Block<T>& layer, Part part, const T* panels, cons
 
 template <class T>
 void pack_part(const Block<T>& layer, Part part, py::handle value, T* panels, T* alpha) {
-  const T* const from = view<T>(value, kPartNames[static_cast<int>(part)], shape_of(layer, part));
+  const T* const from = view<T>(value, name_of(layer, part), shape_of(layer, part));
   switch (part) {
     case Part::kWeight:
       pack_weight(layer.layout, contiguous_weight(from, layer.layout), panels);
@@ -76,7 +81,7 @@ template <class T>
 std::pair<Block<T>*, Part> find_part(Network<T>& network, ptrdiff_t index, const std::string& name) {
   if (Block<T>* const layer = network.find(index))
     for (const Part part : parts_of(*layer))
-      if (name == kPartNames[static_cast<int>(part)]) return {layer, part};
+      if (name == name_of(*layer, part)) return {layer, part};
   throw py::key_error(name);
 }
 
@@ -114,25 +119,57 @@ py::list PyNetwork::names(ptrdiff_t index) {
   return visit([&](auto& network) {
     py::list names;
     if (const auto* const layer = network.find(index))
-      for (const Part part : parts_of(*layer)) names.append(kPartNames[static_cast<int>(part)]);
+      for (const Part part : parts_of(*layer)) names.append(name_of(*layer, part));
     return names;
   });
 }
 
-py::object PyNetwork::get(ptrdiff_t index, const std::string& name) {
+py::list PyNetwork::buffer_names(ptrdiff_t index) {
   return visit([&](auto& network) {
+    py::list names;
+    if (const auto* const layer = network.find(index); layer != nullptr && is_normalization(*layer))
+      for (const char* const name : {"mean", "variance"}) names.append(name);
+    return names;
+  });
+}
+
+namespace {
+
+// A buffer with that name, or null.
+template <class T>
+Buffer<T>* find_buffer(Block<T>* layer, const std::string& name) {
+  if (layer == nullptr || !is_normalization(*layer)) return nullptr;
+  return name == "mean" ? &layer->mean : name == "variance" ? &layer->variance : nullptr;
+}
+
+}  // namespace
+
+py::object PyNetwork::get(ptrdiff_t index, const std::string& name) {
+  return visit([&]<class T>(Network<T>& network) -> py::object {
+    Block<T>* const block = network.find(index);
+    if (const Buffer<T>* const buffer = find_buffer(block, name)) {
+      py::array_t<T> array(block->units);
+      std::copy_n(buffer->data(), block->units, array.mutable_data());
+      return array;
+    }
     const auto [layer, part] = find_part(network, index, name);
-    Buffer<typename std::decay_t<decltype(network)>::Scalar> copy;
+    Buffer<T> copy;
     return unpacked_part(*layer, part, network.full_panels(*layer, copy), layer->alpha.data());
   });
 }
 
 void PyNetwork::set(ptrdiff_t index, const std::string& name, py::handle value) {
-  visit([&](auto& network) {
+  visit([&]<class T>(Network<T>& network) {
     if (network.format() != WeightFormat::kFull)
       throw py::type_error("the parameters of a bfloat16 or int8 network are read-only");
+    Block<T>* const block = network.find(index);
+    if (const Buffer<T>* const buffer = find_buffer(block, name)) {
+      std::copy_n(view<T>(value, name.c_str(), {block->units}), block->units, buffer->data());
+      return network.refresh(*block);
+    }
     const auto [layer, part] = find_part(network, index, name);
     pack_part(*layer, part, value, layer->panels.data(), layer->alpha.data());
+    network.refresh(*layer);
     ++layer->version;
   });
 }

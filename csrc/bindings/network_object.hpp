@@ -23,6 +23,7 @@ class PyNetwork {
   py::tuple quantization(ptrdiff_t layer);
 
   py::list names(ptrdiff_t layer);
+  py::list buffer_names(ptrdiff_t layer);  // running statistics, which get() and set() take as well
   py::object get(ptrdiff_t layer, const std::string& name);
   void set(ptrdiff_t layer, const std::string& name, py::handle value);
   std::vector<std::string> plan(ptrdiff_t batch);

@@ -152,6 +152,7 @@ void register_network(py::module_& m) {
   py::class_<PyNetwork>(m, "Network")
       .def(py::init<const std::string&, py::handle, const py::sequence&>(), arg("dtype"), arg("inputs"), arg("layers"))
       .def("names", &PyNetwork::names, arg("layer"))
+      .def("buffer_names", &PyNetwork::buffer_names, arg("layer"))
       .def("get", &PyNetwork::get, arg("layer"), arg("name"))
       .def("set", &PyNetwork::set, arg("layer"), arg("name"), arg("value"))
       .def(

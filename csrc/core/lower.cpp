@@ -267,7 +267,12 @@ class Lowering {
 
   void normalize(const LayerSpec& layer, std::int32_t spec) {
     ParameterBlock block{ParameterBlock::Kind::kNormalize, spec};
+    block.inputs = 1;
     block.units = latest_shape().c;
+    block.eps = layer.eps;
+    if (!(layer.eps > 0.0)) throw std::invalid_argument("eps must be positive, got " + std::to_string(layer.eps));
+    if (!(layer.momentum >= 0.0 && layer.momentum <= 1.0))
+      throw std::invalid_argument("momentum must be in [0, 1], got " + std::to_string(layer.momentum));
     const BlockId id = add_block(block);
     if (purpose_ == Purpose::kTraining) {
       push(Normalize{id, layer.eps, layer.momentum}, latest_shape(), spec);

@@ -39,6 +39,7 @@ struct ParameterBlock {
   bool maxout = false;     // also with one piece, where the weights still have an axis for it
   bool slopes = false;     // has a learned activation parameter, one per unit
   int kernel[2] = {0, 0};  // of a convolution: its weights have axes for them
+  double eps = 0.0;        // of a normalization, which has one input per unit: its scale
 
   double work() const { return static_cast<double>(inputs) * static_cast<double>(units * pieces); }  // per row
 };

@@ -20,10 +20,27 @@ BoundPlace bound(const Place& place, const ForwardSchedule& schedule) {
 
 template <class T>
 void pointwise(const PointwiseCall<T>& call) {
+  if (call.scale != nullptr) {
+    NormalizeTask<T> t{};
+    t.rows = call.rows;
+    t.columns = call.columns;
+    t.z = call.in;
+    t.z_row = call.in_row;
+    t.out = call.z;
+    t.out_row = call.z_row;
+    t.scale = call.scale;
+    t.shift = call.shift;
+    call.scale_rows(t);
+    PointwiseCall<T> rest = call;
+    rest.in = call.z;
+    rest.in_row = call.z_row;
+    rest.scale = nullptr;
+    return pointwise(rest);
+  }
   const T* z = call.in;
   ptrdiff_t z_row = call.in_row;
   const bool adds_first = call.add != nullptr && call.add_first;
-  const bool keeps = call.z != call.y && call.activation != nullptr;
+  const bool keeps = call.z != call.y && call.z != call.in && call.activation != nullptr;
   if (adds_first) {
     add_rows(call.rows, call.columns, call.in, call.in_row, call.add, call.add_row, call.z, call.z_row);
     z = call.z;
@@ -52,7 +69,7 @@ void pointwise(const PointwiseCall<T>& call) {
 template <class T>
 Executor<T>::Executor(const Program& program, const Kernels<T>& kernels, const AffineKernel<T>& affine,
                       const std::vector<AffineConstants<T>>& constants)
-    : affine_(affine) {
+    : affine_(affine), scale_rows_(kernels.scale_rows) {
   const ForwardSchedule schedule = schedule_forward(program);
   elements_ = schedule.elements;
   for (const ForwardStep& step : schedule.steps) {
@@ -128,7 +145,7 @@ void Executor<T>::run_steps(const T* x, ptrdiff_t samples, T* y, bool logits) co
           pointwise<T>({count, step.channels, at(step.in) + first * step.in.row, step.in.row,
                         step.has_add ? at(step.add) + first * step.add.row : nullptr, step.add.row, to, step.out.row,
                         to, step.out.row, to, step.out.row, step.of->add_first, applies ? step.activation : nullptr,
-                        step.of->parameter, step.of->parameter_step});
+                        step.of->parameter, step.of->parameter_step, step.of->scale, step.of->shift, scale_rows_});
         };
         if constexpr (kShared)
           for_row_blocks(rows, step.channels, run);

@@ -56,6 +56,7 @@ class Executor {
   void run_steps(const T* x, ptrdiff_t samples, T* y, bool logits) const;
 
   AffineKernel<T> affine_{};
+  void (*scale_rows_)(const NormalizeTask<T>&) = nullptr;
   std::vector<BoundStep<T>> steps_;
   ptrdiff_t elements_ = 0;
 };
@@ -73,7 +74,8 @@ void add_rows(ptrdiff_t rows, ptrdiff_t columns, const T* a, ptrdiff_t a_row, co
     for (ptrdiff_t c = 0; c < columns; ++c) out[r * out_row + c] = a[r * a_row + c] + b[r * b_row + c];
 }
 
-// out = f(in) + add, or f(in + add), over rows of matrices: an epilogue without a product.
+// out = f(r) + add, or f(r + add), over rows of matrices, with r = in or scale in + shift: an epilogue without a
+// product.
 template <class T>
 struct PointwiseCall {
   ptrdiff_t rows, columns;
@@ -81,7 +83,7 @@ struct PointwiseCall {
   ptrdiff_t in_row;
   const T* add;  // or null
   ptrdiff_t add_row;
-  T* z;  // receives in + add, for backward; else equal to y
+  T* z;  // receives what f reads, for backward; else equal to y
   ptrdiff_t z_row;
   T* y;  // f(...)
   ptrdiff_t y_row;
@@ -91,6 +93,8 @@ struct PointwiseCall {
   ElementwiseFunction<T> activation;  // null: identity
   const T* parameter;
   ptrdiff_t parameter_step;
+  const T *scale = nullptr, *shift = nullptr;  // of a normalization of `in`, which comes first
+  void (*scale_rows)(const NormalizeTask<T>&) = nullptr;
 };
 template <class T>
 void pointwise(const PointwiseCall<T>& call);

@@ -4,6 +4,7 @@
 #include "../core/rows.hpp"
 #include "bfloat16.hpp"
 #include "narrow.hpp"
+#include "normalize.hpp"
 #include "tile.hpp"
 
 namespace fnnfast::FNNFAST_ISA {
@@ -177,6 +178,17 @@ template <class T>
 FNNFAST_INLINE void finish(const AffineCall<T>& task, const Panel& panel, ptrdiff_t columns, ptrdiff_t row,
                            ptrdiff_t rows) {
   const AffineConstants<T>& of = *task.of;
+  if (of.scale != nullptr) {
+    NormalizeTask<T> n{};
+    n.rows = rows;
+    n.columns = panel.units;
+    n.z = task.z + row * task.z_row + panel.unit;
+    n.z_row = n.out_row = task.z_row;
+    n.out = task.z + row * task.z_row + panel.unit;
+    n.scale = of.scale + panel.unit;
+    n.shift = of.shift + panel.unit;
+    scale_rows(n);
+  }
   const bool add_first = of.add_first && task.add != nullptr;
   if (add_first) add_skip(task, panel, task.z, task.z_row, task.z, task.z_row, row, rows);
   if (of.activation != nullptr && task.activate) {

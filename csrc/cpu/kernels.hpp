@@ -47,9 +47,10 @@ struct AffineConstants {
   bool add_first = false;                       // f(r + add), else f(r) + add
   const T* parameter = nullptr;                 // of the activation
   ptrdiff_t parameter_step = 0;
-  float inverse_scale = 0, zero_point = 0;  // int8: from x to 8 bits
-  const WindowPlan* windows = nullptr;      // null: x is a matrix; else images, whose windows are the rows
-  const T* zeros = nullptr;                 // with windows: as many as a tap has channels
+  const T *scale = nullptr, *shift = nullptr;  // of a normalization before the activation, one per unit, or null
+  float inverse_scale = 0, zero_point = 0;     // int8: from x to 8 bits
+  const WindowPlan* windows = nullptr;         // null: x is a matrix; else images, whose windows are the rows
+  const T* zeros = nullptr;                    // with windows: as many as a tap has channels
 };
 
 // One call, on a block of rows and a range of blocks of units. A local variable of the caller, filled field by field
@@ -151,6 +152,20 @@ struct MaxoutWeightTask {
   ptrdiff_t dw_row;
 };
 
+// Batch normalization of some rows. Each kernel reads and writes what its comment names (normalize.hpp).
+template <class T>
+struct NormalizeTask {
+  ptrdiff_t rows, columns;
+  const T* z;  // what is normalized
+  ptrdiff_t z_row;
+  const T* g;  // the gradient of what follows
+  ptrdiff_t g_row;
+  T* out;
+  ptrdiff_t out_row;
+  const T *scale, *shift, *mean, *inverse;  // one per column; inverse: 1 / the standard deviation
+  T *first, *second;
+};
+
 template <class T>
 struct Kernels {
   int lanes;                        // of a vector
@@ -163,6 +178,10 @@ struct Kernels {
   void (*column_squares)(ptrdiff_t rows, ptrdiff_t columns, const T* in, ptrdiff_t in_row, T factor, T* out);
   void (*maxout_data)(const MaxoutDataTask<T>&);
   void (*maxout_weight)(const MaxoutWeightTask<T>&);
+  void (*column_moments)(const NormalizeTask<T>&);
+  void (*normalize_sums)(const NormalizeTask<T>&);
+  void (*scale_rows)(const NormalizeTask<T>&);
+  void (*normalize_backward)(const NormalizeTask<T>&);
   void (*loss)(LossKind kind, const LossTask<T>&);
   void (*update[2])(const UpdateTask<T>&);  // by OptimizerKind
   void (*dropout)(const DropoutTask<T>&);

@@ -11,6 +11,7 @@
 #include "../core/loss_rows.hpp"
 #include "../core/random.hpp"
 #include "maxout_backward.hpp"
+#include "normalize.hpp"
 #include "probe.hpp"
 
 namespace fnnfast::FNNFAST_ISA {
@@ -50,6 +51,10 @@ constexpr Kernels<T> make_kernels(TypeList<Act...>) {
           column_squares<T>,
           maxout_data<T>,
           maxout_weight<T>,
+          column_moments<T>,
+          normalize_sums<T>,
+          scale_rows<T>,
+          normalize_backward<T>,
           loss<T>,
           {update<T, Sgd>, update<T, Adam>},
           dropout<T>,

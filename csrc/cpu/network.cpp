@@ -1,6 +1,7 @@
 #include "network.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <stdexcept>
 #include <type_traits>
 #include <utility>
@@ -67,7 +68,33 @@ void Network<T>::add_block(const ParameterBlock& of) {
     block.panels = Buffer<T>(stored_layout(block.layout, format_).size());
   }
   if (of.slopes) block.alpha = Buffer<T>(block.layout.padded_units());
+  if (of.kind == ParameterBlock::Kind::kNormalize) {
+    block.panels = Buffer<T>(block.layout.size());
+    for (Buffer<T>* const buffer : {&block.mean, &block.variance, &block.scale, &block.shift})
+      *buffer = Buffer<T>(block.layout.padded_units());
+    std::fill_n(block.variance.data(), of.units, T(1));
+    const std::vector<T> ones(static_cast<std::size_t>(of.units), T(1));
+    pack_weight(block.layout, contiguous_weight(ones.data(), block.layout), block.panels.data());
+    refresh(block);
+  }
   blocks_.push_back(std::move(block));
+}
+
+template <class T>
+void Network<T>::refresh(Block<T>& block) const {
+  if (block.kind != ParameterBlock::Kind::kNormalize) return;
+  for (ptrdiff_t b = 0; b < block.layout.blocks(); ++b) {
+    const Panel panel = block.layout.panel(b, 0);
+    const T* const beta = block.panels.data() + panel.offset;
+    const T* const gamma = beta + panel.width;
+    for (ptrdiff_t u = 0; u < panel.units; ++u) {
+      const ptrdiff_t unit = panel.unit + u;
+      const double scale =
+          static_cast<double>(gamma[u]) / std::sqrt(static_cast<double>(block.variance[unit]) + block.eps);
+      block.scale[unit] = static_cast<T>(scale);
+      block.shift[unit] = static_cast<T>(static_cast<double>(beta[u]) - static_cast<double>(block.mean[unit]) * scale);
+    }
+  }
 }
 
 template <class T>
@@ -139,6 +166,12 @@ AffineConstants<T> Network<T>::constants_of(const Program& program, const Node& 
   of.add_first = e.add_first;
   of.parameter = e.slopes != kNone ? blocks_[static_cast<std::size_t>(e.slopes)].alpha.data() : fixed_parameter;
   of.parameter_step = e.slopes != kNone ? 1 : 0;
+  if (e.norm != kNone) {
+    const Block<T>& block = blocks_[static_cast<std::size_t>(e.norm)];
+    of.scale = block.scale.data();
+    of.shift = block.shift.data();
+    of.in_registers = false;  // the scale is applied in a pass of its own
+  }
   return of;
 }
 
@@ -159,7 +192,7 @@ Block<T>* Network<T>::find(std::int64_t spec) {
 template <class T>
 const T* Network<T>::full_panels(const Block<T>& block, Buffer<T>& copy) const {
   if constexpr (std::is_same_v<T, float>) {
-    if (format_ != WeightFormat::kFull && block.panels.size() > 0) {
+    if (format_ != WeightFormat::kFull && block.kind == ParameterBlock::Kind::kAffine) {
       copy = Buffer<T>(block.layout.size());
       if (format_ == WeightFormat::kBfloat16)
         unpack_bfloat16(block.layout, block.panels.data(), copy.data());
@@ -184,8 +217,13 @@ Buffer<T> Network<T>::repacked(const Block<T>& block, const PanelLayout& layout)
 }
 
 template <class T>
-void Network<T>::copy_alpha(const Block<T>& from, Block<T>& to) {
+void Network<T>::copy_rest(const Block<T>& from, Block<T>& to) const {
   if (from.slopes) std::copy_n(from.alpha.data(), from.units, to.alpha.data());
+  if (from.kind != ParameterBlock::Kind::kNormalize) return;
+  to.panels = repacked(from, to.layout);
+  std::copy_n(from.mean.data(), from.units, to.mean.data());
+  std::copy_n(from.variance.data(), from.units, to.variance.data());
+  refresh(to);
 }
 
 template <class T>
@@ -194,7 +232,7 @@ Network<T> Network<T>::to_bfloat16() const {
   if constexpr (std::is_same_v<T, float>)
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
       Block<T>& block = to.blocks_[i];
-      copy_alpha(blocks_[i], block);
+      copy_rest(blocks_[i], block);
       if (block.kind == ParameterBlock::Kind::kAffine)
         pack_bfloat16(block.layout, repacked(blocks_[i], block.layout).data(), block.panels.data());
     }
@@ -213,7 +251,7 @@ Network<T> Network<T>::to_int8(const std::vector<BlockScales>& scales) const {
     throw std::invalid_argument("expected scales for " + std::to_string(affine.size()) + " layers, got " +
                                 std::to_string(scales.size()));
   if constexpr (std::is_same_v<T, float>) {
-    for (std::size_t i = 0; i < blocks_.size(); ++i) copy_alpha(blocks_[i], to.blocks_[i]);
+    for (std::size_t i = 0; i < blocks_.size(); ++i) copy_rest(blocks_[i], to.blocks_[i]);
     for (std::size_t next = 0; next < affine.size(); ++next) {
       const std::size_t i = affine[next];
       Block<T>& block = to.blocks_[i];
@@ -313,7 +351,8 @@ void Network<T>::trace(const T* x, ptrdiff_t samples, const std::function<void(c
       affine_forward_serial(affine_kernel_, call);
     } else if (node.is<Pointwise>()) {
       pointwise<T>({rows, of.units, at(step.in), step.in.row, add, step.add.row, z, step.out.row, out, step.out.row,
-                    out, step.out.row, e.add_first, of.activation, of.parameter, of.parameter_step});
+                    out, step.out.row, e.add_first, of.activation, of.parameter, of.parameter_step, of.scale, of.shift,
+                    kernels_->scale_rows});
     } else {
       throw std::logic_error("trace: this operation has no kernel here");
     }

@@ -23,6 +23,9 @@ struct Block : ParameterBlock {
   InputScale input_scale{};   // int8
   Buffer<T> weight_scale;     // int8: (pieces, units)
   std::uint64_t version = 0;  // counts the writes to panels, so that copies derived from them notice
+  // Of a batch normalization, one per unit, padded to vectors: its running statistics, and the scale and shift that
+  // they give. The panels hold beta in row 0 and gamma in row 1.
+  Buffer<T> mean, variance, scale, shift;
   // Of a product over images.
   std::unique_ptr<const Convolution> convolution;
   std::unique_ptr<const OwnedPlan<T>> windows;
@@ -60,6 +63,9 @@ class Network {
 
   // A block's panels in full precision: a copy, if they are stored in fewer bits.
   const T* full_panels(const Block<T>& block, Buffer<T>& copy) const;
+
+  // Makes what is derived from a block's parameters. To be called after each change of them.
+  void refresh(Block<T>& block) const;
 
   // The block of a layer in the tree, for a residual block its projection; null for layers without parameters.
   Block<T>* find(std::int64_t spec);
@@ -99,7 +105,8 @@ class Network {
   void bind();
 
   static Buffer<T> repacked(const Block<T>& block, const PanelLayout& layout);
-  static void copy_alpha(const Block<T>& from, Block<T>& to);
+  // All but the weights of a product.
+  void copy_rest(const Block<T>& from, Block<T>& to) const;
 
   const Kernels<T>* kernels_;
   WeightFormat format_;
