@@ -50,14 +50,17 @@ Trainer<T>::Trainer(Network<T>& network, Loss<T> loss, const OptimizerSettings& 
     const Block<T>& of = network.blocks()[i];
     State& s = states_[i];
     s.frozen = i < frozen.size() && frozen[i];
-    if (of.kind == ParameterBlock::Kind::kAffine)
-      s.squares = Buffer<T>(2 * kernels_.lanes * GradientParts(of.layout).count());
+    if (of.panels.size() > 0) s.squares = Buffer<T>(2 * kernels_.lanes * GradientParts(of.layout).count());
     for (int which = 0; which < states(); ++which) {
       s.optimizer.panels[which] = Buffer<T>(of.panels.size());
       if (of.slopes) s.optimizer.alpha[which] = Buffer<T>(of.layout.padded_units());
     }
     if (of.slopes) s.alpha_gradient = Buffer<T>(of.layout.padded_units());
   }
+  for (NodeId n = 0; n < nodes; ++n)
+    if (program_.node(n).is<Normalize>())
+      for (Buffer<T>& buffer : workspace(n).statistics)
+        buffer = Buffer<T>(block(block_of(program_.node(n))).layout.padded_units());
   for (const TrainingStep& step : schedule_.steps)
     if (step.task == Task::kInput)
       if (const Affine* const affine = program_.node(step.node).template as<Affine>()) {
@@ -77,7 +80,8 @@ void Trainer<T>::check() const {
   check_trainable(program_);
   loss_.check(network_.outputs());
   for (const Node& node : program_.nodes)
-    if (!node.template is<Affine>() && !node.template is<Pointwise>() && !node.template is<Perturb>())
+    if (!node.template is<Affine>() && !node.template is<Pointwise>() && !node.template is<Perturb>() &&
+        !node.template is<Normalize>())
       throw std::invalid_argument("layer " + std::to_string(node.spec) +
                                   ": training of this operation is not supported on the CPU");
 }
@@ -101,6 +105,12 @@ void Trainer<T>::reserve(const Batch<T>& batch, ptrdiff_t sample_blocks) {
       grow(choices_[b], size);
     else
       grow(buffers_[b], size);
+  }
+  for (NodeId n = 0; n < static_cast<NodeId>(program_.nodes.size()); ++n) {
+    const Node& node = program_.node(n);
+    if (!node.is<Normalize>() || !trains(block_of(node))) continue;
+    const ptrdiff_t groups = divide_up(samples, sum_samples(pixels_of(node.in)));
+    for (Buffer<T>& sums : workspace(n).groups) grow(sums, groups * workspace(n).statistics[kMean].size());
   }
   for (NodeId n = schedule_.first_trained; n < static_cast<NodeId>(program_.nodes.size()); ++n) {
     const Node& node = program_.node(n);
@@ -183,7 +193,8 @@ double Trainer<T>::run(const Batch<T>& batch, const UpdateStep<T>* weights, cons
         if (weights != nullptr && std::isnan(*loss)) return *loss;  // such a step would make all parameters NaN
         run_parameters(region, batch, weights, others, threads);
         break;
-      case Over::kOnce:  // of batch normalization, which check() rejects
+      case Over::kOnce:
+        run_once(region, batch);
         break;
     }
   return loss ? *loss : mean();  // none before: everything is frozen
@@ -211,8 +222,12 @@ void Trainer<T>::run_samples(const Region& region, const Batch<T>& batch, ptrdif
           input_step(step, batch, first, samples);
           break;
         case Task::kStatistics:
-        case Task::kMerge:
+          statistics_step(step.node, batch, first, samples);
+          break;
         case Task::kSums:
+          sums_step(step.node, batch, first, samples);
+          break;
+        case Task::kMerge:
         case Task::kMergeSums:
         case Task::kWeights:
           break;
@@ -226,12 +241,22 @@ void Trainer<T>::run_samples(const Region& region, const Batch<T>& batch, ptrdif
     long_parallel_for(blocks, work_each, run_block);
 }
 
+template <class T>
+void Trainer<T>::run_once(const Region& region, const Batch<T>& batch) {
+  for (std::int32_t s = region.first; s < region.last; ++s) {
+    const TrainingStep& step = schedule_.steps[static_cast<std::size_t>(s)];
+    if (step.task == Task::kMerge) merge_step(step.node, batch);
+    if (step.task == Task::kMergeSums) merge_sums_step(step.node, batch);
+  }
+}
+
 // The tasks of a node's parameters: the parts of its weights, then its slopes, which may belong to another block.
 template <class T>
 ptrdiff_t Trainer<T>::parameter_tasks(NodeId id) const {
   const Node& node = program_.node(id);
   const Affine* const affine = node.template as<Affine>();
   ptrdiff_t parts = trains(node.epilogue.slopes) ? 1 : 0;
+  if (node.template is<Normalize>() && trains(block_of(node))) ++parts;
   if (affine != nullptr && trains(affine->block))
     parts += GradientParts(network_.blocks()[static_cast<std::size_t>(affine->block)].layout).count();
   return parts;

@@ -109,19 +109,25 @@ class Trainer {
     Buffer<T> squares;  // UpdateTask::squares for each part of the gradient, since the last fold_squares()
     Norms norms;
   };
+  // What a batch normalization keeps for each channel, from one region to another.
+  enum Statistic { kMean, kInverse, kScale, kShift, kFirst, kSecond, kBetaGradient, kGammaGradient, kStatistics };
   // By node: its memory besides the buffers of the schedule.
   struct Workspace {
     AffineConstants<T> of;
-    NodeId next = kNone;         // the next Affine node in forward order
-    bool padded = false;         // its output's rows may be written in whole vectors
-    bool gathers = false;        // the gradient of r is copied by columns, for the weight gradient
-    Buffer<T> columns;           // that copy
-    Buffer<std::uint8_t> order;  // of maxout: the rows sorted by argmax
-    Buffer<T> sorted;            // their gradients in that order
-    Buffer<T> sums;              // over images: the parameters' gradients by blocks of samples (SampleBlocks)
-    Buffer<T> alpha_sums;        // one row for each sum_samples()
-    Buffer<T> watch;             // one row for each block of samples, since the last fold_watch()
-    Buffer<double> watched;      // since the last take_shares()
+    NodeId next = kNone;                // the next Affine node in forward order
+    bool padded = false;                // its output's rows may be written in whole vectors
+    bool gathers = false;               // the gradient of r is copied by columns, for the weight gradient
+    Buffer<T> columns;                  // that copy
+    Buffer<std::uint8_t> order;         // of maxout: the rows sorted by argmax
+    Buffer<T> sorted;                   // their gradients in that order
+    Buffer<T> sums;                     // over images: the parameters' gradients by blocks of samples (SampleBlocks)
+    Buffer<T> alpha_sums;               // one row for each sum_samples()
+    Buffer<T> watch;                    // one row for each block of samples, since the last fold_watch()
+    Buffer<double> watched;             // since the last take_shares()
+    Buffer<T> statistics[kStatistics];  // padded to vectors
+    Buffer<T> groups[2];                // sums of groups of samples
+    std::vector<double> batch_mean, batch_squares;  // of the batch, for the running statistics
+    double count = 0.0;                             // of its values per channel; 0 when they have been used
   };
   // A value or gradient for the samples from `first` on: rows `row` apart.
   struct Rows {
@@ -148,6 +154,7 @@ class Trainer {
   double run(const Batch<T>& batch, const UpdateStep<T>* weights, const UpdateStep<T>* others);
   void run_samples(const Region& region, const Batch<T>& batch, ptrdiff_t samples_each, ptrdiff_t blocks,
                    ptrdiff_t threads);
+  void run_once(const Region& region, const Batch<T>& batch);
   void run_parameters(const Region& region, const Batch<T>& batch, const UpdateStep<T>* weights,
                       const UpdateStep<T>* others, ptrdiff_t threads);
   ptrdiff_t parameter_tasks(NodeId node) const;
@@ -174,6 +181,17 @@ class Trainer {
   void input_step(const TrainingStep& step, const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples);
   void phase_step(const PhaseWeights& weights, const Convolution& of, bool apart, ptrdiff_t samples, const Rows& dz,
                   const Rows& to);
+
+  // train_normalize.cpp: batch normalization
+  NormalizeTask<T> normalize_task(NodeId id, const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples);
+  void statistics_step(NodeId id, const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples);
+  void merge_step(NodeId id, const Batch<T>& batch);
+  void normalize_forward_step(NodeId id, const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples);
+  void sums_step(NodeId id, const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples);
+  void merge_sums_step(NodeId id, const Batch<T>& batch);
+  void normalize_input_step(NodeId id, const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples, Rows g, Rows to);
+  void normalize_update(NodeId id, const UpdateStep<T>* others);
+  void update_running();
 
   // train_parameters.cpp: gradients of the parameters, and updates
   void parameter_task(NodeId id, ptrdiff_t first, ptrdiff_t last, const Batch<T>& batch, const UpdateStep<T>* weights,

@@ -66,7 +66,9 @@ void Trainer<T>::parameter_task(NodeId id, ptrdiff_t first, ptrdiff_t last, cons
     --parts;
     if (last > parts) alpha_task(id, divide_up(batch.rows, sum_samples(pixels_of(node.out))), others);
   }
-  if (first < parts) weights_task(id, first, std::min(last, parts), batch, weights, others);
+  if (first >= parts) return;
+  if (node.template is<Normalize>()) return normalize_update(id, others);
+  weights_task(id, first, std::min(last, parts), batch, weights, others);
 }
 
 template <class T>
@@ -311,7 +313,7 @@ template <class T>
 double Trainer<T>::weight_squares() const {
   double sum = 0.0;
   for (const Block<T>& block : network_.blocks())
-    if (block.panels.size() > 0) sum = add_squares(sum, block.layout, block.panels.data(), 1, T(1));
+    if (block.kind == ParameterBlock::Kind::kAffine) sum = add_squares(sum, block.layout, block.panels.data(), 1, T(1));
   return sum;
 }
 
@@ -337,12 +339,15 @@ void Trainer<T>::apply(double learning_rate) {
         const Panel panel = layout.panel(b, group);
         const ptrdiff_t offset = panel.offset + panel.width;
         if (block.bias) update_rows(id, panel.offset, panel.width, s.gradient.data() + panel.offset, others, squares);
-        update_rows(id, offset, layout.inputs * panel.width, s.gradient.data() + offset, weights, squares);
+        const bool decays = block.kind == ParameterBlock::Kind::kAffine;  // gamma does not
+        update_rows(id, offset, layout.inputs * panel.width, s.gradient.data() + offset, decays ? weights : others,
+                    squares);
         if (s.transposed.size() > 0)
           transpose(layout, panel, block.panels.data(), 0, layout.inputs, s.transposed.data());
       }
     });
     if (block.slopes) update_alpha(id, others);
+    network_.refresh(block);
     ++block.version;
     if (s.phases.empty()) s.version = block.version;
   }
@@ -358,6 +363,7 @@ T* Trainer<T>::squares_of(BlockId block, ptrdiff_t part) {
 // After an update. The sums of squares are collected before they grow too large to add small terms.
 template <class T>
 void Trainer<T>::count_update() {
+  update_running();
   constexpr std::int64_t kFoldSteps = 64;
   for (std::size_t i = 0; i < states_.size(); ++i)
     if (++states_[i].norms.steps % kFoldSteps == 0) fold_squares(i);

@@ -39,6 +39,7 @@ void Trainer<T>::forward_step(NodeId id, const Batch<T>& batch, ptrdiff_t first,
   const Node& node = program_.node(id);
   if (node.template is<Affine>()) return affine_forward_step(id, batch, first, samples);
   if (node.template is<Pointwise>()) return pointwise_forward_step(id, batch, first, samples);
+  if (node.template is<Normalize>()) return normalize_forward_step(id, batch, first, samples);
   perturb(*node.template as<Perturb>(), first, samples, program_.value(node.out).shape,
           rows_at(schedule_.value_at(node.in), batch, first), rows_at(schedule_.value_at(node.out), batch, first));
 }
@@ -246,6 +247,8 @@ void Trainer<T>::input_step(const TrainingStep& step, const Batch<T>& batch, ptr
     if (phases.empty())
       data_gradient(kernels_, block(affine->block).layout, state(affine->block).transposed.data(), rows, dz.data,
                     dz.row, choice_at(step.node, first), choice.row, to.data, to.row);
+  } else if (node.template is<Normalize>()) {
+    normalize_input_step(step.node, batch, first, samples, dz, to);
   } else if (const Perturb* const op = node.template as<Perturb>()) {
     if (!op->noise)
       perturb(*op, first, samples, in, dz, to);
