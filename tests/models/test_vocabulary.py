@@ -124,7 +124,7 @@ def test_classes_as_layers():
         fnn.Sequential([fnn.Input(2), fnn.Dense])
     with pytest.raises(TypeError, match=r"Input: expected an integer >= 1, got \(2, 3\); write Input\(\*shape\)"):
         fnn.Input((2, 3))
-    assert fnn.Dense(3, bias=False).shapes(2) == {"weight": (2, 3)}
+    assert fnn.Dense(3, bias=False).parameter_shapes((2,)) == {"weight": (2, 3)}
 
 
 # Losses --------------------------------------------------------------------------------------------------------------

@@ -87,14 +87,14 @@ class InferenceNetwork(Network):
         net._structure, net._device, net._dtype = source._structure, source._device, source._dtype
         net._network = network
         net._attach(network)
-        net._parameters = _FixedParameters(network, net._device, net._dtype, net._structure.shapes)
+        net._parameters = _FixedParameters(network, net._device, net._dtype, net._structure.parameter_shapes)
         return net
 
     @classmethod
     def _restored(
         cls, layers: Sequence[Input | Layer], dtype: Any, tensors: Mapping[str, Array], device: str = CPU.name
     ) -> InferenceNetwork:
-        shapes = Structure(layers).shapes
+        shapes = Structure(layers).parameter_shapes
         parameters = {f"{layer}.{key}": tensors[f"{layer}.{key}"] for layer, keys in shapes.items() for key in keys}
         if dtype == "bfloat16":
             for name in filter(is_weight, parameters):
@@ -121,7 +121,7 @@ class InferenceNetwork(Network):
         """The scales of each layer with weights by name, read-only; empty unless the weights are int8."""
         if self.compute_dtype != "int8":
             return MappingProxyType({})
-        shapes = enumerate(self._structure.shapes.items())
+        shapes = enumerate(self._structure.parameter_shapes.items())
         network = self._on_cpu("network")
         found = {name: Quantization(*network.quantization(i)) for i, (name, of_layer) in shapes if "weight" in of_layer}
         return MappingProxyType(found)

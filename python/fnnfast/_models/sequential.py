@@ -84,7 +84,7 @@ class Sequential(Network):
         self._build(layers, dtype, device)
         rng = np.random.default_rng(seed)
         for name, layer in self._structure.named.items():
-            for key, values in layer.initial(self._structure.inputs[name], rng).items():
+            for key, values in layer.initial(self._structure.input_shapes[name], rng).items():
                 self.parameters[f"{name}.{key}"] = values
 
     # Training --------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from .._device.cpu import CPU
 from .._device.cuda import Cuda
 from ..activations import Activation
 from ..layers import Input, Layer
+from ..layers._shape import compiled
 from . import layerwise
 from .data import Data, Interface, prepare
 from .evaluate import measure
@@ -74,17 +75,18 @@ class Network(_cpu.Forward):
         self._structure = structure = Structure(layers)
         self._dtype = self._device.dtype(compute_dtype)
         for name, layer in structure.named.items():
-            units = layer.outputs(structure.inputs[name])
+            units = structure.output_shapes[name][-1]
             layer.activation.parameter_array(units, self._dtype)  # checks that it is finite in this dtype
+        shape = compiled(structure.sample_shape)
         if isinstance(self._device, Cuda):
             from .._device.cuda_network import CudaNetwork
 
-            self._network = CudaNetwork(self._device, compute_dtype, structure.input.size, structure.specs())
+            self._network = CudaNetwork(self._device, compute_dtype, shape, structure.specs())
         else:
-            self._network = _cpu.Network(compute_dtype, structure.input.size, structure.specs())
+            self._network = _cpu.Network(compute_dtype, shape, structure.specs())
             self._attach(self._network)
         dtype = _checks.sum_type(self._dtype)
-        self._parameters = Parameters(self._network, self._device, dtype, structure.shapes)
+        self._parameters = Parameters(self._network, self._device, dtype, structure.parameter_shapes)
 
     @classmethod
     def _restored(
@@ -104,7 +106,7 @@ class Network(_cpu.Forward):
     # Layers and parameters -------------------------------------------------------------------------------------------
     @property
     def input(self) -> Input:
-        """The shape of one row of the input."""
+        """The shape of one sample of the input."""
         return self._structure.input
 
     @property

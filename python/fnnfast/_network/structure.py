@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from .._checks import message
 from ..layers import Input, Layer
-from ..layers._base import no_layer, outputs_of, specs
+from ..layers._base import no_layer, specs
+from ..layers._shape import Shape
 
 MOST_NESTED = 64  # as kDeepest in csrc/core/lower.hpp
 
-Shapes = dict[str, tuple[int, ...]]
+Shapes = dict[str, Shape]
 
 
 class Structure:
@@ -24,9 +27,12 @@ class Structure:
     input : Input
     named : dict of str to Layer
         All after the input, those inside another one after it.
-    inputs : dict of str to int
-        By name, the width of what the layer reads.
-    shapes : dict of str to Shapes
+    sample_shape : Shape
+        Of the input, as the layers read it: that of ``input``, or a vector. An image is a vector to layers that cannot
+        read it, such as a block of dense layers that its input is added to.
+    input_shapes, output_shapes : dict of str to Shape
+        By name, what the layer reads and writes for one sample.
+    parameter_shapes : dict of str to Shapes
         By name, the names and shapes of the layer's parameters.
     outputs : int
         O, the width of the output.
@@ -35,9 +41,21 @@ class Structure:
     def __init__(self, layers: Sequence[Input | Layer]) -> None:
         self.input, self.named = _named(layers)
         self.layers = tuple(layers)
-        self.inputs = _inputs_of(self.chain, self.named, self.input.size)
-        self.shapes = {name: layer.shapes(self.inputs[name]) for name, layer in self.named.items()}
-        self.outputs = outputs_of(self.chain, self.input.size)
+        self.sample_shape, self.input_shapes, self.output_shapes = self._flow()
+        self.parameter_shapes = {
+            name: layer.parameter_shapes(self.input_shapes[name]) for name, layer in self.named.items()
+        }
+        self.outputs = math.prod(self.output_shapes[self.last_name])
+
+    def _flow(self) -> tuple[Shape, dict[str, Shape], dict[str, Shape]]:
+        shape, vector = self.input.sample_shape, (self.input.size,)
+        try:
+            return shape, *_shapes_of(self.chain, self.named, shape)
+        except ValueError:
+            if shape != vector:
+                with suppress(ValueError):
+                    return vector, *_shapes_of(self.chain, self.named, vector)
+            raise
 
     @property
     def chain(self) -> Sequence[Layer]:
@@ -54,7 +72,7 @@ class Structure:
 
     def specs(self) -> list[tuple[Any, ...]]:
         """The layers as the compiled network takes them."""
-        return specs(self.chain, self.input.size)
+        return specs(self.chain, self.sample_shape)
 
     def within(self, name: str) -> list[str]:
         """The names of a layer and of those inside it."""
@@ -98,21 +116,24 @@ def _numbered(layers: Sequence[Input | Layer], prefix: str = "", depth: int = 1)
     return named
 
 
-def _inputs_of(chain: Sequence[Layer], named: Mapping[str, Layer], inputs: int) -> dict[str, int]:
-    """By name, the width of what a layer reads; ValueError where widths do not meet."""
-    sizes: dict[str, int] = {}
+def _shapes_of(
+    chain: Sequence[Layer], named: Mapping[str, Layer], shape: Shape
+) -> tuple[dict[str, Shape], dict[str, Shape]]:
+    """By name, the shapes of what a layer reads and writes; ValueError where they do not match."""
+    inputs: dict[str, Shape] = {}
+    outputs: dict[str, Shape] = {}
     names = iter(named)
 
-    def walk(layers: Sequence[Layer], inputs: int) -> None:
+    def walk(layers: Sequence[Layer], shape: Shape) -> None:
         for layer in layers:
             name = next(names)
-            sizes[name] = inputs
+            inputs[name] = shape
             for inner in layer.children().values():
-                walk(inner, inputs)
+                walk(inner, shape)
             try:
-                inputs = layer.outputs(inputs)
+                outputs[name] = shape = layer.output_shape(shape)
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from None
 
-    walk(chain, inputs)
-    return sizes
+    walk(chain, shape)
+    return inputs, outputs

@@ -27,15 +27,15 @@ def table(structure: Structure, dtype: str, compute_dtype: str, device: str) -> 
     rows = [("layer", "", "outputs", "neurons", "parameters"), ("input", repr(first), f"(B, {first.size})", "", "")]
     depth, neurons, parameters = 0, 0, 0
     for name, layer in structure.named.items():
-        outputs = layer.outputs(structure.inputs[name])
-        own = sum(map(math.prod, structure.shapes[name].values()))
+        outputs = math.prod(structure.output_shapes[name])
+        own = sum(map(math.prod, structure.parameter_shapes[name].values()))
         units = outputs if layer.has_units and not layer.children() else 0  # those of a block are its layers'
         rows.append((name, layer.title, f"(B, {outputs})", f"{units:,}" if units else "", f"{own:,}" if own else ""))
         depth, neurons, parameters = depth + bool(units), neurons + units, parameters + own
     title = f"{depth}-layer network, {first.size} inputs, {structure.outputs} outputs, {compute_dtype}"
     if device != "cpu":
         title, compute_dtype = f"{title} on {device}", dtype
-    tensors = stored(structure.shapes, dtype, compute_dtype).values()
+    tensors = stored(structure.parameter_shapes, dtype, compute_dtype).values()
     nbytes = sum(np.dtype(kind).itemsize * math.prod(shape) for kind, shape in tensors)
     total = f"{neurons:,} neurons, {parameters:,} parameters ({nbytes:,} bytes)"
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
