@@ -46,7 +46,7 @@ def test_layers_over_an_image(layer, shape, parameters):
 def test_a_block_and_its_input_have_one_shape():
     with pytest.raises(ValueError, match=r"layers give a vector of 5 values, its input is an image \(3, 4, 2\); write"):
         fnn.Residual([fnn.Dense(5)]).output_shape(IMAGE)
-    with pytest.raises(ValueError, match=r"its layers have 5 outputs, its shortcut \(3, 4, 2\)"):
+    with pytest.raises(ValueError, match=r"its layers give a vector of 5 values, its shortcut an image \(3, 4, 2\)"):
         fnn.Residual([fnn.Dense(5)], [fnn.Activation("relu")]).output_shape(IMAGE)
     # An image of one pixel is a vector to the compiled network.
     assert fnn.Residual([fnn.Dense(5)]).parameter_shapes((1, 1, 4)) == {"weight": (4, 5), "bias": (5,)}

@@ -16,7 +16,7 @@ from .._network import layerwise
 from .._network.network import Network
 from .._network.parameters import Parameters
 from .._network.structure import Structure
-from .._network.tensors import is_weight, refusal
+from .._network.tensors import is_weight, pieces_axes, refusal
 from ..layers import Input, Layer
 
 # Methods of Sequential that an InferenceNetwork does not have.
@@ -237,6 +237,7 @@ def _quantization(name: str, weight: Array, low: float, high: float) -> Quantiza
     input_scale = np.float32((float(high) - float(low)) / 255)
     if input_scale < np.finfo(np.float32).tiny:  # only zeros, or 1 / input_scale would be infinite
         input_scale = np.float32(1)
-    weight_scale = np.abs(weight).max(axis=-2) / np.float32(127)
+    over = tuple(range(pieces_axes(weight.shape), weight.ndim - 1))
+    weight_scale = np.abs(weight).max(axis=over) / np.float32(127)
     weight_scale[weight_scale == 0] = 1
     return Quantization(float(input_scale), min(255, round(-float(low) / float(input_scale))), weight_scale)

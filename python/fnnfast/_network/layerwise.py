@@ -33,7 +33,11 @@ def trace(network: _cpu.Network, structure: Structure, x: Array) -> Iterator[See
     x is prepared, (B, I) in the network's dtype.
     """
     names = list(structure.named)
-    widths = sum(shape[-1] for shapes in structure.parameter_shapes.values() for shape in shapes.values())
+    widths = sum(
+        shape[-1] * math.prod(structure.output_shapes[name][:-1])
+        for name, shapes in structure.parameter_shapes.items()
+        for shape in shapes.values()
+    )
     rows = max(1, _BLOCK // (structure.input.size + 2 * widths))
     for first in range(0, len(x), rows):
         for seen in network.trace(x[first : first + rows]):

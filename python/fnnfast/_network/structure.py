@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 from .._checks import message
 from ..layers import Input, Layer
 from ..layers._base import no_layer, specs
-from ..layers._shape import Shape
+from ..layers._shape import Shape, described, is_image
 
 MOST_NESTED = 64  # as kDeepest in csrc/core/lower.hpp
 
@@ -50,12 +50,49 @@ class Structure:
     def _flow(self) -> tuple[Shape, dict[str, Shape], dict[str, Shape]]:
         shape, vector = self.input.sample_shape, (self.input.size,)
         try:
-            return shape, *_shapes_of(self.chain, self.named, shape)
+            return shape, *self._shapes_of(shape)
         except ValueError:
             if shape != vector:
                 with suppress(ValueError):
-                    return vector, *_shapes_of(self.chain, self.named, vector)
+                    return vector, *self._shapes_of(vector)
             raise
+
+    def _shapes_of(self, shape: Shape) -> tuple[dict[str, Shape], dict[str, Shape]]:
+        """By name, the shapes of what a layer reads and writes; ValueError where they do not match."""
+        inputs: dict[str, Shape] = {}
+        outputs: dict[str, Shape] = {}
+        names = iter(self.named)
+
+        def walk(layers: Sequence[Layer], shape: Shape) -> None:
+            for layer in layers:
+                name = next(names)
+                inputs[name] = shape
+                for inner in layer.children().values():
+                    walk(inner, shape)
+                try:
+                    outputs[name] = shape = layer.output_shape(shape)
+                except ValueError as error:
+                    advice = self._advice(shape) if layer.reads_images and not is_image(shape) else ""
+                    raise ValueError(f"{name}: {error}{advice}") from None
+
+        walk(self.chain, shape)
+        result = outputs[self.last_name]
+        if is_image(result) and result[:2] != (1, 1):
+            expected = f"expected outputs that are a vector, got {described(result)}"
+            raise ValueError(f"{self.last_name}: {expected}; add Flatten() or GlobalAveragePool2D()")
+        return inputs, outputs
+
+    def _advice(self, shape: Shape) -> str:
+        """What to write for a layer that reads images, where it would get a vector of that shape."""
+        given = self.input.shape
+        if is_image(given) or shape != (self.input.size,):
+            return "; write it before Flatten, Dense and other layers that give vectors"
+        side = math.isqrt(self.input.size)
+        if len(given) == 2:
+            image = f"{given[0]}, {given[1]}, 1"
+        else:
+            image = f"{side}, {side}, 1" if side > 1 and side**2 == self.input.size else "height, width, channels"
+        return f"; write Input({image})"
 
     @property
     def chain(self) -> Sequence[Layer]:
@@ -73,6 +110,12 @@ class Structure:
     def specs(self) -> list[tuple[Any, ...]]:
         """The layers as the compiled network takes them."""
         return specs(self.chain, self.sample_shape)
+
+    def require_gpu(self) -> None:
+        """ValueError where a layer does not run on a GPU."""
+        for name, layer in self.named.items():
+            if layer.reads_images:
+                raise ValueError(f"{name}: {type(layer).__name__} runs on the CPU only; write device='cpu'")
 
     def within(self, name: str) -> list[str]:
         """The names of a layer and of those inside it."""
@@ -114,26 +157,3 @@ def _numbered(layers: Sequence[Input | Layer], prefix: str = "", depth: int = 1)
         for before, inner in layer.children().items():
             named |= _numbered(inner, f"{name}.{before}", depth + 1)
     return named
-
-
-def _shapes_of(
-    chain: Sequence[Layer], named: Mapping[str, Layer], shape: Shape
-) -> tuple[dict[str, Shape], dict[str, Shape]]:
-    """By name, the shapes of what a layer reads and writes; ValueError where they do not match."""
-    inputs: dict[str, Shape] = {}
-    outputs: dict[str, Shape] = {}
-    names = iter(named)
-
-    def walk(layers: Sequence[Layer], shape: Shape) -> None:
-        for layer in layers:
-            name = next(names)
-            inputs[name] = shape
-            for inner in layer.children().values():
-                walk(inner, shape)
-            try:
-                outputs[name] = shape = layer.output_shape(shape)
-            except ValueError as error:
-                raise ValueError(f"{name}: {error}") from None
-
-    walk(chain, shape)
-    return inputs, outputs

@@ -34,6 +34,10 @@ class Layer(Frozen, ABC):
         The activation of the layer; identity for a layer without activation.
     has_units : bool
         Whether its outputs are new units, as in Dense and Residual. Other layers change each value on its own.
+    is_pool : bool
+        Whether it joins pixels of an image, without units.
+    reads_images : bool
+        Whether its input is an image. Such a layer runs on the CPU only. Other layers read vectors as well.
     can_end : bool
         Whether it may be the last layer of a network.
     is_head : bool
@@ -47,6 +51,8 @@ class Layer(Frozen, ABC):
     kind: ClassVar[str]
     activation: activations.Activation = activations.Identity()
     has_units: ClassVar[bool] = False
+    is_pool: ClassVar[bool] = False
+    reads_images: ClassVar[bool] = False
     can_end: ClassVar[bool] = True
     predicts_precision: ClassVar[bool] = False
 
@@ -59,6 +65,10 @@ class Layer(Frozen, ABC):
     def format_version(self) -> int:
         """The version of the files that can contain the layer: 1 for those that fnnfast 0.1.0 can read."""
         return 1
+
+    def _store_changes(self, **fields: Any) -> None:
+        """Set the fields that differ from the defaults of the class: a file holds no others."""
+        self._store(**{name: value for name, value in fields.items() if value != getattr(type(self), name)})
 
     # Shapes and parameters -------------------------------------------------------------------------------------------
     @abstractmethod

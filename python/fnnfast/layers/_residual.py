@@ -98,11 +98,13 @@ class Residual(Layer):
         if self.shortcut is not None:
             other = shape_after(self.shortcut, shape)
             if as_image(other) != as_image(result):
-                raise ValueError(f"its layers have {_outputs(result)} outputs, its shortcut {_outputs(other)}")
+                if is_image(result) or is_image(other):
+                    raise ValueError(f"its layers give {described(result)}, its shortcut {described(other)}")
+                raise ValueError(f"its layers have {result[0]} outputs, its shortcut {other[0]}")
         elif as_image(shape)[:2] != as_image(result)[:2]:
             raise ValueError(
                 f"its layers give {described(result)}, its input is {described(shape)}; "
-                "write a shortcut of layers that give the former"
+                "write padding='same', or a shortcut of layers that give the former"
             )
         return result
 
@@ -128,10 +130,6 @@ class Residual(Layer):
     @property
     def title(self) -> str:
         return "Residual"
-
-
-def _outputs(shape: Shape) -> str:
-    return str(shape) if is_image(shape) else str(shape[0])
 
 
 def _inside(name: str, layers: Sequence[Layer]) -> tuple[Layer, ...]:

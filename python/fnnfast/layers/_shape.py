@@ -26,3 +26,10 @@ def compiled(shape: Shape) -> int | tuple[int, int, int]:
 def described(shape: Shape) -> str:
     """The shape in words, for errors."""
     return f"an image {shape}" if is_image(shape) else f"a vector of {math.prod(shape)} values"
+
+
+def image(shape: Shape) -> tuple[int, int, int]:
+    """The shape of an image; ValueError for a vector."""
+    if not is_image(shape):
+        raise ValueError(f"expected an image (height, width, channels), got {described(shape)}")
+    return as_image(shape)
