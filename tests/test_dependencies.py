@@ -13,6 +13,7 @@ LAYERS = [
     {"_cpu", "_cuda"},
     {"_vocabulary"},
     {"_checks", "_frozen", "_public"},
+    {"_windows"},
     {"_device"},
     {"activations", "threads", "_threadpoolctl"},
     {"ops", "distributions", "optimizers"},

@@ -37,7 +37,23 @@ from .activations import (
     Tanh,
 )
 from .distributions import logistic, logit
-from .layers import Activation, Dense, Dropout, Flatten, Gaussian, GaussianNoise, Input, Maxout, Residual
+from .layers import (
+    Activation,
+    AveragePool2D,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    Gaussian,
+    GaussianNoise,
+    GlobalAveragePool2D,
+    Input,
+    LocalResponseNorm,
+    Maxout,
+    MaxoutConv2D,
+    MaxPool2D,
+    Residual,
+)
 from .losses import BinaryCrossEntropy, CrossEntropy, GaussianNLL, Hinge, MeanSquaredError, MulticlassHinge, Poisson
 from .ops import (
     Grads,
@@ -83,8 +99,10 @@ __all__ = [
     "Activation",
     "Adam",
     "AdamW",
+    "AveragePool2D",
     "BinaryCrossEntropy",
     "Checkpoint",
+    "Conv2D",
     "CosineDecay",
     "CrossEntropy",
     "DeadUnitsWarning",
@@ -99,6 +117,7 @@ __all__ = [
     "Gaussian",
     "GaussianNLL",
     "GaussianNoise",
+    "GlobalAveragePool2D",
     "Grads",
     "HardSigmoid",
     "HardSwish",
@@ -109,8 +128,11 @@ __all__ = [
     "InferenceNetwork",
     "Input",
     "LeakyReLU",
+    "LocalResponseNorm",
     "LogSigmoid",
+    "MaxPool2D",
     "Maxout",
+    "MaxoutConv2D",
     "MeanSquaredError",
     "Mish",
     "MulticlassHinge",

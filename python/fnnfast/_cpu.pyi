@@ -169,6 +169,11 @@ class Network:
         ("gaussian_noise", stddev)
         ("activation", activation, parameter)
         ("flatten",)
+        ("convolution", filters, pieces, is_maxout, kernel, strides, padding, dilation, groups, activation, parameter,
+            bias)   kernel, strides, dilation: (height, width); padding: ((above, below), (left, right))
+        ("max_pool", size, strides, padding)
+        ("average_pool", size, strides, padding, count_padding)
+        ("local_response", size, alpha, beta, k)
         ("residual", layers, units, shortcut, activation, parameter)   units > 0: with a projection, a dense layer, to
             so many; shortcut: layers that the input passes instead, or None
     inputs: I, or (height, width, channels). Layers are counted in preorder: a residual block, its layers, those of its

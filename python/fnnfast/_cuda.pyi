@@ -105,7 +105,9 @@ class Network:
     compute_dtype: "float32", "float64", "tf32", "float16" or "bfloat16". layers: as for ``_cpu.Network``.
     """
 
-    def __init__(self, compute_dtype: str, inputs: int, layers: Sequence[tuple[Any, ...]]) -> None: ...
+    def __init__(
+        self, compute_dtype: str, inputs: int | tuple[int, int, int], layers: Sequence[tuple[Any, ...]]
+    ) -> None: ...
     @property
     def size(self) -> int: ...
     @property

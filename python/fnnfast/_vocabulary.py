@@ -59,6 +59,26 @@ _FIT = {
     "X": "write x=",
     "Y": "write y=",
 }
+_FILTERS = {
+    "use_bias": "write bias=",
+    "out_channels": "write filters=",
+    "in_channels": "the layer before it says how many channels there are",
+    "kernel": "write kernel_size=",
+    "stride": "write strides=",
+    "dilation_rate": "write dilation=",
+    "padding_mode": "the padding is zeros",
+    "data_format": "images are channels last, (height, width, channels)",
+    "input_shape": "write fnnfast.Input(height, width, channels) as the first layer",
+    "kernel_initializer": "write init=, such as 'he_normal'",
+    "kernel_regularizer": "write fit(..., l2=)",
+}
+_POOL = {
+    "kernel_size": "write pool_size=",
+    "stride": "write strides=",
+    "data_format": "images are channels last, (height, width, channels)",
+    "dilation": "the pixels of a window are neighbours",
+    "ceil_mode": "write padding=",
+}
 _ALPHA = {"negative_slope": "write alpha=", "slope": "write alpha="}
 
 KEYWORDS = {
@@ -98,6 +118,13 @@ KEYWORDS = {
         "input_shape": "write fnnfast.Input(*shape) as the first layer",
         "kernel_initializer": "write init=, such as 'he_normal'",
         "kernel_regularizer": "write fit(..., l2=)",
+    },
+    "Conv2D": _FILTERS,
+    "Pool": _POOL,
+    "AveragePool2D": {**_POOL, "count_include_pad": "write count_padding="},
+    "LocalResponseNorm": {
+        "depth_radius": "write size=, which is 2 * depth_radius + 1",
+        "bias": "write k=",
     },
     "Dropout": {"p": "write rate="},
     "Input": {"shape": "write Input(*shape)", "input_shape": "write Input(*shape)"},

@@ -165,3 +165,9 @@ def test_what_a_network_on_a_gpu_does_not_do(cuda):
         net.to("cuda", "int8")
     with pytest.raises(ValueError, match="dtype: expected 'float32' or 'float64', got 'tf32'"):
         net.to("cpu", "tf32")
+
+
+def test_layers_of_images_are_refused(cuda):
+    layers = [fnn.Input(9, 9, 3), fnn.Conv2D(4, 3), fnn.Dense(2)]
+    with pytest.raises(ValueError, match="conv2d_1: Conv2D runs on the CPU only; write device='cpu'"):
+        fnn.Sequential(layers, device="cuda")

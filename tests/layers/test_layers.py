@@ -119,12 +119,14 @@ def test_an_activation_that_only_the_kernels_know(monkeypatch):
     cube = fnn.activations.get("cube")
     assert (cube.name, cube.kernel, cube.parameter, cube.learned, cube.init) == ("cube", "cube", None, False, "he")
     assert cube == pickle.loads(pickle.dumps(cube)) == fnn.activations.get("Cube")
-    assert fnn.Dense(3, "cube").spec(4) == ("dense", 3, "cube", None, True)
-    weights = [fnn.Dense(3, "cube", init=init).initial(4, np.random.default_rng(0))["weight"] for init in ("he", None)]
+    assert fnn.Dense(3, "cube").spec((4,)) == ("dense", 3, "cube", None, True)
+    weights = [
+        fnn.Dense(3, "cube", init=init).initial((4,), np.random.default_rng(0))["weight"] for init in ("he", None)
+    ]
     np.testing.assert_array_equal(*weights)
     root = fnn.activations.get("root", alpha=-2.0)
     assert (root.parameter, fnn.activations.get("root").parameter) == (-2.0, 0.5)
-    assert fnn.Dense(3, root).spec(4) == ("dense", 3, "root", -2.0, True)
+    assert fnn.Dense(3, root).spec((4,)) == ("dense", 3, "root", -2.0, True)
     each = fnn.activations.get("each", alpha=[1.0, -2.0])
     assert each.learned
     assert each.parameter.tolist() == [1.0, -2.0]

@@ -1,5 +1,6 @@
 """What each kind of layer must have: a counterpart in every format, and a comparison with its oracle."""
 
+import importlib
 import inspect
 
 import pytest
@@ -10,16 +11,27 @@ from fnnfast.interop import ConversionError
 from fnnfast.interop._errors import layer_of
 from fnnfast.layers import BY_KIND
 
+# Layers of images have no counterparts yet: a check of what is written needs networks that run.
+IMAGE_KINDS = {kind for kind, layer in BY_KIND.items() if layer.reads_images}
+WAITING = pytest.mark.xfail(strict=True, raises=AssertionError, reason="needs the compiled convolution")
+KINDS = [pytest.param(kind, marks=WAITING if kind in IMAGE_KINDS else ()) for kind in BY_KIND]
 
-def test_every_layer_can_be_written():
-    pytest.importorskip("onnx")
-    pytest.importorskip("torch")
-    from fnnfast.interop.onnx import _layers as onnx
-    from fnnfast.interop.torch import _layers as torch
 
-    kinds = BY_KIND.keys() - {"input"}
-    assert onnx._KINDS.keys() == kinds
-    assert torch._KINDS.keys() == kinds
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("package", ["onnx", "torch"])
+def test_every_layer_can_be_written(package, kind):
+    pytest.importorskip(package)
+    assert kind in writers(package)
+
+
+@pytest.mark.parametrize("package", ["onnx", "torch"])
+def test_only_layers_can_be_written(package):
+    pytest.importorskip(package)
+    assert writers(package).keys() <= BY_KIND.keys()
+
+
+def writers(package):
+    return importlib.import_module(f"fnnfast.interop.{package}._layers")._KINDS
 
 
 def test_a_layer_without_a_counterpart():

@@ -163,6 +163,11 @@ CALLS = {
             "Dense": {"units": 3},
             "Maxout": {"units": 3},
             "Gaussian": {"units": 3},
+            "Conv2D": {"filters": 4, "kernel_size": 3},
+            "MaxoutConv2D": {"filters": 4, "kernel_size": 3},
+            "MaxPool2D": {},
+            "AveragePool2D": {},
+            "LocalResponseNorm": {},
             "Activation": {"activation": "relu"},
             "Residual": {"layers": [fnn.Dense(2)]},
             "Dropout": {"rate": 0.5},
@@ -293,7 +298,18 @@ def test_every_public_function_is_here():
         if isinstance(getattr(fnn, name), type)
         and (issubclass(getattr(fnn, name), (fnn.activations.Activation, fnn.losses.Loss, Warning)))
     }
-    apart = {"History", "Flatten", "InferenceNetwork", "Network", "Grads", "Input", "get_num_threads", "load", "tf32"}
+    apart = {
+        "History",
+        "Flatten",
+        "GlobalAveragePool2D",
+        "InferenceNetwork",
+        "Network",
+        "Grads",
+        "Input",
+        "get_num_threads",
+        "load",
+        "tf32",
+    }
     apart |= {name for name in callables if name.startswith(("from_", "to_"))}  # tests/interop
     assert callables - without_arguments - apart <= CALLS.keys()
     with pytest.raises(TypeError, match="Input: expected an integer"):

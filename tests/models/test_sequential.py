@@ -297,7 +297,7 @@ def test_summary():
     lines = network().summary().splitlines()
     assert lines[0] == "4-layer network, 20 inputs, 7 outputs, float32"
     row = next(line for line in lines if line.startswith("maxout_1"))
-    assert row.split()[-4:] == ["(B,", "17)", "17", f"{3 * (33 * 17 + 17):,}"]
+    assert row.split()[-5:] == ["(B,", "17)", "17", f"{3 * (33 * 17 + 17):,}", f"{3 * 33 * 17:,}"]
     row = next(line for line in lines if line.startswith("dropout_1"))
     assert row.split()[-2:] == ["(B,", "17)"]
     assert lines[-1].startswith("69 neurons, 2,746 parameters")

@@ -40,6 +40,7 @@ ACTIVATION_TAKERS = {
     "get": fnn.activations.get,
     "Dense": lambda name: fnn.Dense(3, name).activation,
     "Activation": lambda name: fnn.Activation(name).activation,
+    "Conv2D": lambda name: fnn.Conv2D(3, 3, name).activation,
     "dense": lambda name: fnn.activations.get(name) if _runs(fnn.dense, name) else None,
     "dense_forward": lambda name: fnn.activations.get(name) if _runs(fnn.dense_forward, name) else None,
 }
@@ -124,7 +125,7 @@ def test_classes_as_layers():
         fnn.Sequential([fnn.Input(2), fnn.Dense])
     with pytest.raises(TypeError, match=r"Input: expected an integer >= 1, got \(2, 3\); write Input\(\*shape\)"):
         fnn.Input((2, 3))
-    assert fnn.Dense(3, bias=False).shapes(2) == {"weight": (2, 3)}
+    assert fnn.Dense(3, bias=False).parameter_shapes((2,)) == {"weight": (2, 3)}
 
 
 # Losses --------------------------------------------------------------------------------------------------------------
@@ -243,6 +244,11 @@ CALLS = {
     "AdamW": ("optimizer", fnn.AdamW),
     "Dense": ("Dense", lambda **named: fnn.Dense(3, **named)),
     "Maxout": ("Dense", lambda **named: fnn.Maxout(3, **named)),
+    "Conv2D": ("Conv2D", lambda **named: fnn.Conv2D(3, 3, **named)),
+    "MaxoutConv2D": ("Conv2D", lambda **named: fnn.MaxoutConv2D(3, 3, **named)),
+    "MaxPool2D": ("Pool", fnn.MaxPool2D),
+    "AveragePool2D": ("AveragePool2D", fnn.AveragePool2D),
+    "LocalResponseNorm": ("LocalResponseNorm", fnn.LocalResponseNorm),
     "Dropout": ("Dropout", lambda **named: fnn.Dropout(0.5, **named)),
     "Input": ("Input", lambda **named: fnn.Input(3, **named)),
     "LeakyReLU": ("alpha", fnn.LeakyReLU),
@@ -278,6 +284,10 @@ def test_advice_names_what_there_is():
         "Trainer": fnn.Trainer,
         "evaluate": fnn.Sequential.evaluate,
         "Dense": fnn.Dense,
+        "Conv2D": fnn.Conv2D,
+        "Pool": fnn.MaxPool2D,
+        "AveragePool2D": fnn.AveragePool2D,
+        "LocalResponseNorm": fnn.LocalResponseNorm,
         "Dropout": fnn.Dropout,
         "alpha": fnn.ELU,
         "EarlyStopping": fnn.EarlyStopping,

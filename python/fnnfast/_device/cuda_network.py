@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,12 +27,18 @@ class CudaNetwork:
         The same rounded to float16 or bfloat16, which products read.
     """
 
-    def __init__(self, device: Cuda, compute_dtype: str, inputs: int, layers: Sequence[tuple[Any, ...]]) -> None:
+    def __init__(
+        self,
+        device: Cuda,
+        compute_dtype: str,
+        inputs: int | tuple[int, int, int],
+        layers: Sequence[tuple[Any, ...]],
+    ) -> None:
         self.compute_dtype = compute_dtype
         self.core = device.kernels.Network(compute_dtype, inputs, layers)
         self.device = device
         self._dtype = device.dtype(compute_dtype)
-        self._inputs = inputs
+        self._inputs = math.prod(inputs) if isinstance(inputs, tuple) else inputs
         self._places = [dict(self.core.places(layer)) for layer in range(self.core.layers)]
         self._outputs = self.core.outputs
         parameters = np.zeros(self.core.size, _checks.sum_type(self._dtype))

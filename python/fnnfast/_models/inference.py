@@ -16,7 +16,7 @@ from .._network import layerwise
 from .._network.network import Network
 from .._network.parameters import Parameters
 from .._network.structure import Structure
-from .._network.tensors import is_weight, refusal
+from .._network.tensors import is_weight, pieces_axes, refusal
 from ..layers import Input, Layer
 
 # Methods of Sequential that an InferenceNetwork does not have.
@@ -87,14 +87,14 @@ class InferenceNetwork(Network):
         net._structure, net._device, net._dtype = source._structure, source._device, source._dtype
         net._network = network
         net._attach(network)
-        net._parameters = _FixedParameters(network, net._device, net._dtype, net._structure.shapes)
+        net._parameters = _FixedParameters(network, net._device, net._dtype, net._structure.parameter_shapes)
         return net
 
     @classmethod
     def _restored(
         cls, layers: Sequence[Input | Layer], dtype: Any, tensors: Mapping[str, Array], device: str = CPU.name
     ) -> InferenceNetwork:
-        shapes = Structure(layers).shapes
+        shapes = Structure(layers).parameter_shapes
         parameters = {f"{layer}.{key}": tensors[f"{layer}.{key}"] for layer, keys in shapes.items() for key in keys}
         if dtype == "bfloat16":
             for name in filter(is_weight, parameters):
@@ -121,7 +121,7 @@ class InferenceNetwork(Network):
         """The scales of each layer with weights by name, read-only; empty unless the weights are int8."""
         if self.compute_dtype != "int8":
             return MappingProxyType({})
-        shapes = enumerate(self._structure.shapes.items())
+        shapes = enumerate(self._structure.parameter_shapes.items())
         network = self._on_cpu("network")
         found = {name: Quantization(*network.quantization(i)) for i, (name, of_layer) in shapes if "weight" in of_layer}
         return MappingProxyType(found)
@@ -237,6 +237,7 @@ def _quantization(name: str, weight: Array, low: float, high: float) -> Quantiza
     input_scale = np.float32((float(high) - float(low)) / 255)
     if input_scale < np.finfo(np.float32).tiny:  # only zeros, or 1 / input_scale would be infinite
         input_scale = np.float32(1)
-    weight_scale = np.abs(weight).max(axis=-2) / np.float32(127)
+    over = tuple(range(pieces_axes(weight.shape), weight.ndim - 1))
+    weight_scale = np.abs(weight).max(axis=over) / np.float32(127)
     weight_scale[weight_scale == 0] = 1
     return Quantization(float(input_scale), min(255, round(-float(low) / float(input_scale))), weight_scale)

@@ -44,9 +44,10 @@ def compound_scale(
     Returns
     -------
     list of layers
-        Layers for ``Sequential``. The hidden layers (Dense, Maxout, Residual) are repeated as evenly as possible, each
-        with the dropout and noise that follow it, and a residual block as a whole. All their widths are scaled, to at
-        least 1. An input of one dimension is not scaled. The head does not change.
+        Layers for ``Sequential``. The hidden layers (Dense, Maxout, Conv2D, Residual) are repeated as evenly as
+        possible, each with the dropout and noise that follow it, and a residual block as a whole. A pool follows the
+        last copy only. All their widths, of convolutions the filters, are scaled, to at least 1. An input of one
+        dimension is not scaled. The head does not change.
 
     Raises
     ------
@@ -91,7 +92,11 @@ def compound_scale(
         raise ValueError(message("base", "at least one hidden layer to scale", "none"))
     wanted = max(1, round(len(hidden) * deeper))
     chosen = [hidden[i * len(hidden) // wanted] for i in range(wanted)]
-    return [Input(*shape), *groups[0], *(layer for group in chosen for layer in group), head]
+    result: list[Input | Layer] = [Input(*shape), *groups[0]]
+    for group, following in zip(chosen, [*chosen[1:], None], strict=True):
+        is_last_copy = group is not following
+        result += [layer for layer in group if is_last_copy or not layer.is_pool]
+    return [*result, head]
 
 
 def _power(name: str, factor: float, phi: float) -> float:

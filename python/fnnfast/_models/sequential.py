@@ -39,8 +39,8 @@ class Sequential(Network):
     ----------
     layers : sequence
         An Input, followed by layers of ``fnnfast.layers``: Dense, Maxout, Activation, Residual, Dropout, GaussianNoise,
-        Flatten. The last layer is a Dense, Maxout, Gaussian, Activation or Residual. Softmax is for the last layer
-        only.
+        Flatten, and for images Conv2D, MaxoutConv2D, pools and LocalResponseNorm. The last layer is any but Dropout and
+        GaussianNoise, and its outputs are a vector. Softmax is for the last layer only.
     dtype : {"float32", "float64"}, or on a GPU also {"tf32", "float16", "bfloat16"}
         What the network computes in; inputs are converted to it. tf32 stands for float32 arrays, whose products round
         their factors to TF32. float16 and bfloat16 stand for parameters and sums in float32, and products of their
@@ -84,7 +84,7 @@ class Sequential(Network):
         self._build(layers, dtype, device)
         rng = np.random.default_rng(seed)
         for name, layer in self._structure.named.items():
-            for key, values in layer.initial(self._structure.inputs[name], rng).items():
+            for key, values in layer.initial(self._structure.input_shapes[name], rng).items():
                 self.parameters[f"{name}.{key}"] = values
 
     # Training --------------------------------------------------------------------------------------------------------

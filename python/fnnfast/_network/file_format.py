@@ -89,7 +89,7 @@ def read(path: str) -> Stored:
     architecture = metadata.get("architecture", "")
     dtype, compute_dtype, specs = decode(architecture)
     # Checked against the file before anything is built: a forged architecture must not get to allocate.
-    expected = stored(_structure(specs).shapes, dtype, compute_dtype)
+    expected = stored(_structure(specs).parameter_shapes, dtype, compute_dtype)
     got = {name: (_OURS.get(place.dtype, place.dtype), place.shape) for name, place in found.items()}
     if got != expected:
         raise UnfitError(_difference(expected, got))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -32,7 +33,11 @@ def trace(network: _cpu.Network, structure: Structure, x: Array) -> Iterator[See
     x is prepared, (B, I) in the network's dtype.
     """
     names = list(structure.named)
-    widths = sum(shape[-1] for shapes in structure.shapes.values() for shape in shapes.values())
+    widths = sum(
+        shape[-1] * math.prod(structure.output_shapes[name][:-1])
+        for name, shapes in structure.parameter_shapes.items()
+        for shape in shapes.values()
+    )
     rows = max(1, _BLOCK // (structure.input.size + 2 * widths))
     for first in range(0, len(x), rows):
         for seen in network.trace(x[first : first + rows]):
@@ -57,7 +62,8 @@ def diagnose(network: _cpu.Network, structure: Structure, x: Array) -> dict[str,
             largest = derivative.max(axis=0)
             steepest[name] = np.maximum(steepest[name], largest) if name in steepest else largest
         else:
-            share = float((derivative < named[name].activation.small).mean()) * len(seen.z) / len(x)
+            values = len(x) * math.prod(structure.output_shapes[name][:-1])  # pixels are rows
+            share = float((derivative < named[name].activation.small).mean()) * len(seen.z) / values
             saturated[name] = saturated.get(name, 0.0) + share
     dead = {name: float((values < named[name].activation.small).mean()) for name, values in steepest.items()}
     return {"dead": dead, "saturated": saturated}

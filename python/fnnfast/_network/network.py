@@ -18,6 +18,7 @@ from .._device.cpu import CPU
 from .._device.cuda import Cuda
 from ..activations import Activation
 from ..layers import Input, Layer
+from ..layers._shape import compiled
 from . import layerwise
 from .data import Data, Interface, prepare
 from .evaluate import measure
@@ -74,17 +75,19 @@ class Network(_cpu.Forward):
         self._structure = structure = Structure(layers)
         self._dtype = self._device.dtype(compute_dtype)
         for name, layer in structure.named.items():
-            units = layer.outputs(structure.inputs[name])
+            units = structure.output_shapes[name][-1]
             layer.activation.parameter_array(units, self._dtype)  # checks that it is finite in this dtype
+        shape = compiled(structure.sample_shape)
         if isinstance(self._device, Cuda):
+            structure.require_gpu()
             from .._device.cuda_network import CudaNetwork
 
-            self._network = CudaNetwork(self._device, compute_dtype, structure.input.size, structure.specs())
+            self._network = CudaNetwork(self._device, compute_dtype, shape, structure.specs())
         else:
-            self._network = _cpu.Network(compute_dtype, structure.input.size, structure.specs())
+            self._network = _cpu.Network(compute_dtype, shape, structure.specs())
             self._attach(self._network)
         dtype = _checks.sum_type(self._dtype)
-        self._parameters = Parameters(self._network, self._device, dtype, structure.shapes)
+        self._parameters = Parameters(self._network, self._device, dtype, structure.parameter_shapes)
 
     @classmethod
     def _restored(
@@ -104,7 +107,7 @@ class Network(_cpu.Forward):
     # Layers and parameters -------------------------------------------------------------------------------------------
     @property
     def input(self) -> Input:
-        """The shape of one row of the input."""
+        """The shape of one sample of the input."""
         return self._structure.input
 
     @property
@@ -471,9 +474,10 @@ class Network(_cpu.Forward):
 
     # Text and files --------------------------------------------------------------------------------------------------
     def summary(self, plan: bool | int = False) -> str:
-        """Return a table of the layers, with their shapes, neurons and parameters.
+        """Return a table of the layers, with their shapes, neurons, parameters and multiply-adds per sample.
 
-        An "N-layer" network does not count its input.
+        An "N-layer" network does not count its input. A multiply-add is that of a weight; a convolution has one per
+        weight and pixel of its output.
 
         Parameters
         ----------
@@ -491,14 +495,14 @@ class Network(_cpu.Forward):
         >>> net = fnn.Sequential([fnn.Input(4), fnn.Dense(8, "relu"), fnn.Dense(3, "softmax")])
         >>> print(net.summary())
         2-layer network, 4 inputs, 3 outputs, float32
-        ---------------------------------------------------------------------------
-        layer                                          outputs  neurons  parameters
-        ---------------------------------------------------------------------------
+        ------------------------------------------------------------------------------------------
+        layer                                          outputs  neurons  parameters  multiply-adds
+        ------------------------------------------------------------------------------------------
         input    Input(4)                              (B, 4)
-        dense_1  Dense(units=8, activation=ReLU())     (B, 8)         8          40
-        dense_2  Dense(units=3, activation=Softmax())  (B, 3)         3          27
-        ---------------------------------------------------------------------------
-        11 neurons, 67 parameters (268 bytes)
+        dense_1  Dense(units=8, activation=ReLU())     (B, 8)         8          40             32
+        dense_2  Dense(units=3, activation=Softmax())  (B, 3)         3          27             24
+        ------------------------------------------------------------------------------------------
+        11 neurons, 67 parameters (268 bytes), 56 multiply-adds per sample
         """
         from . import summary
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from .._checks import message
 from ..layers import Input, Layer
-from ..layers._base import no_layer, outputs_of, specs
+from ..layers._base import no_layer, specs
+from ..layers._shape import Shape, described, is_image
 
 MOST_NESTED = 64  # as kDeepest in csrc/core/lower.hpp
 
-Shapes = dict[str, tuple[int, ...]]
+Shapes = dict[str, Shape]
 
 
 class Structure:
@@ -24,9 +27,12 @@ class Structure:
     input : Input
     named : dict of str to Layer
         All after the input, those inside another one after it.
-    inputs : dict of str to int
-        By name, the width of what the layer reads.
-    shapes : dict of str to Shapes
+    sample_shape : Shape
+        Of the input, as the layers read it: that of ``input``, or a vector. An image is a vector to layers that cannot
+        read it, such as a block of dense layers that its input is added to.
+    input_shapes, output_shapes : dict of str to Shape
+        By name, what the layer reads and writes for one sample.
+    parameter_shapes : dict of str to Shapes
         By name, the names and shapes of the layer's parameters.
     outputs : int
         O, the width of the output.
@@ -35,9 +41,58 @@ class Structure:
     def __init__(self, layers: Sequence[Input | Layer]) -> None:
         self.input, self.named = _named(layers)
         self.layers = tuple(layers)
-        self.inputs = _inputs_of(self.chain, self.named, self.input.size)
-        self.shapes = {name: layer.shapes(self.inputs[name]) for name, layer in self.named.items()}
-        self.outputs = outputs_of(self.chain, self.input.size)
+        self.sample_shape, self.input_shapes, self.output_shapes = self._flow()
+        self.parameter_shapes = {
+            name: layer.parameter_shapes(self.input_shapes[name]) for name, layer in self.named.items()
+        }
+        self.outputs = math.prod(self.output_shapes[self.last_name])
+
+    def _flow(self) -> tuple[Shape, dict[str, Shape], dict[str, Shape]]:
+        shape, vector = self.input.sample_shape, (self.input.size,)
+        try:
+            return shape, *self._shapes_of(shape)
+        except ValueError:
+            if shape != vector:
+                with suppress(ValueError):
+                    return vector, *self._shapes_of(vector)
+            raise
+
+    def _shapes_of(self, shape: Shape) -> tuple[dict[str, Shape], dict[str, Shape]]:
+        """By name, the shapes of what a layer reads and writes; ValueError where they do not match."""
+        inputs: dict[str, Shape] = {}
+        outputs: dict[str, Shape] = {}
+        names = iter(self.named)
+
+        def walk(layers: Sequence[Layer], shape: Shape) -> None:
+            for layer in layers:
+                name = next(names)
+                inputs[name] = shape
+                for inner in layer.children().values():
+                    walk(inner, shape)
+                try:
+                    outputs[name] = shape = layer.output_shape(shape)
+                except ValueError as error:
+                    advice = self._advice(shape) if layer.reads_images and not is_image(shape) else ""
+                    raise ValueError(f"{name}: {error}{advice}") from None
+
+        walk(self.chain, shape)
+        result = outputs[self.last_name]
+        if is_image(result) and result[:2] != (1, 1):
+            expected = f"expected outputs that are a vector, got {described(result)}"
+            raise ValueError(f"{self.last_name}: {expected}; add Flatten() or GlobalAveragePool2D()")
+        return inputs, outputs
+
+    def _advice(self, shape: Shape) -> str:
+        """What to write for a layer that reads images, where it would get a vector of that shape."""
+        given = self.input.shape
+        if is_image(given) or shape != (self.input.size,):
+            return "; write it before Flatten, Dense and other layers that give vectors"
+        side = math.isqrt(self.input.size)
+        if len(given) == 2:
+            image = f"{given[0]}, {given[1]}, 1"
+        else:
+            image = f"{side}, {side}, 1" if side > 1 and side**2 == self.input.size else "height, width, channels"
+        return f"; write Input({image})"
 
     @property
     def chain(self) -> Sequence[Layer]:
@@ -54,7 +109,13 @@ class Structure:
 
     def specs(self) -> list[tuple[Any, ...]]:
         """The layers as the compiled network takes them."""
-        return specs(self.chain, self.input.size)
+        return specs(self.chain, self.sample_shape)
+
+    def require_gpu(self) -> None:
+        """ValueError where a layer does not run on a GPU."""
+        for name, layer in self.named.items():
+            if layer.reads_images:
+                raise ValueError(f"{name}: {type(layer).__name__} runs on the CPU only; write device='cpu'")
 
     def within(self, name: str) -> list[str]:
         """The names of a layer and of those inside it."""
@@ -96,23 +157,3 @@ def _numbered(layers: Sequence[Input | Layer], prefix: str = "", depth: int = 1)
         for before, inner in layer.children().items():
             named |= _numbered(inner, f"{name}.{before}", depth + 1)
     return named
-
-
-def _inputs_of(chain: Sequence[Layer], named: Mapping[str, Layer], inputs: int) -> dict[str, int]:
-    """By name, the width of what a layer reads; ValueError where widths do not meet."""
-    sizes: dict[str, int] = {}
-    names = iter(named)
-
-    def walk(layers: Sequence[Layer], inputs: int) -> None:
-        for layer in layers:
-            name = next(names)
-            sizes[name] = inputs
-            for inner in layer.children().values():
-                walk(inner, inputs)
-            try:
-                inputs = layer.outputs(inputs)
-            except ValueError as error:
-                raise ValueError(f"{name}: {error}") from None
-
-    walk(chain, inputs)
-    return sizes

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..layers._shape import Shape
 from .structure import Structure
 from .tensors import stored
 
@@ -21,29 +22,44 @@ def table(structure: Structure, dtype: str, compute_dtype: str, device: str) -> 
     """One line per layer, and the sums; dtype is that of the parameters, narrow weights aside.
 
     Sizes are counted as in CS231n's notes on architectures: neurons without the inputs, weights and biases as
-    parameters.
+    parameters. Multiply-adds are those of the products for one sample: each weight once for each pixel of the output.
     """
     first = structure.input
-    rows = [("layer", "", "outputs", "neurons", "parameters"), ("input", repr(first), f"(B, {first.size})", "", "")]
-    depth, neurons, parameters = 0, 0, 0
+    rows = [
+        ("layer", "", "outputs", "neurons", "parameters", "multiply-adds"),
+        ("input", repr(first), _batch(structure.sample_shape), "", "", ""),
+    ]
+    depth, neurons, parameters, operations = 0, 0, 0, 0
     for name, layer in structure.named.items():
-        outputs = layer.outputs(structure.inputs[name])
-        own = sum(map(math.prod, structure.shapes[name].values()))
-        units = outputs if layer.has_units and not layer.children() else 0  # those of a block are its layers'
-        rows.append((name, layer.title, f"(B, {outputs})", f"{units:,}" if units else "", f"{own:,}" if own else ""))
+        shape, shapes = structure.output_shapes[name], structure.parameter_shapes[name]
+        own = sum(map(math.prod, shapes.values()))
+        units = math.prod(shape) if layer.has_units and not layer.children() else 0  # those of a block are its layers'
+        products = math.prod(shape[:-1]) * math.prod(shapes["weight"]) if "weight" in shapes else 0
+        rows.append((name, layer.title, _batch(shape), _count(units), _count(own), _count(products)))
         depth, neurons, parameters = depth + bool(units), neurons + units, parameters + own
+        operations += products
     title = f"{depth}-layer network, {first.size} inputs, {structure.outputs} outputs, {compute_dtype}"
     if device != "cpu":
         title, compute_dtype = f"{title} on {device}", dtype
-    tensors = stored(structure.shapes, dtype, compute_dtype).values()
+    tensors = stored(structure.parameter_shapes, dtype, compute_dtype).values()
     nbytes = sum(np.dtype(kind).itemsize * math.prod(shape) for kind, shape in tensors)
-    total = f"{neurons:,} neurons, {parameters:,} parameters ({nbytes:,} bytes)"
+    total = (
+        f"{neurons:,} neurons, {parameters:,} parameters ({nbytes:,} bytes), {operations:,} multiply-adds per sample"
+    )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join([*map(str.ljust, row[:3], widths[:3]), *map(str.rjust, row[3:], widths[3:])]).rstrip() for row in rows
     ]
     rule = "-" * max(map(len, lines))
     return "\n".join((title, rule, lines[0], rule, *lines[1:], rule, total))
+
+
+def _count(number: int) -> str:
+    return f"{number:,}" if number else ""
+
+
+def _batch(shape: Shape) -> str:
+    return f"(B, {', '.join(map(str, shape))})"
 
 
 def plans(network: Network | CudaNetwork, batches: Iterable[int]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .._checks import message
+from ..layers._shape import Shape
 from .structure import Shapes
 
 # Number formats of weights that are not computed in.
@@ -24,7 +25,8 @@ def stored(shapes: Mapping[str, Shapes], dtype: str, compute_dtype: str) -> dict
         if "weight" in of_layer and compute_dtype == "int8":
             tensors[f"{layer}.input_scale"] = (dtype, ())
             tensors[f"{layer}.zero_point"] = ("uint8", ())
-            tensors[f"{layer}.weight_scale"] = (dtype, (*of_layer["weight"][:-2], of_layer["weight"][-1]))
+            shape = of_layer["weight"]
+            tensors[f"{layer}.weight_scale"] = (dtype, (*shape[: pieces_axes(shape)], shape[-1]))
     return tensors
 
 
@@ -32,6 +34,11 @@ def refusal(what: str, compute_dtype: str) -> str:
     """Why a network for inference only does nothing but answer."""
     got = f"one in {compute_dtype} for inference only; train or change the network that it was made from"
     return message(what, "a network that can be trained", got)
+
+
+def pieces_axes(weight: Shape) -> int:
+    """How many axes of a weight of that shape are of pieces: 1 for (P, I, O) and (P, KH, KW, C, O), else 0."""
+    return len(weight) % 2
 
 
 def is_weight(name: str) -> bool:

@@ -12,7 +12,8 @@ from .._checks import Array, message
 from .._models.sequential import Sequential
 from .._network.conversion import Conversion
 from .._network.structure import Structure
-from ..layers import Input, Layer
+from ..layers import Flatten, Input
+from ..layers._shape import is_image
 from ._errors import ConversionError, refusal
 from ._graph import Graph
 from ._operations import Made, make_all
@@ -38,17 +39,32 @@ def build(graph: Graph, output: int, shape: Sequence[int], dtype: _checks.DType)
         made = made[:-1]
     if not made:
         raise refusal("the model", "its output is its input", "models with at least one layer or activation")
-    layers: list[Input | Layer] = [Input(*shape), *(layer.layer for layer in made)]
     try:
-        names = Structure(layers).named
+        structure = _structure(shape, made)
+        if _slopes_of_pixels(structure):
+            made = (Made(Flatten(), {}), *made)
+            structure = _structure(shape, made)
         values = {
             f"{name}.{key}": array
-            for name, layer in zip(names, _preorder(made), strict=True)
+            for name, layer in zip(structure.named, _preorder(made), strict=True)
             for key, array in layer.parameters.items()
         }
-        return Sequential._restored(layers, dtype, values)
+        return Sequential._restored(structure.layers, dtype, values)
     except (TypeError, ValueError) as error:
         raise ConversionError(f"the model: its layers cannot form a network ({error})") from error
+
+
+def _structure(shape: Sequence[int], made: Sequence[Made]) -> Structure:
+    return Structure([Input(*shape), *(layer.layer for layer in made)])
+
+
+def _slopes_of_pixels(structure: Structure) -> bool:
+    """Whether a layer would have slopes per channel of an image, where graphs have one per value."""
+    return any(
+        "alpha" in structure.parameter_shapes[name]
+        for name, shape in structure.output_shapes.items()
+        if is_image(shape)
+    )
 
 
 def _preorder(made: Sequence[Made]) -> Iterator[Made]:

@@ -3,26 +3,39 @@
 from .. import _public
 from ._activation import Activation, Flatten
 from ._base import Layer
+from ._convolution import Conv2D, MaxoutConv2D
 from ._dense import Dense, Gaussian, Maxout
 from ._input import Input
+from ._normalization import LocalResponseNorm
 from ._perturbation import Dropout, GaussianNoise
+from ._pooling import AveragePool2D, GlobalAveragePool2D, MaxPool2D
 from ._residual import Residual
 
 __all__ = [
     "Activation",
+    "AveragePool2D",
+    "Conv2D",
     "Dense",
     "Dropout",
     "Flatten",
     "Gaussian",
     "GaussianNoise",
+    "GlobalAveragePool2D",
     "Input",
     "Layer",
+    "LocalResponseNorm",
+    "MaxPool2D",
     "Maxout",
+    "MaxoutConv2D",
     "Residual",
 ]
 
 _public.publish(__name__, globals(), __all__)
 
 BY_KIND: dict[str, type[Layer]] = {
-    cls.kind: cls for cls in (Dense, Maxout, Dropout, GaussianNoise, Gaussian, Activation, Flatten, Residual)
+    cls.kind: cls
+    for cls in (
+        *(Dense, Maxout, Dropout, GaussianNoise, Gaussian, Activation, Flatten, Residual),
+        *(Conv2D, MaxoutConv2D, MaxPool2D, AveragePool2D, GlobalAveragePool2D, LocalResponseNorm),
+    )
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from .. import activations
 from .._checks import Array
 from ._base import Layer
+from ._shape import Shape
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -23,7 +25,7 @@ class Activation(Layer):
     Parameters
     ----------
     activation : str or fnnfast.activations.Activation
-        The activation function. Its alpha is the initial value of a learned parameter.
+        The activation function. Its alpha is the initial value of a learned parameter, which has one slope per channel.
 
     Examples
     --------
@@ -39,19 +41,19 @@ class Activation(Layer):
     def __init__(self, activation: str | activations.Activation) -> None:
         self._store(activation=activations.get(activation))
 
-    def spec(self, inputs: int) -> tuple[Any, ...]:
+    def spec(self, shape: Shape) -> tuple[Any, ...]:
         fixed = None if self.activation.learned else self.activation.parameter
         return ("activation", self.activation.kernel, fixed)
 
-    def shapes(self, inputs: int) -> dict[str, tuple[int, ...]]:
-        return {"alpha": (inputs,)} if self.activation.learned else {}
+    def parameter_shapes(self, shape: Shape) -> dict[str, Shape]:
+        return {"alpha": shape[-1:]} if self.activation.learned else {}
 
-    def initial(self, inputs: int, rng: Generator) -> dict[str, Array]:
-        return {"alpha": np.full(inputs, self.activation.parameter)} if self.activation.learned else {}
+    def initial(self, shape: Shape, rng: Generator) -> dict[str, Array]:
+        return {"alpha": np.full(shape[-1], self.activation.parameter)} if self.activation.learned else {}
 
 
 class Flatten(Layer):
-    """Flatten each row to a vector.
+    """Flatten each sample to a vector.
 
     It is optional: a Dense layer reads all values of its input, whatever the shape.
 
@@ -66,5 +68,8 @@ class Flatten(Layer):
     kind = "flatten"
     format_version = 2
 
-    def spec(self, inputs: int) -> tuple[Any, ...]:
+    def spec(self, shape: Shape) -> tuple[Any, ...]:
         return ("flatten",)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return (math.prod(shape),)

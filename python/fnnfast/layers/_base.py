@@ -11,6 +11,7 @@ from .._checks import Array, message
 from .._frozen import Frozen
 from ..distributions import Bernoulli, Categorical, Distribution, Gaussian
 from ..distributions._families import discriminant
+from ._shape import Shape
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -22,7 +23,8 @@ _DISCRETE = {"softmax": Categorical, "sigmoid": Bernoulli}
 class Layer(Frozen, ABC):
     """Base class of the layers that follow the input.
 
-    Layers are immutable. They are equal if their class and their parameters are.
+    Layers are immutable. They are equal if their class and their parameters are. A layer knows the shape of one sample:
+    ``(c,)`` for a vector, ``(h, w, c)`` for an image.
 
     Attributes
     ----------
@@ -32,6 +34,10 @@ class Layer(Frozen, ABC):
         The activation of the layer; identity for a layer without activation.
     has_units : bool
         Whether its outputs are new units, as in Dense and Residual. Other layers change each value on its own.
+    is_pool : bool
+        Whether it joins pixels of an image, without units.
+    reads_images : bool
+        Whether its input is an image. Such a layer runs on the CPU only. Other layers read vectors as well.
     can_end : bool
         Whether it may be the last layer of a network.
     is_head : bool
@@ -45,6 +51,8 @@ class Layer(Frozen, ABC):
     kind: ClassVar[str]
     activation: activations.Activation = activations.Identity()
     has_units: ClassVar[bool] = False
+    is_pool: ClassVar[bool] = False
+    reads_images: ClassVar[bool] = False
     can_end: ClassVar[bool] = True
     predicts_precision: ClassVar[bool] = False
 
@@ -58,15 +66,19 @@ class Layer(Frozen, ABC):
         """The version of the files that can contain the layer: 1 for those that fnnfast 0.1.0 can read."""
         return 1
 
+    def _store_changes(self, **fields: Any) -> None:
+        """Set the fields that differ from the defaults of the class: a file holds no others."""
+        self._store(**{name: value for name, value in fields.items() if value != getattr(type(self), name)})
+
     # Shapes and parameters -------------------------------------------------------------------------------------------
     @abstractmethod
-    def spec(self, inputs: int) -> tuple[Any, ...]:
+    def spec(self, shape: Shape) -> tuple[Any, ...]:
         """Return the specification of the layer for the compiled network, with the layers inside it.
 
         Parameters
         ----------
-        inputs : int
-            I, the width of the input.
+        shape : tuple of int
+            The shape of one sample of the input.
 
         Returns
         -------
@@ -74,25 +86,25 @@ class Layer(Frozen, ABC):
             The specification, see ``_cpu.Network``.
         """
 
-    def outputs(self, inputs: int) -> int:
-        """Return the width of the output.
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return the shape of one sample of the output.
 
         Parameters
         ----------
-        inputs : int
-            I, the width of the input.
+        shape : tuple of int
+            The shape of one sample of the input.
 
         Returns
         -------
-        int
-            O, the width of the output.
+        tuple of int
+            The shape of the output.
 
         Raises
         ------
         ValueError
-            If the layers inside do not match.
+            If the layer cannot read such an input, or the layers inside do not match.
         """
-        return inputs
+        return shape
 
     def children(self) -> dict[str, tuple[Layer, ...]]:
         """Return the layers inside this layer.
@@ -104,13 +116,13 @@ class Layer(Frozen, ABC):
         """
         return {}
 
-    def shapes(self, inputs: int) -> dict[str, tuple[int, ...]]:
+    def parameter_shapes(self, shape: Shape) -> dict[str, Shape]:
         """Return the shapes of the parameters.
 
         Parameters
         ----------
-        inputs : int
-            I, the width of the input.
+        shape : tuple of int
+            The shape of one sample of the input.
 
         Returns
         -------
@@ -119,13 +131,13 @@ class Layer(Frozen, ABC):
         """
         return {}
 
-    def initial(self, inputs: int, rng: Generator) -> dict[str, Array]:
+    def initial(self, shape: Shape, rng: Generator) -> dict[str, Array]:
         """Return initial values of the parameters.
 
         Parameters
         ----------
-        inputs : int
-            I, the width of the input.
+        shape : tuple of int
+            The shape of one sample of the input.
         rng : Generator
             The source of random numbers.
 
@@ -249,20 +261,20 @@ def no_layer(value: object) -> str:
     return ""
 
 
-def specs(layers: Sequence[Layer], inputs: int) -> list[tuple[Any, ...]]:
+def specs(layers: Sequence[Layer], shape: Shape) -> list[tuple[Any, ...]]:
     """The specifications of a sequence of layers for the compiled network."""
     found = []
     for layer in layers:
-        found.append(layer.spec(inputs))
-        inputs = layer.outputs(inputs)
+        found.append(layer.spec(shape))
+        shape = layer.output_shape(shape)
     return found
 
 
-def outputs_of(layers: Sequence[Layer], inputs: int) -> int:
-    """The width of the output of a sequence of layers."""
+def shape_after(layers: Sequence[Layer], shape: Shape) -> Shape:
+    """The shape of the output of a sequence of layers."""
     for layer in layers:
-        inputs = layer.outputs(inputs)
-    return inputs
+        shape = layer.output_shape(shape)
+    return shape
 
 
 def scaled_units(units: int, factor: float) -> int:

@@ -13,6 +13,7 @@ from .._checks import Array
 from ..ops import MAX_SAVED_PIECES
 from ._base import Layer, scaled_units
 from ._initial import initial_weight, initialisation
+from ._shape import Shape
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 class Dense(Layer):
     """Dense layer, ``activation(x @ weight + bias)``.
+
+    It reads all values of its input, whatever the shape.
 
     The initial weights depend on the activation (see ``activation.init``): He normal for the ReLU family (relu, elu,
     gelu, swish and similar ones), LeCun normal for selu, else Xavier (Glorot) uniform. Biases start at zero, learned
@@ -77,24 +80,24 @@ class Dense(Layer):
     def format_version(self) -> int:
         return 1 if self.bias else 2
 
-    def spec(self, inputs: int) -> tuple[Any, ...]:
+    def spec(self, shape: Shape) -> tuple[Any, ...]:
         fixed = None if self.activation.learned else self.activation.parameter
         return ("dense", self.units, self.activation.kernel, fixed, self.bias)
 
-    def outputs(self, inputs: int) -> int:
-        return self.units
+    def output_shape(self, shape: Shape) -> Shape:
+        return (self.units,)
 
-    def shapes(self, inputs: int) -> dict[str, tuple[int, ...]]:
-        shapes: dict[str, tuple[int, ...]] = {"weight": (inputs, self.units)}
+    def parameter_shapes(self, shape: Shape) -> dict[str, Shape]:
+        shapes: dict[str, Shape] = {"weight": (math.prod(shape), self.units)}
         if self.bias:
             shapes["bias"] = (self.units,)
         if self.activation.learned:
             shapes["alpha"] = (self.units,)
         return shapes
 
-    def initial(self, inputs: int, rng: Generator) -> dict[str, Array]:
+    def initial(self, shape: Shape, rng: Generator) -> dict[str, Array]:
         init = self.activation.init if self.init is None else self.init
-        values = {"weight": initial_weight(init, inputs, self.units, rng)}
+        values = {"weight": initial_weight(init, math.prod(shape), self.units, rng)}
         if self.bias:
             values["bias"] = np.zeros(self.units)
         if self.activation.learned:
@@ -143,19 +146,20 @@ class Maxout(Layer):
     def format_version(self) -> int:
         return 1 if self.bias else 2
 
-    def spec(self, inputs: int) -> tuple[Any, ...]:
+    def spec(self, shape: Shape) -> tuple[Any, ...]:
         return ("maxout", self.units, self.pieces, self.bias)
 
-    def outputs(self, inputs: int) -> int:
-        return self.units
+    def output_shape(self, shape: Shape) -> Shape:
+        return (self.units,)
 
-    def shapes(self, inputs: int) -> dict[str, tuple[int, ...]]:
-        shapes: dict[str, tuple[int, ...]] = {"weight": (self.pieces, inputs, self.units)}
+    def parameter_shapes(self, shape: Shape) -> dict[str, Shape]:
+        shapes: dict[str, Shape] = {"weight": (self.pieces, math.prod(shape), self.units)}
         if self.bias:
             shapes["bias"] = (self.pieces, self.units)
         return shapes
 
-    def initial(self, inputs: int, rng: Generator) -> dict[str, Array]:
+    def initial(self, shape: Shape, rng: Generator) -> dict[str, Array]:
+        inputs = math.prod(shape)
         weight = rng.standard_normal((self.pieces, inputs, self.units)) * math.sqrt(1 / inputs)
         return {"weight": weight, "bias": np.zeros((self.pieces, self.units))} if self.bias else {"weight": weight}
 
@@ -200,17 +204,17 @@ class Gaussian(Layer):
     def __init__(self, units: int) -> None:
         self._store(units=_checks.integer("units", units, 1, _checks.MAX_SIZE // 2))
 
-    def spec(self, inputs: int) -> tuple[Any, ...]:
+    def spec(self, shape: Shape) -> tuple[Any, ...]:
         return ("dense", 2 * self.units, "identity", None, True)
 
-    def outputs(self, inputs: int) -> int:
-        return 2 * self.units
+    def output_shape(self, shape: Shape) -> Shape:
+        return (2 * self.units,)
 
-    def shapes(self, inputs: int) -> dict[str, tuple[int, ...]]:
-        return {"weight": (inputs, 2 * self.units), "bias": (2 * self.units,)}
+    def parameter_shapes(self, shape: Shape) -> dict[str, Shape]:
+        return {"weight": (math.prod(shape), 2 * self.units), "bias": (2 * self.units,)}
 
-    def initial(self, inputs: int, rng: Generator) -> dict[str, Array]:
-        means = initial_weight("xavier", inputs, self.units, rng)
+    def initial(self, shape: Shape, rng: Generator) -> dict[str, Array]:
+        means = initial_weight("xavier", math.prod(shape), self.units, rng)
         return {"weight": np.concatenate([means, np.zeros_like(means)], axis=1), "bias": np.zeros(2 * self.units)}
 
     @property

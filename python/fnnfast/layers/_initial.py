@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from .. import _checks
 from .._checks import Array
+from ._shape import Shape
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -20,9 +21,9 @@ _VARIANCES = {
 _DEFAULT_FORMS = {"he": "normal", "lecun": "normal", "xavier": "uniform"}
 
 
-def initial_weight(init: str | float, inputs: int, units: int, rng: Generator) -> Array:
-    """Weights (I, O) as ``Dense`` describes them, in float64."""
-    shape = (inputs, units)
+def initial_weight(init: str | float, inputs: int, units: int, rng: Generator, shape: Shape | None = None) -> Array:
+    """Weights as ``Dense`` describes them for so many inputs and units, (I, O) or of another shape, in float64."""
+    shape = (inputs, units) if shape is None else shape
     if not isinstance(init, str):
         return rng.standard_normal(shape) * init
     name, _, form = init.partition("_")

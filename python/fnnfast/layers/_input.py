@@ -7,18 +7,19 @@ from typing import ClassVar
 
 from .. import _checks
 from .._frozen import Frozen
+from ._shape import Shape, is_image
 
 
 class Input(Frozen):
-    """The shape of one row of the input.
+    """The shape of one sample of the input.
 
-    Inputs of more than one dimension are flattened.
+    Three numbers are an image: height, width, channels. Any other number of dimensions is flattened to a vector.
 
     Parameters
     ----------
     *shape : int >= 1
-        The length of each dimension, as in ``Input(784)`` or ``Input(28, 28)``. The number of values is less than
-        2**31.
+        The length of each dimension, as in ``Input(784)``, ``Input(28, 28)`` or ``Input(28, 28, 1)``. The number of
+        values is less than 2**31.
 
     Attributes
     ----------
@@ -30,6 +31,8 @@ class Input(Frozen):
     >>> import fnnfast as fnn
     >>> fnn.Input(28, 28).size
     784
+    >>> fnn.Input(28, 28).sample_shape, fnn.Input(28, 28, 1).sample_shape
+    ((784,), (28, 28, 1))
     """
 
     kind: ClassVar[str] = "input"
@@ -50,6 +53,11 @@ class Input(Frozen):
     def size(self) -> int:
         """I, the number of values."""
         return math.prod(self.shape)
+
+    @property
+    def sample_shape(self) -> Shape:
+        """The shape that the first layer reads: (h, w, c) of an image, (I,) of all else."""
+        return self.shape if is_image(self.shape) else (self.size,)
 
     def __repr__(self) -> str:
         return f"Input({', '.join(map(str, self.shape))})"

@@ -6,6 +6,7 @@ from typing import Any
 
 from .. import _checks
 from ._base import Layer
+from ._shape import Shape
 
 
 class Dropout(Layer):
@@ -36,7 +37,7 @@ class Dropout(Layer):
     def __init__(self, rate: float) -> None:
         self._store(rate=_checks.share("rate", rate))
 
-    def spec(self, inputs: int) -> tuple[Any, ...]:
+    def spec(self, shape: Shape) -> tuple[Any, ...]:
         return ("dropout", self.rate)
 
 
@@ -66,7 +67,7 @@ class GaussianNoise(Layer):
     def __init__(self, stddev: float) -> None:
         self._store(stddev=_checks.not_negative("stddev", stddev))
 
-    def spec(self, inputs: int) -> tuple[Any, ...]:
+    def spec(self, shape: Shape) -> tuple[Any, ...]:
         return ("gaussian_noise", self.stddev)
 
     def settings(self) -> dict[str, float]:

@@ -9,8 +9,9 @@ import numpy as np
 
 from .. import _checks, activations
 from .._checks import Array
-from ._base import Layer, no_layer, outputs_of, specs
+from ._base import Layer, no_layer, shape_after, specs
 from ._initial import initial_weight
+from ._shape import Shape, as_image, described, is_image
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -20,8 +21,9 @@ class Residual(Layer):
     """Residual block, ``activation(F(x) + x)``, where F is a sequence of layers.
 
     If the widths of x and F(x) differ, x passes through a projection: a dense layer whose parameters are the ``weight``
-    and ``bias`` of the block. With ``shortcut``, x passes through those layers instead. The layers inside are named
-    ``residual_1.dense_1`` and so on, those of the shortcut ``residual_1.shortcut.dense_1``. Blocks can be nested.
+    and ``bias`` of the block. If they are images that differ in their channels, it is a dense layer over each pixel.
+    With ``shortcut``, x passes through those layers instead. The layers inside are named ``residual_1.dense_1`` and so
+    on, those of the shortcut ``residual_1.shortcut.dense_1``. Blocks can be nested.
 
     Parameters
     ----------
@@ -79,36 +81,47 @@ class Residual(Layer):
         inside = {"": self.layers}
         return inside if self.shortcut is None else {**inside, "shortcut.": self.shortcut}
 
-    def spec(self, inputs: int) -> tuple[Any, ...]:
-        shortcut = None if self.shortcut is None else specs(self.shortcut, inputs)
-        units = self.outputs(inputs) if self._projects(inputs) else 0
+    def spec(self, shape: Shape) -> tuple[Any, ...]:
+        shortcut = None if self.shortcut is None else specs(self.shortcut, shape)
+        units = self.output_shape(shape)[-1] if self._projects(shape) else 0
         return (
             "residual",
-            specs(self.layers, inputs),
+            specs(self.layers, shape),
             units,
             shortcut,
             self.activation.kernel,
             self.activation.parameter,
         )
 
-    def outputs(self, inputs: int) -> int:
-        units = outputs_of(self.layers, inputs)
-        if self.shortcut is not None and (other := outputs_of(self.shortcut, inputs)) != units:
-            raise ValueError(f"its layers have {units} outputs, its shortcut {other}")
-        return units
+    def output_shape(self, shape: Shape) -> Shape:
+        result = shape_after(self.layers, shape)
+        if self.shortcut is not None:
+            other = shape_after(self.shortcut, shape)
+            if as_image(other) != as_image(result):
+                if is_image(result) or is_image(other):
+                    raise ValueError(f"its layers give {described(result)}, its shortcut {described(other)}")
+                raise ValueError(f"its layers have {result[0]} outputs, its shortcut {other[0]}")
+        elif as_image(shape)[:2] != as_image(result)[:2]:
+            raise ValueError(
+                f"its layers give {described(result)}, its input is {described(shape)}; "
+                "write padding='same', or a shortcut of layers that give the former"
+            )
+        return result
 
-    def shapes(self, inputs: int) -> dict[str, tuple[int, ...]]:
-        width = self.outputs(inputs)
-        return {"weight": (inputs, width), "bias": (width,)} if self._projects(inputs) else {}
-
-    def initial(self, inputs: int, rng: Generator) -> dict[str, Array]:
-        width = self.outputs(inputs)
-        if not self._projects(inputs):
+    def parameter_shapes(self, shape: Shape) -> dict[str, Shape]:
+        if not self._projects(shape):
             return {}
-        return {"weight": initial_weight("lecun", inputs, width, rng), "bias": np.zeros(width)}
+        units = self.output_shape(shape)[-1]
+        return {"weight": (shape[-1], units), "bias": (units,)}
 
-    def _projects(self, inputs: int) -> bool:
-        return self.shortcut is None and self.outputs(inputs) != inputs
+    def initial(self, shape: Shape, rng: Generator) -> dict[str, Array]:
+        if not self._projects(shape):
+            return {}
+        inputs, units = shape[-1], self.output_shape(shape)[-1]
+        return {"weight": initial_weight("lecun", inputs, units, rng), "bias": np.zeros(units)}
+
+    def _projects(self, shape: Shape) -> bool:
+        return self.shortcut is None and self.output_shape(shape)[-1] != shape[-1]
 
     def scaled(self, factor: float) -> Residual:
         shortcut = None if self.shortcut is None else [inner.scaled(factor) for inner in self.shortcut]

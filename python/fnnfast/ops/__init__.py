@@ -10,6 +10,7 @@ are copied to the GPU. No function waits for the GPU, so a call can be captured 
 outside of it.
 """
 
+from .. import _public
 from ._convolution import (
     conv2d,
     conv2d_backward,
@@ -38,3 +39,5 @@ __all__ = [
     "maxout_conv2d_forward",
     "maxout_forward",
 ]
+
+_public.publish(__name__, globals(), __all__)

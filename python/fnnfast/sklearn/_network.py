@@ -64,9 +64,9 @@ def build(layers: Sequence[Input | Layer], dtype: _checks.DType, random: np.rand
     for name, layer in trained.items():
         if name != structure.last_name:  # the bound of the head depends on the activation before it
             numerator = 2.0 if layer.activation.name == "sigmoid" else 6.0
-        inputs = structure.inputs[name]
-        bound = math.sqrt(numerator / (inputs + layer.outputs(inputs)))
-        for key, shape in structure.shapes[name].items():
+        inputs, units = (math.prod(shapes[name]) for shapes in (structure.input_shapes, structure.output_shapes))
+        bound = math.sqrt(numerator / (inputs + units))
+        for key, shape in structure.parameter_shapes[name].items():
             parameters[f"{name}.{key}"] = random.uniform(-bound, bound, shape)
     return Sequential._restored(layers, dtype.name, parameters)
 

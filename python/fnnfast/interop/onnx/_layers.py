@@ -11,7 +11,7 @@ from ..._checks import Array
 from ..._network.network import Network
 from ..._network.structure import Shapes
 from ...activations import Identity
-from .._errors import layer_of
+from .._errors import layer_of, require_vector_slopes
 from . import _activations
 from ._writer import Writer
 
@@ -31,6 +31,7 @@ class LayerWriter:
 
     def __init__(self, writer: Writer, net: Network, plain: bool) -> None:
         self.writer = writer
+        self.shapes = net._structure.input_shapes
         self._parameters = {name: net._device.host(values) for name, values in net.parameters.items()}
         self._quantization: Mapping[str, Any] = getattr(net, "quantization", {})
         self._stored = net._tensors() if self._quantization else {}
@@ -95,6 +96,7 @@ def _maxout(w: LayerWriter, x: str, name: str, layer: Any) -> str:
 
 
 def _activation(w: LayerWriter, x: str, name: str, layer: Any) -> str:
+    require_vector_slopes(name, layer, w.shapes[name])
     return w.activated(x, name, layer)
 
 

@@ -17,7 +17,7 @@ class Whole(Operation):
     made: Made
 
     def width(self, place: str, widths: Sequence[int]) -> int:
-        return self.made.layer.outputs(widths[0])
+        return self.made.layer.output_shape((widths[0],))[-1]
 
     @property
     def rowwise(self) -> bool:  # type: ignore[override]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -11,7 +12,8 @@ from torch import nn
 from ..._network.structure import Structure
 from ...activations import Activation
 from ...layers import Flatten, Layer
-from .._errors import layer_of, refusal
+from ...layers._shape import Shape
+from .._errors import layer_of, refusal, require_vector_slopes
 from . import modules
 
 _META = "meta"  # a device without memory: values come later, and no random numbers are drawn
@@ -80,12 +82,21 @@ class Builder:
         return nn.Sequential(found)
 
     def inputs(self, name: str) -> int:
-        return self._structure.inputs[name]
+        return math.prod(self.shape(name))
+
+    def shape(self, name: str) -> Shape:
+        return self._structure.input_shapes[name]
+
+    def outputs(self, name: str) -> int:
+        return math.prod(self._structure.output_shapes[name])
+
+    def has(self, name: str, key: str) -> bool:
+        return key in self._structure.parameter_shapes[name]
 
     def place(self, name: str, module: nn.Module, turned: bool, *keys: str) -> nn.Module:
         """Take note of the parameters of a layer that are in a module, those of these keys that it has."""
         for key in keys:
-            if key in self._structure.shapes[name]:
+            if self.has(name, key):
                 attribute = "weight" if isinstance(module, nn.PReLU) else key
                 self.places.append(Place(f"{name}.{key}", module, attribute, turned and key == "weight"))
         return module
@@ -101,9 +112,8 @@ class Builder:
         return self.place(name, make(activation, units), False, "alpha")
 
     def residual(self, name: str, layer: Any) -> nn.Module:
-        units = layer.outputs(self.inputs(name))
-        projects = "weight" in self._structure.shapes[name]
-        shortcut = self.linear(name, units, True) if projects else None
+        units = self.outputs(name)
+        shortcut = self.linear(name, units, True) if self.has(name, "weight") else None
         main = self._chain(layer.layers, {})
         if layer.shortcut is not None:
             shortcut = self._chain(layer.shortcut, {})
@@ -117,13 +127,12 @@ Named = Iterator[tuple[str, nn.Module]]
 
 def _activated(builder: Builder, name: str, layer: Any) -> Named:
     if layer.activation.name != "identity":
-        units = layer.outputs(builder.inputs(name))
+        units = builder.outputs(name)
         yield f"{name}_{layer.activation.name}", builder.activation(name, layer.activation, units)
 
 
 def _dense(builder: Builder, name: str, layer: Any) -> Named:
-    units = layer.outputs(builder.inputs(name))
-    yield name, builder.linear(name, units, "bias" in layer.shapes(builder.inputs(name)))
+    yield name, builder.linear(name, builder.outputs(name), builder.has(name, "bias"))
     yield from _activated(builder, name, layer)
 
 
@@ -136,6 +145,7 @@ def _activation(builder: Builder, name: str, layer: Any) -> Named:
     if layer.activation.name == "identity":
         yield name, nn.Identity()
     else:
+        require_vector_slopes(name, layer, builder.shape(name))
         yield name, builder.activation(name, layer.activation, builder.inputs(name))
 
 
