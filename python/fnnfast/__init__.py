@@ -2,7 +2,7 @@
 
 import typing as _typing
 
-from . import _pickles, _public, activations, distributions, layers, losses, optimizers, training
+from . import _pickles, _public, activations, distributions, layers, losses, models, optimizers, training
 from ._device.cuda import tf32
 from ._models.ensemble import Ensemble
 from ._models.files import load
@@ -40,6 +40,7 @@ from .distributions import logistic, logit
 from .layers import (
     Activation,
     AveragePool2D,
+    BatchNorm,
     Conv2D,
     Dense,
     Dropout,
@@ -52,6 +53,7 @@ from .layers import (
     Maxout,
     MaxoutConv2D,
     MaxPool2D,
+    Parallel,
     Residual,
 )
 from .losses import BinaryCrossEntropy, CrossEntropy, GaussianNLL, Hinge, MeanSquaredError, MulticlassHinge, Poisson
@@ -100,6 +102,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "AveragePool2D",
+    "BatchNorm",
     "BinaryCrossEntropy",
     "Checkpoint",
     "Conv2D",
@@ -138,6 +141,7 @@ __all__ = [
     "MulticlassHinge",
     "Network",
     "PReLU",
+    "Parallel",
     "Poisson",
     "ReLU",
     "ReLU6",
@@ -180,6 +184,7 @@ __all__ = [
     "maxout_conv2d_backward",
     "maxout_conv2d_forward",
     "maxout_forward",
+    "models",
     "num_threads",
     "optimizers",
     "set_num_threads",

@@ -93,6 +93,11 @@ def share(name: str, value: Any) -> float:
     return _number(name, value, "a number in [0, 1)", lambda number: 0 <= number < 1)
 
 
+def proportion(name: str, value: Any) -> float:
+    """A number in [0, 1]."""
+    return _number(name, value, "a number in [0, 1]", lambda number: 0 <= number <= 1)
+
+
 def flag(name: str, value: Any) -> bool:
     """True or False."""
     if not isinstance(value, (bool, np.bool_)):

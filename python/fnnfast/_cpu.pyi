@@ -185,6 +185,9 @@ class Network:
     def names(self, layer: int) -> list[str]:
         """dense: weight, bias(, alpha); maxout, residual with projection: weight, bias; others: none."""
 
+    def buffer_names(self, layer: int) -> list[str]:
+        """batch_norm: mean, variance; others: none. get and set take them as well."""
+
     def get(self, layer: int, name: str) -> Array:
         """A fresh copy: weight (I, O) or (P, I, O); bias (O,) or (P, O); alpha (O,)."""
 

@@ -14,7 +14,7 @@ from .._checks import FLOAT32, Array, message
 from .._device.cpu import CPU
 from .._network import layerwise
 from .._network.network import Network
-from .._network.parameters import Parameters
+from .._network.parameters import Buffers, Parameters, State
 from .._network.structure import Structure
 from .._network.tensors import is_weight, pieces_axes, refusal
 from ..layers import Input, Layer
@@ -87,14 +87,17 @@ class InferenceNetwork(Network):
         net._structure, net._device, net._dtype = source._structure, source._device, source._dtype
         net._network = network
         net._attach(network)
-        net._parameters = _FixedParameters(network, net._device, net._dtype, net._structure.parameter_shapes)
+        of = (network, net._device, net._dtype)
+        net._parameters = _FixedParameters(*of, net._structure.parameter_shapes)
+        net._buffers = _FixedBuffers(*of, net._structure.buffer_shapes)
+        net._state = State(*of, net._structure.state_shapes)
         return net
 
     @classmethod
     def _restored(
         cls, layers: Sequence[Input | Layer], dtype: Any, tensors: Mapping[str, Array], device: str = CPU.name
     ) -> InferenceNetwork:
-        shapes = Structure(layers).parameter_shapes
+        shapes = Structure(layers).state_shapes
         parameters = {f"{layer}.{key}": tensors[f"{layer}.{key}"] for layer, keys in shapes.items() for key in keys}
         if dtype == "bfloat16":
             for name in filter(is_weight, parameters):
@@ -161,7 +164,7 @@ class InferenceNetwork(Network):
 
     # On paper and on disk --------------------------------------------------------------------------------------------
     def _tensors(self) -> dict[str, Array]:
-        tensors = dict(self.parameters)
+        tensors = dict(self._state)
         if self.compute_dtype == "bfloat16":
             for name in filter(is_weight, self.parameters):
                 tensors[name] = (tensors[name].view(np.uint32) >> 16).astype(np.uint16)
@@ -182,12 +185,20 @@ class InferenceNetwork(Network):
         return self._restored, (self.layers, self.compute_dtype, self._tensors()), self._attributes()
 
 
-class _FixedParameters(Parameters):
-    """Parameters that are read-only."""
+class _Fixed(State):
+    """What is read-only."""
 
     def __setitem__(self, name: str, values: ArrayLike) -> NoReturn:
         self._place(name)
         raise TypeError(refusal(name, self._network.compute_dtype))
+
+
+class _FixedParameters(_Fixed, Parameters):
+    """Parameters that are read-only."""
+
+
+class _FixedBuffers(_Fixed, Buffers):
+    """Buffers that are read-only."""
 
 
 def _dtype_of(x: Any) -> Any:

@@ -301,9 +301,9 @@ class Sequential(Network):
         5
         """
         net = Sequential([*self.layers[:-1], head], dtype=self.compute_dtype, seed=seed, device=self.device)
-        kept = [name for name in self.parameters if not name.startswith(f"{self._structure.last_name}.")]
+        kept = [name for name in self._state if not name.startswith(f"{self._structure.last_name}.")]
         for name in kept:
-            net.parameters[name] = self.parameters[name]
+            net._state[name] = self._state[name]
         return net
 
     # Devices and number formats ---------------------------------------------------------------------------------------
@@ -411,7 +411,7 @@ class Sequential(Network):
 
     def _converted(self, dtype: Any) -> Sequential:
         """The same network on the same device in another number format that it can be trained in there."""
-        net = self._restored(self.layers, dtype, self.parameters, self.device)
+        net = self._restored(self.layers, dtype, self._state, self.device)
         return net._with_attributes_of(self, "_frozen")
 
     # Text and pickles ------------------------------------------------------------------------------------------------

@@ -4,8 +4,8 @@ The metadata holds ``format`` ("fnnfast"), ``format_version``, ``architecture`` 
 precision if it is another) and ``sha256`` over the architecture and all tensors. The digest finds damage and careless
 editing; it is no signature.
 
-A tensor is a parameter. Weights in bfloat16 are kept as their 16 bits (U16), weights in int8 as they are (I8), beside
-the layer's ``input_scale``, ``zero_point`` and ``weight_scale``.
+A tensor is a parameter or a buffer. Weights in bfloat16 are kept as their 16 bits (U16), weights in int8 as they are
+(I8), beside the layer's ``input_scale``, ``zero_point`` and ``weight_scale``.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def read(path: str) -> Stored:
     architecture = metadata.get("architecture", "")
     dtype, compute_dtype, specs = decode(architecture)
     # Checked against the file before anything is built: a forged architecture must not get to allocate.
-    expected = stored(_structure(specs).parameter_shapes, dtype, compute_dtype)
+    expected = stored(_structure(specs).state_shapes, dtype, compute_dtype)
     got = {name: (_OURS.get(place.dtype, place.dtype), place.shape) for name, place in found.items()}
     if got != expected:
         raise UnfitError(_difference(expected, got))
@@ -130,13 +130,16 @@ def encode(layers: Sequence[Input | Layer], dtype: str, compute_dtype: str) -> s
 
 
 def _encode_layer(layer: Input | Layer) -> dict[str, Any]:
-    fields = {"kind": layer.kind, **vars(layer)}
-    for key in ("layers", "shortcut"):
-        if fields.get(key) is not None:
-            fields[key] = [_encode_layer(inner) for inner in fields[key]]
-    if "activation" in fields:
-        fields["activation"] = {"name": fields["activation"].name, **vars(fields["activation"])}
-    return fields
+    return {"kind": layer.kind, **{name: _encode(value) for name, value in vars(layer).items()}}
+
+
+def _encode(value: Any) -> Any:
+    """A field of a layer: layers inside it, an activation, or what JSON has."""
+    if isinstance(value, Layer):
+        return _encode_layer(value)
+    if isinstance(value, activations.Activation):
+        return {"name": value.name, **vars(value)}
+    return [_encode(part) for part in value] if isinstance(value, tuple) else value
 
 
 def decode(architecture: str) -> tuple[str, str, list[Any]]:
@@ -163,6 +166,8 @@ def _decode_layer(kind: str, **fields: Any) -> Input | Layer:
     for key in ("layers", "shortcut"):
         if key in fields:
             fields[key] = [_decode_layer(**inner) for inner in fields[key]]
+    if "branches" in fields:
+        fields["branches"] = [[_decode_layer(**inner) for inner in branch] for branch in fields["branches"]]
     if "activation" in fields:
         fields["activation"] = activations.get(**fields["activation"])
     return BY_KIND[kind](**fields)

@@ -22,7 +22,7 @@ from ..layers._shape import compiled
 from . import layerwise
 from .data import Data, Interface, prepare
 from .evaluate import measure
-from .parameters import Parameters
+from .parameters import Buffers, Parameters, State
 from .structure import Structure
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 # The attributes that ``_restored`` makes.
-_MADE_ANEW = frozenset(("_structure", "_device", "_dtype", "_network", "_parameters"))
+_MADE_ANEW = frozenset(("_structure", "_device", "_dtype", "_network", "_parameters", "_buffers", "_state"))
 
 
 class Network(_cpu.Forward):
@@ -66,6 +66,8 @@ class Network(_cpu.Forward):
     _dtype: _checks.DType
     _network: _cpu.Network | CudaNetwork
     _parameters: Parameters
+    _buffers: Buffers
+    _state: State  # both
     _frozen: frozenset[str] = frozenset()
 
     def _build(self, layers: Sequence[Input | Layer], dtype: Any, device: str) -> None:
@@ -88,6 +90,8 @@ class Network(_cpu.Forward):
             self._attach(self._network)
         dtype = _checks.sum_type(self._dtype)
         self._parameters = Parameters(self._network, self._device, dtype, structure.parameter_shapes)
+        self._buffers = Buffers(self._network, self._device, dtype, structure.buffer_shapes)
+        self._state = State(self._network, self._device, dtype, structure.state_shapes)
 
     @classmethod
     def _restored(
@@ -101,7 +105,7 @@ class Network(_cpu.Forward):
         net = cls.__new__(cls)
         net._build(layers, dtype, device)
         for name, values in tensors.items():
-            net.parameters[name] = values
+            net._state[name] = values
         return net
 
     # Layers and parameters -------------------------------------------------------------------------------------------
@@ -196,6 +200,22 @@ class Network(_cpu.Forward):
         return self._parameters
 
     @property
+    def buffers(self) -> Buffers:
+        """The buffers by name: what training moves without a gradient.
+
+        They are the running statistics of ``BatchNorm``. They are saved and copied with the network. Reading returns a
+        read-only array, and assigning copies the values into the network.
+
+        Examples
+        --------
+        >>> import fnnfast as fnn
+        >>> net = fnn.Sequential([fnn.Input(2), fnn.Dense(3, bias=False), fnn.BatchNorm(), fnn.Dense(1)], seed=0)
+        >>> net.buffers["batch_norm_1.variance"]
+        array([1., 1., 1.], dtype=float32)
+        """
+        return self._buffers
+
+    @property
     def frozen(self) -> tuple[str, ...]:
         """The names of the layers that training does not change."""
         return tuple(name for name in self.named_layers if name in self._frozen)
@@ -237,7 +257,7 @@ class Network(_cpu.Forward):
 
     def _tensors(self) -> dict[str, Array]:
         """What a file contains besides the layers: arrays on the host."""
-        return {name: self._device.host(values) for name, values in self.parameters.items()}
+        return {name: self._device.host(values) for name, values in self._state.items()}
 
     # Predictions -----------------------------------------------------------------------------------------------------
     # The call itself is in C++ (Forward): it handles arrays that the CPU can use as they are, and passes others here.

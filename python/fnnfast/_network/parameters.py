@@ -1,4 +1,4 @@
-"""The parameters of a network by name."""
+"""The parameters and buffers of a network by name."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ class Compiled(Protocol):
     def set(self, layer: int, name: str, value: Array) -> None: ...
 
 
-class Parameters(Mapping[str, Array]):
-    """The parameters of a network by name, in the order of the layers: dense_1.weight, dense_1.bias, ...
+class State(Mapping[str, Array]):
+    """Arrays of a network by name, in the order of the layers.
 
-    A weight has the shape (inputs, units): it is the transpose, ``.T``, of PyTorch's.
     Reading returns a read-only array. Assigning copies the values into the network.
     """
+
+    _noun = "value"
 
     def __init__(self, network: Compiled, device: Device, dtype: _checks.DType, shapes: dict[str, Shapes]) -> None:
         self._network = network
@@ -61,9 +62,29 @@ class Parameters(Mapping[str, Array]):
 
     def __repr__(self) -> str:
         lines = (f"    {name}: {self._dtype} {shape}" for name, shape in self.shapes.items())
-        return "\n".join(("Parameters(", *lines, ")"))
+        return "\n".join((f"{self._noun.capitalize()}s(", *lines, ")"))
 
     def _place(self, name: str) -> tuple[int, str, tuple[int, ...]]:
         if name not in self._places:
-            raise KeyError(message("parameter", f"one of {_checks.listed(self._places, 100)}", repr(name)))
+            raise KeyError(message(self._noun, f"one of {_checks.listed(self._places, 100)}", repr(name)))
         return self._places[name]
+
+
+class Parameters(State):
+    """The parameters of a network by name, in the order of the layers: dense_1.weight, dense_1.bias, ...
+
+    A weight has the shape (inputs, units): it is the transpose, ``.T``, of PyTorch's.
+    Reading returns a read-only array. Assigning copies the values into the network.
+    """
+
+    _noun = "parameter"
+
+
+class Buffers(State):
+    """The buffers of a network by name, in the order of the layers: batch_norm_1.mean, batch_norm_1.variance, ...
+
+    Training moves them without a gradient. Reading returns a read-only array. Assigning copies the values into the
+    network.
+    """
+
+    _noun = "buffer"

@@ -34,6 +34,8 @@ class Structure:
         By name, what the layer reads and writes for one sample.
     parameter_shapes : dict of str to Shapes
         By name, the names and shapes of the layer's parameters.
+    buffer_shapes : dict of str to Shapes
+        The same of its buffers.
     outputs : int
         O, the width of the output.
     """
@@ -45,6 +47,7 @@ class Structure:
         self.parameter_shapes = {
             name: layer.parameter_shapes(self.input_shapes[name]) for name, layer in self.named.items()
         }
+        self.buffer_shapes = {name: layer.buffer_shapes(self.input_shapes[name]) for name, layer in self.named.items()}
         self.outputs = math.prod(self.output_shapes[self.last_name])
 
     def _flow(self) -> tuple[Shape, dict[str, Shape], dict[str, Shape]]:
@@ -111,10 +114,15 @@ class Structure:
         """The layers as the compiled network takes them."""
         return specs(self.chain, self.sample_shape)
 
+    @property
+    def state_shapes(self) -> dict[str, Shapes]:
+        """By name, the shapes of a layer's parameters and buffers."""
+        return {name: {**shapes, **self.buffer_shapes[name]} for name, shapes in self.parameter_shapes.items()}
+
     def require_gpu(self) -> None:
         """ValueError where a layer does not run on a GPU."""
         for name, layer in self.named.items():
-            if layer.reads_images:
+            if layer.cpu_only:
                 raise ValueError(f"{name}: {type(layer).__name__} runs on the CPU only; write device='cpu'")
 
     def within(self, name: str) -> list[str]:

@@ -6,7 +6,8 @@ from ._base import Layer
 from ._convolution import Conv2D, MaxoutConv2D
 from ._dense import Dense, Gaussian, Maxout
 from ._input import Input
-from ._normalization import LocalResponseNorm
+from ._normalization import BatchNorm, LocalResponseNorm
+from ._parallel import Parallel
 from ._perturbation import Dropout, GaussianNoise
 from ._pooling import AveragePool2D, GlobalAveragePool2D, MaxPool2D
 from ._residual import Residual
@@ -14,6 +15,7 @@ from ._residual import Residual
 __all__ = [
     "Activation",
     "AveragePool2D",
+    "BatchNorm",
     "Conv2D",
     "Dense",
     "Dropout",
@@ -27,6 +29,7 @@ __all__ = [
     "MaxPool2D",
     "Maxout",
     "MaxoutConv2D",
+    "Parallel",
     "Residual",
 ]
 
@@ -36,6 +39,6 @@ BY_KIND: dict[str, type[Layer]] = {
     cls.kind: cls
     for cls in (
         *(Dense, Maxout, Dropout, GaussianNoise, Gaussian, Activation, Flatten, Residual),
-        *(Conv2D, MaxoutConv2D, MaxPool2D, AveragePool2D, GlobalAveragePool2D, LocalResponseNorm),
+        *(Conv2D, MaxoutConv2D, MaxPool2D, AveragePool2D, GlobalAveragePool2D, LocalResponseNorm, BatchNorm, Parallel),
     )
 }

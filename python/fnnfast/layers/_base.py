@@ -37,7 +37,9 @@ class Layer(Frozen, ABC):
     is_pool : bool
         Whether it joins pixels of an image, without units.
     reads_images : bool
-        Whether its input is an image. Such a layer runs on the CPU only. Other layers read vectors as well.
+        Whether its input is an image. Other layers read vectors as well.
+    cpu_only : bool
+        Whether it does not run on a GPU.
     can_end : bool
         Whether it may be the last layer of a network.
     is_head : bool
@@ -53,6 +55,7 @@ class Layer(Frozen, ABC):
     has_units: ClassVar[bool] = False
     is_pool: ClassVar[bool] = False
     reads_images: ClassVar[bool] = False
+    cpu_only: ClassVar[bool] = False
     can_end: ClassVar[bool] = True
     predicts_precision: ClassVar[bool] = False
 
@@ -123,6 +126,21 @@ class Layer(Frozen, ABC):
         ----------
         shape : tuple of int
             The shape of one sample of the input.
+
+        Returns
+        -------
+        dict of str to tuple of int
+            The shapes by name.
+        """
+        return {}
+
+    def buffer_shapes(self, shape: Shape) -> dict[str, Shape]:
+        """Return the shapes of the buffers: what training moves without a gradient, such as running statistics.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            The shape of the input.
 
         Returns
         -------

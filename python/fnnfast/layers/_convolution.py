@@ -27,6 +27,7 @@ class _Convolution(Layer):
 
     has_units = True
     reads_images = True
+    cpu_only = True
     format_version = 2
     filters: int
     kernel_size: Pair

@@ -17,6 +17,7 @@ class _Pool(Layer):
     """What MaxPool2D and AveragePool2D have in common: windows."""
 
     reads_images = True
+    cpu_only = True
     is_pool = True
     format_version = 2
     pool_size: Pair = (2, 2)
@@ -141,6 +142,7 @@ class GlobalAveragePool2D(Layer):
 
     kind = "global_average_pool2d"
     reads_images = True
+    cpu_only = True
     is_pool = True
     format_version = 2
 

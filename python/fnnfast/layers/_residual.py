@@ -60,9 +60,9 @@ class Residual(Layer):
         shortcut: Sequence[Layer] | None = None,
         activation: str | activations.Activation | None = "identity",
     ) -> None:
-        self._store(layers=_inside("Residual", layers))
+        self._store(layers=inside("Residual", layers))
         if shortcut is not None:
-            self._store(shortcut=_inside("shortcut", shortcut))
+            self._store(shortcut=inside("shortcut", shortcut))
         after = activations.get(activation)
         if after.learned or after.rowwise:
             raise ValueError(_checks.message("activation", "one that is elementwise and not learned", after.name))
@@ -132,10 +132,10 @@ class Residual(Layer):
         return "Residual"
 
 
-def _inside(name: str, layers: Sequence[Layer]) -> tuple[Layer, ...]:
-    """Check layers that are to be inside another one."""
+def inside(name: str, layers: Sequence[Layer], *, empty: bool = False) -> tuple[Layer, ...]:
+    """Check layers that are to be inside another one; whether there may be none."""
     inner = tuple(layers) if isinstance(layers, Sequence) else (layers,)
-    if not inner:
+    if not inner and not empty:
         raise ValueError(_checks.message(name, "at least one layer", "none"))
     for layer in inner:
         if not isinstance(layer, Layer):

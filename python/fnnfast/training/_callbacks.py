@@ -96,7 +96,7 @@ class EarlyStopping:
         better = is_better(loss, self._best_loss, self.min_delta)
         if better:
             if self.restore_best and self._network is not None:
-                self._best_parameters = dict(self._network.parameters)
+                self._best_parameters = dict(self._network._state)
             # After the copy, which Ctrl-C may interrupt.
             self._best_loss, self.best_epoch, self._skipped = loss, epoch, 0
         elif better is None:
@@ -160,7 +160,7 @@ class EarlyStopping:
             raise TypeError(message("best_loss", "a number", repr(loss)))
         skipped = _checks.integer("skipped", values["skipped"], 0)
         if arrays and self._network is not None:
-            shapes = self._network.parameters.shapes
+            shapes = self._network._state.shapes
             if arrays.keys() != shapes.keys():
                 raise ValueError(message("arrays", f"entries for {_checks.listed(shapes)}", _checks.listed(arrays)))
             for name, shape in shapes.items():
@@ -169,7 +169,7 @@ class EarlyStopping:
 
     def _restore(self, network: Network) -> None:
         for name, values in self._best_parameters.items():
-            network.parameters[name] = values
+            network._state[name] = values
 
     def __repr__(self) -> str:
         return f"EarlyStopping(patience={self.patience}, min_delta={self.min_delta}, restore_best={self.restore_best})"

@@ -150,6 +150,7 @@ class Run:
             _check_tensors(tensors, trainer._dtype)
             parameters = _part(tensors, "network.")
             trainer._like_parameters("parameters", parameters)
+            buffers = trainer._like_buffers(_part(tensors, "buffer."))
             steps, moments = trainer._checked_state(_part(tensors, "optimizer."))
             np.random.default_rng(0).bit_generator.state = values["random"]
             for name, state in states.items():
@@ -160,6 +161,8 @@ class Run:
             raise _unfit(self._at.path, error) from error
         for name, value in parameters.items():
             trainer.network.parameters[name] = value
+        for name, value in buffers.items():
+            trainer.network.buffers[name] = value
         trainer._core.set_state(steps, moments)
         trainer.learning_rate = values["learning_rate"]
         rng.bit_generator.state = values["random"]
@@ -180,6 +183,7 @@ class Run:
 
         host = trainer.network._device.host
         tensors = {f"network.{name}": host(value) for name, value in trainer.network.parameters.items()}
+        tensors |= {f"buffer.{name}": value for name, value in trainer.network.buffers.items()}
         tensors |= {f"optimizer.{name}": value for name, value in trainer.state().items()}
         states = {}
         for name, callback in _with_state(callbacks).items():

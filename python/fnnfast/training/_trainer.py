@@ -331,6 +331,15 @@ class Trainer:
         arrays = [_checks.same_shape(name, device.array(name, values[name]), shapes[name]) for name in shapes]
         return [device.fit(array, self._dtype) for array in arrays]
 
+    def _like_buffers(self, values: Mapping[str, Array]) -> Mapping[str, Array]:
+        """The same, checked: arrays for all buffers."""
+        shapes = self.network.buffers.shapes
+        if values.keys() != shapes.keys():
+            raise ValueError(message("buffers", f"entries for {_checks.listed(shapes)}", _checks.listed(values)))
+        for name, shape in shapes.items():
+            _checks.same_shape(name, values[name], shape)
+        return values
+
     def _epoch(
         self, data: Data, order: NDArray[np.int64], batch_size: int, after_steps: Callable[[int], object]
     ) -> float:
