@@ -10,7 +10,9 @@
 #endif
 #include "../core/loss_rows.hpp"
 #include "../core/random.hpp"
+#include "local_response.hpp"
 #include "maxout_backward.hpp"
+#include "pool.hpp"
 #include "probe.hpp"
 
 namespace fnnfast::FNNFAST_ISA {
@@ -50,6 +52,10 @@ constexpr Kernels<T> make_kernels(TypeList<Act...>) {
           column_squares<T>,
           maxout_data<T>,
           maxout_weight<T>,
+          pool<T>,
+          pool_gradient<T>,
+          local_response<T>,
+          local_response_gradient<T>,
           loss<T>,
           {update<T, Sgd>, update<T, Adam>},
           dropout<T>,

@@ -71,7 +71,8 @@ void Trainer<T>::check() const {
   check_trainable(program_);
   loss_.check(network_.outputs());
   for (const Node& node : program_.nodes)
-    if (!node.template is<Affine>() && !node.template is<Pointwise>() && !node.template is<Perturb>())
+    if (!node.template is<Affine>() && !node.template is<Pointwise>() && !node.template is<Perturb>() &&
+        !runs_on_images(node))
       throw std::invalid_argument("layer " + std::to_string(node.spec) +
                                   ": training of this operation is not supported on the CPU");
 }
@@ -102,7 +103,7 @@ void Trainer<T>::reserve(const Batch<T>& batch, ptrdiff_t sample_blocks) {
     const Shape& shape = program_.value(node.out).shape;
     const ptrdiff_t rows = samples * shape.pixels(), units = divide_up(shape.c, kernels_.lanes) * kernels_.lanes;
     if (w.gathers) grow(w.columns, rows * units);
-    if (schedule_.choice[static_cast<std::size_t>(n)].buffer != kNone) {
+    if (node.is<Affine>() && schedule_.choice[static_cast<std::size_t>(n)].buffer != kNone) {
       const MaxoutOrder order{rows, shape.c, w.of.pieces};
       grow(w.order, order.size());
       grow(w.sorted, order.gradients());
