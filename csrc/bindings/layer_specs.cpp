@@ -62,6 +62,17 @@ LayerSpec layer_spec(const py::sequence& layer) {
     spec.activation = activation_of(at(9));
     spec.parameter = number_or(at(10), 0.0);
     spec.bias = py::cast<bool>(at(11));
+  } else if (kind == "max_pool" || kind == "average_pool") {
+    spec.kind = kind == "max_pool" ? LayerSpec::Kind::kMaxPool : LayerSpec::Kind::kAveragePool;
+    spec.windows =
+        windows_of(py::cast<Pair>(at(1)), py::cast<Pair>(at(2)), {1, 1}, py::cast<std::pair<Pair, Pair>>(at(3)));
+    if (kind == "average_pool") spec.count_padding = py::cast<bool>(at(4));
+  } else if (kind == "local_response") {
+    spec.kind = LayerSpec::Kind::kLocalResponse;
+    spec.size = py::cast<int>(at(1));
+    spec.alpha = py::cast<double>(at(2));
+    spec.beta = py::cast<double>(at(3));
+    spec.offset = py::cast<double>(at(4));
   } else if (kind == "flatten") {
     spec.kind = LayerSpec::Kind::kFlatten;
   } else if (kind == "residual") {

@@ -241,14 +241,15 @@ py::list PyNetwork::trace(py::handle x) {
     network.trace(from, dimension(x, 0), [&](const typename Network<T>::Seen& s) {
       const Program& program = network.program();
       const Epilogue& e = s.node->epilogue;
-      const ptrdiff_t inputs = program.value(s.node->in).shape.c, units = program.value(s.node->out).shape.c;
+      const Shape &in = program.value(s.node->in).shape, &out = program.value(s.node->out).shape;
       py::object parameter = py::none();
       if (e.slopes != kNone)
-        parameter = py::array_t<T>(units, network.blocks()[static_cast<std::size_t>(e.slopes)].alpha.data());
+        parameter = py::array_t<T>(out.c, network.blocks()[static_cast<std::size_t>(e.slopes)].alpha.data());
       else if (e.info().parameter)
         parameter = py::array_t<T>(1, std::array{static_cast<T>(e.parameter)}.data());
-      seen.append(py::make_tuple(s.node->spec, e.spec, e.info().name, parameter, copied(s.rows, inputs, s.x, s.x_row),
-                                 copied(s.rows, units, s.z, s.z_row)));
+      seen.append(py::make_tuple(s.node->spec, e.spec, e.info().name, parameter,
+                                 copied(s.rows / out.pixels() * in.pixels(), in.c, s.x, s.x_row),
+                                 copied(s.rows, out.c, s.z, s.z_row)));
     });
     return seen;
   });

@@ -38,7 +38,8 @@ Traits traits(const Operation& op) {
           [&](const Affine&) { t.takes_epilogue = t.reads_input_backward = true; },
           [&](const Pool& pool) { t.saves_choice = pool.maximum; },
           [&](const Normalize&) { t.batch = t.takes_epilogue = t.gradient_in_place = t.reads_input_backward = true; },
-          [&](const LocalResponse&) { t.reads_input_backward = t.saves_scale = true; },
+          // Backward computes the scales again: to store them would take as much memory as the outputs.
+          [&](const LocalResponse&) { t.reads_input_backward = true; },
           [&](const Pointwise&) { t.takes_epilogue = t.gradient_in_place = true; },
           [&](const Perturb&) { t.gradient_in_place = true; },
           [&](const ChannelsLast&) {},

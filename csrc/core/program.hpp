@@ -115,7 +115,6 @@ struct Traits {
   bool gradient_in_place = false;     // the gradient of its input may replace that of its output
   bool reads_input_backward = false;  // for gradients of its parameters or of its input
   bool saves_choice = false;          // a byte per output: maxout's argmax, or the tap of a maximum
-  bool saves_scale = false;           // a number per output
 };
 Traits traits(const Operation& op);
 // The same, with those that depend on the node's parameters: a product of several pieces saves a choice.

@@ -69,16 +69,22 @@ void pointwise(const PointwiseCall<T>& call) {
 template <class T>
 Executor<T>::Executor(const Program& program, const Kernels<T>& kernels, const AffineKernel<T>& affine,
                       const std::vector<AffineConstants<T>>& constants)
-    : affine_(affine), scale_rows_(kernels.scale_rows) {
+    : kernels_(&kernels), affine_(affine) {
   const ForwardSchedule schedule = schedule_forward(program);
   elements_ = schedule.elements;
   for (const ForwardStep& step : schedule.steps) {
     const Node& node = program.node(step.node);
     const Value& out = program.value(node.out);
-    if (!node.is<Affine>() && !node.is<Pointwise>())
+    if (!node.is<Affine>() && !node.is<Pointwise>() && !runs_on_images(node))
       throw std::invalid_argument("layer " + std::to_string(node.spec) + ": operation not supported on the CPU");
     BoundStep<T> b{};
-    b.kind = node.is<Affine>() ? BoundStep<T>::Kind::kAffine : BoundStep<T>::Kind::kPointwise;
+    b.kind = node.is<Affine>()      ? BoundStep<T>::Kind::kAffine
+             : runs_on_images(node) ? BoundStep<T>::Kind::kImages
+                                    : BoundStep<T>::Kind::kPointwise;
+    if (runs_on_images(node)) {
+      check_images(node);
+      b.images = {&node, &program.value(node.in).shape, &out.shape};
+    }
     b.rowwise = node.epilogue.info().rowwise;
     b.is_output = node.out == program.result;
     b.padded = step.out.buffer >= 0 && out.shape.is_vector() && step.out.channel == 0 &&
@@ -145,12 +151,21 @@ void Executor<T>::run_steps(const T* x, ptrdiff_t samples, T* y, bool logits) co
           pointwise<T>({count, step.channels, at(step.in) + first * step.in.row, step.in.row,
                         step.has_add ? at(step.add) + first * step.add.row : nullptr, step.add.row, to, step.out.row,
                         to, step.out.row, to, step.out.row, step.of->add_first, applies ? step.activation : nullptr,
-                        step.of->parameter, step.of->parameter_step, step.of->scale, step.of->shift, scale_rows_});
+                        step.of->parameter, step.of->parameter_step, step.of->scale, step.of->shift,
+                        kernels_->scale_rows});
         };
         if constexpr (kShared)
           for_row_blocks(rows, step.channels, run);
         else
           run(0, rows);
+        break;
+      }
+      case BoundStep<T>::Kind::kImages: {
+        const ImageForward<T> task{step.images, at(step.in), step.in.row, out, step.out.row};
+        if constexpr (kShared)
+          images_forward_shared(*kernels_, task, samples);
+        else
+          images_forward(*kernels_, task, 0, task.lines(samples));
         break;
       }
     }

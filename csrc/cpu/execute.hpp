@@ -7,6 +7,7 @@
 
 #include "../core/schedule.hpp"
 #include "affine.hpp"
+#include "images.hpp"
 
 namespace fnnfast::cpu {
 
@@ -21,7 +22,7 @@ struct BoundPlace {
 // A ForwardStep with all lookups done, since they would be noticeable in a call of a small network.
 template <class T>
 struct BoundStep {
-  enum class Kind : std::uint8_t { kAffine, kPointwise } kind;
+  enum class Kind : std::uint8_t { kAffine, kPointwise, kImages } kind;
   bool rowwise = false;    // the activation needs whole rows
   bool is_output = false;  // writes the network's output
   bool padded = false;     // rows may be written in whole vectors
@@ -33,13 +34,14 @@ struct BoundStep {
   ElementwiseFunction<T> activation = nullptr;  // may be rowwise
   const T* next = nullptr;                      // the weights that are read next
   ptrdiff_t next_size = 0;
+  ImageOperation images;  // a pool or a local response norm
 };
 
 template <class T>
 class Executor {
  public:
   Executor() = default;
-  // constants: by node.
+  // constants: by node. Nodes, values and constants must stay where they are.
   Executor(const Program& program, const Kernels<T>& kernels, const AffineKernel<T>& affine,
            const std::vector<AffineConstants<T>>& constants);
 
@@ -55,8 +57,8 @@ class Executor {
   template <bool kShared>
   void run_steps(const T* x, ptrdiff_t samples, T* y, bool logits) const;
 
+  const Kernels<T>* kernels_ = nullptr;
   AffineKernel<T> affine_{};
-  void (*scale_rows_)(const NormalizeTask<T>&) = nullptr;
   std::vector<BoundStep<T>> steps_;
   ptrdiff_t elements_ = 0;
 };

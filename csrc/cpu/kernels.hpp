@@ -11,6 +11,7 @@
 
 #include "../core/activations.hpp"
 #include "../core/losses.hpp"
+#include "../core/shape.hpp"
 #include "../core/tasks.hpp"
 #include "isa.hpp"
 #include "windows.hpp"
@@ -166,6 +167,58 @@ struct NormalizeTask {
   T *first, *second;
 };
 
+// The windows of a pool. They have no dilation, and less padding than taps, so that each has a tap inside the image.
+struct PoolPlan {
+  Windows windows;
+  bool maximum;        // else the mean
+  bool count_padding;  // in a mean
+  ptrdiff_t height, width, output_height, output_width, channels;
+};
+
+// y = pool(x) for lines of output pixels. Images and outputs may be slices of wider ones: rows are pixels.
+template <class T>
+struct PoolTask {
+  PoolPlan plan;
+  ptrdiff_t first_line, lines;  // counted from the first image, output_height lines each
+  const T* x;                   // of the first image, as y and choice
+  ptrdiff_t x_row;
+  T* y;
+  ptrdiff_t y_row;
+  std::uint8_t* choice;  // of a maximum: the tap that won, ky * kernel width + kx; may be null
+  ptrdiff_t choice_row;
+};
+
+// dx, which is overwritten, for whole images.
+template <class T>
+struct PoolGradientTask {
+  PoolPlan plan;
+  ptrdiff_t samples;
+  const T* dy;
+  ptrdiff_t dy_row;
+  const std::uint8_t* choice;  // of a maximum
+  ptrdiff_t choice_row;
+  T* dx;
+  ptrdiff_t dx_row;
+};
+
+// The local response norm of pixels, y = x s^-beta with s = k + ratio * sum of squares over the neighbours of a
+// channel: `before` channels before it, itself, and `after` channels after it.
+template <class T>
+struct LocalResponseTask {
+  ptrdiff_t pixels, channels, before, after;
+  T ratio, beta, k;
+  T slope;  // 2 beta ratio
+  const T* x;
+  ptrdiff_t x_row;
+  T* y;  // forward only
+  ptrdiff_t y_row;
+  const T* dy;  // backward only, as dx
+  ptrdiff_t dy_row;
+  T* dx;
+  ptrdiff_t dx_row;
+  T* scratch;  // before + channels + after + lanes elements, backward twice as many
+};
+
 template <class T>
 struct Kernels {
   int lanes;                        // of a vector
@@ -182,6 +235,10 @@ struct Kernels {
   void (*normalize_sums)(const NormalizeTask<T>&);
   void (*scale_rows)(const NormalizeTask<T>&);
   void (*normalize_backward)(const NormalizeTask<T>&);
+  void (*pool)(const PoolTask<T>&);
+  void (*pool_gradient)(const PoolGradientTask<T>&);
+  void (*local_response)(const LocalResponseTask<T>&);
+  void (*local_response_gradient)(const LocalResponseTask<T>&);
   void (*loss)(LossKind kind, const LossTask<T>&);
   void (*update[2])(const UpdateTask<T>&);  // by OptimizerKind
   void (*dropout)(const DropoutTask<T>&);

@@ -10,8 +10,10 @@
 #endif
 #include "../core/loss_rows.hpp"
 #include "../core/random.hpp"
+#include "local_response.hpp"
 #include "maxout_backward.hpp"
 #include "normalize.hpp"
+#include "pool.hpp"
 #include "probe.hpp"
 
 namespace fnnfast::FNNFAST_ISA {
@@ -55,6 +57,10 @@ constexpr Kernels<T> make_kernels(TypeList<Act...>) {
           normalize_sums<T>,
           scale_rows<T>,
           normalize_backward<T>,
+          pool<T>,
+          pool_gradient<T>,
+          local_response<T>,
+          local_response_gradient<T>,
           loss<T>,
           {update<T, Sgd>, update<T, Adam>},
           dropout<T>,

@@ -38,10 +38,12 @@ Network<T>::Network(const Shape& input, bool channels_first, std::vector<LayerSp
       specs_(std::move(specs)),
       program_(lower(input, channels_first, specs_, Purpose::kInference)),
       outputs_(program_.output().size()),
-      work_(program_.work()),
-      effort_(work_) {
-  for (const Node& node : program_.nodes)
+      work_(program_.work()) {
+  for (const Node& node : program_.nodes) {
+    if (runs_on_images(node)) work_ += images_work(node, program_.value(node.out).shape);
     effort_ += kValueWork * static_cast<double>(program_.value(node.out).shape.size());
+  }
+  effort_ += work_;
   for (const ParameterBlock& block : program_.blocks) add_block(block);
   for (const Node& node : program_.nodes) add_windows(node);
   fixed_parameters_ = Buffer<T>(static_cast<ptrdiff_t>(program_.nodes.size()));
@@ -129,7 +131,8 @@ void Network<T>::size_plan() {
       const double pixels = static_cast<double>(program_.value(node.out).shape.pixels());
       rows += program_.block(affine->block).work() * pixels * pixels;
     }
-  const ptrdiff_t rows_each = std::max(ptrdiff_t{1}, static_cast<ptrdiff_t>(work_ > 0.0 ? rows / work_ : 1.0));
+  const double work = program_.work();  // of products, since only they wait for weights
+  const ptrdiff_t rows_each = std::max(ptrdiff_t{1}, static_cast<ptrdiff_t>(work > 0.0 ? rows / work : 1.0));
   least_samples_ = divide_up(kLeastRows, rows_each);
   const ptrdiff_t sample_bytes = std::max(executor_.elements(), 2 * widest) * element;
   block_samples_ = std::clamp(static_cast<ptrdiff_t>(caches.l2 / 2) / sample_bytes, least_samples_, kMostRows);
@@ -353,6 +356,13 @@ void Network<T>::trace(const T* x, ptrdiff_t samples, const std::function<void(c
       pointwise<T>({rows, of.units, at(step.in), step.in.row, add, step.add.row, z, step.out.row, out, step.out.row,
                     out, step.out.row, e.add_first, of.activation, of.parameter, of.parameter_step, of.scale, of.shift,
                     kernels_->scale_rows});
+    } else if (runs_on_images(node)) {
+      const ImageForward<T> task{{&node, &program_.value(node.in).shape, &program_.value(node.out).shape},
+                                 at(step.in),
+                                 step.in.row,
+                                 out,
+                                 step.out.row};
+      images_forward(*kernels_, task, 0, task.lines(samples));
     } else {
       throw std::logic_error("trace: this operation has no kernel here");
     }

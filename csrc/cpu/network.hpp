@@ -58,7 +58,7 @@ class Network {
   const Kernels<T>& kernels() const { return *kernels_; }
   const std::vector<Block<T>>& blocks() const { return blocks_; }
   std::vector<Block<T>>& blocks() { return blocks_; }
-  double work() const { return work_; }      // multiply-adds per sample
+  double work() const { return work_; }      // multiply-adds per sample, with the comparisons and additions of pools
   double effort() const { return effort_; }  // the same with what each value costs besides (interrupt.hpp)
 
   // A block's panels in full precision: a copy, if they are stored in fewer bits.
@@ -74,10 +74,10 @@ class Network {
   // y (batch, outputs) = network(x (batch, inputs)), both dense rows. logits: without the last layer's activation.
   void forward(const T* x, ptrdiff_t batch, T* y, bool logits) const;
 
-  // What trace() shows of a node: the rows that it has read, and those that its activation has read.
+  // What trace() shows of a node: the pixels that it has read, and the rows that its activation has read.
   struct Seen {
     const Node* node;
-    ptrdiff_t rows;
+    ptrdiff_t rows;  // of z
     const T* x;
     ptrdiff_t x_row;
     const T* z;

@@ -81,7 +81,7 @@ void Trainer<T>::check() const {
   loss_.check(network_.outputs());
   for (const Node& node : program_.nodes)
     if (!node.template is<Affine>() && !node.template is<Pointwise>() && !node.template is<Perturb>() &&
-        !node.template is<Normalize>())
+        !node.template is<Normalize>() && !runs_on_images(node))
       throw std::invalid_argument("layer " + std::to_string(node.spec) +
                                   ": training of this operation is not supported on the CPU");
 }
@@ -124,7 +124,7 @@ void Trainer<T>::reserve(const Batch<T>& batch, ptrdiff_t sample_blocks) {
       grow(w.sums, blocks.count() * block(block_of(node)).layout.size());
       if (w.of.pieces > 1) grow(w.order, blocks.count() * order.size());
       if (w.of.pieces > 1) grow(w.sorted, blocks.count() * order.gradients());
-    } else if (schedule_.choice[static_cast<std::size_t>(n)].buffer != kNone) {
+    } else if (node.is<Affine>() && schedule_.choice[static_cast<std::size_t>(n)].buffer != kNone) {
       const MaxoutOrder order{rows, shape.c, w.of.pieces};
       grow(w.order, order.size());
       grow(w.sorted, order.gradients());

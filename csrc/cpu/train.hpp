@@ -172,6 +172,8 @@ class Trainer {
   Results results_at(NodeId id, const Batch<T>& batch, ptrdiff_t first);
   void affine_forward_step(NodeId id, const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples);
   void pointwise_forward_step(NodeId id, const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples);
+  void images_forward_step(NodeId id, const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples);
+  void images_input_step(const TrainingStep& step, const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples);
   void perturb(const Perturb& op, ptrdiff_t first, ptrdiff_t samples, const Shape& shape, Rows in, Rows out) const;
   void loss_step(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples);
   void epilogue_step(const TrainingStep& step, const Batch<T>& batch, ptrdiff_t block, ptrdiff_t first,

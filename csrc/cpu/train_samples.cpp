@@ -40,6 +40,7 @@ void Trainer<T>::forward_step(NodeId id, const Batch<T>& batch, ptrdiff_t first,
   if (node.template is<Affine>()) return affine_forward_step(id, batch, first, samples);
   if (node.template is<Pointwise>()) return pointwise_forward_step(id, batch, first, samples);
   if (node.template is<Normalize>()) return normalize_forward_step(id, batch, first, samples);
+  if (runs_on_images(node)) return images_forward_step(id, batch, first, samples);
   perturb(*node.template as<Perturb>(), first, samples, program_.value(node.out).shape,
           rows_at(schedule_.value_at(node.in), batch, first), rows_at(schedule_.value_at(node.out), batch, first));
 }
@@ -107,6 +108,21 @@ void Trainer<T>::pointwise_forward_step(NodeId id, const Batch<T>& batch, ptrdif
                 w.of.parameter_step});
   if (activate && e.info().rowwise)
     activate_rows(kernels_.activation[e.activation].forward, rows, w.of.units, y.data, y.row, y.data, y.row);
+}
+
+template <class T>
+void Trainer<T>::images_forward_step(NodeId id, const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples) {
+  const Node& node = program_.node(id);
+  const Rows x = rows_at(schedule_.value_at(node.in), batch, first);
+  const Rows y = rows_at(schedule_.value_at(node.out), batch, first);
+  const ImageForward<T> task{{&node, &program_.value(node.in).shape, &program_.value(node.out).shape},
+                             x.data,
+                             x.row,
+                             y.data,
+                             y.row,
+                             choice_at(id, first),
+                             schedule_.choice[static_cast<std::size_t>(id)].row};
+  images_forward(kernels_, task, 0, task.lines(samples));
 }
 
 template <class T>
@@ -223,9 +239,41 @@ void Trainer<T>::phase_step(const PhaseWeights& weights, const Convolution& of, 
   if (apart) weights.phase.scatter(of, 0, rows, from, of.image.c, to.data, to.row);
 }
 
+// If another reader has written the gradient, this one is computed apart and added: image by image, while it is in the
+// cache.
+template <class T>
+void Trainer<T>::images_input_step(const TrainingStep& step, const Batch<T>& batch, ptrdiff_t first,
+                                   ptrdiff_t samples) {
+  const Node& node = program_.node(step.node);
+  const Shape &in = program_.value(node.in).shape, &out = program_.value(node.out).shape;
+  const Rows x = rows_at(schedule_.value_at(node.in), batch, first);
+  const Rows dy = rows_at(schedule_.gradient_at(node.out), batch, first);
+  const Rows dx = rows_at(schedule_.gradient_at(node.in), batch, first);
+  const std::uint8_t* const choice = choice_at(step.node, first);
+  const ptrdiff_t choice_row = schedule_.choice[static_cast<std::size_t>(step.node)].row;
+  const Rows apart = step.adds ? Rows{thread_scratch<T>(Scratch::kOutputs, in.size()), in.c} : Rows{};
+  const ptrdiff_t each = step.adds ? 1 : samples;
+  for (ptrdiff_t s = 0; s < samples; s += each) {
+    T* const own = dx.data + s * in.pixels() * dx.row;
+    const Rows to = step.adds ? apart : Rows{own, dx.row};
+    images_gradient<T>(kernels_, {{&node, &in, &out},
+                                  each,
+                                  x.data + s * in.pixels() * x.row,
+                                  x.row,
+                                  dy.data + s * out.pixels() * dy.row,
+                                  dy.row,
+                                  choice ? choice + s * out.pixels() * choice_row : nullptr,
+                                  choice_row,
+                                  to.data,
+                                  to.row});
+    if (step.adds) add_rows(in.pixels(), in.c, own, dx.row, to.data, to.row, own, dx.row);
+  }
+}
+
 template <class T>
 void Trainer<T>::input_step(const TrainingStep& step, const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples) {
   const Node& node = program_.node(step.node);
+  if (runs_on_images(node)) return images_input_step(step, batch, first, samples);
   const Shape& in = program_.value(node.in).shape;
   const ptrdiff_t rows = samples * pixels_of(node.out);
   const Rows dz = rows_at(schedule_.gradient_at(node.out), batch, first);
