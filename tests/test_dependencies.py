@@ -22,6 +22,7 @@ LAYERS = [
     {"_network"},
     {"training"},
     {"_models"},
+    {"models"},
     {"_pickles"},
     {"sklearn"},
     {"interop"},

@@ -21,6 +21,7 @@ MODULES = (
     "fnnfast.interop.torch.modules",
     "fnnfast.layers",
     "fnnfast.losses",
+    "fnnfast.models",
     "fnnfast.ops",
     "fnnfast.optimizers",
     "fnnfast.reference",

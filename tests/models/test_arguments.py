@@ -168,6 +168,8 @@ CALLS = {
             "MaxPool2D": {},
             "AveragePool2D": {},
             "LocalResponseNorm": {},
+            "BatchNorm": {},
+            "Parallel": {"branches": [[fnn.Dense(2)], [fnn.Dense(3)]]},
             "Activation": {"activation": "relu"},
             "Residual": {"layers": [fnn.Dense(2)]},
             "Dropout": {"rate": 0.5},

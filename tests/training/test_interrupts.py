@@ -134,7 +134,7 @@ class Numbered:
     """As much of a network as early stopping sees: one parameter, that may be interrupted when read or written."""
 
     def __init__(self):
-        self.parameters = {"a": 0, "b": 0}
+        self._state = {"a": 0, "b": 0}
 
 
 class Interrupting(dict):
@@ -165,11 +165,11 @@ def test_an_interrupt_while_the_best_is_copied():
     stopping, net = fnn.EarlyStopping(), Numbered()
     stopping.start(net)
     stopping(0, history_of(3.0))
-    net.parameters = Interrupting(a=1, b=1)
+    net._state = Interrupting(a=1, b=1)
     with pytest.raises(KeyboardInterrupt):
         stopping(1, history_of(3.0, 2.0))
     assert stopping.best_epoch == 0
-    net.parameters = {"a": 1, "b": 1}
+    net._state = {"a": 1, "b": 1}
     assert not stopping(2, history_of(3.0, 2.0, 2.5))  # better than the best that was noted
     assert stopping.best_epoch == 2
 
@@ -178,10 +178,10 @@ def test_an_interrupt_while_the_best_is_restored():
     stopping, net = fnn.EarlyStopping(), Numbered()
     stopping.start(net)
     stopping(0, history_of(3.0))
-    net.parameters = InterruptingOnce(a=1, b=1)
+    net._state = InterruptingOnce(a=1, b=1)
     with pytest.raises(KeyboardInterrupt):
         stopping.finish(net)
-    assert net.parameters == {"a": 0, "b": 0}
+    assert net._state == {"a": 0, "b": 0}
 
 
 def test_early_stopping_that_was_never_started():

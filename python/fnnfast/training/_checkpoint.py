@@ -287,8 +287,8 @@ def _table(name: str, value: Any) -> dict[str, Any]:
 def _check_tensors(tensors: dict[str, Array], dtype: _checks.DType) -> None:
     for name, values in tensors.items():
         of, _, rest = name.partition(".")
-        if of not in ("network", "optimizer", "callback"):
-            raise ValueError(message("tensor", "one of network, optimizer or callback", repr(name)))
+        if of not in ("network", "buffer", "optimizer", "callback"):
+            raise ValueError(message("tensor", "one of network, buffer, optimizer or callback", repr(name)))
         if of != "callback" and rest != "steps" and values.dtype != dtype:
             raise ValueError(message(name, f"dtype {dtype}", values.dtype))
 
