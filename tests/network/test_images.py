@@ -262,16 +262,20 @@ def test_inference_takes_the_running_statistics():
 
 
 def test_samples_of_weight_0_are_not_in_the_batch():
+    """Nor do they have a gradient, which the layer before would take up."""
     x, y = small_data(23)
     weights = np.ones(23)
     weights[[0, 4, 5, 22]] = 0
     x[4] = np.nan
-    whole, part = fnn.Trainer(small()), fnn.Trainer(small())
+    chain = [fnn.Input(4, 4, 2), fnn.Conv2D(5, 2, "tanh"), *normalized(7, 2), *normalized(4, 2), fnn.Flatten()]
+    whole, part = (
+        fnn.Trainer(fnn.Sequential([*chain, fnn.Dense(3, "softmax")], dtype="float64", seed=0)) for _ in range(2)
+    )
     got = whole.loss_and_gradients(x, y, sample_weight=weights)
     expected = part.loss_and_gradients(x[weights > 0], y[weights > 0])
     assert got[0] == pytest.approx(expected[0], rel=1e-14)
     for name, gradient in expected[1].items():
-        np.testing.assert_allclose(got[1][name], gradient, rtol=1e-12, atol=1e-15)
+        np.testing.assert_allclose(got[1][name], gradient, rtol=1e-11, atol=1e-14)
     whole.step(x, y, sample_weight=weights)
     part.step(x[weights > 0], y[weights > 0])
     for name, values in part.network.buffers.items():
@@ -308,6 +312,18 @@ def test_gradients_move_no_statistics_and_apply_does():
         assert_same_bits(got, wanted)
 
 
+@pytest.mark.parametrize("clip_norm", [None, 1e30])
+def test_scale_and_shift_do_not_decay(clip_norm):
+    x, y = small_data(10)
+    nets = [small(), small()]
+    for net, decay in zip(nets, (0.0, 0.3), strict=True):
+        optimizer = fnn.AdamW(1e-2, weight_decay=decay)
+        fnn.Trainer(net, optimizer=optimizer, clip_norm=clip_norm).step(x, y)
+    for name in ("gamma", "beta"):
+        assert_same_bits(*(net.parameters[f"batch_norm_1.{name}"] for net in nets))
+    assert not np.array_equal(*(net.parameters["conv2d_1.weight"] for net in nets))
+
+
 def test_one_value_per_channel_moves_no_statistics():
     net = fnn.Sequential([fnn.Input(2), fnn.Dense(3), fnn.BatchNorm(), fnn.Dense(2, "softmax")], seed=0)
     trainer = fnn.Trainer(net)
@@ -324,6 +340,19 @@ def test_a_step_that_is_not_taken_moves_nothing():
         fnn.Trainer(net).step(x, y)
     for got, wanted in zip(all_of(net), before, strict=True):
         assert_same_bits(got, wanted)
+
+
+def test_norms_of_gradients():
+    """Of the weights alone, not of what lies between their vectors in memory."""
+    net = network("float32", norm=False)
+    x, y = data(9, "float32")
+    trainer = fnn.Trainer(net, optimizer=fnn.SGD(1e-3))
+    grads = trainer.gradients(x, y)
+    trainer.step(x, y)
+    found = trainer._diagnosis()["gradient_norm"]
+    for layer, norm in found.items():
+        parts = [grads[f"{layer}.{key}"] for key in ("weight", "bias") if f"{layer}.{key}" in grads]
+        assert norm == pytest.approx(math.sqrt(sum(float((part**2).sum()) for part in parts)), rel=1e-4), layer
 
 
 # What it is kept as --------------------------------------------------------------------------------------------------
