@@ -19,6 +19,14 @@ ptrdiff_t kept_samples(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t last) {
   return std::count_if(batch.sample_weights + first, batch.sample_weights + last, [](T w) { return w != T(0); });
 }
 
+// Calls f(group, its first sample, its samples) for those of a block of samples, which begins with a group.
+template <class T, class F>
+void for_groups(const Batch<T>& batch, ptrdiff_t pixels, ptrdiff_t first, ptrdiff_t samples, F&& f) {
+  const ptrdiff_t each = sum_samples(pixels);
+  for (ptrdiff_t s = first; s < std::min(first + samples, batch.rows); s += each)
+    f(s / each, s, std::min(each, first + samples - s));
+}
+
 }  // namespace
 
 template <class T>
@@ -38,14 +46,6 @@ NormalizeTask<T> Trainer<T>::normalize_task(NodeId id, const Batch<T>& batch, pt
   t.first = w.statistics[kFirst].data();
   t.second = w.statistics[kSecond].data();
   return t;
-}
-
-// Calls f(group, its first sample, its samples) for those of a block of samples, which begins with a group.
-template <class T, class F>
-void for_groups(const Batch<T>& batch, ptrdiff_t pixels, ptrdiff_t first, ptrdiff_t samples, F&& f) {
-  const ptrdiff_t each = sum_samples(pixels);
-  for (ptrdiff_t s = first; s < std::min(first + samples, batch.rows); s += each)
-    f(s / each, s, std::min(each, first + samples - s));
 }
 
 template <class T>
