@@ -365,7 +365,6 @@ def test_copies(tmp_path):
         "loaded": fnn.load(tmp_path / "net.safetensors"),
         "pickled": pickle.loads(pickle.dumps(net)),
         "copied": copy.deepcopy(net),
-        "frozen": net.freeze(),
         "moved": net.to("cpu"),
     }
     for name, other in copies.items():
@@ -380,14 +379,39 @@ def test_copies(tmp_path):
     assert double.buffers["batch_norm_1.mean"].dtype == np.float64
     np.testing.assert_allclose(double(x), net(x), atol=1e-5)
     np.testing.assert_allclose(net.astype("bfloat16")(x), net(x), atol=0.03)
-    with pytest.raises(TypeError, match=r"batch_norm_1\.mean: expected a network that can be trained"):
-        copies["frozen"].buffers["batch_norm_1.mean"] = np.zeros(13)
     with pytest.raises(KeyError, match=r"buffer: expected one of batch_norm_1\.mean, batch_norm_1\.variance"):
         net.buffers["batch_norm_1.gamma"]
     with pytest.raises(ValueError, match=r"batch_norm_1.mean: expected shape \(13,\), got \(12,\)"):
         net.buffers["batch_norm_1.mean"] = np.zeros(12)
     with pytest.raises(ValueError, match="int8 convolutions are not supported"):
         net.quantize(x)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_normalization_is_folded(tmp_path, dtype):
+    """Where it follows a product without activation; elsewhere it stays."""
+    after_pool = [fnn.MaxPool2D(2, padding="same"), fnn.BatchNorm(), fnn.Conv2D(5, 1, "tanh"), fnn.BatchNorm()]
+    chain = [*layers()[:-5], *after_pool, fnn.Dense(6), fnn.BatchNorm(eps=1e-2), fnn.Dense(4, "softmax")]
+    chain = [layer for layer in chain if layer.kind != "flatten"]
+    net = fnn.Sequential(chain, dtype=dtype, seed=0)
+    rng = np.random.default_rng(1)
+    for name, shape in {**net.parameters.shapes, **net.buffers.shapes}.items():
+        of = net.buffers if name in net.buffers else net.parameters
+        of[name] = np.abs(of[name] + rng.normal(0, 0.1, shape))
+    x, _ = data(20, dtype)
+    fast = net.freeze()
+    kinds = [layer.kind for layer in fast.named_layers.values()]
+    assert kinds.count("batch_norm") == 2
+    assert fast.parameters["conv2d_1.bias"].any()
+    np.testing.assert_allclose(fast(x), net(x), rtol=1e-3 if dtype == "float32" else 1e-11)
+    fast.save(tmp_path / "fast.safetensors")
+    assert_same_bits(fnn.load(tmp_path / "fast.safetensors")(x), fast(x))
+    assert_same_bits(pickle.loads(pickle.dumps(fast))(x), fast(x))
+    for name in fast.buffers:
+        with pytest.raises(TypeError, match="expected a network that can be trained"):
+            fast.buffers[name] = np.zeros(fast.buffers.shapes[name])
+    if dtype == "float32":
+        assert [layer.kind for layer in net.astype("bfloat16").named_layers.values()] == kinds
 
 
 def test_checkpoint(tmp_path):

@@ -25,6 +25,8 @@ DType = np.dtype[Any]
 
 SHAPES = ((1, 1, 1), (7, 33, 5), (19, 64, 65), (50, 129, 40))  # B, I, O: around tiles and vectors
 PIECES = (1, 2, 5)
+IMAGE = (3, 9, 8)  # B, H, W
+WINDOWS: tuple[dict[str, Any], ...] = ({"padding": "same"}, {"strides": 2, "padding": 1}, {"dilation": 2, "groups": 3})
 LOW_INPUTS = (1, 33, 129)  # around the pairs and the quads of low precision
 SPECIAL = (0.0, -0.0, 1e-45, -1e-45, 1e-30, 1e30, -1e30, np.inf, -np.inf, np.nan)
 
@@ -75,6 +77,12 @@ def cases() -> Iterator[tuple[str, Callable[[Comparison], None]]]:
     for pieces in PIECES:
         yield f"maxout of {pieces}", partial(maxout, pieces)
         yield f"maxout of {pieces} gradients", partial(maxout_gradients, pieces)
+    for setting in WINDOWS:
+        words = ", ".join(f"{name} {value}" for name, value in setting.items())
+        yield f"convolution, {words}", partial(convolution, setting)
+        yield f"convolution, {words}, gradients", partial(convolution_gradients, setting)
+    yield "maxout convolution", maxout_convolution
+    yield "convolutional network", image_network
     for loss, head in (
         (fnn.CrossEntropy(), "softmax"),
         (fnn.CrossEntropy(), "identity"),
@@ -180,6 +188,71 @@ def maxout(pieces: int, result: Comparison) -> None:
         magnitude = reference.pieces(np.abs(x), np.abs(weight), np.abs(bias)).max(axis=0)
         wanted = reference.maxout(x, weight, bias)
         result.add(fnn.maxout(there(x), there(weight), there(bias)), wanted, result.sum_tolerance(shape[1], magnitude))
+
+
+def convolution(setting: dict[str, Any], result: Comparison) -> None:
+    """A convolution with an activation."""
+    x, weight, bias = _images(setting, result.dtype)
+    magnitude = reference.conv2d(np.abs(x), np.abs(weight), np.abs(bias), **setting)
+    wanted = reference.conv2d(x, weight, bias, "tanh", **setting)
+    got = fnn.conv2d(x, weight, bias, "tanh", **setting)
+    result.add(got, wanted, result.sum_tolerance(weight[..., 0].size, magnitude))
+
+
+def convolution_gradients(setting: dict[str, Any], result: Comparison) -> None:
+    """Its backward pass, linear, so that only sums are rounded."""
+    x, weight, bias = _images(setting, result.dtype)
+    y, saved = fnn.conv2d_forward(x, weight, bias, **setting)
+    dy = np.random.default_rng(1).standard_normal(y.shape).astype(result.dtype)
+    got = fnn.conv2d_backward(dy, x, weight, saved, **setting)
+    wanted = reference.conv2d_backward(dy, x, weight, saved, **setting)
+    sizes = reference.conv2d_backward(np.abs(dy), np.abs(x), np.abs(weight), saved, **setting)
+    terms = max(y[..., 0].size, weight[:, :, 0].size)
+    for part in ("x", "weight", "bias"):
+        result.add(getattr(got, part), getattr(wanted, part), result.sum_tolerance(terms, getattr(sizes, part)))
+
+
+def maxout_convolution(result: Comparison) -> None:
+    """The fused layer over windows."""
+    x, weight, bias = _images({}, result.dtype)
+    weight, bias = np.stack([weight, weight[::-1], -weight]), np.stack([bias, -bias, bias])
+    magnitude = reference.conv2d(np.abs(x), np.abs(weight[0]), np.abs(bias[0]))
+    magnitude = np.maximum(magnitude, reference.conv2d(np.abs(x), np.abs(weight[1]), np.abs(bias[1])))
+    wanted = reference.maxout_conv2d_forward(x, weight, bias)[0]
+    result.add(fnn.maxout_conv2d(x, weight, bias), wanted, result.sum_tolerance(weight[0, ..., 0].size, magnitude))
+
+
+def image_network(result: Comparison) -> None:
+    """Convolution, batch normalization, pooling and a dense layer."""
+    x, weight, bias = _images({}, result.dtype)
+    layers = [fnn.Input(*x.shape[1:]), fnn.Conv2D(10, 3), fnn.BatchNorm(), fnn.Activation("relu"), fnn.MaxPool2D(2)]
+    net = fnn.Sequential([*layers, fnn.Flatten(), fnn.Dense(4)], dtype=result.dtype, seed=0)
+    rng = np.random.default_rng(2)
+    p, b = net.parameters, net.buffers
+    p["conv2d_1.weight"], p["conv2d_1.bias"] = weight, bias
+    for name in ("gamma", "beta"):
+        p[f"batch_norm_1.{name}"] = rng.normal(1, 0.2, 10)
+    for name in ("mean", "variance"):
+        b[f"batch_norm_1.{name}"] = rng.normal(1, 0.1, 10)
+    norm = [p["batch_norm_1.gamma"], p["batch_norm_1.beta"], b["batch_norm_1.mean"], b["batch_norm_1.variance"]]
+
+    def answer(x: Array, weight: Array, bias: Array, last: Array) -> Array:
+        z = reference.batch_norm(reference.conv2d(x, weight, bias), *norm)
+        pooled = reference.max_pool2d_forward(np.maximum(z, 0))[0]
+        return np.asarray(reference.dense(pooled.reshape(len(x), -1), last))
+
+    last = p["dense_1.weight"]
+    magnitude = answer(np.abs(x), np.abs(weight), np.abs(bias) + 2, np.abs(last))
+    result.add(net(x), answer(x, weight, bias, last), result.sum_tolerance(len(last) + weight[..., 0].size, magnitude))
+
+
+def _images(setting: dict[str, Any], dtype: DType) -> tuple[Array, Array, Array]:
+    """x (B, H, W, 6), weight (3, 3, 6 / groups, 10 or 9) and bias."""
+    rng = np.random.default_rng(7)
+    groups = setting.get("groups", 1)
+    shape = (3, 3, 6 // groups, 10 if groups == 1 else 9)
+    x, weight, bias = (rng.standard_normal(size) for size in ((*IMAGE, 6), shape, shape[-1:]))
+    return x.astype(dtype), (weight / 7).astype(dtype), bias.astype(dtype)
 
 
 def maxout_gradients(pieces: int, result: Comparison) -> None:

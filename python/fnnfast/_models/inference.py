@@ -18,6 +18,7 @@ from .._network.parameters import Buffers, Parameters, State
 from .._network.structure import Structure
 from .._network.tensors import is_weight, pieces_axes, refusal
 from ..layers import Input, Layer
+from .folding import folded
 
 # Methods of Sequential that an InferenceNetwork does not have.
 _VERBS = ("fit", "to", "astype", "quantize", "freeze", "unfreeze", "replace_head")
@@ -56,6 +57,9 @@ class InferenceNetwork(Network):
     to even.
 
     float32 and float64: the same bits as the Sequential. A file of one is loaded as a Sequential.
+
+    A ``BatchNorm`` that directly follows a dense layer or a convolution without activation is folded into the weights
+    of that layer first, and is no layer of the InferenceNetwork. That rounds these weights anew.
 
     int8: a layer rounds its input x to ``q = clip(rint(x / input_scale) + zero_point, 0, 255)``, sums the products of q
     and its int8 weights exactly, and continues in float32. A row that contains NaN gives NaN.
@@ -212,12 +216,14 @@ class _NotSupportedError(AttributeError, TypeError):
 
 # Making one ----------------------------------------------------------------------------------------------------------
 def frozen(source: Network) -> InferenceNetwork:
-    """A copy of a network, for inference only."""
+    """A copy of a network, for inference only, with batch normalization folded into the weights."""
+    source = folded(source)
     return InferenceNetwork._restored(source.layers, source.compute_dtype, source._tensors())
 
 
 def bfloat16(source: Network) -> InferenceNetwork:
-    """A float32 network with its weights rounded to bfloat16."""
+    """A float32 network with its weights rounded to bfloat16, after batch normalization was folded into them."""
+    source = folded(source)
     return InferenceNetwork._of(source, source._on_cpu("network").bfloat16())
 
 
@@ -226,6 +232,7 @@ def int8(source: Network, x: Array) -> InferenceNetwork:
     if not len(x):
         raise ValueError(message("calibration_x", "at least one row", "none"))
     _checks.require_all("calibration_x", x, np.isfinite(x), "finite values in float32")
+    source = folded(source)
     return InferenceNetwork._of(source, source._on_cpu("network").quantized(_calibrate(source, x)))
 
 

@@ -231,8 +231,8 @@ class Sequential(Network):
         Returns
         -------
         InferenceNetwork or None
-            Without names, a copy for inference only, whose outputs have the same bits. The network itself does not
-            change. With names, None.
+            Without names, a copy for inference only, whose outputs have the same bits, but for those of a
+            ``BatchNorm`` that is folded into weights. The network itself does not change. With names, None.
 
         Raises
         ------
