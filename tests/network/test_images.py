@@ -414,6 +414,20 @@ def test_normalization_is_folded(tmp_path, dtype):
         assert [layer.kind for layer in net.astype("bfloat16").named_layers.values()] == kinds
 
 
+@pytest.mark.parametrize("before", [[fnn.Dense(16)], [fnn.Dense(16, "tanh")], [fnn.Maxout(16, 3)]], ids=repr)
+def test_low_precision(before):
+    """Folded, in an epilogue and on its own."""
+    chain = [fnn.Input(12), *before, fnn.BatchNorm(), fnn.Activation("relu"), fnn.Dense(5)]
+    net = fnn.Sequential(chain, seed=0)
+    rng = np.random.default_rng(0)
+    for name, shape in net.buffers.shapes.items():
+        net.buffers[name] = rng.normal(1, 0.3, shape) ** 2
+    x = rng.standard_normal((300, 12)).astype(np.float32)
+    y = net(x)
+    for low, error in ((net.astype("bfloat16"), 0.01), (net.quantize(x), 0.04)):
+        np.testing.assert_allclose(low(x), y, atol=error * np.abs(y).max())
+
+
 def test_checkpoint(tmp_path):
     x, y = data(24, "float32")
     whole = network("float32")
