@@ -10,9 +10,9 @@ namespace fnnfast::FNNFAST_ISA {
 
 inline constexpr ptrdiff_t kMostTileRows = 12;  // of a register tile
 
-// 0 <= i < n, in one comparison.
-FNNFAST_INLINE bool is_index(ptrdiff_t i, ptrdiff_t n) {
-  return static_cast<std::size_t>(i) < static_cast<std::size_t>(n);
+// 1 if 0 <= i < n, else 0: numbers, whose conjunction needs no branch.
+FNNFAST_INLINE unsigned is_index(ptrdiff_t i, ptrdiff_t n) {
+  return static_cast<std::size_t>(i) < static_cast<std::size_t>(n) ? 1u : 0u;
 }
 
 // An output pixel, which moves on along the line, to the next line, to the next sample.
@@ -67,8 +67,8 @@ class WindowRows {
       const Tap tap = plan_.tap[t];
       const ptrdiff_t offset = (tap.y * width + tap.x) * pixel_ * kBytes;
       for (ptrdiff_t r = 0; r < kMostTileRows; ++r) {
-        const bool inside = is_index(ys[r] + tap.y, height) & is_index(xs[r] + tap.x, width);
-        row[r] = inside ? starts[r] + offset : zeros;
+        const unsigned inside = is_index(ys[r] + tap.y, height) & is_index(xs[r] + tap.x, width);
+        row[r] = inside != 0 ? starts[r] + offset : zeros;
       }
     }
     return table_;
@@ -117,7 +117,7 @@ FNNFAST_INLINE void tap_runs(const WindowPlan& plan, const Tap& tap, const T* x,
     const auto clamped = [&](ptrdiff_t column) {
       return column < at.column ? at.column : column > at.column + n ? at.column + n : column;
     };
-    const bool inside = is_index(y, plan.height);
+    const bool inside = is_index(y, plan.height) != 0;
     const ptrdiff_t from = inside ? clamped(first) : at.column + n, to = inside ? clamped(end) : from;
     add(zeros, 0, from - at.column);
     add(x + ((at.sample * plan.height + y) * plan.width + from * plan.stride_x + tap.x) * pixel, plan.stride_x * pixel,
