@@ -322,7 +322,7 @@ class Trained:
         self.x = np.eye(channels, dtype=dtype)[places % channels]
         self.weight = rng.integers(-2, 3, (channels, channels)).astype(dtype)
         self.bias = rng.integers(-1, 2, channels).astype(dtype)
-        self.images = (self.x + self.x @ self.weight + self.bias).reshape(batch, *self.image)
+        self.images = (self.x + self.weight[places % channels] + self.bias).reshape(batch, *self.image)
         self.layers = chain(specs, self.images)
         inputs = self.layers.y[0].size
         self.head = normal(rng, dtype, inputs, HEAD) / dtype.type(np.sqrt(inputs))
