@@ -225,8 +225,8 @@ def maxout_convolution(result: Comparison) -> None:
 def image_network(result: Comparison) -> None:
     """Convolution, batch normalization, pooling and a dense layer."""
     x, weight, bias = _images({}, result.dtype)
-    layers = [fnn.Input(*x.shape[1:]), fnn.Conv2D(10, 3), fnn.BatchNorm(), fnn.Activation("relu"), fnn.MaxPool2D(2)]
-    net = fnn.Sequential([*layers, fnn.Flatten(), fnn.Dense(4)], dtype=result.dtype, seed=0)
+    chain: list[Any] = [fnn.Conv2D(10, 3), fnn.BatchNorm(), fnn.Activation("relu"), fnn.MaxPool2D(2), fnn.Flatten()]
+    net = fnn.Sequential([fnn.Input(*x.shape[1:]), *chain, fnn.Dense(4)], dtype=result.dtype, seed=0)
     rng = np.random.default_rng(2)
     p, b = net.parameters, net.buffers
     p["conv2d_1.weight"], p["conv2d_1.bias"] = weight, bias
@@ -234,7 +234,7 @@ def image_network(result: Comparison) -> None:
         p[f"batch_norm_1.{name}"] = rng.normal(1, 0.2, 10)
     for name in ("mean", "variance"):
         b[f"batch_norm_1.{name}"] = rng.normal(1, 0.1, 10)
-    norm = [p["batch_norm_1.gamma"], p["batch_norm_1.beta"], b["batch_norm_1.mean"], b["batch_norm_1.variance"]]
+    norm = (p["batch_norm_1.gamma"], p["batch_norm_1.beta"], b["batch_norm_1.mean"], b["batch_norm_1.variance"])
 
     def answer(x: Array, weight: Array, bias: Array, last: Array) -> Array:
         z = reference.batch_norm(reference.conv2d(x, weight, bias), *norm)
