@@ -174,22 +174,26 @@ class Network:
         ("max_pool", size, strides, padding)
         ("average_pool", size, strides, padding, count_padding)
         ("local_response", size, alpha, beta, k)
+        ("batch_norm", momentum, eps)
+        ("parallel", branches)   a list of layers for each branch
         ("residual", layers, units, shortcut, activation, parameter)   units > 0: with a projection, a dense layer, to
             so many; shortcut: layers that the input passes instead, or None
     inputs: I, or (height, width, channels). Layers are counted in preorder: a residual block, its layers, those of its
-    shortcut.
+    shortcut; a parallel layer, those of its branches.
     Weights, biases and slopes are zero until set. A prelu or elu_learned layer has a parameter array "alpha" (O,).
     """
 
     def __init__(self, dtype: str, inputs: int | tuple[int, int, int], layers: Sequence[tuple[Any, ...]]) -> None: ...
     def names(self, layer: int) -> list[str]:
-        """dense: weight, bias(, alpha); maxout, residual with projection: weight, bias; others: none."""
+        """dense: weight, bias(, alpha); maxout, residual with projection: weight, bias;
+        batch_norm: gamma, beta; others: none. A convolution has those of dense or maxout."""
 
     def buffer_names(self, layer: int) -> list[str]:
         """batch_norm: mean, variance; others: none. get and set take them as well."""
 
     def get(self, layer: int, name: str) -> Array:
-        """A fresh copy: weight (I, O) or (P, I, O); bias (O,) or (P, O); alpha (O,)."""
+        """A fresh copy: weight (I, O) or (P, I, O), of a convolution with (KH, KW, I) for I; bias (O,) or (P, O); all
+        others (O,)."""
 
     def set(self, layer: int, name: str, value: Array) -> None: ...
     def try_forward(self, x: object, out: object = None, logits: bool = False) -> Array | None:
