@@ -108,11 +108,11 @@ template py::list unpacked(const Block<double>&, const double*, const double*);
 template ptrdiff_t pack_all(const Block<float>&, const py::sequence&, ptrdiff_t, float*, float*);
 template ptrdiff_t pack_all(const Block<double>&, const py::sequence&, ptrdiff_t, double*, double*);
 
-PyNetwork::PyNetwork(const std::string& dtype, py::handle input, const py::sequence& layers) {
+PyNetwork::PyNetwork(const std::string& dtype, py::handle input, const py::sequence& layers, bool channels_first) {
   std::vector<LayerSpec> specs = layer_specs(layers);
   const Shape shape = input_shape(input);
   visit_dtype(Dtypes(), dtype, "dtype",
-              [&]<class T>(T) { network_ = std::make_unique<Network<T>>(shape, false, std::move(specs)); });
+              [&]<class T>(T) { network_ = std::make_unique<Network<T>>(shape, channels_first, std::move(specs)); });
 }
 
 py::list PyNetwork::names(ptrdiff_t index) {

@@ -12,7 +12,7 @@ namespace fnnfast::cpu {
 
 class PyNetwork {
  public:
-  PyNetwork(const std::string& dtype, py::handle input, const py::sequence& layers);
+  PyNetwork(const std::string& dtype, py::handle input, const py::sequence& layers, bool channels_first);
 
   // The same network with weights of fewer bits, made from float32.
   std::unique_ptr<PyNetwork> bfloat16() const;

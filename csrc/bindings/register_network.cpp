@@ -150,7 +150,8 @@ void register_forward(py::module_& m) {
 void register_network(py::module_& m) {
   using py::arg;
   py::class_<PyNetwork>(m, "Network")
-      .def(py::init<const std::string&, py::handle, const py::sequence&>(), arg("dtype"), arg("inputs"), arg("layers"))
+      .def(py::init<const std::string&, py::handle, const py::sequence&, bool>(), arg("dtype"), arg("inputs"),
+           arg("layers"), arg("channels_first") = false)
       .def("names", &PyNetwork::names, arg("layer"))
       .def("buffer_names", &PyNetwork::buffer_names, arg("layer"))
       .def("get", &PyNetwork::get, arg("layer"), arg("name"))

@@ -36,6 +36,19 @@ LocalResponseTask<T> response_task(const Kernels<T>& k, const LocalResponse& res
   return t;
 }
 
+// The pixels of some lines, each from the planes of its channels.
+template <class T>
+void channels_last(const ImageForward<T>& task, ptrdiff_t first, ptrdiff_t lines) {
+  const Shape& shape = *task.op.out;
+  const ptrdiff_t plane = shape.pixels();
+  for (ptrdiff_t line = first; line < first + lines; ++line) {
+    const T* const x = task.x + line / shape.h * shape.size() + line % shape.h * shape.w;
+    T* const y = task.y + line * shape.w * task.y_row;
+    for (ptrdiff_t pixel = 0; pixel < shape.w; ++pixel)
+      for (ptrdiff_t c = 0; c < shape.c; ++c) y[pixel * task.y_row + c] = x[c * plane + pixel];
+  }
+}
+
 }  // namespace
 
 void check_images(const Node& node) {
@@ -45,9 +58,11 @@ void check_images(const Node& node) {
 }
 
 double images_work(const Node& node, const Shape& out) {
-  const Pool* const pool = node.as<Pool>();
-  const double each = pool ? static_cast<double>(pool->windows.taps())
-                           : kPower + static_cast<double>(std::min<ptrdiff_t>(node.as<LocalResponse>()->size, out.c));
+  double each = 1.0;
+  if (const Pool* const pool = node.as<Pool>())
+    each = static_cast<double>(pool->windows.taps());
+  else if (const LocalResponse* const response = node.as<LocalResponse>())
+    each = kPower + static_cast<double>(std::min<ptrdiff_t>(response->size, out.c));
   return each * static_cast<double>(out.size());
 }
 
@@ -58,6 +73,7 @@ void images_forward(const Kernels<T>& k, const ImageForward<T>& task, ptrdiff_t 
     k.pool({plan_of(*pool, op), first, lines, task.x, task.x_row, task.y, task.y_row, task.choice, task.choice_row});
     return;
   }
+  if (op.node->is<ChannelsLast>()) return channels_last(task, first, lines);
   LocalResponseTask<T> t = response_task(k, *op.node->as<LocalResponse>(), op, lines * op.out->w, 1);
   t.x = task.x + first * op.out->w * task.x_row;
   t.x_row = task.x_row;

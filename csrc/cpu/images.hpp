@@ -1,4 +1,4 @@
-// The operations on images that have no parameters: pools and the local response norm.
+// The operations on images that have no parameters: pools, the local response norm, and the order of the channels.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,9 @@
 
 namespace fnnfast::cpu {
 
-inline bool runs_on_images(const Node& node) { return node.is<Pool>() || node.is<LocalResponse>(); }
+inline bool runs_on_images(const Node& node) {
+  return node.is<Pool>() || node.is<LocalResponse>() || node.is<ChannelsLast>();
+}
 
 // Such a node and the shapes of what it reads and writes.
 struct ImageOperation {
@@ -16,7 +18,7 @@ struct ImageOperation {
   const Shape *in = nullptr, *out = nullptr;
 };
 
-// y = op(x). Rows are pixels, which may be slices of wider ones.
+// y = op(x). Rows are pixels, which may be slices of wider ones. ChannelsLast reads whole images, one after the other.
 template <class T>
 struct ImageForward {
   ImageOperation op;
@@ -30,7 +32,7 @@ struct ImageForward {
   ptrdiff_t lines(ptrdiff_t samples) const { return samples * op.out->h; }  // of output pixels
 };
 
-// dx, which is overwritten, for whole images.
+// dx, which is overwritten, for whole images. Not for ChannelsLast, whose input is the caller's.
 template <class T>
 struct ImageGradient {
   ImageOperation op;

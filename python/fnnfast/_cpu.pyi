@@ -178,12 +178,18 @@ class Network:
         ("parallel", branches)   a list of layers for each branch
         ("residual", layers, units, shortcut, activation, parameter)   units > 0: with a projection, a dense layer, to
             so many; shortcut: layers that the input passes instead, or None
-    inputs: I, or (height, width, channels). Layers are counted in preorder: a residual block, its layers, those of its
+    inputs: I, or (height, width, channels); channels_first: the caller's images are (channels, height, width). Layers are counted in preorder: a residual block, its layers, those of its
     shortcut; a parallel layer, those of its branches.
     Weights, biases and slopes are zero until set. A prelu or elu_learned layer has a parameter array "alpha" (O,).
     """
 
-    def __init__(self, dtype: str, inputs: int | tuple[int, int, int], layers: Sequence[tuple[Any, ...]]) -> None: ...
+    def __init__(
+        self,
+        dtype: str,
+        inputs: int | tuple[int, int, int],
+        layers: Sequence[tuple[Any, ...]],
+        channels_first: bool = False,
+    ) -> None: ...
     def names(self, layer: int) -> list[str]:
         """dense: weight, bias(, alpha); maxout, residual with projection: weight, bias;
         batch_norm: gamma, beta; others: none. A convolution has those of dense or maxout."""

@@ -86,7 +86,7 @@ class Network(_cpu.Forward):
 
             self._network = CudaNetwork(self._device, compute_dtype, shape, structure.specs())
         else:
-            self._network = _cpu.Network(compute_dtype, shape, structure.specs())
+            self._network = _cpu.Network(compute_dtype, shape, structure.specs(), structure.input.channels_first)
             self._attach(self._network)
         dtype = _checks.sum_type(self._dtype)
         self._parameters = Parameters(self._network, self._device, dtype, structure.parameter_shapes)
@@ -561,6 +561,6 @@ class Network(_cpu.Forward):
         path = _checks.path("path", path)
         dtype = self._dtype if self.device == CPU.name else _checks.sum_type(self._dtype)
         compute_dtype = self.compute_dtype if self.device == CPU.name else dtype.name
-        version = max(layer.format_version for layer in self._structure.named.values())
+        version = max(part.format_version for part in (self.input, *self._structure.named.values()))
         architecture = file_format.encode(self.layers, dtype.name, compute_dtype)
         file_format.write(path, architecture, version, self._tensors())

@@ -55,7 +55,7 @@ class Structure:
         try:
             return shape, *self._shapes_of(shape)
         except ValueError:
-            if shape != vector:
+            if shape != vector and not self.input.channels_first:
                 with suppress(ValueError):
                     return vector, *self._shapes_of(vector)
             raise
@@ -121,6 +121,8 @@ class Structure:
 
     def require_gpu(self) -> None:
         """ValueError where a layer does not run on a GPU."""
+        if self.input.channels_first:
+            raise ValueError(f"{self.input!r} runs on the CPU only; write device='cpu'")
         for name, layer in self.named.items():
             if layer.cpu_only:
                 raise ValueError(f"{name}: {type(layer).__name__} runs on the CPU only; write device='cpu'")
