@@ -178,8 +178,9 @@ class Network:
         ("parallel", branches)   a list of layers for each branch
         ("residual", layers, units, shortcut, activation, parameter)   units > 0: with a projection, a dense layer, to
             so many; shortcut: layers that the input passes instead, or None
-    inputs: I, or (height, width, channels); channels_first: the caller's images are (channels, height, width). Layers are counted in preorder: a residual block, its layers, those of its
-    shortcut; a parallel layer, those of its branches.
+    inputs: I, or (height, width, channels). channels_first: the caller's images are (channels, height, width).
+    Layers are counted in preorder: a residual block, its layers, those of its shortcut; a parallel layer, those of its
+    branches.
     Weights, biases and slopes are zero until set. A prelu or elu_learned layer has a parameter array "alpha" (O,).
     """
 

@@ -11,7 +11,8 @@ import fnnfast as fnn
 from fnnfast.interop import ConversionError
 from fnnfast.interop._build import build, checked
 from fnnfast.interop._graph import Add, Concat, Graph, Maximum, dominators
-from fnnfast.interop._operations import Affine, Apply, Keep, MaxPieces, Scale
+from fnnfast.interop._operations import Apply, Keep, MaxPieces, Scale
+from fnnfast.interop._products import Affine
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((9, 4))
@@ -43,10 +44,10 @@ def run(operation, x):
 
 
 def chain(*operations, inputs=4):
-    graph, value, x = Graph(inputs), 0, X[:, :inputs]
+    graph, value, x = Graph((inputs,)), 0, X[:, :inputs]
     for number, operation in enumerate(operations, 1):
         value, x = graph.add(operation, [value], f"part {number}"), run(operation, x)
-    net = build(graph, value, (inputs,), np.dtype("float64"))
+    net = build(graph, value, fnn.Input(inputs), np.dtype("float64"))
     np.testing.assert_allclose(net(X[:, :inputs]), x, rtol=1e-12, atol=1e-12)
     return net, graph
 
@@ -81,36 +82,37 @@ def test_scales_go_by_dropout_and_activations_do_not():
 
 def test_a_scale_that_no_layer_takes_becomes_one():
     net, graph = chain(affine(), apply("relu"), scale(), apply("tanh"))
-    assert net.layers[1:] == (fnn.Dense(4, "relu"), fnn.Dense(4, "tanh"))
-    weight = net.parameters["dense_2.weight"]
-    assert np.count_nonzero(weight) == 4
-    assert "diagonal" in graph.folded[0]
+    assert kinds(net) == ["dense", "batch_norm", "activation"]
+    assert "a BatchNorm, since" in graph.folded[0]
 
 
-def test_a_wide_scale_is_refused_where_it_would_become_a_layer():
-    graph = Graph(5000)
-    value = graph.add(apply("relu"), [graph.add(Scale(np.ones(5000)), [0], "the norm")], "relu")
-    with pytest.raises(ConversionError, match=r"the norm: a scale of 5000 values .* at most 4096"):
-        build(graph, value, (5000,), np.dtype("float32"))
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_such_a_layer_has_the_numbers_of_the_scale(dtype):
+    norm = scale(3)
+    graph = Graph((3,))
+    net = build(graph, graph.add(norm, [0], "the norm"), fnn.Input(3), np.dtype(dtype))
+    x = X[:, :3].astype(dtype)
+    np.testing.assert_array_equal(net(np.zeros_like(x))[0], norm.shift.astype(dtype))
+    np.testing.assert_allclose(net(x), run(norm, x), rtol=4 * np.finfo(dtype).eps)
 
 
 def test_a_shift_is_the_bias_of_a_layer_without():
     assert [layer.bias for layer in chain(affine(bias=False), affine())[0].layers[1:]] == [False, True]
-    graph = Graph(4)
+    graph = Graph((4,))
     value = graph.add(affine(bias=False), [0], "a")
     value = graph.add(Scale(None, np.arange(4.0)), [value], "b")
-    net = build(graph, value, (4,), np.dtype("float64"))
+    net = build(graph, value, fnn.Input(4), np.dtype("float64"))
     np.testing.assert_array_equal(net.parameters["dense_1.bias"], np.arange(4.0))
     assert graph.folded == []  # as it is said in other words
 
 
 def test_a_maxout_layer_takes_positive_scales_only():
-    for sign, expected in ((1, ["maxout"]), (-1, ["maxout", "dense"])):
-        graph = Graph(4)
+    for sign, expected in ((1, ["maxout"]), (-1, ["maxout", "batch_norm"])):
+        graph = Graph((4,))
         layers = [affine(), affine()]
         value = graph.add(Maximum(), [graph.add(layer, [0], "a piece") for layer in layers], "max")
         norm = Scale(np.array([1, 2, 3, sign * 4.0]), np.ones(4))
-        net = build(graph, graph.add(norm, [value], "norm"), (4,), np.dtype("float64"))
+        net = build(graph, graph.add(norm, [value], "norm"), fnn.Input(4), np.dtype("float64"))
         assert kinds(net) == expected
         top = np.maximum(*(run(layer, X) for layer in layers))
         np.testing.assert_allclose(net(X), run(norm, top), rtol=1e-12)
@@ -141,9 +143,9 @@ def test_any_order(names):
 
 def test_a_model_without_a_dense_layer():
     with pytest.raises(ConversionError, match="the model: its output is its input"):
-        build(Graph(4), 0, (2, 2), np.dtype("float64"))
-    graph = Graph(4)  # an activation alone is one
-    net = build(graph, graph.add(apply("relu"), [0], "relu"), (4,), np.dtype("float64"))
+        build(Graph((4,)), 0, fnn.Input(2, 2), np.dtype("float64"))
+    graph = Graph((4,))  # an activation alone is one
+    net = build(graph, graph.add(apply("relu"), [0], "relu"), fnn.Input(4), np.dtype("float64"))
     np.testing.assert_array_equal(net(X), np.maximum(X, 0))
 
 
@@ -160,9 +162,9 @@ def block(graph, value, *paths, join=Add):
 
 @pytest.mark.parametrize("swapped", [False, True])
 def test_a_residual_block(swapped):
-    graph, path = Graph(4), [affine(4, 7), apply("relu"), affine(7, 4)]
+    graph, path = Graph((4,)), [affine(4, 7), apply("relu"), affine(7, 4)]
     value = block(graph, 0, *([[], path] if swapped else [path, []]))
-    net = build(graph, graph.add(apply("relu"), [value], "after"), (4,), np.dtype("float64"))
+    net = build(graph, graph.add(apply("relu"), [value], "after"), fnn.Input(4), np.dtype("float64"))
     assert net.layers[1:] == (fnn.Residual([fnn.Dense(7, "relu"), fnn.Dense(4)], activation="relu"),)
     y = run(path[2], np.maximum(run(path[0], X), 0)) + X
     np.testing.assert_allclose(net(X), np.maximum(y, 0), rtol=1e-12, atol=1e-12)
@@ -170,38 +172,38 @@ def test_a_residual_block(swapped):
 
 @pytest.mark.parametrize("first", [False, True])
 def test_a_projection(first):
-    graph, path, other = Graph(4), [affine(4, 7), apply("relu")], [affine(4, 7)]
-    net = build(graph, block(graph, 0, *([other, path] if first else [path, other])), (4,), np.dtype("float64"))
+    graph, path, other = Graph((4,)), [affine(4, 7), apply("relu")], [affine(4, 7)]
+    net = build(graph, block(graph, 0, *([other, path] if first else [path, other])), fnn.Input(4), np.dtype("float64"))
     assert net.layers[1:] == (fnn.Residual([fnn.Dense(7, "relu")]),)
     np.testing.assert_allclose(net(X), np.maximum(run(path[0], X), 0) + run(other[0], X), rtol=1e-12, atol=1e-12)
 
 
 def test_a_shortcut_and_blocks_inside():
-    graph = Graph(4)
+    graph = Graph((4,))
     start = graph.add(affine(), [0], "first")
     inner = block(graph, start, [affine()], [])
     end = graph.add(apply("tanh"), [inner], "tanh")
     other = graph.add(affine(), [graph.add(apply("relu"), [graph.add(affine(), [start], "s")], "s")], "s")
-    net = build(graph, graph.add(Add(), [end, other], "outer"), (4,), np.dtype("float32"))
+    net = build(graph, graph.add(Add(), [end, other], "outer"), fnn.Input(4), np.dtype("float32"))
     inner_block = fnn.Residual([fnn.Dense(4)], activation="tanh")
     assert net.layers[1:] == (fnn.Dense(4), fnn.Residual([inner_block], [fnn.Dense(4, "relu"), fnn.Dense(4)]))
 
 
 def test_more_than_two_terms():
-    graph, layers = Graph(4), [affine() for _ in range(3)]
-    net = build(graph, block(graph, 0, *([layer] for layer in layers), [], []), (4,), np.dtype("float64"))
+    graph, layers = Graph((4,)), [affine() for _ in range(3)]
+    net = build(graph, block(graph, 0, *([layer] for layer in layers), [], []), fnn.Input(4), np.dtype("float64"))
     np.testing.assert_allclose(net(X), sum(run(layer, X) for layer in layers) + 2 * X, rtol=1e-12, atol=1e-12)
-    graph = Graph(4)
-    net = build(graph, graph.add(Add(), [0, 0, 0], "thrice"), (4,), np.dtype("float64"))
+    graph = Graph((4,))
+    net = build(graph, graph.add(Add(), [0, 0, 0], "thrice"), fnn.Input(4), np.dtype("float64"))
     np.testing.assert_allclose(net(X), 3 * X, rtol=1e-12)
 
 
 def test_maxout_of_pieces():
     weight, bias = RNG.standard_normal((4, 6)), RNG.standard_normal(6)
     for first in (True, False):
-        graph = Graph(4)
+        graph = Graph((4,))
         value = graph.add(Affine(weight, bias), [0], "dense")
-        net = build(graph, graph.add(MaxPieces(3, first), [value], "max"), (4,), np.dtype("float64"))
+        net = build(graph, graph.add(MaxPieces(3, first), [value], "max"), fnn.Input(4), np.dtype("float64"))
         z = (X @ weight + bias).reshape(len(X), *((3, 2) if first else (2, 3)))
         np.testing.assert_allclose(net(X), z.max(axis=1 if first else 2), rtol=1e-12)
         assert net.layers[1:] == (fnn.Maxout(2, 3),)
@@ -209,46 +211,54 @@ def test_maxout_of_pieces():
 
 def test_a_maximum_of_a_maximum():
     """As torch.maximum of more than two layers is written."""
-    graph, layers = Graph(4), [affine(), affine(bias=False), affine()]
+    graph, layers = Graph((4,)), [affine(), affine(bias=False), affine()]
     first, second, third = (graph.add(layer, [0], "a piece") for layer in layers)
     inner = graph.add(Maximum(), [first, second], "inner")
-    net = build(graph, graph.add(Maximum(), [third, inner], "outer"), (4,), np.dtype("float64"))
+    net = build(graph, graph.add(Maximum(), [third, inner], "outer"), fnn.Input(4), np.dtype("float64"))
     assert net.layers[1:] == (fnn.Maxout(4, 3),)
     np.testing.assert_allclose(net(X), np.max([run(layer, X) for layer in layers], axis=0), rtol=1e-12)
 
 
 def refused(make, text):
-    graph = Graph(4)
+    graph = Graph((4,))
     with pytest.raises(ConversionError, match=text):
-        build(graph, make(graph), (4,), np.dtype("float32"))
+        build(graph, make(graph), fnn.Input(4), np.dtype("float32"))
 
 
 def test_what_is_refused_and_where():
-    refused(lambda g: block(g, 0, [affine()], [affine()], join=Concat), "the sum: parallel branches")
     refused(lambda g: block(g, 0, [affine()], [apply("relu")], join=Maximum), "the sum: a maximum of what")
     refused(lambda g: g.add(MaxPieces(2, True), [g.add(apply("relu"), [0], "r")], "m"), "m: a maximum over pieces")
-    refused(lambda g: g.add(MaxPieces(3, True), [0], "m"), "m: a maximum over 3 pieces of 4 values")
-    refused(lambda g: g.add(affine(5), [0], "wrong"), "wrong: its input has 4 values")
+    refused(lambda g: g.add(MaxPieces(3, True), [0], "m"), "m: a maximum over 3 pieces of a vector of 4 values")
+    refused(lambda g: g.add(affine(5), [0], "wrong"), "wrong: its input is a vector of 4 values")
     refused(lambda g: g.add(affine(), [g.add(apply("softmax"), [0], "mid")], "end"), "mid: softmax before the end")
     refused(lambda g: block(g, 0, [apply("softmax")], []), "path 0: softmax")
-    refused(lambda g: block(g, 0, [affine(units=3)], [affine()]), "the sum: values of 3 and 4 numbers")
+    refused(
+        lambda g: block(g, 0, [affine(units=3)], [affine()]), "the sum: a vector of 3 values and a vector of 4 values"
+    )
+
+
+def test_values_side_by_side():
+    graph, layers = Graph((4,)), [affine(units=2), affine(units=3)]
+    net = build(graph, block(graph, 0, [layers[0]], [], [layers[1]], join=Concat), fnn.Input(4), np.dtype("float64"))
+    assert net.layers[1:] == (fnn.Parallel([[fnn.Dense(2)], [], [fnn.Dense(3)]]),)
+    np.testing.assert_allclose(net(X), np.hstack([run(layers[0], X), X, run(layers[1], X)]), rtol=1e-12)
 
 
 def test_values_that_branches_share():
     """Not series-parallel: what two blocks that overlap would need."""
-    graph = Graph(4)
+    graph = Graph((4,))
     a = graph.add(affine(), [0], "a")
     b = graph.add(Add(), [a, graph.add(affine(), [0], "b")], "c")
     with pytest.raises(ConversionError, match="a: its output is used by branches"):
-        build(graph, graph.add(Add(), [b, graph.add(apply("relu"), [a], "d")], "e"), (4,), np.dtype("float32"))
+        build(graph, graph.add(Add(), [b, graph.add(apply("relu"), [a], "d")], "e"), fnn.Input(4), np.dtype("float32"))
 
 
 def test_blocks_are_not_nested_without_end():
-    graph, value = Graph(4), 0
+    graph, value = Graph((4,)), 0
     for _ in range(70):
         value = graph.add(Add(), [graph.add(apply("relu"), [value], "deep"), 0], "deep")
     with pytest.raises(ConversionError, match="deep: it is nested too deep"):
-        build(graph, value, (4,), np.dtype("float32"))
+        build(graph, value, fnn.Input(4), np.dtype("float32"))
 
 
 def test_dominators():
@@ -307,7 +317,7 @@ def test_random_rows_are_around_the_data():
     """As a first scale says; what its mean takes in rounding is allowed, and refused where it takes all."""
     mean, deviation = np.array([100.0, -3.0, 0.0, 1e6]), np.array([5.0, 1.0, 0.0, 0.5])
     first = Scale(1 / np.where(deviation, deviation, 1e-7), -mean / np.where(deviation, deviation, 1e-7))
-    graph = Graph(4)
+    graph = Graph((4,))
     layer = affine()
     value = graph.add(layer, [graph.add(first, [0], "scaler")], "dense")
     seen = []
@@ -316,13 +326,13 @@ def test_random_rows_are_around_the_data():
         seen.append(x)
         return run(layer, run(first, x))
 
-    net = build(graph, value, (4,), np.dtype("float64"))
+    net = build(graph, value, fnn.Input(4), np.dtype("float64"))
     checked(net, source, "test", {}, around=graph.around())
     np.testing.assert_allclose(seen[0].mean(axis=0), mean, atol=0.5 * (deviation + 1).max())
     np.testing.assert_allclose(seen[0].std(axis=0), [5, 1, 1e-7, 0.5], rtol=0.5)
-    narrow = build(graph, value, (4,), np.dtype("float32"))
+    narrow = build(graph, value, fnn.Input(4), np.dtype("float32"))
     with pytest.raises(
         ConversionError, match=r"column 3 of the input: its mean 1e\+06 is 2e\+06 times the standard dev"
     ):
         checked(narrow, source, "test", {}, around=graph.around())
-    assert Graph(4).around() is None
+    assert Graph((4,)).around() is None

@@ -193,12 +193,12 @@ def test_layers_that_are_called_often(tmp_path):
     tracemalloc.start()
 
 
-def test_scales_of_nothing(tmp_path):
-    """Each would become a matrix of 2000 by 2000."""
-    scales = [part for _ in range(500) for part in (layer("Rescaling", scale=2.0), layer("ReLU"))]
+def test_many_scales(tmp_path):
+    """Each takes as many numbers as a row, and no matrix."""
+    scales = [part for _ in range(500) for part in (layer("Rescaling", scale=1.0), layer("ReLU"))]
     model = sequential(entrance(2000), *scales, dense("d", 1))
     path = archive(tmp_path / "a", model, weights(dense=[np.ones((2000, 1), np.float32), B[:1]]))
-    refuse(path, "far more numbers than the model holds")
+    assert len(fnn.from_keras(path).layers) > 900
 
 
 @pytest.mark.parametrize("shape", [(2**31 - 1,), (2**20, 2**20), (2**62,), (10**30,)])

@@ -90,9 +90,9 @@ REFUSED = {
         lambda: functional(lambda x: L.Dropout(0.5)(L.Dense(2)(x), training=True)),
         "Dropout .*: a call with training=True",
     ),
-    "images": (
-        lambda: keras.Sequential([L.Input((8, 8, 1)), L.Conv2D(2, 3), L.Flatten(), L.Dense(2)]),
-        "layer 2 of 4, Conv2D .*: a layer Conv2D that is not supported",
+    "images turned back": (
+        lambda: keras.Sequential([L.Input((8, 8, 1)), L.Conv2DTranspose(2, 3), L.Flatten(), L.Dense(2)]),
+        "layer 2 of 4, Conv2DTranspose .*: a layer Conv2DTranspose that is not supported",
     ),
     "text": (
         lambda: keras.Sequential([L.Input((4,), dtype="int32"), L.Embedding(3, 2), L.Flatten(), L.Dense(2)]),

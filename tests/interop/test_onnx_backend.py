@@ -22,6 +22,8 @@ READ = {
         *(f"PReLU_{n}d{name}" for n in (1, 2, 3) for name in ("", "_multiparam")),
         *("ELU", "LeakyReLU", "LeakyReLU_with_negval", "ReLU", "SELU", "Sigmoid", "Softplus", "Softsign", "Tanh"),
         *("Linear", "Linear_no_bias", "Softmax", "Softmin", "softmax_lastdim"),
+        *(f"Conv2d{name}" for name in ("", "_dilated", "_no_bias", "_padding", "_strided")),
+        *("AvgPool2d", "AvgPool2d_stride", "MaxPool2d", "PixelShuffle"),
     ],
     "pytorch-operator": [
         *(f"operator_add{name}" for name in ("_broadcast", "_size1_right_broadcast", "_size1_singleton_broadcast")),
@@ -36,8 +38,20 @@ READ = {
         *("celu", "elu", "elu_default", "exp", "gelu_default_2", "gelu_tanh_2", "hardsigmoid", "hardsigmoid_default"),
         *("hardswish", "hardswish_expanded", "leakyrelu", "leakyrelu_default", "relu", "selu_default", "sigmoid"),
         *("softplus", "softsign", "tanh"),
+        *(f"averagepool_2d_precomputed_{name}" for name in ("pads", "pads_count_include_pad", "strides", "same_upper")),
+        *(f"averagepool_2d_{name}" for name in ("default", "same_upper", "same_lower", "pads", "strides", "ceil")),
+        *("averagepool_2d_pads_count_include_pad", "averagepool_2d_ceil_last_window_starts_on_pad"),
+        *("basic_conv_with_padding", "basic_conv_without_padding", "conv_with_strides_padding"),
+        *("conv_with_strides_no_padding", "conv_with_strides_and_asymmetric_padding", "conv_with_autopad_same"),
+        *("globalaveragepool", "globalaveragepool_precomputed", "globalmaxpool", "globalmaxpool_precomputed"),
+        *("lrn", "lrn_default", "depthtospace_example_expanded", "spacetodepth_example_expanded"),
+        *(f"maxpool_2d_precomputed_{name}" for name in ("pads", "strides", "same_upper")),
+        *(f"maxpool_2d_{name}" for name in ("default", "same_upper", "same_lower", "pads", "strides", "ceil")),
+        *("maxpool_2d_ceil_output_size_reduce_by_one", "maxpool_with_argmax_2d_precomputed_pads"),
     ],
 }
+
+ROUNDED = {"test_averagepool_2d_ceil_last_window_starts_on_pad"}  # whose outputs have four digits
 
 
 def arrays(folder, kind):
@@ -76,6 +90,18 @@ def of_one_input(model, inputs):
     return copy
 
 
+def ended(model, output):
+    """Append a Flatten and a MatMul that changes no number: a network ends in vectors, not in images."""
+    if not isinstance(output, np.ndarray) or output.ndim != 4 or output.dtype != np.float32 or output[0].size > 3100:
+        return model.graph.output[0].name
+    make = onnx.helper.make_node
+    model.graph.initializer.append(numpy_helper.from_array(np.eye(output[0].size, dtype=np.float32), "end.weight"))
+    model.graph.node.append(make("Flatten", [model.graph.output[0].name], ["end.flat"], axis=1))
+    model.graph.node.append(make("MatMul", ["end.flat", "end.weight"], ["end"]))
+    model.graph.output.insert(0, onnx.helper.make_tensor_value_info("end", onnx.TensorProto.FLOAT, None))
+    return "end"
+
+
 @pytest.mark.parametrize("kind", READ)
 def test_models_of_onnx(kind):
     read, refused = set(), []
@@ -84,11 +110,12 @@ def test_models_of_onnx(kind):
         if model is None:
             continue
         try:
-            net = fnn.from_onnx(model, output=model.graph.output[0].name)
+            net = fnn.from_onnx(model, output=ended(model, outputs[0]))
         except ConversionError as error:
             refused.append(str(error))
             continue
-        np.testing.assert_allclose(net(inputs[0]), outputs[0].reshape(len(inputs[0]), -1), 1e-5, 1e-6, err_msg=name)
+        digits = 1e-3 if name in ROUNDED else 1e-5
+        np.testing.assert_allclose(net(inputs[0]), outputs[0].reshape(len(inputs[0]), -1), digits, 1e-6, err_msg=name)
         read.add(name.removeprefix("test_"))
     assert read >= set(READ[kind])
     assert refused

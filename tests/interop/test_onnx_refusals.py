@@ -103,8 +103,8 @@ REFUSED = {
     "division": (lambda m: m.node("Div", 1.0, dense(m)), "Div 'n1': a division by a value"),
     "attention": (lambda m: m.node("MatMul", dense(m), "x"), "MatMul 'n1': a product of two values"),
     "concatenation": (
-        lambda m: m.node("Concat", dense(m), "x", axis=1),
-        "Concat 'n1': parallel branches .* supported: branches that are added",
+        lambda m: m.node("Concat", dense(m), "x", axis=0),
+        "Concat 'n1': axis 0; supported: the last axis",
     ),
     "dropout": (lambda m: m.node("Dropout", dense(m), 0.5, np.bool_(True)), "Dropout 'n1': training_mode"),
     "norm": (
@@ -120,7 +120,10 @@ REFUSED = {
     "transposed": (lambda m: m.node("Transpose", dense(m)), "output 'v1': rows along the last axis"),
     "over rows": (lambda m: m.node("Gemm", "x", W, transA=1), "Gemm 'n0': a product over the rows"),
     "from the left": (lambda m: m.node("MatMul", W, "x"), "MatMul 'n0': a product over the rows"),
-    "width": (lambda m: m.node("Gemm", "x", W[:3].copy()), "Gemm 'n0': its input has 4 values; supported: a weight"),
+    "width": (
+        lambda m: m.node("Gemm", "x", W[:3].copy()),
+        "Gemm 'n0': its input is a vector of 4 values; supported: a weight",
+    ),
     "bias": (lambda m: m.node("Gemm", "x", W, np.ones(3)), r"Gemm 'n0': a constant of shape \(3,\) beside rows"),
     "bias of rows": (lambda m: m.node("Add", dense(m), np.ones((5, 4))), r"constant of shape \(5, 4\) beside rows"),
     "more axes": (lambda m: m.node("Add", dense(m), np.ones((1, 2, 4))), r"constant of shape \(1, 2, 4\)"),

@@ -23,7 +23,7 @@ def test_snippets(tmp_path, monkeypatch):
     torch.save(Net().state_dict(), "state.pt")
     names = {"Net": Net}
     snippets = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(snippets) == 8
+    assert len(snippets) == 9
     for snippet in snippets:
         if "check=" in snippet:
             names["x"] = np.zeros((3, 28, 28), np.float32)

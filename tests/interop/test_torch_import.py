@@ -130,7 +130,7 @@ POSITIONS = {
     "first": (lambda: [norm(4), linear(4, 5), nn.Tanh()], 1),
     "last": (lambda: [linear(4, 5), norm(5)], 1),
     "after the last activation": (lambda: [linear(4, 5), nn.ReLU(), norm(5)], 2),
-    "between activations": (lambda: [linear(4, 5), nn.ReLU(), norm(5), nn.Tanh()], 2),
+    "between activations": (lambda: [linear(4, 5), nn.ReLU(), norm(5), nn.Tanh()], 3),
     "before dropout": (lambda: [linear(4, 5), nn.ReLU(), norm(5), nn.Dropout(), linear(5, 2)], 3),
     "after dropout": (lambda: [linear(4, 5), nn.Dropout(), norm(5), linear(5, 2)], 3),
     "twice": (lambda: [norm(4), norm(4), linear(4, 5), norm(5), norm(5)], 1),

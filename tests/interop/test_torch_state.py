@@ -187,7 +187,7 @@ def test_a_network_can_be_trained_and_saved(tmp_path):
     net = read(nn.Sequential(linear(3, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.1), linear(8, 2)))
     x, y = rows((3,), 50), rows((2,), 50)
     before = net.evaluate(x, y, loss="mse")["loss"]
-    net.fit(x, y, loss="mse", epochs=50, optimizer=fnn.Adam(0.01), seed=0)
+    net.fit(x, y, loss="mse", epochs=200, optimizer=fnn.Adam(0.01), seed=0)
     assert net.evaluate(x, y, loss="mse")["loss"] < 0.9 * before
     net.save(tmp_path / "net.safetensors")
     np.testing.assert_array_equal(fnn.load(tmp_path / "net.safetensors")(x), net(x))

@@ -11,12 +11,8 @@ from fnnfast.interop import ConversionError
 from fnnfast.interop._errors import layer_of
 from fnnfast.layers import BY_KIND
 
-# The layers of convolutional networks have no counterparts yet.
-WAITING = pytest.mark.xfail(strict=True, raises=AssertionError, reason="no writer of convolutional networks")
-KINDS = [pytest.param(kind, marks=WAITING if layer.cpu_only else ()) for kind, layer in BY_KIND.items()]
 
-
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", BY_KIND)
 @pytest.mark.parametrize("package", ["onnx", "torch"])
 def test_every_layer_can_be_written(package, kind):
     pytest.importorskip(package)

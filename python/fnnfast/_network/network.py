@@ -561,6 +561,7 @@ class Network(_cpu.Forward):
         path = _checks.path("path", path)
         dtype = self._dtype if self.device == CPU.name else _checks.sum_type(self._dtype)
         compute_dtype = self.compute_dtype if self.device == CPU.name else dtype.name
-        version = max(part.format_version for part in (self.input, *self._structure.named.values()))
+        named = self._structure.named.values()
+        version = max(self.input.format_version, *(layer.format_version for layer in named))
         architecture = file_format.encode(self.layers, dtype.name, compute_dtype)
         file_format.write(path, architecture, version, self._tensors())

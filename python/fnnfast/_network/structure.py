@@ -119,6 +119,19 @@ class Structure:
         """By name, the shapes of a layer's parameters and buffers."""
         return {name: {**shapes, **self.buffer_shapes[name]} for name, shapes in self.parameter_shapes.items()}
 
+    def multiply_adds(self, name: str) -> int:
+        """Those of a layer's own product for one sample: each weight once for each pixel of the output."""
+        weight = self.parameter_shapes[name].get("weight")
+        return 0 if weight is None else math.prod(self.output_shapes[name][:-1]) * math.prod(weight)
+
+    @property
+    def has_images(self) -> bool:
+        """Whether a layer treats its values as images; if not, all values may as well be vectors."""
+        return any(
+            layer.reads_images or (is_image(self.output_shapes[name]) and (self.state_shapes[name] or layer.children()))
+            for name, layer in self.named.items()
+        )
+
     def require_gpu(self) -> None:
         """ValueError where a layer does not run on a GPU."""
         if self.input.channels_first:

@@ -34,7 +34,7 @@ def table(structure: Structure, dtype: str, compute_dtype: str, device: str) -> 
         shape, shapes = structure.output_shapes[name], structure.parameter_shapes[name]
         own = sum(map(math.prod, shapes.values()))
         units = math.prod(shape) if layer.has_units and not layer.children() else 0  # those of a block are its layers'
-        products = math.prod(shape[:-1]) * math.prod(shapes["weight"]) if "weight" in shapes else 0
+        products = structure.multiply_adds(name)
         rows.append((name, layer.title, _batch(shape), _count(units), _count(own), _count(products)))
         depth, neurons, parameters = depth + bool(units), neurons + units, parameters + own
         operations += products

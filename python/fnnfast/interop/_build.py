@@ -14,19 +14,22 @@ from .._network.conversion import Conversion
 from .._network.structure import Structure
 from ..layers import Flatten, Input
 from ..layers._shape import is_image
+from ._blocks import make_all
 from ._errors import ConversionError, refusal
 from ._graph import Graph
-from ._operations import Made, make_all
+from ._operations import Made
 
 ROWS = 32  # of a check on random numbers
 _LARGEST_LOSS = 1e-3  # of standard deviations, in a scale that is folded
 _LARGEST_CHECK = 2**24  # numbers in them, so that a model with a wide input does not ask for much memory
 
+_MOST_WORK = 4 * 10**9  # multiply-adds in them, since the source may be slow
+
 Run = Callable[[Array], Array]
 
 
-def build(graph: Graph, output: int, shape: Sequence[int], dtype: _checks.DType) -> Sequential:
-    """The network that a value of a graph is, in its number format.
+def build(graph: Graph, output: int, given: Input, dtype: _checks.DType) -> Sequential:
+    """The network that a value of a graph is, for an input of the model's shape, in its number format.
 
     Raises
     ------
@@ -40,10 +43,10 @@ def build(graph: Graph, output: int, shape: Sequence[int], dtype: _checks.DType)
     if not made:
         raise refusal("the model", "its output is its input", "models with at least one layer or activation")
     try:
-        structure = _structure(shape, made)
-        if _slopes_of_pixels(structure):
+        structure = _structure(given, made)
+        if not is_image(graph.inputs) and _has_parameters_of_images(structure):
             made = (Made(Flatten(), {}), *made)
-            structure = _structure(shape, made)
+            structure = _structure(given, made)
         values = {
             f"{name}.{key}": array
             for name, layer in zip(structure.named, _preorder(made), strict=True)
@@ -54,17 +57,13 @@ def build(graph: Graph, output: int, shape: Sequence[int], dtype: _checks.DType)
         raise ConversionError(f"the model: its layers cannot form a network ({error})") from error
 
 
-def _structure(shape: Sequence[int], made: Sequence[Made]) -> Structure:
-    return Structure([Input(*shape), *(layer.layer for layer in made)])
+def _structure(given: Input, made: Sequence[Made]) -> Structure:
+    return Structure([given, *(layer.layer for layer in made)])
 
 
-def _slopes_of_pixels(structure: Structure) -> bool:
-    """Whether a layer would have slopes per channel of an image, where graphs have one per value."""
-    return any(
-        "alpha" in structure.parameter_shapes[name]
-        for name, shape in structure.output_shapes.items()
-        if is_image(shape)
-    )
+def _has_parameters_of_images(structure: Structure) -> bool:
+    """Whether a layer has parameters per channel, as slopes, where a graph of vectors has them per value."""
+    return any(structure.parameter_shapes[name] for name, shape in structure.output_shapes.items() if is_image(shape))
 
 
 def _preorder(made: Sequence[Made]) -> Iterator[Made]:
@@ -119,7 +118,8 @@ def checked(
         against = f"{len(x)} given outputs"
     else:
         if check is None:
-            rows = max(1, min(ROWS, _LARGEST_CHECK // net.input.size))
+            work = sum(map(net._structure.multiply_adds, net.named_layers))
+            rows = max(1, min(ROWS, _LARGEST_CHECK // net.input.size, _MOST_WORK // max(work, 1)))
             mean, deviation = around or (0.0, 1.0)
             x = mean + deviation * np.random.default_rng(0).standard_normal((rows, net.input.size))
             x = _checks.fit(x.reshape(rows, *shape), net.dtype)
@@ -173,7 +173,7 @@ def _largest_difference(net: Sequential, x: Array, expected: Array, epsilon: flo
     finite = np.abs(expected[np.isfinite(expected)])
     # Sums and folds round in another order in each layer; what is wrong differs by far more than a thousand roundings.
     tolerance = 2000 * epsilon * (1 + float(finite.max(initial=0)))
-    off = ~(differences <= tolerance).all(axis=1)
+    off = ~(differences.astype(_checks.FLOAT64) <= tolerance).all(axis=1)
     jumps = any(not layer.activation.differentiable for layer in net.named_layers.values())
     if off.sum() > (len(x) // 8 if jumps else 0):  # a rounding may take a sum to the other side of a jump
         most = np.fmax.reduce(differences, axis=None)

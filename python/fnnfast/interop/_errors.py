@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from ..layers._shape import Shape, described, is_image
-
 if TYPE_CHECKING:
     from ..layers import Layer
 
@@ -28,12 +26,6 @@ def layer_of(known: Mapping[str, V], name: str, layer: Layer) -> V:
     if layer.kind not in known:
         raise refusal(f"layer {name!r}", f"a layer {type(layer).__name__} that has no counterpart", ", ".join(known))
     return known[layer.kind]
-
-
-def require_vector_slopes(name: str, layer: Layer, shape: Shape) -> None:
-    """ConversionError for slopes per channel of an image: formats get images as vectors."""
-    if layer.activation.learned and is_image(shape):
-        raise refusal(f"layer {name!r}", f"slopes for the channels of {described(shape)}", "slopes of vectors")
 
 
 @contextmanager

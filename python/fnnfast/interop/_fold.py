@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from ._operations import Placed, Scale
+from ._operations import Border, Placed, Scale
 
 
 def fold(chain: Sequence[Placed]) -> tuple[list[Placed], list[str]]:
@@ -14,13 +15,16 @@ def fold(chain: Sequence[Placed]) -> tuple[list[Placed], list[str]]:
     for operation, place, inputs in _joined(chain, folded):
         settled.append(Placed(operation.settled(inputs, place), place, inputs))
         if isinstance(operation, Scale):
-            folded.append(f"{place}: a Dense with a diagonal weight, since no layer beside it can take it")
+            folded.append(f"{place}: a BatchNorm, since no layer beside it can take it")
     return _joined(settled, []), folded
 
 
 def _joined(chain: Sequence[Placed], folded: list[str]) -> list[Placed]:
     done: list[Placed] = []
     for item in chain:
+        operation = item.operation
+        if isinstance(operation, Border) and done and done[-1].operation.not_negative:
+            item = item._replace(operation=replace(operation, after_not_negative=True))
         done.append(item)
         while _join_last(done, folded):
             pass
@@ -40,7 +44,7 @@ def _join_last(done: list[Placed], folded: list[str]) -> bool:
     one = item.operation.joined(before.operation)
     if one is None:
         return False
-    layer = item if isinstance(before.operation, Scale) else before
+    layer = item if isinstance(before.operation, Scale | Border) else before
     if len(scales) == 1:
         scale, operation = scales[0]
         if layer is item or operation.scale is not None:  # else it is the layer's bias

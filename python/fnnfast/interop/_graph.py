@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, TypeGuard
+from typing import NamedTuple
 
 import numpy as np
 
 from .._checks import FLOAT64, Array
 from .._network.structure import MOST_NESTED
+from ..layers._shape import Shape, as_image, described, is_image
+from ._blocks import Block, Branches
 from ._errors import refusal
 from ._fold import fold
-from ._operations import Affine, Block, Complement, Made, Operation, Pieces, Placed, Scale, is_projection
+from ._operations import Complement, Made, Operation, Placed, Scale
+from ._products import Pieces, is_linear, is_projection
 
 
 class Node(NamedTuple):
@@ -30,35 +33,35 @@ class Graph:
 
     Parameters
     ----------
-    inputs : int
-        The number of values of an input row.
+    inputs : tuple of int
+        The shape of the input in the network: a vector or an image.
     """
 
-    def __init__(self, inputs: int) -> None:
+    def __init__(self, inputs: Shape) -> None:
         self._nodes: list[Node] = []
-        self._widths = [inputs]
+        self._shapes = [inputs]
         self.folded: list[str] = []
 
     def add(self, operation: Operation, inputs: Iterable[int], place: str) -> int:
         """The value that an operation makes of others; ConversionError where these do not fit it."""
         inputs = tuple(inputs)
-        self._widths.append(operation.width(place, [self._widths[value] for value in inputs]))
+        self._shapes.append(operation.shape(place, [self._shapes[value] for value in inputs]))
         self._nodes.append(Node(operation, inputs, place))
         return len(self._nodes)
 
-    def width(self, value: int) -> int:
-        """How many numbers a row of it has."""
-        return self._widths[value]
+    @property
+    def inputs(self) -> Shape:
+        """The shape of the input."""
+        return self._shapes[0]
 
     def around(self) -> tuple[Array, Array] | None:
         """Mean and standard deviation of rows that a scale before all else makes standard normal; None without one."""
         first = next((node.operation for node in self._nodes if node.inputs == (0,)), None)
         if not isinstance(first, Scale):
             return None
-        width = self._widths[0]
-        scale = np.broadcast_to(np.ones(1) if first.scale is None else first.scale, width).astype(FLOAT64)
-        scale = np.where(scale == 0, 1.0, scale)
-        shift = np.broadcast_to(np.zeros(1) if first.shift is None else first.shift, width)
+        scale = np.broadcast_to(np.ones(1) if first.scale is None else first.scale, self.inputs).astype(FLOAT64)
+        scale = np.where(scale == 0, 1.0, scale).reshape(-1)
+        shift = np.broadcast_to(np.zeros(1) if first.shift is None else first.shift, self.inputs).reshape(-1)
         return -shift / scale, 1 / np.abs(scale)
 
     def chain(self, output: int) -> list[Placed]:
@@ -84,14 +87,14 @@ class Graph:
                     )
                 seen.add(value)
                 if not isinstance(operation, Join):
-                    backwards.append(Placed(operation, place, self._widths[inputs[0]]))
+                    backwards.append(Placed(operation, place, self._shapes[inputs[0]]))
                     value = inputs[0]
                     continue
                 if depth == MOST_NESTED:
                     raise refusal(place, "it is nested too deep", f"{MOST_NESTED} blocks inside each other")
                 fork, before = nearest[value], len(self.folded)
                 branches = [self._folded(walk(branch, fork, depth + 1), place) for branch in inputs]
-                combined = operation.combine(branches, self._widths[fork], place)
+                combined = operation.combine(branches, self._shapes[fork], place)
                 if any(isinstance(item.operation, Complement) for item in combined):
                     del self.folded[before:]  # nothing is left of its branches
                 backwards += reversed(combined)
@@ -130,13 +133,13 @@ class Join(Operation):
     """An operation on more than one value."""
 
     @abstractmethod
-    def combine(self, branches: Sequence[Sequence[Placed]], inputs: int, place: str) -> list[Placed]:
-        """Branches from one value, of that width, as operations in a row."""
+    def combine(self, branches: Sequence[Sequence[Placed]], inputs: Shape, place: str) -> list[Placed]:
+        """Branches from one value, of that shape, as operations in a row."""
 
-    def width(self, place: str, widths: Sequence[int]) -> int:
-        if len(set(widths)) != 1:
-            raise refusal(place, f"values of {' and '.join(map(str, widths))} numbers", "values of one width")
-        return widths[0]
+    def shape(self, place: str, shapes: Sequence[Shape]) -> Shape:
+        if len(set(shapes)) != 1:
+            raise refusal(place, " and ".join(map(described, shapes)), "values of one shape")
+        return shapes[0]
 
     def make(self, place: str) -> Made:
         raise AssertionError("branches are combined first")
@@ -145,7 +148,7 @@ class Join(Operation):
 class Add(Join):
     """The sum of its inputs."""
 
-    def combine(self, branches: Sequence[Sequence[Placed]], inputs: int, place: str) -> list[Placed]:
+    def combine(self, branches: Sequence[Sequence[Placed]], inputs: Shape, place: str) -> list[Placed]:
         layered = [tuple(branch) for branch in branches if branch]
         skips = len(branches) - len(layered)
         if not layered:
@@ -156,22 +159,17 @@ class Add(Join):
             doubled = Placed(Scale(np.full(1, float(skips))).settled(inputs, place), place, inputs)
             others.append(() if skips == 1 else (doubled,))
         for other in others:
-            last = total[-1]
-            total = (Placed(Block(total, other, self._outputs(last)), place, inputs),)
+            total = (Placed(Block(total, other, _outputs(total, inputs)), place, inputs),)
         return list(total)
-
-    @staticmethod
-    def _outputs(last: Placed) -> int:
-        return last.operation.width(last.place, [last.inputs])
 
 
 class Maximum(Join):
     """The largest of its inputs: maxout, where they are dense layers of one value."""
 
-    def combine(self, branches: Sequence[Sequence[Placed]], inputs: int, place: str) -> list[Placed]:
+    def combine(self, branches: Sequence[Sequence[Placed]], inputs: Shape, place: str) -> list[Placed]:
         only = [branch[0].operation for branch in branches if len(branch) == 1]
-        layers = [layer for layer in only if _is_affine(layer) or isinstance(layer, Pieces)]
-        if len(layers) != len(branches):
+        layers = [layer for layer in only if is_linear(layer) or isinstance(layer, Pieces)]
+        if len(layers) != len(branches) or any(layer.filters != layers[0].filters for layer in layers):
             raise refusal(place, "a maximum of what are not dense layers of one value", "one of such (maxout)")
         weights = [layer.weight.reshape(-1, *layer.weight.shape[-2:]) for layer in layers]  # of maxout: its pieces
         bias = None
@@ -183,32 +181,36 @@ class Maximum(Join):
                     for layer, shape in zip(layers, shapes, strict=True)
                 ]
             )
-        return [Placed(Pieces(np.concatenate(weights), bias), place, inputs)]
+        return [Placed(Pieces(np.concatenate(weights), bias, layers[0].filters), place, inputs)]
 
 
 class Concat(Join):
-    """Its inputs side by side."""
+    """Its inputs side by side: vectors, or the channels of images."""
 
-    def width(self, place: str, widths: Sequence[int]) -> int:
-        return sum(widths)
+    def shape(self, place: str, shapes: Sequence[Shape]) -> Shape:
+        sizes = {as_image(shape)[:2] for shape in shapes}
+        if len(sizes) != 1 or len(set(map(is_image, shapes))) != 1:
+            raise refusal(place, " beside ".join(map(described, shapes)), "vectors, or images of one height and width")
+        return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
 
-    def combine(self, branches: Sequence[Sequence[Placed]], inputs: int, place: str) -> list[Placed]:
-        if inputs == 1 and len(branches) == 2 and _is_complement(branches[0]) and not branches[1]:
+    def combine(self, branches: Sequence[Sequence[Placed]], inputs: Shape, place: str) -> list[Placed]:
+        if inputs == (1,) and len(branches) == 2 and _is_complement(branches[0]) and not branches[1]:
             return [Placed(Complement(), place, inputs)]
-        # The one place to change once there are parallel branches: all that it takes is here.
-        raise refusal(
-            place, "parallel branches whose outputs are concatenated", "branches that are added (fnnfast.Residual)"
-        )
+        outputs = self.shape(place, [_outputs(branch, inputs) for branch in branches])
+        return [Placed(Branches(tuple(map(tuple, branches)), outputs), place, inputs)]
 
 
-def _is_affine(operation: Operation) -> TypeGuard[Affine]:
-    """Whether it is a dense layer without an activation."""
-    return isinstance(operation, Affine) and operation.activation is None
+def _outputs(branch: Sequence[Placed], inputs: Shape) -> Shape:
+    """The shape of what a branch gives, of a value of that shape."""
+    if not branch:
+        return inputs
+    last = branch[-1]
+    return last.operation.shape(last.place, [last.inputs])
 
 
 def _is_complement(branch: Sequence[Placed]) -> bool:
     """Whether it is 1 - x of one number."""
     only = branch[0].operation if len(branch) == 1 else None
-    if not isinstance(only, Affine) or only.activation is not None or only.bias is None:
+    if not isinstance(only, Scale) or only.scale is None or only.shift is None:
         return False
-    return bool((only.weight == -1).all() and (only.bias == 1).all())
+    return bool((only.scale == -1).all() and (only.shift == 1).all())

@@ -10,15 +10,20 @@ from numpy.typing import ArrayLike
 
 from ..._checks import FLOAT32, FLOAT64, listed, short
 from ..._models.sequential import Sequential
+from ...layers import Input
 from .._build import build, checked
 from .._errors import refusal
 from .._graph import Graph
+from .._layout import CHANNELS_LAST, VECTOR
 from . import _file, _live, _numpy
 from ._config import FUNCTIONAL, ROUNDING, SEQUENTIAL, Layer, Model, walk
+from ._images import ON_IMAGES
 from ._layers import LAYERS
 from ._parse import read
 from ._reader import Reader
 from ._shapes import Value
+
+_FREE = 2**22  # numbers of a row that any model may ask for: those of an image are more than its filters have
 
 
 def from_keras(model: str | os.PathLike[str] | Any, *, check: ArrayLike | tuple[Any, Any] | None = None) -> Sequential:
@@ -76,20 +81,23 @@ def from_keras(model: str | os.PathLike[str] | Any, *, check: ArrayLike | tuple[
         raise refusal(root.place, "a layer", f"{SEQUENTIAL} and {FUNCTIONAL} models")
     first = _input(root)
     shape = _shape(first, source.held)
-    graph = Graph(math.prod(shape))
-    reader = Reader(graph, source.held, LAYERS)
-    end = walk(root, Value(0, shape), reader.call)
-    if len(end.shape) != 1 or end.turned is not None:
+    image = _image(root, shape)
+    graph = Graph((math.prod(shape),) if image is None else image)
+    reader = Reader(graph, source.held, LAYERS, image)
+    end = walk(root, Value(0, shape, CHANNELS_LAST if image == shape else VECTOR), reader.call)
+    if len(end.shape) != 1 or end.layout != VECTOR:
         raise refusal("the model", f"outputs of shape {end.shape}", "outputs that are vectors", "end it in a Dense")
-    kernels = {layer.variables[0].dtype for layer in root.all_layers() if layer.kind == "Dense"}
-    net = build(graph, end.step, shape, FLOAT64 if kernels == {FLOAT64} else FLOAT32)
+    products = [layer for layer in root.all_layers() if layer.kind in ("Dense", "Conv2D")]
+    kernels = {layer.variables[0].dtype for layer in products}
+    net = build(graph, end.step, Input(*(image or shape)), FLOAT64 if kernels == {FLOAT64} else FLOAT32)
     live = source.run
+    run = _numpy.evaluation(root) if live is None else lambda x: live(root, x)
     rounding = ROUNDING[net.dtype.name]
     if live is not None or isinstance(check, tuple):  # Keras multiplies matrices of float64 in float32
         rounding = max(reader.rounding, first.rounding, ROUNDING["float32"])
     return checked(
         net,
-        _numpy.evaluation(root) if live is None else lambda x: live(root, x),
+        lambda x: run(x.reshape(len(x), *shape)),
         "Keras",
         source.versions,
         check,
@@ -112,6 +120,22 @@ def _input(model: Model) -> Layer:
     return Layer("InputLayer", "", model.place, {"batch_shape": shape}, model.store)
 
 
+def _image(root: Model, shape: tuple[int, ...]) -> tuple[int, int, int] | None:
+    """The shape of the images that a model reads; None where it reads none.
+
+    That of its input, or that of the first Reshape of a vector to an image.
+    """
+    layers = list(root.all_layers())
+    if not any(layer.kind in ON_IMAGES for layer in layers):
+        return None
+    found = [list(shape)]
+    found += [layer.integers("target_shape", None) for layer in layers if layer.kind == "Reshape"]
+    for target in found:
+        if len(target) == 3 and min(target) > 0 and math.prod(target) == math.prod(shape):
+            return target[0], target[1], target[2]
+    return None
+
+
 def _shape(layer: Layer, held: int) -> tuple[int, ...]:
     """The shape of a row; ConversionError where it is open, or larger than any weight can be."""
     shape = layer.config.get("batch_shape")
@@ -123,6 +147,6 @@ def _shape(layer: Layer, held: int) -> tuple[int, ...]:
     if not row or len(row) > 8 or any(type(n) is not int or n < 1 for n in row):
         got = f"an input of shape {short(repr(shape))}" if shape is not None else "an input whose shape is not known"
         raise layer.refused(got, "(None, I), or more axes of fixed lengths", "build the model with keras.Input")
-    if math.prod(row) > held:
+    if math.prod(row) > max(held, _FREE):
         raise layer.refused(f"rows of {math.prod(row)} numbers in a model of {held}", "a weight for each number")
     return tuple(row)

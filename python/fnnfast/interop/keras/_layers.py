@@ -10,8 +10,10 @@ import numpy as np
 from ...activations import Activation, PReLU
 from ...layers import Dropout, GaussianNoise
 from .._graph import Add, Concat, Maximum
-from .._operations import Affine, Apply, Keep
-from . import _activations, _arithmetic
+from .._layout import VECTOR, joined
+from .._operations import Apply, Keep
+from .._products import Affine
+from . import _activations, _arithmetic, _images
 from ._config import Layer
 from ._reader import Call
 from ._shapes import Value, channels_last
@@ -35,7 +37,8 @@ def _dense(call: Call) -> Value:
     if len(kernel) != value.size:
         raise call.refused(f"a kernel of shape {kernel.shape} for {value.size} values", "a row for each value")
     shape = (*value.shape[:-1], kernel.shape[1])
-    made = call.step(Affine(value.rows(kernel), weights.get("bias")), shape=shape)._replace(turned=None)
+    value = call.reshaped(value, (value.size,))
+    made = call.step(Affine(value.layout.rows(kernel), weights.get("bias")), value, shape=shape, layout=VECTOR)
     return _activated(call, made)
 
 
@@ -53,7 +56,9 @@ def _apply(call: Call, activation: Activation) -> Value:
         return value
     if activation.rowwise and (math.prod(value.shape[:-1]) != 1 or not value.shape):
         raise call.refused(f"softmax of rows of shape {value.shape}", "rows that are vectors")
-    return call.step(Apply(activation))
+    if activation.rowwise and value.layout.is_image:
+        value = call.reshaped(value, (value.size,))._replace(shape=value.shape)
+    return call.step(Apply(activation), value)
 
 
 def _softmax(call: Call) -> Value:
@@ -63,8 +68,10 @@ def _softmax(call: Call) -> Value:
 
 
 def _prelu(call: Call) -> Value:
-    alpha = call.broadcast("alpha", call.layer.weights("alpha")["alpha"])
-    return call.step(Apply(PReLU(), call.value.spread(alpha)))
+    alpha = call.value.spread(call.broadcast("alpha", call.layer.weights("alpha")["alpha"]))
+    if alpha is None:
+        raise call.refused("slopes that differ from pixel to pixel", "shared_axes=[1, 2]: one for each channel")
+    return call.step(Apply(PReLU(), alpha))
 
 
 # Normalization -------------------------------------------------------------------------------------------------------
@@ -129,21 +136,15 @@ def _flatten(call: Call) -> Value:
     if first not in ("channels_first", "channels_last", None):
         raise call.refused("a data_format that is not known", "channels_first and channels_last")
     if first == "channels_first" and len(value.shape) > 1:
-        value = _turned(call, channels_last(len(value.shape)))
-    return value._replace(shape=(value.size,))
-
-
-def _turned(call: Call, order: tuple[int, ...]) -> Value:
-    if call.value.turned is not None:
-        raise call.refused("axes that are turned twice", "one Permute, or one Flatten of channels first")
-    return call.value.transposed(order)
+        value = value.transposed(channels_last(len(value.shape)))
+    return call.reshaped(value, (value.size,))
 
 
 def _permute(call: Call) -> Value:
     order = [axis - 1 for axis in call.layer.integers("dims", None)]
     if sorted(order) != list(range(len(call.value.shape))):
         raise call.refused(f"dims {call.layer.config.get('dims')}", "each axis of the rows once")
-    return _turned(call, tuple(order))
+    return call.value.transposed(tuple(order))
 
 
 def _reshape(call: Call) -> Value:
@@ -154,7 +155,7 @@ def _reshape(call: Call) -> Value:
     if not target or min(target) < 1 or math.prod(target) != value.size:
         got = call.layer.config.get("target_shape")
         raise call.refused(f"rows of shape {value.shape} as {got}", "a shape of as many numbers")
-    return value._replace(shape=tuple(target))
+    return call.reshaped(value, tuple(target))
 
 
 # Branches ------------------------------------------------------------------------------------------------------------
@@ -166,11 +167,14 @@ def _average(call: Call) -> Value:
 
 def _concatenate(call: Call) -> Value:
     values = call.values
-    rank = len(values[0].shape)
+    first, rank = values[0].shape, len(values[0].shape)
     axes = call.layer.integers("axis", -1)
-    if rank != 1 or axes not in ([-1], [1]) or any(len(value.shape) != 1 or value.turned for value in values):
-        raise call.refused(f"axis {axes} of rows of shape {values[0].shape}", "the last axis, of rows that are vectors")
-    return call.step(Concat(), *values, shape=(sum(value.size for value in values),))
+    images = all(value.layout.is_image and value.shape[:-1] == first[:-1] for value in values)
+    vectors = all(len(value.shape) == 1 for value in values)
+    if not (images or vectors) or axes not in ([-1], [rank]):
+        raise call.refused(f"axis {axes} of rows of shape {first}", "the last axis, of vectors or of images")
+    layout = values[0].layout if images else joined([(value.layout, value.size) for value in values])
+    return call.step(Concat(), *values, shape=(*first[:-1], sum(value.shape[-1] for value in values)), layout=layout)
 
 
 def _operator(call: Call) -> Value:
@@ -195,6 +199,12 @@ def _activation_layer(call: Call) -> Value:
 
 
 LAYERS: dict[str, Callable[[Call], Value]] = {
+    "AveragePooling2D": _images.average_pool,
+    "Conv2D": lambda call: _activated(call, _images.convolution(call)),
+    "GlobalAveragePooling2D": _images.global_average_pool,
+    "GlobalMaxPooling2D": _images.global_max_pool,
+    "MaxPooling2D": _images.max_pool,
+    "ZeroPadding2D": _images.zero_padding,
     **dict.fromkeys(_activations.LAYERS, _activation_layer),
     "Activation": lambda call: _activated(call, call.value),
     "ActivityRegularization": _only_in_training,
@@ -217,6 +227,7 @@ LAYERS: dict[str, Callable[[Call], Value]] = {
     "Reshape": _reshape,
     "Softmax": _softmax,
     "SpatialDropout1D": _only_in_training,
+    "SpatialDropout2D": _only_in_training,
     "ops.Add": _operator,
     "ops.Divide": _operator,
     "ops.Maximum": lambda call: call.join(Maximum()),

@@ -15,7 +15,7 @@ from ... import reference
 from ..._checks import FLOAT64, Array
 from ...activations import Activation
 from .._build import Run
-from . import _activations, _arithmetic
+from . import _activations, _arithmetic, _images
 from ._config import Layer, Model, walk
 from ._shapes import channels_last
 
@@ -92,6 +92,42 @@ def _reshape(layer: Layer, x: Array) -> Array:
     return x.reshape(len(x), *layer.integers("target_shape", None))
 
 
+# Images, by the windows of fnnfast.reference -------------------------------------------------------------------------
+def _convolution(layer: Layer, x: Array) -> Array:
+    kernel, *bias = (variable.astype(FLOAT64) for variable in layer.variables)
+    (groups,) = layer.integers("groups", 1)
+    z = reference.conv2d(
+        x,
+        kernel,
+        bias[0] if bias else None,
+        strides=_images.strides(layer),
+        padding=layer.config.get("padding", "valid"),
+        dilation=_images.dilation(layer),
+        groups=groups,
+    )
+    return _activated(layer, z)
+
+
+def _max_pool(layer: Layer, x: Array) -> Array:
+    found = _images.pool_windows(layer, x.shape[1:3])
+    y: Array = reference.max_pool2d_forward(x, found.kernel, found.strides, found.padding)[0]
+    return y
+
+
+def _average_pool(layer: Layer, x: Array) -> Array:
+    found = _images.pool_windows(layer, x.shape[1:3])
+    y: Array = reference.average_pool2d(x, found.kernel, found.strides, found.padding)
+    return y
+
+
+def _global_pool(function: Callable[..., Array]) -> Callable[[Layer, Array], Array]:
+    return lambda layer, x: function(x, axis=(1, 2), keepdims=layer.flag("keepdims", False))
+
+
+def _zero_padding(layer: Layer, x: Array) -> Array:
+    return np.pad(x, ((0, 0), *_images.borders(layer), (0, 0)))
+
+
 def _operator(function: Callable[..., Array]) -> Callable[..., Array]:
     def run(layer: Layer, *arguments: Any) -> Array:
         values = (item if isinstance(item, np.ndarray) else layer.array("a constant", item) for item in arguments)
@@ -108,6 +144,12 @@ LAYERS: dict[str, Callable[..., Array]] = {
     **dict.fromkeys(_activations.LAYERS, _activation_layer),
     "Activation": _activated,
     "Add": lambda layer, *values: sum(values[1:], values[0]),
+    "AveragePooling2D": _average_pool,
+    "Conv2D": _convolution,
+    "GlobalAveragePooling2D": _global_pool(np.mean),
+    "GlobalMaxPooling2D": _global_pool(np.max),
+    "MaxPooling2D": _max_pool,
+    "ZeroPadding2D": _zero_padding,
     "Average": lambda layer, *values: sum(values[1:], values[0]) / len(values),
     "BatchNormalization": _batch_normalization,
     "Concatenate": lambda layer, *values: np.concatenate(values, axis=-1),

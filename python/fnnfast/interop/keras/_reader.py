@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from ..._checks import Array, short
+from ...layers import Flatten
 from .._errors import ConversionError
 from .._graph import Graph
-from .._operations import WIDEST_DIAGONAL, Operation, Scale
+from .._layout import CHANNELS_LAST, Layout
+from .._operations import Operation, Plain, Scale
 from ._config import Layer
 from ._shapes import Value
 
@@ -27,12 +29,20 @@ _FREE = 2**27  # numbers that any model may ask for
 class Reader:
     """What turns calls of layers into operations of a graph.
 
-    held is how many numbers the source has: what a small file says it has is not allocated. rounding is the epsilon of
+    held is how many numbers the source has: what a small file says it has is not allocated. image is the shape of the
+    images that the model reads, also where its input are vectors that it reshapes to them. rounding is the epsilon of
     the roughest numbers so far.
     """
 
-    def __init__(self, graph: Graph, held: int, layers: Mapping[str, Callable[[Call], Value]]) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        held: int,
+        layers: Mapping[str, Callable[[Call], Value]],
+        image: tuple[int, int, int] | None = None,
+    ) -> None:
         self.graph = graph
+        self.image = image
         self._layers = layers
         self.rounding = 0.0
         self._left = _MOST_COPIES * held + _FREE
@@ -49,20 +59,19 @@ class Reader:
         self.rounding = max(self.rounding, layer.rounding)
         return function(Call(self, layer, arguments))
 
-    def add(self, layer: Layer, operation: Operation, inputs: Sequence[Value], shape: tuple[int, ...]) -> Value:
+    def add(
+        self, layer: Layer, operation: Operation, inputs: Sequence[Value], shape: tuple[int, ...], layout: Layout
+    ) -> Value:
         """A new value of the graph."""
         arrays = [value for value in vars(operation).values() if isinstance(value, np.ndarray)]
         self._left -= sum(array.size for array in arrays)
-        width = inputs[0].size
-        if isinstance(operation, Scale) and width <= WIDEST_DIAGONAL:
-            self._left -= width**2  # of a diagonal weight, if no layer beside it takes it
         if self._left < 0:
             raise layer.refused(
-                "the layers up to here need far more numbers than the model holds", "models without such a share of "
-                "scales and layers that are called many times"
+                "the layers up to here need far more numbers than the model holds", "models without so many calls of "
+                "one layer"
             )  # fmt: skip
         step = self.graph.add(operation, [value.step for value in inputs], layer.place)
-        return Value(step, shape, inputs[0].turned)
+        return Value(step, shape, layout)
 
 
 class Call:
@@ -89,9 +98,34 @@ class Call:
     def refused(self, problem: str, supported: str, advice: str = "") -> ConversionError:
         return self.layer.refused(problem, supported, advice)
 
-    def step(self, operation: Operation, *inputs: Value, shape: tuple[int, ...] | None = None) -> Value:
-        inputs = inputs or (self.value,)
-        return self.reader.add(self.layer, operation, inputs, inputs[0].shape if shape is None else shape)
+    @property
+    def image(self) -> Value:
+        """The only argument, which must be images."""
+        value = self.value
+        if value.layout != CHANNELS_LAST:
+            advice = "let it be the input of the model, or what convolutions and pools give"
+            raise self.refused(f"rows of shape {value.shape} as images", "images (B, H, W, C)", advice)
+        return value
+
+    def step(
+        self,
+        operation: Operation,
+        *inputs: Value,
+        shape: tuple[int, ...] | None = None,
+        layout: Layout | None = None,
+    ) -> Value:
+        """The value of an operation, of the shape and layout of its first input unless others are given."""
+        first, *_ = inputs = inputs or (self.value,)
+        shape = first.shape if shape is None else shape
+        return self.reader.add(self.layer, operation, inputs, shape, first.layout if layout is None else layout)
+
+    def reshaped(self, value: Value, shape: tuple[int, ...]) -> Value:
+        """The numbers of a row in another shape, in the same order."""
+        if value.step == 0 and shape == self.reader.image:
+            return Value(0, shape, CHANNELS_LAST)
+        if not value.layout.is_image or shape == value.shape:
+            return value._replace(shape=shape)
+        return self.step(Plain(Flatten()), value, shape=shape, layout=value.layout.flattened(value.shape))
 
     def join(self, operation: Operation) -> Value:
         """An operation on several values of one shape."""
@@ -100,7 +134,7 @@ class Call:
             return values[0]
         first = values[0]
         for value in values:
-            if (value.shape, value.turned) != (first.shape, first.turned):
+            if (value.shape, value.layout) != (first.shape, first.layout):
                 raise self.refused(f"rows of shapes {first.shape} and {value.shape}", "rows of one shape and order")
         return self.step(operation, *values)
 
@@ -108,6 +142,8 @@ class Call:
         """x * scale + shift, each of numbers that are broadcast to a row."""
         value = self.value
         spread = [None if array is None else value.spread(array) for array in (scale, shift)]
+        if any(given is not None and found is None for given, found in zip((scale, shift), spread, strict=True)):
+            raise self.refused("numbers that differ from pixel to pixel", "one for each channel of an image")
         return self.step(Scale(*spread))
 
     def broadcast(self, key: str, array: Array) -> Array:

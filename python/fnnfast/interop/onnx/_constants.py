@@ -44,7 +44,8 @@ class Constants:
         Where external data are.
     size : int
         Of the file. What is computed may take some times as much, so that a file cannot ask for memory that it does not
-        take itself.
+        take itself. Only what ConstantOfShape makes may be more, up to 2**28 numbers, which take no memory by
+        themselves: the package onnx has models without numbers of their own.
     """
 
     def __init__(self, initializers: Mapping[str, Any], folder: str | None, size: int) -> None:
@@ -52,6 +53,7 @@ class Constants:
         self._folder = folder
         self._values: dict[str, Array] = {}
         self._left = 8 * size + 2**20
+        self._uniform_left = 8 * 2**28
 
     def __contains__(self, name: str) -> bool:
         return name in self._values or name in self._initializers
@@ -77,17 +79,27 @@ class Constants:
         try:
             size, operator = _OPERATORS[node.op_type]
             nbytes = 8 * size(inputs, given)
-            if nbytes > self._left:
-                raise ConversionError(f"{place}: a constant of {nbytes} bytes, more than a file of this size may make")
-            self._left -= nbytes
+            if node.op_type == "ConstantOfShape":
+                self._uniform_left = _taken(self._uniform_left, nbytes, place)
+            elif node.op_type not in _VIEWS:
+                self._left = _taken(self._left, nbytes, place)
             with np.errstate(all="ignore"):
                 values = np.asarray(operator(inputs, given, self._folder))
+            if node.op_type in _VIEWS and not np.may_share_memory(values, inputs[0]):
+                self._left = _taken(self._left, nbytes, place)
         except ConversionError:
             raise
         except (AttributeError, ValueError, TypeError, IndexError, KeyError, OverflowError) as error:
             raise ConversionError(f"{place}: invalid constants ({error})") from error
         self._values[node.output[0]] = values
         return True
+
+
+def _taken(left: int, nbytes: int, place: str) -> int:
+    """What is left of a number of bytes; ConversionError where it is too little."""
+    if nbytes > left:
+        raise ConversionError(f"{place}: a constant of {nbytes} bytes, more than a file of this size may make")
+    return left - nbytes
 
 
 # Sizes, before anything is made --------------------------------------------------------------------------------------
@@ -129,7 +141,7 @@ def _constant(inputs: Sequence[Array], given: Attributes, folder: str | None) ->
 
 def _constant_of_shape(inputs: Sequence[Array], given: Attributes, folder: str | None) -> Array:
     value = read_tensor(given["value"], folder) if "value" in given else np.zeros(1, np.float32)
-    return np.full(_lengths(inputs[0]), value.reshape(()))
+    return np.broadcast_to(value.reshape(()), _lengths(inputs[0]))
 
 
 def _axes(inputs: Sequence[Array], given: Attributes) -> tuple[int, ...]:
@@ -203,3 +215,6 @@ _OPERATORS: dict[str, tuple[Callable[..., int], Callable[..., Array]]] = {
     "Div": _elementwise(_divide),
 }
 """By name: how many numbers it makes at most, and how."""
+
+_VIEWS = {"Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
+"""What mostly gives the same numbers in another shape, and never more of them."""

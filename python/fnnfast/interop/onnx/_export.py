@@ -105,9 +105,7 @@ def network_model(net: Network, opset: int, probabilities: bool = True) -> Any:
 
 def body(writer: Writer, net: Network, x: str, plain: bool) -> str:
     """The layers of a network; the name of its outputs."""
-    if len(net.input.shape) > 1:
-        x = writer.node("Flatten", x, axis=1)
-    return LayerWriter(writer, net, plain).chain(x, net.layers[1:])
+    return LayerWriter(writer, net, plain).network(x)
 
 
 def float_type(net: Network) -> DType:

@@ -12,13 +12,14 @@ from ..._models.sequential import Sequential
 from .._build import build, checked
 from .._formulas import Precision
 from .._graph import Graph
+from .._layout import input_layer
 from .._steps import Planner
 from . import _own
 from ._files import DOUBLE, FLOATS, open_model
 from ._model import Needed, reduce, reference
 from ._operators import OPERATORS
 from ._package import onnx
-from ._reader import Reader, Value
+from ._reader import Reader
 
 
 def from_onnx(
@@ -94,14 +95,15 @@ def from_onnx(
 def _network(needed: Needed) -> tuple[Sequential, list[str]]:
     """The network that the nodes make, and what was folded."""
     reader = Reader(needed.constants(), needed.opset, needed.rows.batch, OPERATORS)
-    reader.values[needed.rows.name] = Value(0, needed.rows.shape)
+    reader.take_input(needed.rows, needed.nodes)
     for index, node in enumerate(needed.nodes):
         reader.read(node, needed.place(index))
     found = reader.result(needed.output)
-    graph = Graph(Value(0, needed.rows.shape).size)
+    shape, layout = reader.input.shape, reader.input.layout
+    graph = Graph(layout.network_shape(shape))
     value = Planner(reader.steps, _precision(needed)).emit(graph, found.step)
     dtype = FLOAT64 if _is_double(needed) else FLOAT32
-    net = build(graph, value, needed.rows.shape, dtype)
+    net = build(graph, value, input_layer(shape, layout), dtype)
     if len(found.shape) != 1:
         graph.folded.append(f"output {needed.output!r}: rows of shape {found.shape} are {found.size} values")
     return net, graph.folded

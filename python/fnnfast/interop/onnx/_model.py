@@ -12,7 +12,7 @@ import numpy as np
 from ..._checks import Array, short
 from .._build import Run
 from .._errors import ConversionError
-from ._constants import Constants
+from ._constants import Constants, attributes
 from ._files import Source, external_path, type_name
 from ._package import onnx
 from ._reader import Rows, input_of
@@ -134,6 +134,7 @@ def reference(needed: Needed) -> Run:
         raise ConversionError(f"input {needed.rows.name!r}: {batch} rows; supported: any number, or {_LARGEST_BATCH}")
 
     def run(x: Array) -> Array:
+        x = x.reshape(len(x), *needed.rows.shape)
         count = len(x) if batch is None else batch
         padding = -len(x) % max(1, count)
         padded = np.concatenate([x, np.zeros((padding, *x.shape[1:]), x.dtype)]).astype(dtype)
@@ -165,7 +166,7 @@ def _evaluator(needed: Needed) -> Any:
     imports = [one for one in needed.source.model.opset_import if one.domain not in ("", "ai.onnx")]
     imports.append(helper.make_opsetid("", needed.opset))
     model = helper.make_model(graph, opset_imports=imports, ir_version=needed.source.model.ir_version)
-    return package.reference.ReferenceEvaluator(model, new_ops=_corrected() if needed.opset < 14 else None)
+    return package.reference.ReferenceEvaluator(model, new_ops=_corrected(needed.opset))
 
 
 def _in_default_domain(node: Any) -> Any:
@@ -178,11 +179,22 @@ def _in_default_domain(node: Any) -> Any:
     return copy
 
 
-def _corrected() -> list[type]:
-    """Batch normalization before opset 14: onnx.reference takes it for training, by the batch's own mean."""
+def _corrected(opset: int) -> list[type]:
+    """Operators that onnx.reference does not compute as ONNX describes them."""
     from onnx.reference.op_run import OpRun
 
-    class BatchNormalization(OpRun):  # type: ignore[misc]  # Any without the package
+    class LRN(OpRun):  # type: ignore[misc]  # Any without the package
+        """There, as many channels as there are rows."""
+
+        op_domain = ""
+
+        def _run(self, x: Array, *, size: int = 1, **given: Any) -> tuple[Array]:
+            alpha, beta, bias = (float(given.get(key) or default) for key, default in _LRN.items())
+            return (_local_response_norm(x, size, alpha, beta, bias),)
+
+    class BatchNormalization(OpRun):  # type: ignore[misc]
+        """There, before opset 14, training by the batch's own mean."""
+
         op_domain = ""
 
         def _run(self, x: Array, *constants: Array, epsilon: float = 1e-5, **_: Any) -> tuple[Array]:
@@ -190,7 +202,28 @@ def _corrected() -> list[type]:
             y = scale * (x - mean) / np.sqrt(variance + (1e-5 if epsilon is None else epsilon)) + bias
             return (y.astype(x.dtype),)
 
-    return [BatchNormalization]
+    class Softmax(OpRun):  # type: ignore[misc]
+        """There, before opset 13, over one axis, by default the last: that of the newest opset, which _run gets."""
+
+        op_domain = ""
+
+        def _run(self, x: Array, **_: Any) -> tuple[Array]:
+            rows = x.reshape(math.prod(x.shape[: attributes(self.onnx_node).get("axis", 1)]), -1)
+            powers = np.exp(rows - rows.max(axis=1, keepdims=True))
+            return ((powers / powers.sum(axis=1, keepdims=True)).reshape(x.shape),)
+
+    return [LRN, *([BatchNormalization] if opset < 14 else []), *([Softmax] if opset < 13 else [])]
+
+
+_LRN = {"alpha": 1e-4, "beta": 0.75, "bias": 1.0}
+
+
+def _local_response_norm(x: Array, size: int, alpha: float, beta: float, bias: float) -> Array:
+    before, squares = (size - 1) // 2, np.zeros_like(x)
+    for channel in range(x.shape[1]):
+        squares[:, channel] = (x[:, max(channel - before, 0) : channel + size - before] ** 2).sum(axis=1)
+    y: Array = x / (bias + alpha / size * squares) ** beta
+    return y.astype(x.dtype)
 
 
 def _raw(needed: Needed, name: str) -> Array:

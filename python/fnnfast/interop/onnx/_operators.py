@@ -9,7 +9,10 @@ import numpy as np
 from ... import activations
 from ..._checks import FLOAT64, Array
 from .._graph import Add, Concat
-from .._operations import Affine, Apply, MaxPieces, Scale
+from .._layout import VECTOR, joined
+from .._operations import Apply, MaxPieces, Scale
+from .._products import Affine
+from . import _images
 from ._constants import BATCH
 from ._reader import Node, Operator, Value
 
@@ -35,8 +38,7 @@ def _gemm(node: Node) -> Value:
         return found
     if beta != 1:
         other = node.step(Scale(np.full(1, beta)), [other], other.shape, other.turned)
-    if (other.shape, other.turned) != (found.shape, found.turned):
-        raise node.refused(f"C with rows of shape {other.shape}", f"rows of shape {found.shape}")
+    node.alike([found, other])
     return node.step(Add(), [found, other], found.shape, found.turned)
 
 
@@ -66,8 +68,8 @@ def _product(node: Node, index: int, flip: bool, weight: Array, bias: Array | No
     weight = weight.T if rows_last else weight
     shape = (weight.shape[1],)
     if bias is not None:
-        bias = np.broadcast_to(node.per_value(bias, shape, rows_last), shape)
-    return node.step(Affine(weight, bias), [value], shape, rows_last)
+        bias = np.broadcast_to(node.per_value(bias, Value(0, shape, rows_last)), shape)
+    return node.step(Affine(value.layout.rows(weight), bias), [value], shape, rows_last, VECTOR)
 
 
 # Normalisation and slopes --------------------------------------------------------------------------------------------
@@ -82,20 +84,19 @@ def _batch_normalization(node: Node) -> Value:
 
 
 def _channels(node: Node, index: int, value: Value) -> Array:
-    """One number for each channel, the first axis of a row, as one for each value."""
+    """One number for each channel, the first axis of a row; of vectors one for each value."""
     constant = node.constant(index)
     if constant is None or constant.shape != value.shape[:1]:
         shape = None if constant is None else constant.shape
         raise node.refused(f"input {index} of shape {shape}", f"one number for each of {value.shape[0]} channels")
-    spread = constant.astype(FLOAT64).reshape(-1, *[1] * (len(value.shape) - 1))
-    return np.broadcast_to(spread, value.shape).reshape(-1)
+    return node.per_value(constant.astype(FLOAT64).reshape(-1, *[1] * (len(value.shape) - 1)), value)
 
 
 def _scaler(node: Node) -> Value:
     """(x - offset) scale, of scikit-learn's scalers."""
     value = node.rows()
     offset, scale = (
-        node.per_value(np.array(node.given.get(key, [default]), FLOAT64), value.shape)
+        node.per_value(np.array(node.given.get(key, [default]), FLOAT64), value)
         for key, default in (("offset", 0.0), ("scale", 1.0))
     )
     return node.step(Scale(scale, -offset * scale), [value], value.shape)
@@ -108,7 +109,7 @@ def _prelu(node: Node) -> Value:
         raise node.refused("no slope", "a constant slope")
     if node.opset < 7 and slope.ndim == 1 and len(slope) > 1:
         slope = node.from_axis(slope, 1, value.shape)
-    alpha = node.per_value(slope, value.shape, value.turned)
+    alpha = node.per_value(slope, value)
     before = node.before(value)
     if before is not None and before.kind == "Elu" and before.settings.get("alpha", 1.0) == 1:
         inner = value._replace(step=before.inputs[0])  # alpha_j (exp z - 1): how to_onnx writes learned slopes of ELU
@@ -117,8 +118,12 @@ def _prelu(node: Node) -> Value:
 
 
 def _softmax(node: Node) -> Value:
-    value = node.rows()
-    _last_axis(node, node.given.get("axis", 1 if node.opset < 13 else -1))
+    value, axis = node.data(), node.given.get("axis", 1 if node.opset < 13 else -1)
+    if not value.turned and len(value.shape) > 1 and axis == 1 and (node.opset < 13 or value.size == value.shape[0]):
+        value = node.vector(value)  # before opset 13 over all axes from that one on
+    else:
+        value = node.rows()
+        _last_axis(node, axis)
     return node.step(Apply(activations.Softmax()), [value], value.shape)
 
 
@@ -148,8 +153,7 @@ def _open(limit: float, sign: int) -> float:
 
 def _sum(node: Node) -> Value:
     found = [node.data(index) for index in range(len(node.names))]
-    if any((value.shape, value.turned) != (found[0].shape, found[0].turned) for value in found):
-        raise node.refused("rows of different shapes", "rows of one shape")
+    node.alike(found)
     return found[0] if len(found) == 1 else node.step(Add(), found, found[0].shape, found[0].turned)
 
 
@@ -186,7 +190,7 @@ def _flatten(node: Node) -> Value:
     value = _rows_first(node)
     if node.given.get("axis", 1) not in (1, -len(value.shape)):
         raise node.refused(f"axis {node.given['axis']}", "axis 1, which keeps the rows apart")
-    return value._replace(shape=(value.size,))
+    return node.reshaped(value, (value.size,))
 
 
 def _reshape(node: Node) -> Value:
@@ -203,7 +207,7 @@ def _reshape(node: Node) -> Value:
     if not keeps_rows or not rest or min(rest) < 1 or math.prod(rest) != value.size:
         shape = [node.batch or "B" if n == BATCH else n for n in lengths]
         raise node.refused(f"rows of shape {value.shape} as {shape}", "shapes that keep the rows apart, as (B, -1)")
-    return value._replace(shape=tuple(rest))
+    return node.reshaped(value, tuple(rest))
 
 
 def _axes(node: Node, value: Value) -> list[int]:
@@ -222,7 +226,7 @@ def _squeeze(node: Node) -> Value:
     axes = _axes(node, value)
     if any(value.shape[axis - 1] != 1 for axis in axes) or len(axes) == len(value.shape):
         raise node.refused(f"axes {axes} of rows of shape {value.shape}", "axes of length 1, and not all")
-    return value._replace(shape=tuple(n for axis, n in enumerate(value.shape, 1) if axis not in axes))
+    return node.reshaped(value, tuple(n for axis, n in enumerate(value.shape, 1) if axis not in axes))
 
 
 def _unsqueeze(node: Node) -> Value:
@@ -230,7 +234,7 @@ def _unsqueeze(node: Node) -> Value:
     shape = list(value.shape)
     for axis in _axes(node, value):
         shape.insert(axis - 1, 1)
-    return value._replace(shape=tuple(shape))
+    return node.reshaped(value, tuple(shape))
 
 
 def _transpose(node: Node) -> Value:
@@ -241,16 +245,18 @@ def _transpose(node: Node) -> Value:
         return value
     if order == [1, 0]:
         return value._replace(turned=not value.turned)
-    if not value.turned and order[0] == 0 and len(order) == rank:
-        kept = [axis for axis in order[1:] if 0 < axis < rank and value.shape[axis - 1] != 1]
-        if kept == sorted(kept):  # only axes of length 1 move
-            return value._replace(shape=tuple(value.shape[axis - 1] for axis in order[1:]))
-    raise node.refused(f"perm {order} of rows of shape {value.shape}", "the transpose of a matrix")
+    if not value.turned and order[0] == 0 and sorted(order) == list(range(rank)):
+        axes = [axis - 1 for axis in order[1:]]
+        shape = tuple(value.shape[axis] for axis in axes)
+        return value._replace(shape=shape, layout=value.layout.transposed(value.shape, axes))
+    raise node.refused(f"perm {order} of rows of shape {value.shape}", "axes of a row, or the transpose of a matrix")
 
 
 # Branches ------------------------------------------------------------------------------------------------------------
 def _reduce_max(node: Node) -> Value:
-    value = _rows_first(node)
+    value = node.vector(_rows_first(node))
+    if value.layout != VECTOR:
+        raise node.refused("a maximum over the pixels or the channels of an image", "MaxPool and GlobalMaxPool")
     (axis, *more) = _axes(node, value)
     long = [i for i, n in enumerate(value.shape, 1) if n != 1]
     if more or axis not in long or len(long) > 2:
@@ -263,12 +269,17 @@ def _reduce_max(node: Node) -> Value:
 
 
 def _concat(node: Node) -> Value:
+    if node.data().layout.is_image:
+        return _images.concat(node)
     found = [node.rows(index) for index in range(len(node.names))]
     _last_axis(node, node.given.get("axis", 1))
-    return found[0] if len(found) == 1 else node.step(Concat(), found, (sum(value.size for value in found),))
+    layout = joined([(value.layout, value.size) for value in found])
+    size = sum(value.size for value in found)
+    return found[0] if len(found) == 1 else node.step(Concat(), found, (size,), layout=layout)
 
 
 OPERATORS: dict[tuple[str, str], Operator] = {
+    **{("", name): operator for name, operator in _images.OPERATORS.items()},
     ("", "BatchNormalization"): _batch_normalization,
     ("", "Cast"): _cast,
     ("", "Clip"): _clip,

@@ -33,7 +33,7 @@ def recover(needed: Needed) -> Sequential | None:
         if compute_dtype in NARROW or structure.input.shape != needed.rows.shape:
             return None
         # Looked up before anything is built: what a forged text asks for must be in the file.
-        found = {name: parameter_of(name, shape, read) for name, shape in places(structure.parameter_shapes).items()}
+        found = {name: parameter_of(name, shape, read) for name, shape in places(structure.state_shapes).items()}
         if any(values is None for values in found.values()):
             return None
         net = Sequential._restored(layers, dtype, {k: values for k, values in found.items() if values is not None})

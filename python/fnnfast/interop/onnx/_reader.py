@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..._checks import Array
+from ...layers import Flatten
 from .._errors import ConversionError, refusal
-from .._operations import Operation
+from .._layout import CHANNELS_FIRST, CHANNELS_LAST, VECTOR, Layout
+from .._operations import Operation, Plain
 from .._steps import FORMULAS, Step
 from ._constants import BATCH, Constants, attributes
 from ._files import FLOATS
@@ -25,11 +27,13 @@ class Value(NamedTuple):
     step: of 0, the input, or of the k-th step.
     shape: of a row.
     turned: whether the rows are its last axis; it then has two.
+    layout: where the numbers of a row are in the network.
     """
 
     step: int
     shape: tuple[int, ...]
     turned: bool = False
+    layout: Layout = VECTOR
 
     @property
     def size(self) -> int:
@@ -64,6 +68,14 @@ class Node:
     def _name(self, index: int) -> str:
         return self.names[index] if index < len(self.names) else ""
 
+    def reshaped(self, value: Value, shape: tuple[int, ...]) -> Value:
+        """The numbers of a row in another shape, in the same order."""
+        if value.shape == shape:
+            return value
+        if value == self._reader.input and not value.layout.is_image:
+            return self._reader.input_as_images(shape)
+        return self.vector(value)._replace(shape=shape)
+
     def before(self, value: Value) -> Step | None:
         """The step that gives a value."""
         return self._reader.steps[value.step - 1] if value.step else None
@@ -74,6 +86,21 @@ class Node:
         if found is None:
             raise self.refused(f"input {index} does not depend on the model's input", "one that is")
         return found
+
+    def image(self, index: int = 0) -> Value:
+        """An input that is images, with their channels first."""
+        found = self.data(index)
+        if found.turned or found.layout != CHANNELS_FIRST:
+            advice = "let it be the input of the model, or what convolutions and pools give"
+            raise self.refused(f"rows of shape {found.shape} as images", "images (B, C, H, W)", advice)
+        return found
+
+    def vector(self, value: Value) -> Value:
+        """An image as a vector, with the same shape in the model; else the value itself."""
+        if not value.layout.is_image:
+            return value
+        flat = self._reader.add(Step(self.place, self.kind, (value.step,), Plain(Flatten())), value.shape, False)
+        return flat._replace(layout=value.layout.flattened(value.shape))
 
     def rows(self, index: int = 0) -> Value:
         """An input whose rows are vectors along its first axis."""
@@ -87,19 +114,24 @@ class Node:
         constant = self.constant(index)
         return float(self.given.get(key, default)) if constant is None else float(constant.reshape(()))
 
-    def step(self, operation: Operation, inputs: Sequence[Value], shape: Sequence[int], turned: bool = False) -> Value:
-        """The value that an operation gives."""
+    def step(
+        self,
+        operation: Operation,
+        inputs: Sequence[Value],
+        shape: Sequence[int],
+        turned: bool = False,
+        layout: Layout | None = None,
+    ) -> Value:
+        """The value that an operation gives; in the layout of its first input, unless another one is given."""
         step = Step(self.place, self.kind, tuple(of.step for of in inputs), operation)
-        return self._reader.add(step, tuple(shape), turned)
+        return self._reader.add(step, tuple(shape), turned, inputs[0].layout if layout is None else layout)
 
     def elementwise(self, settings: Mapping[str, Any] | None = None, inputs: int | None = None) -> Value:
         """The value of an elementwise operator on all inputs, or the first so many."""
         count = len(self.names) if inputs is None else inputs
         data = [found for index in range(count) if (found := self.value(index)) is not None]
-        shape, turned = data[0].shape, data[0].turned
-        if any(other.shape != shape or other.turned != turned for other in data):
-            shapes = " and ".join(str(other.shape) for other in data)
-            raise self.refused(f"rows of shapes {shapes}", "rows of one shape")
+        first = self.alike(data)
+        shape, turned = first.shape, first.turned
         arguments: list[int | Array] = []
         for index in range(count):
             found = self.value(index)
@@ -109,27 +141,41 @@ class Node:
             elif constant is not None:
                 if self.opset < 7 and "axis" in self.given:
                     constant = self.from_axis(constant, self.given["axis"], shape)
-                arguments.append(self.per_value(constant, shape, turned))
+                arguments.append(self.per_value(constant, first))
         given = self.given if settings is None else settings
         given = {key: float(part) if key in _PARAMETERS else part for key, part in given.items()}
-        return self._reader.add(Step(self.place, self.kind, tuple(arguments), None, given), shape, turned)
+        return self._reader.add(Step(self.place, self.kind, tuple(arguments), None, given), shape, turned, first.layout)
 
-    def per_value(self, constant: Array, shape: tuple[int, ...], turned: bool = False) -> Array:
-        """A constant that is broadcast over rows of a shape, as (W,), or (1,) where it is one number."""
+    def alike(self, values: Sequence[Value]) -> Value:
+        """The first of values of one shape, whose numbers lie in the same order."""
+        first = values[0]
+        if any((other.shape, other.turned) != (first.shape, first.turned) for other in values):
+            shapes = " and ".join(str(other.shape) for other in values)
+            raise self.refused(f"rows of shapes {shapes}", "rows of one shape")
+        if any(other.layout != first.layout for other in values):
+            raise self.refused("images that were flattened, and other vectors", "values in one order")
+        return first
+
+    def per_value(self, constant: Array, value: Value) -> Array:
+        """A constant that is broadcast over rows, as (W,), or (C,) for images, or (1,) where it is one number."""
+        shape = value.shape
         if constant.size == 1 and constant.ndim <= len(shape) + 1:
             return constant.reshape(1)
-        if turned:
+        if value.turned:
             constant = constant.T if constant.ndim == 2 else constant[:, np.newaxis]
         if constant.ndim > len(shape):
             if constant.ndim != len(shape) + 1 or constant.shape[0] != 1:
                 raise self.refused(f"a constant of shape {constant.shape} beside rows of {shape}", "one for each value")
             constant = constant[0]
         try:
-            return np.broadcast_to(constant, shape).reshape(-1)
+            found = value.layout.constants(constant, shape)
         except ValueError:
             raise self.refused(
                 f"a constant of shape {constant.shape} beside rows of {shape}", "one for each value"
             ) from None
+        if found is None:
+            raise self.refused("constants that differ from pixel to pixel", "one for each channel of an image")
+        return found
 
     def from_axis(self, constant: Array, axis: int, shape: tuple[int, ...]) -> Array:
         """A constant whose axes are those of the value from that one on, as before opset 7, for NumPy's rules."""
@@ -167,11 +213,28 @@ class Reader:
         self.batch = batch
         self.values: dict[str, Value] = {}
         self.steps: list[Step] = []
+        self.input = Value(0, ())
+        self._reads_images = False
         self._operators = operators
 
-    def add(self, step: Step, shape: tuple[int, ...], turned: bool) -> Value:
+    def take_input(self, rows: Rows, nodes: Sequence[Any]) -> None:
+        """Note the input: images, if an operator on images is among the nodes; else vectors."""
+        layout = VECTOR
+        self._reads_images = any(node.op_type in ON_IMAGES for node in nodes)
+        if self._reads_images and len(rows.shape) == 3:
+            turned = any(node.op_type == "Transpose" and rows.name in node.input for node in nodes)
+            layout = CHANNELS_LAST if turned else CHANNELS_FIRST
+        self.input = self.values[rows.name] = Value(0, rows.shape, False, layout)
+
+    def input_as_images(self, shape: tuple[int, ...]) -> Value:
+        """The input, vectors in the model, which reshapes them to images first of all."""
+        if self._reads_images and len(shape) == 3:
+            self.input = Value(0, shape, False, CHANNELS_FIRST)
+        return self.input._replace(shape=shape)
+
+    def add(self, step: Step, shape: tuple[int, ...], turned: bool, layout: Layout = VECTOR) -> Value:
         self.steps.append(step)
-        return Value(len(self.steps), shape, turned)
+        return Value(len(self.steps), shape, turned, layout)
 
     def result(self, name: str) -> Value:
         """The value of that name, with its rows along the first axis."""
@@ -179,6 +242,12 @@ class Reader:
         if found is None or found.turned:
             shape = "a constant" if found is None else "rows along the last axis"
             raise ConversionError(f"output {name!r}: {shape}; supported: values (B, ...) that depend on the input")
+        if found.layout.is_image and found.size != found.shape[0]:
+            raise ConversionError(f"output {name!r}: images of shape {found.shape}; supported: vectors")
+        if not found.layout.is_image and found.layout != VECTOR:
+            raise ConversionError(
+                f"output {name!r}: the pixels of an image, channels first; supported: vectors, such as those of Gemm"
+            )
         return found
 
     def read(self, proto: Any, place: str) -> None:
@@ -221,6 +290,10 @@ class Reader:
             raise
         except (AttributeError, TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
             raise ConversionError(f"{place}: invalid attributes or constants ({error})") from error
+
+
+ON_IMAGES = {"Conv", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "LRN"}
+"""The operators that read images."""
 
 
 # The input -----------------------------------------------------------------------------------------------------------

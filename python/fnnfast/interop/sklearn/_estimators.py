@@ -11,7 +11,8 @@ from ... import activations
 from ..._checks import Array
 from .._build import Run
 from .._errors import refusal
-from .._operations import Affine, Apply, Operation
+from .._operations import Apply, Operation
+from .._products import Affine
 from ._own import operations
 
 
@@ -44,7 +45,7 @@ def _activation(place: str, name: str) -> Apply | None:
 def _layers(place: str, estimator: Any) -> list[Operation]:
     names = [estimator.activation] * (len(estimator.coefs_) - 1) + [estimator.out_activation_]
     parts = zip(estimator.coefs_, estimator.intercepts_, names, strict=True)
-    return [Affine(weight, bias, _activation(place, name)) for weight, bias, name in parts]
+    return [Affine(weight, bias, activation=_activation(place, name)) for weight, bias, name in parts]
 
 
 def _mlp_classifier(place: str, estimator: Any) -> Ending:
@@ -81,7 +82,9 @@ def _affine(estimator: Any, activation: Apply | None = None) -> Affine:
     coefficients = coefficients.toarray() if hasattr(coefficients, "toarray") else np.asarray(coefficients)
     weight = np.atleast_2d(coefficients).T
     bias = np.broadcast_to(np.asarray(estimator.intercept_), weight.shape[1]).astype(weight.dtype)
-    return Affine(weight, bias if bias.any() or getattr(estimator, "fit_intercept", True) else None, activation)
+    return Affine(
+        weight, bias if bias.any() or getattr(estimator, "fit_intercept", True) else None, activation=activation
+    )
 
 
 def _linear(place: str, estimator: Any) -> Ending:

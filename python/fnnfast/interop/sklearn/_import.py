@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from ... import activations
 from ..._checks import FLOAT32, FLOAT64, Array, message
 from ..._models.sequential import Sequential
+from ...layers import Input
 from .._build import Run, build, checked
 from .._errors import needs, refusal
 from .._graph import Graph
@@ -83,13 +84,13 @@ def from_sklearn(estimator: Any, *, check: ArrayLike | tuple[Any, Any] | None = 
         raise TypeError(message("estimator", "a fitted estimator", got))
     parts = _parts(estimator)
     width = next(int(step.n_features_in_) for step in (*(step for _, step in parts.transformers), parts.estimator))
-    graph = Graph(width)
+    graph = Graph((width,))
     value = 0
     for operation, place in _operations(parts):
         value = graph.add(operation, [value], place)
     dtype = FLOAT32 if parts.ending.dtype == np.float32 else FLOAT64
     return checked(
-        build(graph, value, (width,), dtype),
+        build(graph, value, Input(width), dtype),
         _quiet(parts.run),
         "scikit-learn",
         _versions(),

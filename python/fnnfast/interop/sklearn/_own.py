@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from ..._models.sequential import Sequential
 from ...layers import Dropout
-from .._operations import Affine, Keep, Made, Operation, Pieces, Scale
+from ...layers._shape import Shape
+from .._operations import Keep, Made, Operation, Scale
+from .._products import Affine, Pieces
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,8 +18,8 @@ class Whole(Operation):
 
     made: Made
 
-    def width(self, place: str, widths: Sequence[int]) -> int:
-        return self.made.layer.output_shape((widths[0],))[-1]
+    def shape(self, place: str, shapes: Sequence[Shape]) -> Shape:
+        return self.made.layer.output_shape(shapes[0])
 
     @property
     def rowwise(self) -> bool:  # type: ignore[override]

@@ -9,7 +9,8 @@ import numpy as np
 
 from ..._checks import FLOAT64, Array
 from .._errors import refusal
-from .._operations import Affine, Operation, Scale
+from .._operations import Operation, Scale
+from .._products import Affine
 
 
 def _standard_scaler(place: str, scaler: Any) -> Scale:

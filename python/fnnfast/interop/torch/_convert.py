@@ -16,6 +16,7 @@ from .._build import Run, build, checked
 from .._errors import ConversionError, refusal
 from .._formulas import Precision
 from .._graph import Graph
+from .._layout import input_layer
 from .._steps import Planner
 from . import _elementwise, _rows, _shapes
 from ._own import recover
@@ -62,9 +63,9 @@ def _network(whole: Whole, shape: tuple[int, ...] | None) -> tuple[Sequential, t
     _require_shape(whole, shape)
     reader = Reader(whole, FUNCTIONS, MODULES)
     output = reader.read(trace(whole, shape), shape)
-    graph = Graph(int(np.prod(shape)))
+    graph = Graph(reader.layout.network_shape(shape))
     planner = Planner(reader.steps, Precision(shortest=False), _elementwise.ACTIVATIONS)
-    net = build(graph, planner.emit(graph, output), shape, dtype)
+    net = build(graph, planner.emit(graph, output), input_layer(shape, reader.layout), dtype)
     return net, (*graph.folded, *reader.notes), _DOUBLE_EPSILON if dtype == FLOAT64 else None
 
 
@@ -74,7 +75,9 @@ def _first_width(whole: Whole) -> tuple[int]:
     except ConversionError:  # it may be that only the shape is missing
         width = None
     if width is None:
-        raise ValueError(message("input_shape", "the shape of a row, such as (4,)", "none, and no Linear first"))
+        raise ValueError(
+            message("input_shape", "the shape of a row, such as (4,) or (3, 224, 224)", "none, and no Linear first")
+        )
     return (width,)
 
 

@@ -52,14 +52,15 @@ def _rrelu(
 def _prelu(call: Call, input: Any, weight: Any) -> Value:
     value = call.value(input)
     slopes = call.array(weight)
-    if slopes.size != 1 and len(value.shape) != 1:
-        raise call.refused(f"a slope for each channel of rows of shape {value.shape}", "rows that are vectors")
-    return call.apply(Apply(activations.PReLU(), call.constant(weight, value.shape)), [value])
+    if slopes.size != 1:  # one for each channel
+        weight = weight.reshape(-1, *[1] * (len(value.shape) - 1))
+    return call.apply(Apply(activations.PReLU(), call.constant(weight, value.shape, value.layout)), [value])
 
 
 def _learned_elu(call: Call, input: Any, alpha: Any) -> Value:
     value = call.value(input)
-    return call.apply(Apply(activations.ELU(learn=True), call.constant(alpha, value.shape)), [value])
+    alpha = alpha.reshape(-1, *[1] * (len(value.shape) - 1))
+    return call.apply(Apply(activations.ELU(learn=True), call.constant(alpha, value.shape, value.layout)), [value])
 
 
 def _elu(call: Call, input: Any, alpha: float = 1.0, inplace: bool = False) -> Value:

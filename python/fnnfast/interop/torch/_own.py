@@ -27,10 +27,12 @@ def module_of(net: Network) -> nn.Sequential:
     module = builder.module()
     frozen = set(getattr(net, "frozen", ()))
     with torch.inference_mode(False):  # whose tensors could not be trained
-        for name, part, attribute, turned in builder.places:
-            values = np.array(net._device.host(net.parameters[name]))
-            tensor = torch.from_numpy(np.ascontiguousarray(values.T) if turned else values)
-            setattr(part, attribute, nn.Parameter(tensor, requires_grad=name.rpartition(".")[0] not in frozen))
+        for name, part, attribute, axes in builder.places:
+            values = np.array(net._device.host(net._state[name]))
+            tensor = torch.from_numpy(values if axes is None else np.ascontiguousarray(values.transpose(axes)))
+            if name in net.parameters:
+                tensor = nn.Parameter(tensor, requires_grad=name.rpartition(".")[0] not in frozen)
+            setattr(part, attribute, tensor)
     setattr(module, _LAYERS, file_format.encode(net.layers, net.dtype.name, net.dtype.name))
     return module.eval()
 
@@ -68,7 +70,7 @@ def _values(builder: Builder, own: nn.Module, module: nn.Module) -> dict[str, Ar
     """The parameters of the network, from the places in a module like its own."""
     paths = {id(part): path for path, part in own.named_modules()}
     found = {}
-    for name, part, attribute, turned in builder.places:
+    for name, part, attribute, axes in builder.places:
         values = numpy_of(getattr(module.get_submodule(paths[id(part)]), attribute))
-        found[name] = values.T if turned else values
+        found[name] = values if axes is None else values.transpose(np.argsort(axes))
     return found

@@ -12,8 +12,10 @@ import torch
 from torch import fx, nn
 
 from ..._checks import FLOAT64, Array
+from ...layers import Flatten
 from .._errors import ConversionError, refusal
-from .._operations import Operation
+from .._layout import CHANNELS_FIRST, CHANNELS_LAST, VECTOR, Layout
+from .._operations import Operation, Plain
 from .._steps import Step
 from ._source import numpy_of
 from ._trace import kind_of, place, place_in
@@ -26,12 +28,13 @@ _SPACES = (torch, torch.nn.functional, torch.special, operator, builtins)
 
 
 _MODULES = (
-    "Linear, BatchNorm1d, Dropout, Flatten, Softmax at the end, activations such as ReLU, and modules made of these "
-    "(docs/interop/torch.md has a list)"
+    "Linear, Conv2d, MaxPool2d, AvgPool2d, BatchNorm1d, BatchNorm2d, Dropout, Flatten, Softmax at the end, activations "
+    "such as ReLU, and modules made of these (docs/interop/torch.md has a list)"
 )
 _FUNCTIONS = (
-    "linear, matmul, batch_norm, dropout, softmax at the end, flatten, view, activations such as relu, sums, maxima of "
-    "linear functions, and arithmetic with constants (docs/interop/torch.md has a list)"
+    "linear, matmul, conv2d, max_pool2d, avg_pool2d, batch_norm, dropout, softmax at the end, flatten, view, "
+    "activations such as relu, sums, maxima of linear functions, and arithmetic with constants (docs/interop/torch.md "
+    "has a list)"
 )
 
 
@@ -57,14 +60,31 @@ class Call:
             raise self.refused(f"rows of shape {found.shape}", "rows that are vectors: flatten(1) before it")
         return found
 
+    def image(self, argument: Any) -> Value:
+        """An argument that must be images, with their channels first."""
+        found = self.value(argument)
+        if found.layout != CHANNELS_FIRST:
+            advice = "let it be the input of the module, or what convolutions and pools give"
+            raise self.refused(f"rows of shape {found.shape} as images", "images (B, C, H, W)", advice)
+        return found
+
+    def reshaped(self, value: Value, shape: tuple[int, ...]) -> Value:
+        """The numbers of a row in another shape, in the same order."""
+        if not value.layout.is_image or shape == value.shape:
+            return value.view(shape)
+        return value.flattened(self._step(Plain(Flatten()), [value])).view(shape)
+
     def array(self, argument: Any) -> Array:
         """A constant tensor."""
         if not isinstance(argument, torch.Tensor):
             raise self.refused(f"a {type(argument).__name__} in the place of parameters", "constant tensors")
         return numpy_of(argument)
 
-    def constant(self, argument: Any, shape: tuple[int, ...]) -> Array:
-        """A number or tensor that is broadcast over rows of a shape, as (W,), or (1,) where it is one number."""
+    def constant(self, argument: Any, shape: tuple[int, ...], layout: Layout = VECTOR) -> Array:
+        """A number or tensor that is broadcast over rows of a shape.
+
+        (W,), or (C,) for images, or (1,) where it is one number.
+        """
         if isinstance(argument, torch.Tensor):
             array = self.array(argument)
         elif isinstance(argument, (int, float)):
@@ -76,11 +96,13 @@ class Call:
         if array.ndim == len(shape) + 1 and array.shape[0] == 1:
             array = array[0]
         try:
-            spread = np.broadcast_to(array, shape).reshape(-1)
-            return spread[:1] if (spread == spread[0]).all() else spread
+            spread = layout.constants(array, shape)
         except ValueError:
             problem = f"a constant of shape {array.shape} beside rows of shape {shape}"
             raise self.refused(problem, "one number, or one for each value of a row") from None
+        if spread is None:
+            raise self.refused("constants that differ from pixel to pixel", "one for each channel of an image")
+        return spread[:1] if (spread == spread[0]).all() else spread
 
     # Results ---------------------------------------------------------------------------------------------------------
     def elementwise(self, kind: str, *arguments: Any, inplace: bool = False, **settings: Any) -> Value:
@@ -88,19 +110,46 @@ class Call:
         data = [argument for argument in arguments if isinstance(argument, Value)]
         if not data:
             raise self.refused("arithmetic with the number of rows", "arithmetic with values")
-        shape = data[0].shape
-        if any(other.shape != shape for other in data):
-            shapes = " and ".join(str(other.shape) for other in data)
-            raise self.refused(f"rows of shapes {shapes}", "rows of one shape")
-        parts = tuple(part.step if isinstance(part, Value) else self.constant(part, shape) for part in arguments)
+        first = self.alike(data)
+        shape, layout = first.shape, first.layout
+        parts = tuple(
+            part.step if isinstance(part, Value) else self.constant(part, shape, layout) for part in arguments
+        )
         step = self._reader.add(Step(self.place, kind, parts, None, settings))
         if not (inplace or self.in_place):
-            return Value(step, shape, Memory())
-        return self.value(arguments[0]).write(step)
+            return Value(step, shape, Memory(), 0, layout)
+        target = self.value(arguments[0])
+        if target.memory.flattened:
+            problem = "a write in place to images, or to their view as vectors"
+            raise self.refused(problem, "writes to either before there is such a view", "leave out inplace=True")
+        return target.write(step)
 
-    def apply(self, operation: Operation, values: Sequence[Value], shape: tuple[int, ...] | None = None) -> Value:
-        """The value of an operation, of the same shape unless another one is given."""
-        return Value(self._step(operation, values), values[0].shape if shape is None else shape, Memory())
+    def alike(self, values: Sequence[Value]) -> Value:
+        """The first of values of one shape, whose numbers lie in the same order."""
+        first = values[0]
+        if any(other.shape != first.shape for other in values):
+            shapes = " and ".join(str(other.shape) for other in values)
+            raise self.refused(f"rows of shapes {shapes}", "rows of one shape")
+        if any(other.layout != first.layout for other in values):
+            raise self.refused("images that were flattened, and other vectors", "values in one order")
+        return first
+
+    def apply(
+        self,
+        operation: Operation,
+        values: Sequence[Value],
+        shape: tuple[int, ...] | None = None,
+        layout: Layout | None = None,
+    ) -> Value:
+        """The value of an operation, of the shape and layout of its first input unless others are given."""
+        first = values[0]
+        return Value(
+            self._step(operation, values),
+            first.shape if shape is None else shape,
+            Memory(),
+            0,
+            first.layout if layout is None else layout,
+        )
 
     def keep(self, operation: Operation, value: Value) -> Value:
         """The value after an operation that changes no number, and so is in the same memory."""
@@ -149,6 +198,7 @@ class Reader:
             for space in _SPACES
             if hasattr(space, name)
         }
+        self.layout = VECTOR  # of the input
         self._values: dict[fx.Node, Any] = {}
         self._uses: dict[str, int] = {}
 
@@ -164,6 +214,9 @@ class Reader:
         ConversionError
             A call, or a form of one, that is not supported.
         """
+        if len(shape) == 3 and any(map(self._reads_images, graph.nodes)):
+            turned = any(user.target in ("permute", torch.permute) for user in next(iter(graph.nodes)).users)
+            self.layout = CHANNELS_LAST if turned else CHANNELS_FIRST
         for node in graph.nodes:
             self._values[node] = self._read(node, shape)
         for path, uses in self._uses.items():
@@ -174,6 +227,8 @@ class Reader:
             kind = type(found).__name__.removeprefix("immutable_")  # of torch.fx
             got = f"rows of shape {found.shape}" if isinstance(found, Value) else f"a {kind}"
             raise refusal("the output", got, "one tensor of rows that are vectors, (B, O)", _advice(found))
+        if found.layout != VECTOR:
+            raise refusal("the output", "the pixels of images", "vectors, such as those of a Linear after a Flatten")
         return self._last(found.step)
 
     def _last(self, step: int) -> int:
@@ -185,7 +240,7 @@ class Reader:
 
     def _read(self, node: fx.Node, shape: tuple[int, ...]) -> Any:
         if node.op == "placeholder":
-            return Value(0, shape, Memory())
+            return Value(0, shape, Memory(), 0, self.layout)
         if node.op == "get_attr":
             return operator.attrgetter(str(node.target))(self._whole)
         arguments = fx.node.map_arg(node.args, self._values.__getitem__)
@@ -220,6 +275,12 @@ class Reader:
             raise refusal(place(node, self._whole), f"a {what} that is not supported", _FUNCTIONS)
         return name, rule
 
+    def _reads_images(self, node: fx.Node) -> bool:
+        """Whether a node is a call of what only images have."""
+        if node.op == "call_module":
+            return self._modules.get(kind_of(self._whole.get_submodule(str(node.target))), ("",))[0] in ON_IMAGES
+        return node.op == "call_function" and self._names.get(node.target) in ON_IMAGES
+
     def _computed(self, node: fx.Node, arguments: Any, keywords: Any) -> Any:
         """What depends on constants alone."""
         if node.op == "call_module":
@@ -227,6 +288,11 @@ class Reader:
         if node.op == "call_method":
             return getattr(arguments[0], str(node.target))(*arguments[1:], **keywords)
         return node.target(*arguments, **keywords)
+
+
+ON_IMAGES = {
+    "conv2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d", "local_response_norm"
+}  # fmt: skip
 
 
 def _is_in_place(name: str, op: str) -> bool:

@@ -10,7 +10,10 @@ import torch
 from ... import activations, layers
 from ..._checks import FLOAT64
 from .._graph import Concat
-from .._operations import Affine, Apply, Keep, MaxPieces, Pieces, Scale
+from .._layout import VECTOR, joined
+from .._operations import Apply, Keep, MaxPieces, Scale
+from .._products import Affine, Pieces
+from . import _images
 from ._reader import Call, Rule
 from ._values import Largest, Stacked, Value
 
@@ -45,13 +48,14 @@ def _product(call: Call, input: Any, weight: Any, bias: Any) -> Value:
     value, shape = call.vectors(input), (weight.shape[1],)
     if bias is not None:
         bias = np.broadcast_to(call.constant(bias, shape), shape)
-    return call.apply(Affine(weight, bias), [value], shape)
+    return call.apply(Affine(value.layout.rows(weight), bias), [value], shape, VECTOR)
 
 
 def _maxout(call: Call, input: Any, weight: Any, bias: Any = None) -> Value:
     """fnnfast's own: max over p of x @ weight[p] + bias[p]."""
-    pieces = Pieces(call.array(weight), None if bias is None else call.array(bias))
-    return call.apply(pieces, [call.vectors(input)], pieces.weight.shape[2:])
+    value, weights = call.vectors(input), call.array(weight)
+    ordered = np.stack([value.layout.rows(piece) for piece in weights])
+    return call.apply(Pieces(ordered, None if bias is None else call.array(bias)), [value], weights.shape[2:], VECTOR)
 
 
 # Normalization and probabilities -------------------------------------------------------------------------------------
@@ -81,11 +85,11 @@ def _batch_norm(
 
 
 def _channels(call: Call, constant: Any, value: Value) -> Any:
-    """One number for each channel, the first axis of a row, as one for each value."""
+    """One number for each channel, the first axis of a row; of vectors one for each value."""
     array = call.array(constant).astype(FLOAT64)
     if array.shape != value.shape[:1]:
         raise call.refused(f"{array.size} channels", f"{value.shape[0]} channels, as its input has")
-    return np.broadcast_to(array.reshape(-1, *[1] * (len(value.shape) - 1)), value.shape).reshape(-1)
+    return value.layout.constants(array.reshape(-1, *[1] * (len(value.shape) - 1)), value.shape)
 
 
 def _softmax(call: Call, input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Value:
@@ -129,6 +133,8 @@ def _amax(call: Call, input: Any, dim: Any = (), keepdim: bool = False) -> Value
         return _of_stacked(call, input, axis, keepdim)
     value = call.value(input)
     axis += 1 + len(value.shape) if axis < 0 else 0
+    if value.layout != VECTOR:
+        raise call.refused("a maximum over the pixels or the channels of images", "max_pool2d")
     long = [i for i, n in enumerate(value.shape, 1) if n != 1]
     if axis not in long or len(long) > 2:
         raise call.refused(f"a maximum over axis {axis} of rows of shape {value.shape}", "the axis of maxout's pieces")
@@ -150,9 +156,13 @@ def _stack(call: Call, tensors: Any, dim: int = 0) -> Stacked:
 
 
 def _cat(call: Call, tensors: Any, dim: int = 0) -> Value:
+    if call.value(tensors[0]).layout.is_image:
+        return _images.cat(call, tensors, dim)
     values = [call.vectors(tensor) for tensor in tensors]
     _last_axis(call, dim)
-    return values[0] if len(values) == 1 else call.apply(Concat(), values, (sum(value.size for value in values),))
+    layout = joined([(value.layout, value.size) for value in values])
+    size = sum(value.size for value in values)
+    return values[0] if len(values) == 1 else call.apply(Concat(), values, (size,), layout)
 
 
 # What changes no number ----------------------------------------------------------------------------------------------
@@ -201,6 +211,7 @@ def _require_wide(call: Call, target: Any) -> None:
 
 
 FUNCTIONS: dict[str, Rule] = {
+    **_images.FUNCTIONS,
     "linear": _linear,
     "matmul": _matmul,
     "mm": _matmul,
@@ -220,6 +231,7 @@ FUNCTIONS: dict[str, Rule] = {
     "hstack": lambda call, tensors: _cat(call, tensors, 1),
     "dropout": _dropout,
     "dropout1d": lambda call, input, p=0.5, training=True, inplace=False: _left_out(call, input, p, training),
+    "dropout2d": lambda call, input, p=0.5, training=True, inplace=False: _left_out(call, input, p, training),
     "alpha_dropout": _left_out,
     "feature_alpha_dropout": _left_out,
     "gaussian_noise": _gaussian_noise,

@@ -20,7 +20,7 @@ def _reshape(call: Call, input: Any, *lengths: Any, shape: Any = None) -> Value:
         rest[rest.index(-1)] = value.size // known
     if first not in (ROWS, -1) or not rest or math.prod(rest) != value.size or min(rest) < 1:
         raise call.refused(f"rows of shape {value.shape} as {tuple(target)}", _SUPPORTED)
-    return value.view(tuple(rest))
+    return call.reshaped(value, tuple(rest))
 
 
 def _flatten(call: Call, input: Any, start_dim: int = 0, end_dim: int = -1) -> Value:
@@ -30,7 +30,7 @@ def _flatten(call: Call, input: Any, start_dim: int = 0, end_dim: int = -1) -> V
     if start < 1 or end < start:
         raise call.refused(f"start_dim={start_dim}, end_dim={end_dim}", "flatten(1), which keeps the rows apart")
     shape = value.shape
-    return value.view((*shape[: start - 1], math.prod(shape[start - 1 : end]), *shape[end:]))
+    return call.reshaped(value, (*shape[: start - 1], math.prod(shape[start - 1 : end]), *shape[end:]))
 
 
 def _unflatten(call: Call, input: Any, dim: int, sizes: Any = None, unflattened_size: Any = None) -> Value:
@@ -48,7 +48,7 @@ def _squeeze(call: Call, input: Any, dim: int | None = None) -> Value:
     if axis < 1:
         raise call.refused(f"dim={dim}", "an axis after that of the rows")
     shape = value.shape
-    return value.view(shape[: axis - 1] + shape[axis:] if shape[axis - 1] == 1 else shape)
+    return call.reshaped(value, shape[: axis - 1] + shape[axis:] if shape[axis - 1] == 1 else shape)
 
 
 def _unsqueeze(call: Call, input: Any, dim: int) -> Value:
@@ -56,13 +56,34 @@ def _unsqueeze(call: Call, input: Any, dim: int) -> Value:
     axis = _axis(call, dim, 2 + len(value.shape))
     if axis < 1:
         raise call.refused(f"dim={dim}", "an axis after that of the rows")
-    return value.view((*value.shape[: axis - 1], 1, *value.shape[axis - 1 :]))
+    return call.reshaped(value, (*value.shape[: axis - 1], 1, *value.shape[axis - 1 :]))
 
 
 def _axis(call: Call, dim: Any, rank: int) -> int:
     if not isinstance(dim, int) or not -rank <= dim < rank:
         raise call.refused(f"dim={dim}", f"{-rank} to {rank - 1}")
     return dim % rank
+
+
+def _permute(call: Call, input: Any, *dims: Any) -> Value:
+    value = call.value(input)
+    order = dims[0] if len(dims) == 1 and isinstance(dims[0], (tuple, list)) else dims
+    rank = 1 + len(value.shape)
+    axes = [_axis(call, dim, rank) for dim in order]
+    if sorted(axes) != list(range(rank)) or axes[0] != 0:
+        raise call.refused(f"dims {tuple(order)}", "each axis once, that of the rows first")
+    order = [axis - 1 for axis in axes[1:]]
+    turned = tuple(value.shape[axis] for axis in order)
+    layout = value.layout.transposed(value.shape, order)
+    return Value(value.step, turned, value.memory, value.memory.writes, layout)
+
+
+def _transpose(call: Call, input: Any, dim0: int, dim1: int) -> Value:
+    rank = 1 + len(call.value(input).shape)
+    order = list(range(rank))
+    first, second = _axis(call, dim0, rank), _axis(call, dim1, rank)
+    order[first], order[second] = second, first
+    return _permute(call, input, order)
 
 
 # The number of rows, and parts of what is no value ------------------------------------------------------------------
@@ -87,6 +108,8 @@ FUNCTIONS: dict[str, Rule] = {
     "view": _reshape,
     "reshape": _reshape,
     "flatten": _flatten,
+    "permute": _permute,
+    "transpose": _transpose,
     "unflatten": _unflatten,
     "squeeze": _squeeze,
     "unsqueeze": _unsqueeze,

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from .._layout import VECTOR, Layout
+
 
 class Rows:
     """The number of rows, which a network leaves open."""
@@ -19,10 +21,14 @@ ROWS = Rows()
 
 @dataclass(eq=False)
 class Memory:
-    """What several values may be views of: one that is written to in place changes them all."""
+    """What several values may be views of: one that is written to in place changes them all.
+
+    flattened: whether there are views of it as images and as vectors, which are different values in a network.
+    """
 
     step: int = 0
     writes: int = 0
+    flattened: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,12 +39,14 @@ class Value:
     shape: of a row.
     memory: where it is.
     writes: how many there had been when it was made.
+    layout: where the numbers of a row are in the network.
     """
 
     written: int
     shape: tuple[int, ...]
     memory: Memory
     writes: int = 0
+    layout: Layout = VECTOR
 
     @property
     def step(self) -> int:
@@ -51,11 +59,16 @@ class Value:
 
     def view(self, shape: tuple[int, ...], step: int | None = None) -> Value:
         """The same memory in another shape, or after a step that changes no number."""
-        return Value(self.step if step is None else step, shape, self.memory, self.memory.writes)
+        return Value(self.step if step is None else step, shape, self.memory, self.memory.writes, self.layout)
 
     def copied(self) -> Value:
         """The same numbers in memory of their own."""
-        return Value(self.step, self.shape, Memory())
+        return Value(self.step, self.shape, Memory(), 0, self.layout)
+
+    def flattened(self, step: int) -> Value:
+        """An image as a vector of the same shape in the model, after the step that flattens it."""
+        self.memory.flattened = True
+        return Value(step, self.shape, self.memory, self.memory.writes, self.layout.flattened(self.shape))
 
     def write(self, step: int) -> Value:
         """The value after a step in place."""
