@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from functools import reduce
 from importlib import import_module
@@ -11,6 +12,13 @@ import numpy as np
 
 from ..problems import LEARNING_RATE, Problem
 from .base import Array, Peer, Variant, expression, training
+
+_modes = contextlib.ExitStack()
+
+
+def _stop_gradients(torch: Any) -> None:
+    """For the life of this process, where nothing needs a gradient; a mode ends with its last reference."""
+    _modes.enter_context(torch.inference_mode())
 
 
 class Torch(Peer):
@@ -57,7 +65,7 @@ class Torch(Peer):
                 h = act(torch.addmm(bias, h, weight))
             return h
 
-        torch.inference_mode().__enter__()  # for the life of this process: nothing here needs a gradient
+        _stop_gradients(torch)
         for function in (linear, addmm):
             yield _forward(function.__name__, self.wrap(torch, function), x)
 
@@ -73,7 +81,7 @@ class Torch(Peer):
                 modules.append(_module(torch, name))
         model = torch.nn.Sequential(*modules).eval()
         x = torch.from_numpy(problem.x)
-        torch.inference_mode().__enter__()
+        _stop_gradients(torch)
         for name in ("x86", "onednn"):
             if name in torch.backends.quantized.supported_engines:
                 torch.backends.quantized.engine = name
@@ -122,7 +130,7 @@ class Torch(Peer):
             return reduce(torch.maximum, map(functional.linear, [x] * pieces, weight, bias))
 
         if not problem.trains:
-            torch.inference_mode().__enter__()
+            _stop_gradients(torch)
         for function in (pieces_outside, pieces_inside, layer_per_piece):
             weight, bias = problem.layers[0]
             if function is pieces_inside:
