@@ -4,31 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fnnfast._bench import answers, contention, problems, report, timing
+from fnnfast._bench import answers, contention, float64, networks, problems, report, timing
+from fnnfast._bench.networks import Draw, chain, maxout
 from fnnfast._bench.peers import Fnnfast, Numpy, Peer, all_peers
 from fnnfast._bench.peers.torch import Torch
 from fnnfast._bench.problems import Problem
 from fnnfast._bench.timing import Measurement, Outcome, Settings, Worker
 
 SMALL = (
-    Problem("s1", "network", 9, (5, 7, 3), "swish", 1.0),
-    Problem("s2", "network", 1, (5, 7, 3), "tanh", 1.0),
-    Problem("s3", "network", 9, (6, 4), "relu", 1.0),
-    Problem("s4", "network", 9, (5, 7, 3), "gelu", 1.0),
-    Problem("s5", "maxout", 9, (5, 7), "maxout", 1.0, pieces=3),
-    Problem("s6", "training", 8, (5, 7, 3), "relu", 1.0),
-    Problem("s7", "maxout_training", 9, (5, 7), "maxout", 1.0, pieces=3),
-    Problem("s8", "network", 9, (40, 50, 30), "swish", 1.0, precision="bfloat16"),
-    Problem("s9", "network", 9, (40, 50, 30), "gelu", None, precision="int8"),
+    Problem("s1", "network", 9, chain((5, 7, 3), "swish"), 1.0),
+    Problem("s2", "network", 1, chain((5, 7, 3), "tanh"), 1.0),
+    Problem("s3", "network", 9, chain((6, 4), "relu"), 1.0),
+    Problem("s4", "network", 9, chain((5, 7, 3), "gelu"), 1.0),
+    Problem("s5", "maxout", 9, maxout(5, 7, 3), 1.0),
+    Problem("s6", "training", 8, chain((5, 7, 3), "relu"), 1.0),
+    Problem("s7", "maxout_training", 9, maxout(5, 7, 3), 1.0),
+    Problem("s8", "network", 9, chain((40, 50, 30), "swish"), 1.0, precision="bfloat16"),
+    Problem("s9", "network", 9, chain((40, 50, 30), "gelu"), None, precision="int8"),
 )
 
 
@@ -44,7 +46,7 @@ def test_problems_have_the_ids_of_the_table() -> None:
 def test_problems_in_low_precision() -> None:
     full, bfloat16, int8 = map(problems.get, ("I4", "I4b", "I4q"))
     for low in (bfloat16, int8):
-        assert (low.batch, low.widths, low.activation) == (full.batch, full.widths, full.activation)
+        assert (low.batch, low.network) == (full.batch, full.network)
         assert low.title == f"{full.title}, {low.precision}"
     assert (bfloat16.goal_ratio, int8.goal_ratio) == (1.5, None)
     weights = 784 * 512 + 512 * 512 + 512 * 10
@@ -63,24 +65,26 @@ def test_cost_of_a_problem() -> None:
 
 
 def test_every_process_draws_the_same_data() -> None:
-    first, again = (Problem("s1", "network", 9, (5, 7, 3), "swish", 1.0) for _ in range(2))
-    other = Problem("s2", "network", 9, (5, 7, 3), "swish", 1.0)
+    first, again = (Problem("s1", "network", 9, chain((5, 7, 3), "swish"), 1.0) for _ in range(2))
+    other = Problem("s2", "network", 9, chain((5, 7, 3), "swish"), 1.0)
     assert np.array_equal(first.x, again.x)
-    assert np.array_equal(first.layers[1][0], again.layers[1][0])
+    assert np.array_equal(first.layers[1].weight, again.layers[1].weight)
     assert not np.array_equal(first.x, other.x)
 
 
 # Checked answers ---------------------------------------------------------------------------------------------------
 def faults(peer: Peer, problem: Problem) -> list[str | None]:
     """What is wrong with each of a contender's variants."""
-    right = answers.expected(problem)
-    return [answers.mistake(problem, right, variant.answers()) for variant in peer.variants(problem, 1)]
+    return [answers.mistake(problem, expected(problem), variant.answers()) for variant in peer.variants(problem, 1)]
+
+
+expected = functools.cache(answers.expected)
 
 
 @pytest.mark.parametrize(
     ("peer", "problem"),
     [
-        pytest.param(peer, problem, id=f"{peer.name}-{problem.kind}-{problem.activation}-{problem.precision}")
+        pytest.param(peer, problem, id=f"{peer.name}-{problem.id}-{problem.title}")
         for peer in all_peers()
         if not isinstance(peer, Torch)
         for problem in SMALL
@@ -99,7 +103,8 @@ def test_torch_answers_right(trains: bool) -> None:
     pytest.importorskip("torch")
     code = (
         "import test_bench; from fnnfast._bench.peers.torch import Torch;"
-        f"found = {{p.id: test_bench.faults(Torch(), p) for p in test_bench.SMALL if p.trains == {trains}}};"
+        "work = test_bench.SMALL;"
+        f"found = {{p.id: test_bench.faults(Torch(), p) for p in work if p.trains == {trains}}};"
         "print(found); assert all(set(f) == {None} for f in found.values())"
     )
     folder = Path(__file__).parent
@@ -110,9 +115,54 @@ def test_torch_answers_right(trains: bool) -> None:
     assert "None" in done.stdout
 
 
+def every_layer(draw: Draw) -> list[networks.Layer]:
+    """Each kind of layer with a gradient."""
+    body = (draw.conv(4, 6, stride=2, norm=True), draw.conv(6, 6, 3, "identity", norm=True))
+    residual = networks.Residual(body, (draw.conv(4, 6, 1, "identity", stride=2, norm=True),))
+    branches = networks.Parallel(((draw.conv(6, 3, 1),), (networks.MaxPool(3, 1, 1), draw.conv(6, 2, 5))))
+    square = networks.Residual((draw.conv(5, 5, 3, "identity"),))
+    tail = [networks.MaxPool(2, 2), draw.dense((2, 2, 5), 6, "relu")]
+    return [draw.conv(3, 4, padding=2), residual, branches, square, *tail, draw.dense(6, 4)]
+
+
+def averaged(draw: Draw) -> list[networks.Layer]:
+    return [draw.conv(3, 4, stride=2, norm=True), networks.GlobalAverage(), draw.dense(4, 3)]
+
+
+@pytest.mark.parametrize("make", [every_layer, averaged])
+def test_gradients_in_float64_are_those_of_finite_differences(make: Callable[[Draw], list[networks.Layer]]) -> None:
+    rng = np.random.default_rng(0)
+    layers = float64.converted(make(Draw(rng)))
+    x = rng.standard_normal((3, 7, 7, 3))
+    y, backward = float64.run(layers, x)
+    dy = rng.standard_normal(y.shape)
+    dx, gradients = backward(dy)
+    values = [x, *networks.parameters(layers)]
+    for value, gradient in zip(values, [dx, *gradients], strict=True):
+        assert gradient.shape == value.shape
+        for place in rng.integers(0, value.size, 5):
+            at = np.unravel_index(place, value.shape)
+            middle, outputs = value[at], []
+            for step in (1e-6, -1e-6):
+                value[at] = middle + step
+                outputs.append(float64.run(layers, x)[0])
+            value[at] = middle
+            slope = ((outputs[0] - outputs[1]) * dy).sum() / 2e-6
+            assert gradient[at] == pytest.approx(slope, rel=1e-5, abs=1e-7)
+
+
+def test_folding_changes_no_answer() -> None:
+    rng = np.random.default_rng(0)
+    layers = float64.converted(averaged(Draw(rng)))
+    x = rng.standard_normal((3, 7, 7, 3))
+    folded = networks.folded(layers)
+    assert folded[0].norm is None
+    np.testing.assert_allclose(float64.forward(folded, x), float64.forward(layers, x), rtol=1e-7)
+
+
 def almost(problem: Problem) -> Iterator[list[np.ndarray]]:
     """Answers that are a little wrong."""
-    right = answers.expected(problem)
+    right = expected(problem)
     for index, array in enumerate(right):
         place = np.unravel_index(np.flatnonzero(np.isfinite(array))[-1], array.shape)
         for slip in (1e-3, np.nan):
@@ -123,25 +173,25 @@ def almost(problem: Problem) -> Iterator[list[np.ndarray]]:
     yield right[:-1]
 
 
-@pytest.mark.parametrize("problem", SMALL[:7], ids=lambda problem: f"{problem.kind}-{problem.activation}")
+@pytest.mark.parametrize("problem", SMALL[:7], ids=lambda problem: problem.title)
 def test_wrong_answers_are_noticed(problem: Problem) -> None:
-    right = [np.nan_to_num(array) for array in answers.expected(problem)]
-    assert answers.mistake(problem, answers.expected(problem), right) is None
+    right = [np.nan_to_num(array) for array in expected(problem)]
+    assert answers.mistake(problem, expected(problem), right) is None
     for wrong in almost(problem):
-        assert answers.mistake(problem, answers.expected(problem), wrong)
+        assert answers.mistake(problem, expected(problem), wrong)
 
 
 def test_the_approximation_of_gelu_is_not_gelu() -> None:
-    problem = Problem("s4", "network", 64, (32, 32, 8), "gelu", 1.0)
-    (w1, b1), (w2, b2) = problem.layers
-    z = problem.x @ w1 + b1
+    problem = Problem("s4", "network", 64, chain((32, 32, 8), "gelu"), 1.0)
+    first, second = problem.layers
+    z = problem.x @ first.weight + first.bias
     h = 0.5 * z * (1 + np.tanh(np.sqrt(2 / np.pi) * (z + 0.044715 * z**3)))
-    assert answers.mistake(problem, answers.expected(problem), [h @ w2 + b2])
+    assert answers.mistake(problem, expected(problem), [h @ second.weight + second.bias])
 
 
 @pytest.mark.parametrize("problem", SMALL[7:], ids=lambda problem: problem.precision)
 def test_low_precision_is_not_a_mistake_and_a_mistake_is(problem: Problem) -> None:
-    (right,) = answers.expected(problem)
+    (right,) = expected(problem)
     off = answers.LOW_PRECISION[problem.precision] * np.abs(right).max()
     assert answers.mistake(problem, [right], [right + 0.9 * off]) is None
     assert answers.mistake(problem, [right], [right + 1.1 * off])
@@ -241,7 +291,9 @@ def measured(problem: Problem, **seconds: float) -> Measurement:
 
 
 def test_ratio_is_to_the_best_peer_that_counts() -> None:
-    problem = Problem("p", "network", 100, (1000, 1000), "relu", 1.5, goal_share=0.8)  # 2e8 FLOP: 2 ms at the limit
+    problem = Problem(
+        "p", "network", 100, chain((1000, 1000), "relu"), 1.5, goal_share=0.8
+    )  # 2e8 FLOP: 2 ms at the limit
     j = report.judge(measured(problem, fnnfast=2.2e-3, slow=9e-3, fast=4e-3, shown=1e-3))
     assert (j.best_peer, j.passes) == ("fast", True)
     assert j.ratio == pytest.approx(4 / 2.2)
@@ -253,7 +305,7 @@ def test_ratio_is_to_the_best_peer_that_counts() -> None:
 @pytest.mark.parametrize(("limit", "seconds"), [("fma", 2e-3), ("bandwidth", 4e-4), ("time", 5e-3), ("product", 8e-3)])
 def test_limits(limit: problems.Limit, seconds: float) -> None:
     own = 5e-3 if limit == "time" else None
-    problem = Problem("p", "network", 100, (1000, 1000), "relu", 1.5, limit=limit, limit_seconds=own)
+    problem = Problem("p", "network", 100, chain((1000, 1000), "relu"), 1.5, limit=limit, limit_seconds=own)
     j = report.judge(measured(problem, fnnfast=16e-3))
     assert j.limit_seconds == pytest.approx(seconds, rel=2e-3)  # the bias is counted
     assert j.share == pytest.approx(seconds / 16e-3, rel=2e-3)
@@ -261,7 +313,7 @@ def test_limits(limit: problems.Limit, seconds: float) -> None:
 
 
 def test_table() -> None:
-    problem = Problem("p", "network", 100, (1000, 1000), "relu", 1.5, goal_share=0.8)
+    problem = Problem("p", "network", 100, chain((1000, 1000), "relu"), 1.5, goal_share=0.8)
     result = measured(problem, fnnfast=2.2e-3, fast=4e-3, shown=1e-3)
     result.outcomes.append(Outcome("liar", "1", True, excluded="wrong answer (x): array 0: not finite"))
     text = report.table([result], Settings(threads=2, rounds=2))
@@ -272,10 +324,10 @@ def test_table() -> None:
 
 
 def test_low_precision_has_tables_of_its_own() -> None:
-    full = Problem("p", "network", 100, (1000, 1000), "relu", 1.5)
+    full = Problem("p", "network", 100, chain((1000, 1000), "relu"), 1.5)
     lows = (
-        Problem("pb", "network", 100, (1000, 1000), "relu", 1.5, precision="bfloat16"),
-        Problem("pq", "network", 100, (1000, 1000), "relu", None, limit=None, precision="int8"),
+        Problem("pb", "network", 100, chain((1000, 1000), "relu"), 1.5, precision="bfloat16"),
+        Problem("pq", "network", 100, chain((1000, 1000), "relu"), None, limit=None, precision="int8"),
     )
     settings = Settings(threads=2, rounds=2)
     alone = report.table([measured(full, fnnfast=2.2e-3, fast=4e-3)], settings)

@@ -1,4 +1,4 @@
-"""The named problems: their shapes, their random data, their cost and their goals.
+"""The named problems: what is done with a network and how often, their random data, their cost and their goals.
 
 Units: time in seconds, work in FLOP (one multiply-add is two), sizes in bytes. All data are float32 and come from a
 generator seeded by the problem's name, so that every process builds the same arrays; a problem in low precision says
@@ -7,7 +7,6 @@ what a contender makes of them.
 
 from __future__ import annotations
 
-import math
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -16,6 +15,8 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .networks import Conv, Draw, Layers, Maxout, Network, Norm, Shape, chain, flow, headed, maxout, products
 
 Float32 = NDArray[np.float32]
 Kind = Literal["network", "training", "maxout", "maxout_training"]
@@ -33,11 +34,8 @@ class Problem:
     Attributes
     ----------
     kind
-        ``network``: forward pass of dense layers, ``activation`` after all but the last (after the only one of a single
-        layer). ``training``: forward, softmax cross-entropy, backward and Adam. ``maxout``: one maxout layer, forward.
-        ``maxout_training``: the same, forward and backward.
-    widths
-        Inputs, then the units of each layer.
+        ``network``: forward pass. ``training``: forward, softmax cross-entropy, backward and Adam. ``maxout``: one
+        maxout layer, forward. ``maxout_training``: the same, forward and backward.
     goal_ratio
         The best peer's time over ours. None: the ratio is shown and has no goal.
     limit
@@ -53,10 +51,8 @@ class Problem:
     id: str
     kind: Kind
     batch: int
-    widths: tuple[int, ...]
-    activation: str
+    network: Network
     goal_ratio: float | None
-    pieces: int = 1
     limit: Limit | None = "fma"
     goal_share: float | None = None
     limit_seconds: float | None = None
@@ -64,13 +60,9 @@ class Problem:
 
     @property
     def title(self) -> str:
-        shape = "-".join(map(str, self.widths))
-        if self.pieces > 1:
-            direction = ", forward + backward" if self.kind == "maxout_training" else ""
-            return f"batch {self.batch}, {shape} maxout of {self.pieces}{direction}"
-        optimizer = ", Adam" if self.kind == "training" else ""
+        adds = {"training": ", Adam", "maxout_training": ", forward + backward"}.get(self.kind, "")
         precision = f", {self.precision}" if self.low else ""
-        return f"batch {self.batch}, {shape} {self.activation}{optimizer}{precision}"
+        return f"batch {self.batch}, {self.network.title}{adds}{precision}"
 
     @property
     def low(self) -> bool:
@@ -82,90 +74,95 @@ class Problem:
         return self.kind in ("training", "maxout_training")
 
     @property
-    def activations(self) -> tuple[str, ...]:
-        """The activation of each layer; a training problem's head is a softmax."""
-        layers = len(self.widths) - 1
-        if layers == 1:
-            return (self.activation,)
-        head = "softmax" if self.kind == "training" else "identity"
-        return (self.activation,) * (layers - 1) + (head,)
+    def on_images(self) -> bool:
+        """Whether a sample is an image, (H, W, C); else it is a vector, and all layers are dense or one is maxout."""
+        return len(self.network.input_shape) == 3
+
+    @cached_property
+    def layers(self) -> Layers:
+        """With their parameters; a training problem's head is a softmax."""
+        layers = tuple(self.network.make(Draw(self._rng(0))))
+        return headed(layers, "softmax") if self.kind == "training" else layers
+
+    @property
+    def maxout(self) -> Maxout:
+        """The layer of a problem with maxout."""
+        (layer,) = self.layers
+        assert isinstance(layer, Maxout)
+        return layer
+
+    @property
+    def norms(self) -> tuple[Norm, ...]:
+        """The batch normalizations."""
+        convolutions = (layer for layer in products(self.layers) if isinstance(layer, Conv))
+        return tuple(layer.norm for layer in convolutions if layer.norm is not None)
+
+    @property
+    def output_shape(self) -> Shape:
+        """The shape of a sample's outputs."""
+        return flow(self.layers, self.network.input_shape)[0]
 
     @property
     def flops(self) -> int:
         """The arithmetic that the result needs: dx of the first layer is not wanted in training; of maxout's backward
         only the winning piece is."""
-        products = [2 * self.batch * i * o for i, o in zip(self.widths, self.widths[1:], strict=False)]
+        shape = self.network.input_shape
+        forward, first = (2 * self.batch * flow(layers, shape)[1] for layers in (self.layers, self.layers[:1]))
         match self.kind:
-            case "network":
-                return sum(products)
             case "training":
-                return 3 * sum(products) - products[0]
-            case "maxout":
-                return self.pieces * products[0]
+                return 3 * forward - first
             case "maxout_training":
-                return (self.pieces + 2) * products[0]
+                return forward + 2 * forward // len(self.maxout.weight)
+        return forward
 
     @property
     def weight_bytes(self) -> int:
         size = {"float32": 4, "bfloat16": 2, "int8": 1}[self.precision]  # a bias has four bytes in any
-        return self.pieces * sum((i * size + 4) * o for i, o in zip(self.widths, self.widths[1:], strict=False))
-
-    @cached_property
-    def layers(self) -> tuple[tuple[Float32, Float32], ...]:
-        """(weight, bias) a layer: (I, O) and (O,); of maxout (P, I, O) and (P, O)."""
-        rng = self._rng(0)
-        gain = 2.0 if self.activation == "relu" and self.pieces == 1 else 1.0
-        lead = (self.pieces,) if self.kind in ("maxout", "maxout_training") else ()
-        return tuple(
-            (
-                rng.standard_normal((*lead, i, o), np.float32) * np.float32(math.sqrt(gain / i)),
-                rng.standard_normal((*lead, o), np.float32) * np.float32(0.1),
-            )
-            for i, o in zip(self.widths, self.widths[1:], strict=False)
-        )
+        return sum(layer.weight.size * size + 4 * layer.weight.size // layer.terms for layer in products(self.layers))
 
     @cached_property
     def x(self) -> Float32:
-        """(B, I)."""
-        return self._rng(1).standard_normal((self.batch, self.widths[0]), np.float32)
+        """(B, I) or (B, H, W, C)."""
+        return self._rng(1).standard_normal((self.batch, *self.network.input_shape), np.float32)
 
     @cached_property
     def dy(self) -> Float32:
         """(B, O): the gradient that enters ``maxout_training``."""
-        return self._rng(2).standard_normal((self.batch, self.widths[-1]), np.float32)
+        return self._rng(2).standard_normal((self.batch, *self.output_shape), np.float32)
 
     @cached_property
     def batches(self) -> tuple[tuple[Float32, NDArray[np.int64]], ...]:
-        """The batches that a training problem goes through in turn: (B, I) and class indices (B,)."""
+        """The batches that a training problem goes through in turn: as ``x``, and class indices (B,)."""
         rng = self._rng(3)
         count = max(4, min(64, 8192 // self.batch))
+        shape, (classes,) = (self.batch, *self.network.input_shape), self.output_shape
         return tuple(
-            (
-                rng.standard_normal((self.batch, self.widths[0]), np.float32),
-                rng.integers(0, self.widths[-1], self.batch),
-            )
-            for _ in range(count)
+            (rng.standard_normal(shape, np.float32), rng.integers(0, classes, self.batch)) for _ in range(count)
         )
 
     def _rng(self, stream: int) -> np.random.Generator:
         return np.random.default_rng([zlib.crc32(self.id.encode()), stream])
 
 
+_SMALL, _LARGE = (784, 256, 128, 10), (784, 512, 512, 10)
+
 PROBLEMS: tuple[Problem, ...] = (
-    Problem("I1", "network", 1, (784, 256, 128, 10), "relu", 2.5, limit="bandwidth", goal_share=0.70),
-    Problem("I2", "network", 1, (4, 64, 64, 2), "tanh", 6.0, limit="time", goal_share=1.0, limit_seconds=0.75e-6),
-    Problem("I3", "network", 32, (784, 512, 512, 10), "relu", 1.3, goal_share=0.80),
-    Problem("I4", "network", 256, (784, 512, 512, 10), "swish", 1.2, goal_share=0.85),
-    Problem("I5", "network", 8192, (784, 512, 512, 10), "gelu", 1.15, goal_share=0.88),
-    Problem("I6", "network", 65536, (32, 64, 64, 64, 1), "relu", 2.0, goal_share=0.80),
-    Problem("I7", "network", 1024, (4096, 4096), "relu", 1.1, goal_share=0.88),
-    Problem("I8", "network", 4096, (64, 64, 64, 64), "swish", 1.6, goal_share=0.70),
-    Problem("M1", "maxout", 4096, (1024, 512), "maxout", 1.35, pieces=4, limit="product", goal_share=1 / 1.05),
-    Problem("M2", "maxout", 8192, (64, 64), "maxout", 1.6, pieces=2),
-    Problem("T1", "training", 32, (64, 100, 10), "relu", 14.0),
-    Problem("T2", "training", 128, (784, 512, 512, 10), "relu", 1.5),
-    Problem("T3", "training", 1024, (784, 2048, 2048, 10), "relu", 1.1),
-    Problem("T4", "maxout_training", 4096, (1024, 512), "maxout", 2.2, pieces=4),
+    Problem("I1", "network", 1, chain(_SMALL, "relu"), 2.5, limit="bandwidth", goal_share=0.70),
+    Problem(
+        "I2", "network", 1, chain((4, 64, 64, 2), "tanh"), 6.0, limit="time", goal_share=1.0, limit_seconds=0.75e-6
+    ),
+    Problem("I3", "network", 32, chain(_LARGE, "relu"), 1.3, goal_share=0.80),
+    Problem("I4", "network", 256, chain(_LARGE, "swish"), 1.2, goal_share=0.85),
+    Problem("I5", "network", 8192, chain(_LARGE, "gelu"), 1.15, goal_share=0.88),
+    Problem("I6", "network", 65536, chain((32, 64, 64, 64, 1), "relu"), 2.0, goal_share=0.80),
+    Problem("I7", "network", 1024, chain((4096, 4096), "relu"), 1.1, goal_share=0.88),
+    Problem("I8", "network", 4096, chain((64, 64, 64, 64), "swish"), 1.6, goal_share=0.70),
+    Problem("M1", "maxout", 4096, maxout(1024, 512, 4), 1.35, limit="product", goal_share=1 / 1.05),
+    Problem("M2", "maxout", 8192, maxout(64, 64, 2), 1.6),
+    Problem("T1", "training", 32, chain((64, 100, 10), "relu"), 14.0),
+    Problem("T2", "training", 128, chain(_LARGE, "relu"), 1.5),
+    Problem("T3", "training", 1024, chain((784, 2048, 2048, 10), "relu"), 1.1),
+    Problem("T4", "maxout_training", 4096, maxout(1024, 512, 4), 2.2),
 )
 
 

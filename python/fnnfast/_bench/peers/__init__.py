@@ -11,7 +11,8 @@ __all__ = ["Fnnfast", "Numpy", "Peer", "Variant", "all_peers", "get"]
 
 def all_peers() -> tuple[Peer, ...]:
     """Every contender, fnnfast first."""
-    return Fnnfast(), Numpy(), Torch(), TorchCompiled(), OnnxRuntime(), ScikitLearn(), FnnfastFloat32()
+    others = Numpy(), Torch(), TorchCompiled(), OnnxRuntime(), ScikitLearn()
+    return Fnnfast(), *others, FnnfastFloat32()
 
 
 def get(name: str) -> Peer:

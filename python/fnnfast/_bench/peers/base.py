@@ -45,10 +45,20 @@ class Variant:
     calls: int = 1
 
 
+def channels_first(x: Array) -> Array:
+    """Images (B, H, W, C) as (B, C, H, W); rows (B, I) stay."""
+    return np.ascontiguousarray(x.transpose(0, 3, 1, 2)) if x.ndim == 4 else x
+
+
+def as_rows(y: Array) -> Array:
+    """An answer (B, C, H, W) as the rows of (B, H, W, C), as ``answers.expected`` has it; rows (B, O) stay."""
+    return y.transpose(0, 2, 3, 1).reshape(len(y), -1) if y.ndim == 4 else y
+
+
 def expression(name: str, code: str, namespace: dict[str, Any]) -> Variant:
     """A variant whose timed code is an expression with the output as its value."""
     compiled = compile(code, name, "eval")
-    return Variant(name, code, namespace, lambda: [np.asarray(eval(compiled, namespace))])
+    return Variant(name, code, namespace, lambda: [as_rows(np.asarray(eval(compiled, namespace)))])
 
 
 def training(name: str, step: Callable[[Any, Any], Any], batches: list[tuple[Any, Any]]) -> Variant:

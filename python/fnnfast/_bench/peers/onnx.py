@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..networks import Conv, Dense, GlobalAverage, Layer, MaxPool, Parallel, Residual, folded
 from ..problems import Problem
-from .base import Array, Peer, Variant, expression
+from .base import Array, Peer, Variant, as_rows, channels_first, expression
 
 OPSET = 20  # the first with Gelu
 IR_VERSION = 9  # the format version of that opset's release
@@ -25,46 +26,56 @@ class OnnxRuntime(Peer):
         return not problem.trains and problem.precision != "bfloat16"  # its kernels for the CPU have no bfloat16
 
     def variants(self, problem: Problem, threads: int) -> Iterator[Variant]:
-        helper: Any = import_module("onnx.helper")
         if problem.precision == "int8":
-            yield from _quantized(helper, problem, threads)
+            yield from _quantized(problem, threads)
             return
-        if problem.kind == "network":
-            graphs = [("", *_network(helper, problem))]
-        else:
-            graphs = [
-                (" one Gemm", *_one_gemm(helper, problem)),
-                (" a Gemm a piece", *_gemm_per_piece(helper, problem)),
-            ]
-        for name, nodes, constants in graphs:
-            session = _session(_model(helper, problem, nodes, constants).SerializeToString(), threads)
-            yield expression("run" + name, "run(None, feed)[0]", {"run": session.run, "feed": {"x": problem.x}})
-            yield _bound(session, problem, "run_with_iobinding" + name)
+        for name, model in _models(problem):
+            session = _session(model.SerializeToString(), threads)
+            space = {"run": session.run, "feed": {"x": channels_first(problem.x)}}
+            yield expression(f"run{name}", "run(None, feed)[0]", space)
+            yield _bound(session, problem, f"run_with_iobinding{name}")
+
+
+def _models(problem: Problem) -> Iterator[tuple[str, Any]]:
+    """The good ways of writing the problem, each with what to add to the name of a variant."""
+    helper: Any = import_module("onnx.helper")
+    if problem.kind == "network":
+        yield "", _model(helper, problem, *_network(helper, problem))
+    else:
+        yield " one Gemm", _model(helper, problem, *_one_gemm(helper, problem))
+        yield " a Gemm a piece", _model(helper, problem, *_gemm_per_piece(helper, problem))
 
 
 def _bound(session: Any, problem: Problem, name: str) -> Variant:
     """The input and output bound once: the nearest that ONNX Runtime has to ``out=``."""
     ort: Any = import_module("onnxruntime")
-    y = ort.OrtValue.ortvalue_from_numpy(np.empty((problem.batch, problem.widths[-1]), np.float32))
+    (output,) = session.get_outputs()
+    x, y = map(ort.OrtValue.ortvalue_from_numpy, (channels_first(problem.x), np.empty(output.shape, np.float32)))
     binding = session.io_binding()
-    binding.bind_ortvalue_input("x", ort.OrtValue.ortvalue_from_numpy(problem.x))
+    binding.bind_ortvalue_input("x", x)
     binding.bind_ortvalue_output("y", y)
 
     def answers() -> list[Array]:
         session.run_with_iobinding(binding)
-        return [y.numpy()]
+        return [as_rows(y.numpy())]
 
-    return Variant(name, "run(binding)", {"run": session.run_with_iobinding, "binding": binding}, answers)
+    space = {
+        "run": session.run_with_iobinding,
+        "binding": binding,
+        "x": x,
+        "y": y,
+    }  # kept: not by every version of a binding
+    return Variant(name, "run(binding)", space, answers)
 
 
-def _quantized(helper: Any, problem: Problem, threads: int) -> Iterator[Variant]:
+def _quantized(problem: Problem, threads: int) -> Iterator[Variant]:
     """The inputs' scales found before (static), or anew in every call (dynamic)."""
     quantization: Any = import_module("onnxruntime.quantization")
     signed, unsigned = quantization.QuantType.QInt8, quantization.QuantType.QUInt8
     with tempfile.TemporaryDirectory() as folder:
         for name in ("static", "dynamic"):
             file = str(Path(folder) / f"{name}.onnx")
-            model = _model(helper, problem, *_network(helper, problem))  # a new one: quantising takes it to pieces
+            (_, model), *_ = _models(problem)  # a new one: quantising takes it to pieces
             if name == "static":
                 calibration = _Calibration(iter([{"x": problem.x}]))
                 options = {"per_channel": True, "activation_type": unsigned, "weight_type": signed}
@@ -87,11 +98,13 @@ class _Calibration:
 def _model(helper: Any, problem: Problem, nodes: list[Any], constants: dict[str, Array]) -> Any:
     numpy_helper: Any = import_module("onnx.numpy_helper")
     element = helper.np_dtype_to_tensor_dtype(np.dtype(np.float32))
+    sample = problem.network.input_shape, problem.output_shape
+    x, y = ([problem.batch, *shape[-1:], *shape[:-1]] for shape in sample)  # channels first
     graph = helper.make_graph(
         nodes,
         problem.id,
-        [helper.make_tensor_value_info("x", element, [problem.batch, problem.widths[0]])],
-        [helper.make_tensor_value_info("y", element, [problem.batch, problem.widths[-1]])],
+        [helper.make_tensor_value_info("x", element, x)],
+        [helper.make_tensor_value_info("y", element, y)],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
@@ -107,27 +120,73 @@ def _session(model: str | bytes, threads: int) -> Any:
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def _network(helper: Any, problem: Problem) -> tuple[list[Any], dict[str, Array]]:
-    nodes: list[Any] = []
-    constants: dict[str, Array] = {}
-    previous, last = "x", len(problem.layers)
-    layers = zip(problem.layers, problem.activations, strict=True)
-    for index, ((weight, bias), activation) in enumerate(layers, start=1):
-        constants |= {f"w{index}": weight, f"b{index}": bias}
-        after = "y" if index == last else f"h{index}"
-        before = after if activation == "identity" else f"z{index}"
-        nodes.append(helper.make_node("Gemm", [previous, f"w{index}", f"b{index}"], [before]))
+class _Graph:
+    """Nodes and constants, by walking over the layers. Images are (B, C, H, W), kernels (F, C, H, W)."""
+
+    def __init__(self, helper: Any) -> None:
+        self.nodes: list[Any] = []
+        self.constants: dict[str, Array] = {}
+        self._helper = helper
+
+    def network(self, layers: Iterable[Layer], x: str, y: str | None = None) -> str:
+        """Add layers after the value named x; the name of their output, which is y if given."""
+        *others, last = layers
+        for layer in others:
+            x = self._layer(layer, x, None)
+        return self._layer(last, x, y)
+
+    def _layer(self, layer: Layer, x: str, y: str | None) -> str:
+        match layer:
+            case Dense():
+                if layer.weight.ndim == 4:
+                    x = self._node("Flatten", [x])
+                return self._product("Gemm", x, [layer.rows_channels_first, layer.bias], layer.activation, y)
+            case Conv():
+                weight = np.ascontiguousarray(layer.weight.transpose(3, 2, 0, 1))
+                settings = {"strides": [layer.stride] * 2, "pads": [layer.padding] * 4}
+                return self._product("Conv", x, [weight, layer.bias], layer.activation, y, **settings)
+            case MaxPool():
+                settings = {"strides": [layer.stride] * 2, "pads": [layer.padding] * 4}
+                return self._node("MaxPool", [x], y, kernel_shape=[layer.size] * 2, **settings)
+            case GlobalAverage():
+                return self._node("Flatten", [self._node("GlobalAveragePool", [x])], y)
+            case Residual():
+                branches = [self.network(branch, x) if branch else x for branch in (layer.body, layer.shortcut)]
+                return self._node("Relu", [self._node("Add", branches)], y)
+            case Parallel():
+                return self._node("Concat", [self.network(branch, x) for branch in layer.branches], y, axis=1)
+        raise ValueError(f"no nodes for {layer}")
+
+    def _product(
+        self, kind: str, x: str, values: list[Array | None], activation: str, y: str | None, **settings: Any
+    ) -> str:
+        names = [self._constant(value) for value in values if value is not None]
+        if activation == "identity":
+            return self._node(kind, [x, *names], y, **settings)
+        z = self._node(kind, [x, *names], **settings)
         if activation == "swish":
-            nodes.append(helper.make_node("Sigmoid", [before], [f"s{index}"]))
-            nodes.append(helper.make_node("Mul", [before, f"s{index}"], [after]))
-        elif activation != "identity":
-            nodes.append(helper.make_node(activation.capitalize(), [before], [after]))
-        previous = after
-    return nodes, constants
+            return self._node("Mul", [z, self._node("Sigmoid", [z])], y)
+        return self._node(activation.capitalize(), [z], y)
+
+    def _node(self, kind: str, inputs: list[str], y: str | None = None, **settings: Any) -> str:
+        y = y or f"h{len(self.nodes)}"
+        self.nodes.append(self._helper.make_node(kind, inputs, [y], **settings))
+        return y
+
+    def _constant(self, value: Array) -> str:
+        name = f"c{len(self.constants)}"
+        self.constants[name] = value
+        return name
+
+
+def _network(helper: Any, problem: Problem) -> tuple[list[Any], dict[str, Array]]:
+    graph = _Graph(helper)
+    graph.network(folded(problem.layers), "x", "y")
+    return graph.nodes, graph.constants
 
 
 def _one_gemm(helper: Any, problem: Problem) -> tuple[list[Any], dict[str, Array]]:
-    weight, bias = problem.layers[0]
+    weight, bias = problem.maxout.weight, problem.maxout.bias
     pieces, inputs, units = weight.shape
     nodes = [
         helper.make_node("Gemm", ["x", "w", "b"], ["z"]),
@@ -144,7 +203,7 @@ def _one_gemm(helper: Any, problem: Problem) -> tuple[list[Any], dict[str, Array
 
 
 def _gemm_per_piece(helper: Any, problem: Problem) -> tuple[list[Any], dict[str, Array]]:
-    weight, bias = problem.layers[0]
+    weight, bias = problem.maxout.weight, problem.maxout.bias
     names = [f"z{p}" for p in range(len(weight))]
     nodes = [helper.make_node("Gemm", ["x", f"w{p}", f"b{p}"], [names[p]]) for p in range(len(weight))]
     constants: dict[str, Array] = {f"w{p}": weight[p] for p in range(len(weight))}

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module, metadata
 from typing import Any
 
 import numpy as np
 
-from ..answers import NumpyTraining
+from ..float64 import Adam, cross_entropy
+from ..networks import (
+    NORM_EPS,
+    Conv,
+    Dense,
+    GlobalAverage,
+    Layer,
+    Maxout,
+    MaxPool,
+    Parallel,
+    Residual,
+    dense,
+    parameters,
+)
 from ..problems import LEARNING_RATE, Problem
 from .base import Array, Peer, Variant, expression, training
 
@@ -27,30 +40,28 @@ class Fnnfast(Peer):
         fnn: Any = import_module("fnnfast")
         fnn.set_num_threads(threads)
         if problem.kind == "maxout_training":
-            weight, bias = problem.layers[0]
-            yield self._maxout_training(fnn, problem.x, weight, bias, problem.dy)
+            yield self._maxout_training(fnn, problem.x, problem.maxout, problem.dy)
             return
         net = self.converted(self.network(fnn, problem), problem)
         if problem.kind == "training":
             trainer = fnn.Trainer(net, loss=None, optimizer=fnn.Adam(LEARNING_RATE))
             yield training("Trainer.step", trainer.step, list(problem.batches))
         else:
-            out = np.empty((problem.batch, problem.widths[-1]), np.float32)
+            out = np.empty((problem.batch, net.outputs), np.float32)
             yield expression("net(x, out=out)", "net(x, out=out)", {"net": net, "x": problem.x, "out": out})
 
     @staticmethod
     def network(fnn: Any, problem: Problem) -> Any:
-        """The problem's Sequential with its weights set."""
-        layers: list[Any] = [fnn.Input(problem.widths[0])]
-        if problem.kind == "maxout":
-            layers.append(fnn.Maxout(problem.widths[1], pieces=problem.pieces))
-        else:
-            layers += [fnn.Dense(o, a) for o, a in zip(problem.widths[1:], problem.activations, strict=True)]
+        """The problem's Sequential with its parameters set."""
+        layers = [fnn.Input(*problem.network.input_shape), *_layers(fnn, problem.layers)]
+        if len(problem.output_shape) == 3:
+            layers.append(fnn.Flatten())  # outputs are rows
         net = fnn.Sequential(layers, dtype="float32", seed=0)
-        kind = "maxout" if problem.kind == "maxout" else "dense"
-        for index, (weight, bias) in enumerate(problem.layers, start=1):
-            net.parameters[f"{kind}_{index}.weight"] = weight
-            net.parameters[f"{kind}_{index}.bias"] = bias
+        for name, value in zip(net.parameters, parameters(problem.layers), strict=True):
+            net.parameters[name] = value.reshape(net.parameters.shapes[name])
+        statistics = [value for norm in problem.norms for value in (norm.mean, norm.variance)]
+        for name, value in zip(net.buffers, statistics, strict=True):
+            net.buffers[name] = value
         return net
 
     def converted(self, net: Any, problem: Problem) -> Any:
@@ -67,7 +78,7 @@ class Fnnfast(Peer):
         """The matrix product that a maxout problem contains, with a bias and nothing after it."""
         fnn: Any = import_module("fnnfast")
         fnn.set_num_threads(threads)
-        weight, bias = problem.layers[0]
+        weight, bias = problem.maxout.weight, problem.maxout.bias
         pieces, inputs, units = weight.shape
         net = fnn.Sequential([fnn.Input(inputs), fnn.Dense(pieces * units, "identity")], dtype="float32", seed=0)
         net.parameters["dense_1.weight"] = weight.transpose(1, 0, 2).reshape(inputs, -1)
@@ -76,7 +87,9 @@ class Fnnfast(Peer):
         return expression("bare product", "net(x, out=out)", {"net": net, "x": problem.x, "out": out})
 
     @staticmethod
-    def _maxout_training(fnn: Any, x: Array, weight: Array, bias: Array, dy: Array) -> Variant:
+    def _maxout_training(fnn: Any, x: Array, layer: Maxout, dy: Array) -> Variant:
+        weight, bias = layer.weight, layer.bias
+
         def answers() -> list[Array]:
             y, saved = fnn.maxout_forward(x, weight, bias)
             grads = fnn.maxout_backward(dy, x, weight, saved)
@@ -105,6 +118,37 @@ class FnnfastFloat32(Fnnfast):
         return net
 
 
+def _layers(fnn: Any, layers: Iterable[Layer]) -> list[Any]:
+    """The layers in fnnfast's classes."""
+    built: list[Any] = []
+    for layer in layers:
+        match layer:
+            case Dense():
+                built += [fnn.Flatten()] if layer.weight.ndim == 4 else []
+                built.append(fnn.Dense(len(layer.bias), layer.activation))
+            case Maxout():
+                pieces, units = layer.bias.shape
+                built.append(fnn.Maxout(units, pieces=pieces))
+            case Conv():
+                kernel, _, _, filters = layer.weight.shape
+                settings = {"strides": layer.stride, "padding": layer.padding}
+                if layer.norm is None:
+                    built.append(fnn.Conv2D(filters, kernel, layer.activation, **settings))
+                else:
+                    built += [fnn.Conv2D(filters, kernel, bias=False, **settings), fnn.BatchNorm(eps=NORM_EPS)]
+                    built += [] if layer.activation == "identity" else [fnn.Activation(layer.activation)]
+            case MaxPool():
+                built.append(fnn.MaxPool2D(layer.size, layer.stride, padding=layer.padding))
+            case GlobalAverage():
+                built.append(fnn.GlobalAveragePool2D())
+            case Residual():
+                shortcut = _layers(fnn, layer.shortcut) or None
+                built.append(fnn.Residual(_layers(fnn, layer.body), shortcut, activation="relu"))
+            case Parallel():
+                built.append(fnn.Parallel([_layers(fnn, branch) for branch in layer.branches]))
+    return built
+
+
 _NUMPY_ACTIVATIONS = {
     "identity": "",
     "relu": "np.maximum({h}, 0, out={h})",
@@ -123,10 +167,10 @@ class Numpy(Peer):
     requires = ("numpy",)
 
     def supports(self, problem: Problem) -> bool:
-        if problem.low:
+        if problem.low or problem.kind == "maxout_training" or problem.on_images:
             return False
-        if problem.activation != "gelu":
-            return problem.kind != "maxout_training"
+        if all(layer.activation != "gelu" for layer in dense(problem.layers)):
+            return True
         try:
             return bool(metadata.version("scipy"))
         except metadata.PackageNotFoundError:
@@ -138,7 +182,7 @@ class Numpy(Peer):
     def variants(self, problem: Problem, threads: int) -> Iterator[Variant]:
         match problem.kind:
             case "training":
-                yield training("hand-written", NumpyTraining(problem, np.float32).step, list(problem.batches))
+                yield training("hand-written", NumpyTraining(dense(problem.layers)).step, list(problem.batches))
             case "maxout":
                 yield from self._maxout(problem)
             case _:
@@ -150,21 +194,20 @@ class Numpy(Peer):
     def _network(problem: Problem, buffers: bool) -> Variant:
         space: dict[str, Any] = {"np": np, "x": problem.x}
         space |= {"r": np.float32(0.5**0.5), "half": np.float32(0.5)}
-        if problem.activation == "gelu":
-            space["erf"] = import_module("scipy.special").erf
         lines, previous = [], "x"
-        layers = zip(problem.layers, problem.activations, strict=True)
-        for index, ((weight, bias), activation) in enumerate(layers, start=1):
+        for index, layer in enumerate(dense(problem.layers), start=1):
             h = f"h{index}"
-            space |= {f"w{index}": weight, f"b{index}": bias}
+            space |= {f"w{index}": layer.weight, f"b{index}": layer.bias}
+            if layer.activation == "gelu":
+                space["erf"] = import_module("scipy.special").erf
             if buffers:
-                space[h] = np.empty((problem.batch, len(bias)), np.float32)
+                space[h] = np.empty((problem.batch, len(layer.bias)), np.float32)
                 lines.append(f"np.dot({previous}, w{index}, {h}); np.add({h}, b{index}, {h})")
             else:
                 lines.append(f"{h} = {previous} @ w{index} + b{index}")
             scratch = f"s{index}"
-            space[scratch] = np.empty((problem.batch, len(bias)), np.float32)
-            lines.append(_NUMPY_ACTIVATIONS[activation].format(h=h, s=scratch))
+            space[scratch] = np.empty((problem.batch, len(layer.bias)), np.float32)
+            lines.append(_NUMPY_ACTIVATIONS[layer.activation].format(h=h, s=scratch))
             previous = h
         code = "\n".join(line for line in lines if line)
 
@@ -177,7 +220,7 @@ class Numpy(Peer):
 
     @staticmethod
     def _maxout(problem: Problem) -> Iterator[Variant]:
-        weight, bias = problem.layers[0]
+        weight, bias = problem.maxout.weight, problem.maxout.bias
         pieces, inputs, units = weight.shape
         y = np.empty((problem.batch, units), np.float32)
         z = np.empty((problem.batch, pieces * units), np.float32)
@@ -201,3 +244,31 @@ class Numpy(Peer):
 
         yield expression("one product", "call()", {"call": one_product})
         yield expression("a product a piece", "call()", {"call": product_per_piece})
+
+
+class NumpyTraining:
+    """Dense layers with relu under softmax cross-entropy and Adam, as one writes them without a framework."""
+
+    def __init__(self, layers: Sequence[Dense]) -> None:
+        self._parameters: list[Array] = [a.copy() for a in parameters(layers)]
+        self._adam = Adam(self._parameters, LEARNING_RATE)
+
+    def step(self, x: Array, labels: Array) -> float:
+        """One update; the mean loss before it."""
+        weights, biases = self._parameters[::2], self._parameters[1::2]
+        inputs: list[Array] = [x]
+        for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
+            h = inputs[-1] @ weight
+            h += bias
+            inputs.append(np.maximum(h, 0, out=h))
+        logits = inputs[-1] @ weights[-1]
+        logits += biases[-1]
+        loss, dz = cross_entropy(logits, labels)
+        gradients: list[Array] = []
+        for index in reversed(range(len(weights))):
+            gradients += [dz.sum(axis=0), inputs[index].T @ dz]
+            if index:
+                dz = dz @ weights[index].T
+                dz *= inputs[index] > 0
+        self._adam.step(gradients[::-1])
+        return loss

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..networks import dense
 from ..problems import LEARNING_RATE, Problem
 from .base import Array, Peer, Variant, training
 
@@ -19,17 +20,21 @@ class ScikitLearn(Peer):
     requires = ("scikit-learn",)
 
     def supports(self, problem: Problem) -> bool:
-        return problem.kind == "training"
+        return problem.kind == "training" and not problem.on_images
 
     def variants(self, problem: Problem, threads: int) -> Iterator[Variant]:
         sk: Any = import_module("sklearn.neural_network")
         model = sk.MLPClassifier(
-            problem.widths[1:-1], alpha=0.0, batch_size=problem.batch, learning_rate_init=LEARNING_RATE, shuffle=False
+            [len(layer.bias) for layer in dense(problem.layers)[:-1]],
+            alpha=0.0,
+            batch_size=problem.batch,
+            learning_rate_init=LEARNING_RATE,
+            shuffle=False,
         )
-        model.partial_fit(*problem.batches[0], classes=np.arange(problem.widths[-1]))
+        model.partial_fit(*problem.batches[0], classes=np.arange(*problem.output_shape))
         # That call drew weights and made an optimizer: give it the problem's weights and let it make a fresh optimizer.
-        model.coefs_ = [weight.copy() for weight, _ in problem.layers]
-        model.intercepts_ = [bias.copy() for _, bias in problem.layers]
+        model.coefs_ = [layer.weight.copy() for layer in dense(problem.layers)]
+        model.intercepts_ = [layer.bias.copy() for layer in dense(problem.layers)]
         del model._optimizer
 
         def step(x: Array, labels: Array) -> float:

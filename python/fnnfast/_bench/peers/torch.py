@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
+from ..networks import Dense, dense, folded, headed
 from ..problems import LEARNING_RATE, Problem
-from .base import Array, Peer, Variant, expression, training
+from .base import Array, Peer, Variant, as_rows, channels_first, expression, training
+from .torch_modules import module
 
 _modes = contextlib.ExitStack()
 
@@ -32,6 +34,8 @@ class Torch(Peer):
         torch: Any = import_module("torch")
         torch.set_num_threads(threads)
         match problem.kind:
+            case "network" if problem.on_images:
+                yield from self._images(torch, problem)
             case "network" if problem.precision == "int8":
                 yield from self._quantized(torch, problem)
             case "network":
@@ -49,11 +53,11 @@ class Torch(Peer):
         functional: Any = import_module("torch.nn.functional")
         dtype = getattr(torch, problem.precision)  # of inputs and outputs too: no conversion is under the clock
         x = torch.from_numpy(problem.x).to(dtype)
-        biases = [torch.from_numpy(bias).to(dtype) for _, bias in problem.layers]
+        biases = [torch.from_numpy(layer.bias).to(dtype) for layer in dense(problem.layers)]
         # (O, I), as nn.Linear keeps it
-        across = [torch.from_numpy(weight.T.copy()).to(dtype) for weight, _ in problem.layers]
-        along = [torch.from_numpy(weight).to(dtype) for weight, _ in problem.layers]
-        acts = [_activation(torch, name) for name in problem.activations]
+        across = [torch.from_numpy(layer.weight.T.copy()).to(dtype) for layer in dense(problem.layers)]
+        along = [torch.from_numpy(layer.weight).to(dtype) for layer in dense(problem.layers)]
+        acts = [_activation(torch, layer.activation) for layer in dense(problem.layers)]
 
         def linear(h: Any) -> Any:
             for weight, bias, act in zip(across, biases, acts, strict=True):
@@ -69,17 +73,19 @@ class Torch(Peer):
         for function in (linear, addmm):
             yield _forward(function.__name__, self.wrap(torch, function), x)
 
+    def _images(self, torch: Any, problem: Problem) -> Iterator[Variant]:
+        x = torch.from_numpy(channels_first(problem.x))
+        layers = folded(problem.layers)
+        _stop_gradients(torch)
+        for name in ("channels_last", "contiguous_format"):
+            order = {"memory_format": getattr(torch, name)}
+            model = module(torch, layers).eval().to(**order)
+            yield _forward(name, self.wrap(torch, model), x.to(**order))
+
     def _quantized(self, torch: Any, problem: Problem) -> Iterator[Variant]:
         """Dynamic quantisation: the scales of inputs are found anew in every call, in every layer."""
         quantization: Any = import_module("torch.ao.quantization")
-        modules: list[Any] = []
-        for (weight, bias), name in zip(problem.layers, problem.activations, strict=True):
-            linear = torch.nn.Linear(*weight.shape)
-            linear.load_state_dict({"weight": torch.from_numpy(weight.T.copy()), "bias": torch.from_numpy(bias)})
-            modules.append(linear)
-            if name != "identity":
-                modules.append(_module(torch, name))
-        model = torch.nn.Sequential(*modules).eval()
+        model = module(torch, problem.layers).eval()
         x = torch.from_numpy(problem.x)
         _stop_gradients(torch)
         for name in ("x86", "onednn"):
@@ -91,18 +97,11 @@ class Torch(Peer):
 
     def _training(self, torch: Any, problem: Problem) -> Variant:
         functional: Any = import_module("torch.nn.functional")
-        weights = [torch.from_numpy(weight.T.copy()).requires_grad_() for weight, _ in problem.layers]
-        biases = [torch.from_numpy(bias.copy()).requires_grad_() for _, bias in problem.layers]
-        optimizer = torch.optim.Adam([*weights, *biases], lr=LEARNING_RATE, fused=True)
-        # The head's softmax is in cross_entropy.
-        acts = [_activation(torch, name) for name in (*problem.activations[:-1], "identity")]
-
-        def loss_of(h: Any, labels: Any) -> Any:
-            for weight, bias, act in zip(weights, biases, acts, strict=True):
-                h = act(functional.linear(h, weight, bias))
-            return functional.cross_entropy(h, labels)
-
-        forward = self.wrap(torch, loss_of)
+        layers = headed(problem.layers, "identity")  # the head's softmax is in cross_entropy
+        order = {"memory_format": torch.channels_last} if problem.on_images else {}
+        network = module(torch, layers).train().to(**order) if problem.on_images else _Linear(torch, dense(layers))
+        optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, fused=True)
+        forward = self.wrap(torch, lambda x, labels: functional.cross_entropy(network(x), labels))
 
         def step(x: Any, labels: Any) -> Any:
             optimizer.zero_grad(set_to_none=True)
@@ -111,12 +110,14 @@ class Torch(Peer):
             optimizer.step()
             return loss
 
-        batches = [(torch.from_numpy(x), torch.from_numpy(labels)) for x, labels in problem.batches]
+        batches = [
+            (torch.from_numpy(channels_first(x)).to(**order), torch.from_numpy(labels)) for x, labels in problem.batches
+        ]
         return training("fused Adam", step, batches)
 
     def _maxouts(self, torch: Any, problem: Problem) -> Iterator[Variant]:
         functional: Any = import_module("torch.nn.functional")
-        pieces, inputs, units = problem.layers[0][0].shape
+        pieces, inputs, units = problem.maxout.weight.shape
 
         def pieces_outside(x: Any, weight: Any, bias: Any) -> Any:
             z = functional.linear(x, weight, bias).view(-1, pieces, units)
@@ -132,7 +133,7 @@ class Torch(Peer):
         if not problem.trains:
             _stop_gradients(torch)
         for function in (pieces_outside, pieces_inside, layer_per_piece):
-            weight, bias = problem.layers[0]
+            weight, bias = problem.maxout.weight, problem.maxout.bias
             if function is pieces_inside:
                 weight, bias = weight.transpose(2, 0, 1), bias.T
             else:
@@ -151,8 +152,27 @@ class Torch(Peer):
                 yield expression(function.__name__, "call(x, weight, bias)", space)
 
 
+class _Linear:
+    """Dense layers in training without modules, whose calls cost as much as a small layer."""
+
+    def __init__(self, torch: Any, layers: Sequence[Dense]) -> None:
+        functional: Any = import_module("torch.nn.functional")
+        self._linear = functional.linear
+        self._weights = [torch.from_numpy(layer.weight.T.copy()).requires_grad_() for layer in layers]
+        self._biases = [torch.from_numpy(layer.bias.copy()).requires_grad_() for layer in layers]
+        self._acts = [_activation(torch, layer.activation) for layer in layers]
+
+    def parameters(self) -> list[Any]:
+        return [*self._weights, *self._biases]
+
+    def __call__(self, h: Any) -> Any:
+        for weight, bias, act in zip(self._weights, self._biases, self._acts, strict=True):
+            h = act(self._linear(h, weight, bias))
+        return h
+
+
 def _maxout_training(torch: Any, name: str, space: dict[str, Any], problem: Problem) -> Variant:
-    pieces, inputs, units = problem.layers[0][0].shape
+    pieces, inputs, units = problem.maxout.weight.shape
     leaves = [space[key].requires_grad_() for key in ("x", "weight", "bias")]
     dy = torch.from_numpy(problem.dy)
     inside = name == "pieces_inside"
@@ -174,18 +194,7 @@ def _maxout_training(torch: Any, name: str, space: dict[str, Any], problem: Prob
 
 def _forward(name: str, call: Callable[[Any], Any], x: Any) -> Variant:
     """NumPy has no bfloat16: outside the clock the answer goes through float32."""
-    return Variant(name, "call(x)", {"call": call, "x": x}, lambda: [call(x).float().numpy()])
-
-
-def _module(torch: Any, name: str) -> Any:
-    """The activation as a module: what quantize_dynamic walks over."""
-    table: dict[str, Callable[[], Any]] = {
-        "relu": lambda: torch.nn.ReLU(inplace=True),
-        "tanh": torch.nn.Tanh,
-        "swish": lambda: torch.nn.SiLU(inplace=True),
-        "gelu": torch.nn.GELU,
-    }
-    return table[name]()
+    return Variant(name, "call(x)", {"call": call, "x": x}, lambda: [as_rows(call(x).float().numpy())])
 
 
 def _activation(torch: Any, name: str) -> Callable[[Any], Any]:
