@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fnnfast._bench import answers, contention, float64, networks, problems, report, timing
+import fnnfast as fnn
+from fnnfast._bench import answers, architectures, contention, float64, networks, problems, report, timing
 from fnnfast._bench.networks import Draw, chain, maxout
 from fnnfast._bench.peers import Fnnfast, Numpy, Peer, all_peers
 from fnnfast._bench.peers.torch import Torch
@@ -32,13 +33,15 @@ SMALL = (
     Problem("s8", "network", 9, chain((40, 50, 30), "swish"), 1.0, precision="bfloat16"),
     Problem("s9", "network", 9, chain((40, 50, 30), "gelu"), None, precision="int8"),
 )
+IMAGES = tuple(dataclasses.replace(p, batch=min(p.batch, 3)) for p in problems.PROBLEMS if p.on_images)
 
 
 # Problems ----------------------------------------------------------------------------------------------------------
 def test_problems_have_the_ids_of_the_table() -> None:
     names = [problem.id for problem in problems.PROBLEMS]
     assert " ".join(names[:14]) == "I1 I2 I3 I4 I5 I6 I7 I8 M1 M2 T1 T2 T3 T4"
-    assert " ".join(names[14:]) == "I1b I1q I4b I4q I5b I5q I6b I6q I7b I7q I8b I8q"
+    assert " ".join(names[14:23]) == "C1 C2 C3 C4 C5 C6 C7 TC1 TC2"
+    assert " ".join(names[23:]) == "I1b I1q I4b I4q I5b I5q I6b I6q I7b I7q I8b I8q"
     assert [problem.id for problem in problems.select("t1, i2,i4B")] == ["T1", "I2", "I4b"]
     assert [p.id for p in problems.select(contention.PROBLEMS)] == contention.PROBLEMS.split(",")
 
@@ -62,6 +65,33 @@ def test_cost_of_a_problem() -> None:
     # four pieces forward; of backward's dx and dW the piece that won
     assert problems.get("T4").flops == 2 * 4096 * 1024 * 512 * (4 + 2)
     assert problems.get("M2").weight_bytes == 4 * 2 * 65 * 64
+    # nine places of 64 channels to an output, and a bias
+    assert problems.get("C7").flops == 2 * 56 * 56 * 64 * (9 * 64)
+    assert problems.get("C7").weight_bytes == 4 * 64 * (9 * 64 + 1)
+
+
+MODELS = {
+    architectures.DEEP_MNIST: lambda: fnn.models.deep_mnist().layers,
+    architectures.VGG16: lambda: fnn.models.vgg(16, (32, 32, 3), 10, 512).layers,
+    architectures.RESNET18: lambda: fnn.models.resnet(18).layers,
+    architectures.RESNET20: lambda: fnn.models.resnet(20).layers,
+    architectures.INCEPTION: lambda: [
+        fnn.Input(28, 28, 192),
+        next(layer for layer in fnn.models.googlenet((32, 32, 3)).layers if isinstance(layer, fnn.Parallel)),
+        fnn.Flatten(),
+    ],
+}
+
+
+@pytest.mark.parametrize("network", MODELS, ids=lambda network: network.title)
+def test_architectures_are_those_of_the_models(network: networks.Network) -> None:
+    problem = Problem("s", "network", 1, network, None)
+    net = Fnnfast.network(fnn, problem)
+    model = fnn.Sequential(MODELS[network](), seed=0)
+    assert list(net.parameters.shapes.items()) == list(model.parameters.shapes.items())
+    _, work = networks.flow(problem.layers, network.input_shape)
+    for described in (net, model):
+        assert f" {work:,} multiply-adds per sample" in described.summary()
 
 
 def test_every_process_draws_the_same_data() -> None:
@@ -87,7 +117,7 @@ expected = functools.cache(answers.expected)
         pytest.param(peer, problem, id=f"{peer.name}-{problem.id}-{problem.title}")
         for peer in all_peers()
         if not isinstance(peer, Torch)
-        for problem in SMALL
+        for problem in SMALL + IMAGES
         if peer.supports(problem)
     ],
 )
@@ -103,7 +133,7 @@ def test_torch_answers_right(trains: bool) -> None:
     pytest.importorskip("torch")
     code = (
         "import test_bench; from fnnfast._bench.peers.torch import Torch;"
-        "work = test_bench.SMALL;"
+        "work = test_bench.SMALL + test_bench.IMAGES;"
         f"found = {{p.id: test_bench.faults(Torch(), p) for p in work if p.trains == {trains}}};"
         "print(found); assert all(set(f) == {None} for f in found.values())"
     )
@@ -173,7 +203,7 @@ def almost(problem: Problem) -> Iterator[list[np.ndarray]]:
     yield right[:-1]
 
 
-@pytest.mark.parametrize("problem", SMALL[:7], ids=lambda problem: problem.title)
+@pytest.mark.parametrize("problem", SMALL[:7] + IMAGES[-3:], ids=lambda problem: problem.title)
 def test_wrong_answers_are_noticed(problem: Problem) -> None:
     right = [np.nan_to_num(array) for array in expected(problem)]
     assert answers.mistake(problem, expected(problem), right) is None
@@ -310,6 +340,12 @@ def test_limits(limit: problems.Limit, seconds: float) -> None:
     assert j.limit_seconds == pytest.approx(seconds, rel=2e-3)  # the bias is counted
     assert j.share == pytest.approx(seconds / 16e-3, rel=2e-3)
     assert j.passes is None
+
+
+def test_a_goal_of_the_share_alone() -> None:
+    problem = Problem("p", "network", 100, chain((1000, 1000), "relu"), None, goal_share=0.8)
+    assert report.judge(measured(problem, fnnfast=2.2e-3, fast=1e-3)).passes
+    assert report.judge(measured(problem, fnnfast=2.6e-3, fast=4e-3)).passes is False
 
 
 def test_table() -> None:

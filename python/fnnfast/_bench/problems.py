@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from . import architectures
 from .networks import Conv, Draw, Layers, Maxout, Network, Norm, Shape, chain, flow, headed, maxout, products
 
 Float32 = NDArray[np.float32]
@@ -163,6 +164,15 @@ PROBLEMS: tuple[Problem, ...] = (
     Problem("T2", "training", 128, chain(_LARGE, "relu"), 1.5),
     Problem("T3", "training", 1024, chain((784, 2048, 2048, 10), "relu"), 1.1),
     Problem("T4", "maxout_training", 4096, maxout(1024, 512, 4), 2.2),
+    Problem("C1", "network", 1, architectures.DEEP_MNIST, 1.3),
+    Problem("C2", "network", 256, architectures.DEEP_MNIST, 1.0),
+    Problem("C3", "network", 32, architectures.VGG16, None, goal_share=0.90),
+    Problem("C4", "network", 1, architectures.RESNET18, 1.0),
+    Problem("C5", "network", 128, architectures.RESNET20, 1.0),
+    Problem("C6", "network", 8, architectures.INCEPTION, 1.1),
+    Problem("C7", "network", 1, architectures.CONVOLUTION, 1.0),
+    Problem("TC1", "training", 100, architectures.DEEP_MNIST, 1.3),
+    Problem("TC2", "training", 128, architectures.RESNET20, 1.3),
 )
 
 

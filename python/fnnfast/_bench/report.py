@@ -48,10 +48,12 @@ def judge(measurement: Measurement) -> Judgement:
     limit, words = _limit(measurement)
     ratio = best.best / ours.best if best and ours else None
     share = limit / ours.best if limit is not None and ours else None
+    goals = [
+        (got, goal) for got, goal in ((ratio, problem.goal_ratio), (share, problem.goal_share)) if goal is not None
+    ]
     passes = None
-    if ratio is not None and problem.goal_ratio is not None:
-        enough = problem.goal_share is None or (share is not None and share >= problem.goal_share)
-        passes = ratio >= problem.goal_ratio and enough
+    if goals and all(got is not None for got, _ in goals):
+        passes = all(got >= goal for got, goal in goals if got is not None)
     return Judgement(best.name if best else None, ratio, limit, words, share, passes)
 
 
@@ -127,7 +129,7 @@ def _tables(measurements: Sequence[Measurement], what: str, ratio: str) -> list[
 
 
 def _verdict(problem: Problem, judgement: Judgement) -> str:
-    if problem.goal_ratio is None:
+    if problem.goal_ratio is None and problem.goal_share is None:
         return "shown"
     return {True: "pass", False: "falls short", None: "not comparable"}[judgement.passes]
 

@@ -2,7 +2,7 @@
 
 from .base import Peer, Variant
 from .onnx import OnnxRuntime
-from .own import Fnnfast, FnnfastFloat32, Numpy
+from .own import Fnnfast, FnnfastFloat32, FnnfastFrozen, Numpy
 from .sklearn import ScikitLearn
 from .torch import Torch, TorchCompiled
 
@@ -12,7 +12,7 @@ __all__ = ["Fnnfast", "Numpy", "Peer", "Variant", "all_peers", "get"]
 def all_peers() -> tuple[Peer, ...]:
     """Every contender, fnnfast first."""
     others = Numpy(), Torch(), TorchCompiled(), OnnxRuntime(), ScikitLearn()
-    return Fnnfast(), *others, FnnfastFloat32()
+    return Fnnfast(), *others, FnnfastFrozen(), FnnfastFloat32()
 
 
 def get(name: str) -> Peer:

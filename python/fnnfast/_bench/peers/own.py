@@ -118,6 +118,21 @@ class FnnfastFloat32(Fnnfast):
         return net
 
 
+class FnnfastFrozen(Fnnfast):
+    """The same network with batch normalization folded into its weights, as the peers have it."""
+
+    name = "fnnfast frozen"
+
+    def supports(self, problem: Problem) -> bool:
+        return problem.kind == "network" and bool(problem.norms)
+
+    def counts(self, problem: Problem) -> bool:
+        return False
+
+    def converted(self, net: Any, problem: Problem) -> Any:
+        return net.freeze()
+
+
 def _layers(fnn: Any, layers: Iterable[Layer]) -> list[Any]:
     """The layers in fnnfast's classes."""
     built: list[Any] = []
