@@ -1,7 +1,7 @@
 """The contenders of the benchmark, by name."""
 
 from .base import Peer, Variant
-from .onnx import OnnxRuntime
+from .onnx import OnnxRuntime, OpenVino
 from .own import Fnnfast, FnnfastFloat32, FnnfastFrozen, Numpy
 from .sklearn import ScikitLearn
 from .torch import Torch, TorchCompiled
@@ -11,7 +11,7 @@ __all__ = ["Fnnfast", "Numpy", "Peer", "Variant", "all_peers", "get"]
 
 def all_peers() -> tuple[Peer, ...]:
     """Every contender, fnnfast first."""
-    others = Numpy(), Torch(), TorchCompiled(), OnnxRuntime(), ScikitLearn()
+    others = Numpy(), Torch(), TorchCompiled(), OnnxRuntime(), OpenVino(), ScikitLearn()
     return Fnnfast(), *others, FnnfastFrozen(), FnnfastFloat32()
 
 

@@ -1,7 +1,8 @@
-"""ONNX Runtime on models that ``onnx.helper`` builds from the problem."""
+"""ONNX Runtime and OpenVINO on models that ``onnx.helper`` builds from the problem."""
 
 from __future__ import annotations
 
+import io
 import tempfile
 from collections.abc import Iterable, Iterator
 from importlib import import_module
@@ -36,6 +37,32 @@ class OnnxRuntime(Peer):
             yield _bound(session, problem, f"run_with_iobinding{name}")
 
 
+class OpenVino(Peer):
+    """OpenVINO on the same models. Its default on some processors is a lower precision than that of the model."""
+
+    name = "openvino"
+    requires = ("openvino", "onnx")
+
+    def supports(self, problem: Problem) -> bool:
+        return not problem.trains and not problem.low
+
+    def variants(self, problem: Problem, threads: int) -> Iterator[Variant]:
+        openvino: Any = import_module("openvino")
+        core = openvino.Core()
+        settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+        for name, model in _models(problem):
+            compiled = core.compile_model(core.read_model(io.BytesIO(model.SerializeToString())), "CPU", settings)
+            request = compiled.create_infer_request()
+            x = channels_first(problem.x)
+            y = np.empty(tuple(compiled.output(0).shape), np.float32)
+            request.set_input_tensor(openvino.Tensor(x, shared_memory=True))
+            request.set_output_tensor(openvino.Tensor(y, shared_memory=True))
+            space = {"infer": request.infer, "start": request.start_async, "wait": request.wait}
+            space |= {"x": x, "y": y}  # for as long as the request has their memory
+            yield _into(f"infer{name}", "infer()", space)
+            yield _into(f"start_async, wait{name}", "start(); wait()", space)
+
+
 def _models(problem: Problem) -> Iterator[tuple[str, Any]]:
     """The good ways of writing the problem, each with what to add to the name of a variant."""
     helper: Any = import_module("onnx.helper")
@@ -66,6 +93,17 @@ def _bound(session: Any, problem: Problem, name: str) -> Variant:
         "y": y,
     }  # kept: not by every version of a binding
     return Variant(name, "run(binding)", space, answers)
+
+
+def _into(name: str, code: str, space: dict[str, Any]) -> Variant:
+    """A variant whose code writes its output into y."""
+
+    def answers() -> list[Array]:
+        space["y"].fill(np.nan)
+        exec(code, space)
+        return [as_rows(space["y"])]
+
+    return Variant(name, code, space, answers)
 
 
 def _quantized(problem: Problem, threads: int) -> Iterator[Variant]:
