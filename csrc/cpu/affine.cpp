@@ -26,6 +26,8 @@ void set_sizes(AffineConstants<T>& of, const PanelLayout& layout) {
   of.units = layout.units;
   of.pieces = layout.pieces;
   of.blocks = layout.blocks();
+  of.channel_groups = layout.channel_groups;
+  of.group_size = layout.size() / layout.channel_groups;
   const ptrdiff_t width = layout.panel(0, 0).width;
   of.first_panel = (layout.inputs + 1) * width;
   of.kc = kc_inputs<T>(width, layout.inputs);
@@ -54,10 +56,38 @@ void advance_rows(AffineCall<T>& task, ptrdiff_t rows) {
   if (task.argmax) task.argmax += rows * task.argmax_row;
 }
 
+// Calls f(call) for each group of channels, which reads and writes channels of its own.
+template <class T, class F>
+void for_groups(const AffineCall<T>& task, F&& f) {
+  const AffineConstants<T>& all = *task.of;
+  for (ptrdiff_t group = 0; group < all.channel_groups; ++group) {
+    AffineConstants<T> of = all;
+    of.channel_groups = 1;
+    of.units /= all.channel_groups;
+    of.blocks /= all.channel_groups;
+    of.panels += group * all.group_size;
+    const ptrdiff_t unit = group * of.units;
+    if (of.parameter) of.parameter += unit * of.parameter_step;
+    if (of.scale) of.scale += unit;
+    if (of.shift) of.shift += unit;
+    AffineCall<T> call = task;
+    call.of = &of;
+    call.last_block = of.blocks;
+    call.x += group * of.windows->channels;
+    call.z += unit;
+    call.y += unit;
+    if (call.add) call.add += unit;
+    if (call.sum) call.sum += unit;
+    f(call);
+  }
+}
+
 }  // namespace
 
 template <class T>
 void affine_forward_serial(const AffineKernel<T>& k, AffineCall<T>& task) {
+  if (task.of->channel_groups > 1)
+    return for_groups(task, [&](AffineCall<T>& call) { affine_forward_serial(k, call); });
   // A few images are many rows, and partial sums of all of them would not stay in L2.
   if (task.of->windows != nullptr && task.of->inputs > task.of->kc)
     for (; task.rows > kMostRows; task.rows -= kMostRows) {
@@ -74,6 +104,7 @@ void affine_forward(const AffineKernel<T>& k, const AffineCall<T>& task) {
   const AffineConstants<T>& of = *task.of;
   const ptrdiff_t blocks = of.blocks;
   if (task.rows == 0 || blocks == 0) return;
+  if (of.channel_groups > 1) return for_groups(task, [&](const AffineCall<T>& call) { affine_forward(k, call); });
   const bool shared = worth_threads(task.rows, static_cast<double>(of.inputs * of.units * of.pieces));
   const ptrdiff_t threads = shared ? num_threads() : 1;
   // Rows are split only as needed to give every thread a few tasks, since each split reads the weights once more.

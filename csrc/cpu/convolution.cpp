@@ -9,17 +9,18 @@ namespace fnnfast::cpu {
 
 namespace {
 
-// The weights of one group and phase as a matrix [tap, unit][channel] for each piece.
+// The weights of a phase as a matrix [tap, unit of a group][channel] for each piece.
 template <class T>
-Buffer<T> transposed(const Convolution& of, const Phase<T>& phase, const T* weight, ptrdiff_t group) {
+Buffer<T> transposed(const Convolution& of, const Phase<T>& phase, const T* weight) {
   const ptrdiff_t channels = of.channels(), units = of.group_units(), taps = phase.plan().taps;
-  Buffer<T> to = Buffer<T>::uninitialized(of.pieces * taps * units * channels);
+  Buffer<T> to = Buffer<T>::uninitialized(of.pieces * taps * units * of.image.c);
   parallel_for(of.pieces * taps, [&](ptrdiff_t i) {
     const ptrdiff_t tap = i / taps * of.windows.taps() + phase.taps[static_cast<std::size_t>(i % taps)];
-    const T* const in = weight + tap * channels * of.units + group * units;
-    T* const out = to.data() + i * units * channels;
+    const T* const in = weight + tap * channels * of.units;
+    T* const out = to.data() + i * units * of.image.c;
     for (ptrdiff_t c = 0; c < channels; ++c)
-      for (ptrdiff_t u = 0; u < units; ++u) out[u * channels + c] = in[c * of.units + u];
+      for (ptrdiff_t u = 0; u < of.units; ++u)
+        out[u % units * of.image.c + u / units * channels + c] = in[c * of.units + u];
   });
   return to;
 }
@@ -29,13 +30,12 @@ Buffer<T> transposed(const Convolution& of, const Phase<T>& phase, const T* weig
 PanelLayout phase_layout(const Convolution& of, const WindowPlan& plan, int lanes, int vectors) {
   const ptrdiff_t inputs = plan.taps * of.group_units();
   if (of.pieces > 1) return {of.channels(), inputs, of.pieces, lanes, vectors};
-  return {inputs, of.channels(), 1, lanes, vectors};
+  return {inputs, of.image.c, 1, lanes, vectors, of.groups};
 }
 
 template <class T>
-void pack_phase(const Convolution& of, const Phase<T>& phase, const T* weight, ptrdiff_t group,
-                const PanelLayout& layout, T* panels) {
-  const Buffer<T> weights = transposed(of, phase, weight, group);
+void pack_phase(const Convolution& of, const Phase<T>& phase, const T* weight, const PanelLayout& layout, T* panels) {
+  const Buffer<T> weights = transposed(of, phase, weight);
   if (of.pieces == 1)
     return pack_shared(layout, contiguous_weight<const T>(weights.data(), layout), BiasView<const T>{}, panels);
   const WeightView<const T> view{weights.data(), layout.units * layout.inputs, 1, layout.inputs};
@@ -75,63 +75,63 @@ namespace {
 template <class T>
 void image_gradient(const Kernels<T>& k, const Convolution& of, ptrdiff_t batch, const T* weight, const T* dz,
                     ptrdiff_t dz_row, T* dx) {
-  const ptrdiff_t channels = of.channels(), units = of.group_units();
+  const ptrdiff_t channels = of.image.c;
   const std::vector<Phase<T>> phases = phases_of<T>(of);
   for (const Phase<T>& phase : phases) {
     const bool apart = phases.size() > 1;
     const PanelLayout layout = phase_layout(of, phase.plan(), k.lanes, k.panel_vectors);
     const ptrdiff_t rows = batch * phase.plan().pixels();
     const Buffer<T> own = Buffer<T>::uninitialized(apart ? rows * channels : 0);
-    for (ptrdiff_t group = 0; group < of.groups; ++group) {
-      const PackedWeights<T> panels(layout.size());
-      pack_phase(of, phase, weight, group, layout, panels.data());
-      AffineConstants<T> constants;
-      set_sizes(constants, layout);
-      constants.panels = panels.data();
-      constants.windows = &phase.plan();
-      constants.zeros = phase.owned.zeros.data();
-      AffineCall<T> t{};
-      t.of = &constants;
-      t.rows = rows;
-      t.x = dz + group * units;
-      t.x_row = dz_row;
-      t.z = t.y = apart ? own.data() : dx + group * channels;
-      t.z_row = t.y_row = apart ? channels : of.image.c;
-      affine_forward(k.affine, t);
-      if (!apart) continue;
-      for_row_blocks(rows, channels, [&](ptrdiff_t first, ptrdiff_t count) {
-        phase.scatter(of, first, count, own.data() + first * channels, channels, dx + group * channels, of.image.c);
-      });
-    }
+    const PackedWeights<T> panels(layout.size());
+    pack_phase(of, phase, weight, layout, panels.data());
+    AffineConstants<T> constants;
+    set_sizes(constants, layout);
+    constants.panels = panels.data();
+    constants.windows = &phase.plan();
+    constants.zeros = phase.owned.zeros.data();
+    AffineCall<T> t{};
+    t.of = &constants;
+    t.rows = rows;
+    t.x = dz;
+    t.x_row = dz_row;
+    t.z = t.y = apart ? own.data() : dx;
+    t.z_row = t.y_row = channels;
+    affine_forward(k.affine, t);
+    if (!apart) continue;
+    for_row_blocks(rows, channels, [&](ptrdiff_t first, ptrdiff_t count) {
+      phase.scatter(of, first, count, own.data() + first * channels, channels, dx, channels);
+    });
   }
 }
 
-// dz is readable to whole vectors after the last unit of a row.
+template <class T>
+PanelLayout layout_of(const Kernels<T>& k, const Convolution& of) {
+  return {of.windows.taps() * of.channels(), of.units, of.pieces, k.lanes, k.panel_vectors, of.groups};
+}
+
+// dz is readable to the width of a panel after the last unit of a row.
 template <class T>
 void parameter_gradients(const Kernels<T>& k, const Convolution& of, ptrdiff_t batch, const T* x, const T* dz,
                          ptrdiff_t dz_row, T* dweight, T* dbias) {
   const OwnedPlan<T> owned = forward_plan<T>(of);
-  const ptrdiff_t units = of.group_units();
-  const PanelLayout layout{owned.plan.taps * of.channels(), units, 1, k.lanes, k.panel_vectors};
+  const PanelLayout layout = layout_of(k, of);
   const SampleBlocks blocks(of.pixels(), batch);
   const WindowGradientTasks tasks(owned.plan, layout, blocks, num_threads());
   Buffer<T> sums = Buffer<T>::uninitialized(blocks.count() * layout.size());
+  const WindowGradientSource<T> from{owned.plan, owned.zeros.data(), x, of.image.c, dz, dz_row, sums.data()};
   const double work_each = static_cast<double>(blocks.rows(0)) * static_cast<double>(layout.inputs) *
-                           static_cast<double>(units) / static_cast<double>(tasks.across * tasks.panels);
-  for (ptrdiff_t group = 0; group < of.groups; ++group) {
-    const WindowGradientSource<T> from{
-        owned.plan, owned.zeros.data(), x + group * of.channels(), of.image.c, dz + group * units, dz_row, sums.data()};
-    long_parallel_for(tasks.count, work_each,
-                      [&](ptrdiff_t task) { window_gradient_task(k, tasks, layout, blocks, from, task); });
-    for_blocks(layout, [&](BlockRange range) {
-      for (ptrdiff_t b = range.first; b < range.last; ++b)
-        add_blocks(blocks, layout, layout.panel(b, 0), 0, layout.inputs + 1, sums.data());
-      unpack_weight(layout, range, sums.data(), WeightView<T>{dweight + group * units, 0, of.units, 1});
-    });
-    unpack_bias(layout, sums.data(), BiasView<T>{dbias + group * units, 0, 1});
-  }
+                           static_cast<double>(of.units) / static_cast<double>(tasks.across * tasks.panels);
+  long_parallel_for(tasks.count, work_each,
+                    [&](ptrdiff_t task) { window_gradient_task(k, tasks, layout, blocks, from, task); });
+  for_blocks(layout, [&](BlockRange range) {
+    for (ptrdiff_t b = range.first; b < range.last; ++b)
+      add_blocks(blocks, layout, layout.panel(b, 0), 0, layout.inputs + 1, sums.data());
+    unpack_weight(layout, range, sums.data(), contiguous_weight(dweight, layout));
+  });
+  unpack_bias(layout, sums.data(), contiguous_bias(dbias, layout));
 }
 
+// The constants and the operands of a call that the windows determine.
 template <class T>
 void set_windows(AffineConstants<T>& constants, AffineCall<T>& call, const Convolution& of, ptrdiff_t batch,
                  const OwnedPlan<T>& owned, const T* x) {
@@ -160,29 +160,23 @@ void convolution_forward(const Convolution& of, ptrdiff_t batch, const T* x, con
   if (rows == 0) return;
   const Kernels<T>& k = kernels<T>();
   const OwnedPlan<T> owned = forward_plan<T>(of);
-  const ptrdiff_t channels = of.channels(), units = of.group_units();
-  const PanelLayout layout{owned.plan.taps * channels, units, 1, k.lanes, k.panel_vectors};
+  const PanelLayout layout = layout_of(k, of);
   const ActivationInfo& info = kActivationInfo[use.activation];
   T* const z = saved && info.saves == Saves::kInput ? saved : y;
-  for (ptrdiff_t group = 0; group < of.groups; ++group) {
-    const ptrdiff_t unit = group * units;
-    const PackedWeights<T> panels(layout.size());
-    pack_shared(layout, WeightView<const T>{weight + unit, 0, of.units, 1},
-                BiasView<const T>{bias ? bias + unit : nullptr, 0, 1}, panels.data());
-    AffineConstants<T> constants;
-    AffineCall<T> t{};
-    t.of = &constants;
-    set_sizes(constants, layout);
-    set_activation(constants, k, use.activation);
-    set_windows(constants, t, of, batch, owned, x + group * channels);
-    constants.panels = panels.data();
-    constants.parameter = static_cast<const T*>(use.parameter);
-    constants.parameter_step = use.by_unit ? 1 : 0;
-    if (use.by_unit) constants.parameter += unit;
-    t.z = z + unit;
-    t.y = y + unit;
-    affine_forward(k.affine, t);
-  }
+  const PackedWeights<T> panels(layout.size());
+  pack_shared(layout, contiguous_weight(weight, layout), contiguous_bias(bias, layout), panels.data());
+  AffineConstants<T> constants;
+  AffineCall<T> t{};
+  t.of = &constants;
+  set_sizes(constants, layout);
+  set_activation(constants, k, use.activation);
+  set_windows(constants, t, of, batch, owned, x);
+  constants.panels = panels.data();
+  constants.parameter = static_cast<const T*>(use.parameter);
+  constants.parameter_step = use.by_unit ? 1 : 0;
+  t.z = z;
+  t.y = y;
+  affine_forward(k.affine, t);
   if (info.rowwise) apply_activation(use, false, rows, of.units, z, y);
 }
 
@@ -212,7 +206,7 @@ void maxout_convolution_forward(const Convolution& of, ptrdiff_t batch, const T*
   }
   const Kernels<T>& k = kernels<T>();
   const OwnedPlan<T> owned = forward_plan<T>(of);
-  const PanelLayout layout{owned.plan.taps * of.image.c, of.units, of.pieces, k.lanes, k.panel_vectors};
+  const PanelLayout layout = layout_of(k, of);
   const PackedWeights<T> panels(layout.size());
   pack_shared(layout, contiguous_weight(weight, layout), contiguous_bias(bias, layout), panels.data());
   AffineConstants<T> constants;
@@ -235,7 +229,7 @@ void maxout_image_gradient(const Kernels<T>& k, const Convolution& of, ptrdiff_t
   for (const Phase<T>& phase : phases_of<T>(of)) {
     const PanelLayout layout = phase_layout(of, phase.plan(), k.lanes, k.panel_vectors);
     Buffer<T> panels(phase_size(of, layout));
-    pack_phase(of, phase, weight, 0, layout, panels.data());
+    pack_phase(of, phase, weight, layout, panels.data());
     constexpr ptrdiff_t kRows = 64;
     const ptrdiff_t rows = batch * phase.plan().pixels();
     const double work_each = static_cast<double>(kRows * layout.units) * static_cast<double>(of.image.c);
@@ -251,7 +245,7 @@ template <class T>
 void maxout_parameter_gradients(const Kernels<T>& k, const Convolution& of, ptrdiff_t batch, const T* x, const T* dy,
                                 const std::uint8_t* argmax, T* dweight, T* dbias) {
   const OwnedPlan<T> owned = forward_plan<T>(of);
-  const PanelLayout layout{owned.plan.taps * of.image.c, of.units, of.pieces, k.lanes, k.panel_vectors};
+  const PanelLayout layout = layout_of(k, of);
   const SampleBlocks blocks(of.pixels(), batch);
   const MaxoutOrder largest{blocks.rows(0), of.units, of.pieces};
   const Buffer<std::uint8_t> order = Buffer<std::uint8_t>::uninitialized(largest.size());
@@ -305,7 +299,7 @@ void maxout_convolution_backward(const Convolution& of, ptrdiff_t batch, const T
                                               std::uint8_t*);                                                         \
   template void maxout_convolution_backward<T>(const Convolution&, ptrdiff_t, const T*, const T*, const T*,           \
                                                const std::uint8_t*, T*, T*, T*);                                      \
-  template void pack_phase<T>(const Convolution&, const Phase<T>&, const T*, ptrdiff_t, const PanelLayout&, T*);      \
+  template void pack_phase<T>(const Convolution&, const Phase<T>&, const T*, const PanelLayout&, T*);                 \
   template void maxout_phase<T>(const Kernels<T>&, const Convolution&, const Phase<T>&, const PanelLayout&, const T*, \
                                 ptrdiff_t, ptrdiff_t, const T*, ptrdiff_t, const std::uint8_t*, ptrdiff_t, T*,        \
                                 ptrdiff_t);

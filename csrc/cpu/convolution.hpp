@@ -41,10 +41,9 @@ inline ptrdiff_t phase_size(const Convolution& of, const PanelLayout& layout) {
   return of.pieces > 1 ? TransposedLayout(layout).size() : layout.size();
 }
 
-// Packs the weights of one group for a phase. panels: phase_size() elements; for maxout initially zero.
+// Packs the weights for a phase. panels: phase_size() elements; for maxout initially zero.
 template <class T>
-void pack_phase(const Convolution& of, const Phase<T>& phase, const T* weight, ptrdiff_t group,
-                const PanelLayout& layout, T* panels);
+void pack_phase(const Convolution& of, const Phase<T>& phase, const T* weight, const PanelLayout& layout, T* panels);
 
 // Maxout: rows [first, first + count) of a phase, to their pixels of dx, on the calling thread. dy, argmax and dx are
 // those of the first sample.

@@ -85,7 +85,7 @@ struct Phase {
       const ptrdiff_t sample = r / plan().pixels();
       const ptrdiff_t y = first_y + r % plan().pixels() / plan().output_width * of.windows.stride[0];
       const ptrdiff_t x = first_x + r % plan().output_width * of.windows.stride[1];
-      std::copy_n(from + (r - first) * from_row, of.channels(),
+      std::copy_n(from + (r - first) * from_row, of.image.c,
                   dx + ((sample * of.image.h + y) * of.image.w + x) * dx_row);
     }
   }
@@ -114,7 +114,7 @@ struct SampleBlocks {
   ptrdiff_t rows(ptrdiff_t block) const { return std::min(samples, batch - block * samples) * pixels; }
 };
 
-// The tasks of the gradient of one group's weights: some channels of some taps, for one panel and one block of samples.
+// The tasks of the gradient of the weights: some channels of some taps, for one panel and one block of samples.
 // How many does not change the bits.
 struct WindowGradientTasks {
   static constexpr ptrdiff_t kChannels = 96, kTasksEach = 4;
@@ -130,8 +130,8 @@ struct WindowGradientTasks {
   }
 };
 
-// The operands of such a gradient. dz is readable to whole vectors after the last unit of a row. sums: one set of
-// panels per block of samples.
+// The operands of such a gradient. dz is readable to the width of a panel after its first unit. sums: one set of panels
+// per block of samples.
 template <class T>
 struct WindowGradientSource {
   const WindowPlan& plan;
@@ -152,9 +152,19 @@ void window_gradient_task(const Kernels<T>& k, const WindowGradientTasks& tasks,
   const ptrdiff_t row = blocks.first_row(block), rows = blocks.rows(block);
   const T* const dz = from.dz + row * from.dz_row + panel.unit;
   T* const to = from.sums + block * layout.size() + panel.offset;
+  const ptrdiff_t group = panel.unit / (layout.units / layout.channel_groups);
   if (first == 0) k.column_sums(rows, panel.width, dz, from.dz_row, to);
-  k.window_product({&from.plan, from.zeros, from.x, from.x_row, row, rows, dz, from.dz_row, first, last,
-                    WindowGradientTasks::kChannels, panel.width, to + panel.width});
+  k.window_product({&from.plan, from.zeros, from.x + group * from.plan.channels, from.x_row, row, rows, dz, from.dz_row,
+                    first, last, WindowGradientTasks::kChannels, panel.width, to + panel.width});
+  if (layout.channel_groups == 1 || panel.units == panel.width) return;
+  // Beside a group's last units lie those of the next, not zeros.
+  const auto row_of = [&](ptrdiff_t part) {
+    const ptrdiff_t across = divide_up(from.plan.channels, WindowGradientTasks::kChannels);
+    return part / across * from.plan.channels +
+           std::min(part % across * WindowGradientTasks::kChannels, from.plan.channels);
+  };
+  for (ptrdiff_t r = first == 0 ? 0 : row_of(first) + 1; r < row_of(last) + 1; ++r)
+    std::fill_n(to + r * panel.width + panel.units, panel.width - panel.units, T(0));
 }
 
 // sum += term

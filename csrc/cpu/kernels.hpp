@@ -29,7 +29,8 @@ struct ActivationKernels {
   bool in_registers;                  // Elementwise::kInRegisters
 };
 
-// The constants of a product with its epilogue, y = f(x W + b). Made once, read by every call, never copied.
+// The constants of a product with its epilogue, y = f(x W + b). Made once, read by every call; copied only for a group
+// of channels.
 template <class T>
 struct AffineConstants {
   ptrdiff_t inputs = 0, units = 0, pieces = 1;
@@ -52,6 +53,9 @@ struct AffineConstants {
   float inverse_scale = 0, zero_point = 0;     // int8: from x to 8 bits
   const WindowPlan* windows = nullptr;         // null: x is a matrix; else images, whose windows are the rows
   const T* zeros = nullptr;                    // with windows: as many as a tap has channels
+  // Of a convolution: units and blocks are those of all groups. Kernels get one group at a time (affine.cpp).
+  ptrdiff_t channel_groups = 1;
+  ptrdiff_t group_size = 0;  // elements of a group's panels
 };
 
 // One call, on a block of rows and a range of blocks of units. A local variable of the caller, filled field by field

@@ -62,7 +62,7 @@ template <class T>
 void Network<T>::add_block(const ParameterBlock& of) {
   Block<T> block;
   static_cast<ParameterBlock&>(block) = of;
-  block.layout = {of.inputs, of.units, of.pieces, affine_kernel_.lanes, affine_kernel_.panel_vectors};
+  block.layout = {of.inputs, of.units, of.pieces, affine_kernel_.lanes, affine_kernel_.panel_vectors, of.groups};
   if (of.kind == ParameterBlock::Kind::kAffine) {
     if (format_ == WeightFormat::kInt8 && of.inputs > kInt8MostInputs)
       throw std::invalid_argument("int8 supports at most " + std::to_string(kInt8MostInputs) +
@@ -107,10 +107,9 @@ void Network<T>::add_windows(const Node& node) {
   if (!affine->windowed && in.is_vector()) return;
   Block<T>& block = blocks_[static_cast<std::size_t>(affine->block)];
   const std::string layer = "layer " + std::to_string(block.spec) + ": ";
-  if (block.groups > 1) throw std::invalid_argument(layer + "groups of a convolution are not supported in networks");
   if (format_ == WeightFormat::kInt8) throw std::invalid_argument(layer + "int8 convolutions are not supported");
   const Windows windows = affine->windowed ? affine->windows : Windows{};
-  block.convolution = std::make_unique<const Convolution>(Convolution{in, windows, block.units, 1, block.pieces});
+  block.convolution = std::make_unique<const Convolution>(Convolution{in, windows, block.units, block.groups, block.pieces});
   block.windows = std::make_unique<const OwnedPlan<T>>(forward_plan<T>(*block.convolution));
 }
 
@@ -152,7 +151,9 @@ AffineConstants<T> Network<T>::constants_of(const Program& program, const Node& 
   if (const Affine* const affine = node.as<Affine>()) {
     const Block<T>& block = blocks_[static_cast<std::size_t>(affine->block)];
     set_sizes(of, block.layout);
-    of.first_panel = (stored_layout(block.layout, format_).inputs + 1) * block.layout.panel(0, 0).width;
+    const PanelLayout stored = stored_layout(block.layout, format_);
+    of.first_panel = (stored.inputs + 1) * block.layout.panel(0, 0).width;
+    of.group_size = stored.size() / stored.channel_groups;
     of.panels = block.panels.data();
     if (affine->windowed) {
       of.windows = &block.windows->plan;

@@ -25,7 +25,8 @@
 //   row 0       the bias
 //   row 1 + i   the weights of input i
 //
-// Panels are stored block by block, group by group. Gradients and optimizer states have the same layout, so an update
+// Panels are stored block by block, group by group. Units of different groups of channels, of a convolution, share no
+// panel: a block is of one of them. Gradients and optimizer states have the same layout, so an update
 // is one pass over contiguous memory.
 #pragma once
 
@@ -48,6 +49,7 @@ struct Panel {
 struct PanelLayout {
   ptrdiff_t inputs, units, pieces;
   int lanes, vectors;
+  ptrdiff_t channel_groups = 1;  // of a convolution, which the units are divided into: each reads inputs of its own
 
   // Pieces per group, and units per block. Three pieces share a tile of four vectors and leave one empty, which is
   // still faster than two groups.
@@ -58,11 +60,25 @@ struct PanelLayout {
   }
   FNNFAST_INLINE ptrdiff_t groups() const { return pieces == 1 ? 1 : (pieces + group_pieces() - 1) / group_pieces(); }
   FNNFAST_INLINE ptrdiff_t block_units() const { return lanes * (vectors / group_pieces()); }
-  FNNFAST_INLINE ptrdiff_t blocks() const { return (units + block_units() - 1) / block_units(); }
+  FNNFAST_INLINE ptrdiff_t blocks() const {
+    return channel_groups == 1 ? (units + block_units() - 1) / block_units() : channel_groups * of_group().blocks();
+  }
   FNNFAST_INLINE ptrdiff_t padded_units() const { return (units + lanes - 1) / lanes * lanes; }
-  FNNFAST_INLINE ptrdiff_t size() const { return (inputs + 1) * pieces * padded_units(); }
+  FNNFAST_INLINE ptrdiff_t size() const {
+    return channel_groups == 1 ? (inputs + 1) * pieces * padded_units() : channel_groups * of_group().size();
+  }
+
+  // The layout of one group of channels.
+  FNNFAST_INLINE PanelLayout of_group() const { return {inputs, units / channel_groups, pieces, lanes, vectors}; }
 
   FNNFAST_INLINE Panel panel(ptrdiff_t block, ptrdiff_t group) const {
+    if (channel_groups > 1) {
+      const PanelLayout own = of_group();
+      Panel p = own.panel(block % own.blocks(), group);
+      p.unit += block / own.blocks() * own.units;
+      p.offset += block / own.blocks() * own.size();
+      return p;
+    }
     Panel p;
     p.unit = block * block_units();
     p.units = units - p.unit < block_units() ? units - p.unit : block_units();

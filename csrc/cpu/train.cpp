@@ -43,7 +43,8 @@ Trainer<T>::Trainer(Network<T>& network, Loss<T> loss, const OptimizerSettings& 
       const PanelLayout& layout = block(affine->block).layout;
       workspace(n).gathers = gathers_columns(layout) || (layout.pieces == 1 && is_slice);
       if (block(affine->block).convolution)  // whole vectors of dz are read in place
-        workspace(n).gathers = layout.pieces == 1 && (is_slice || layout.units % kernels_.lanes != 0);
+        workspace(n).gathers =
+            layout.pieces == 1 && (is_slice || layout.units / layout.channel_groups % kernels_.lanes != 0);
     }
   }
   for (std::size_t i = 0; i < states_.size(); ++i) {
@@ -117,7 +118,8 @@ void Trainer<T>::reserve(const Batch<T>& batch, ptrdiff_t sample_blocks) {
     Workspace& w = workspace(n);
     const Shape& shape = program_.value(node.out).shape;
     const ptrdiff_t rows = samples * shape.pixels(), units = divide_up(shape.c, kernels_.lanes) * kernels_.lanes;
-    if (w.gathers) grow(w.columns, rows * units);
+    // A group's last panel may end after the row.
+    if (w.gathers) grow(w.columns, rows * units + kernels_.panel_width());
     if (const Convolution* const convolution = convolution_of(node)) {
       const SampleBlocks blocks(convolution->pixels(), samples);
       const MaxoutOrder order{blocks.rows(0), shape.c, w.of.pieces};

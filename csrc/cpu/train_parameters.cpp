@@ -255,7 +255,7 @@ void Trainer<T>::refresh_transposed(std::size_t i) {
       unpack_weight(layout, range, block.panels.data(), contiguous_weight(weight.data(), layout));
     });
     for (PhaseWeights& weights : s.phases)
-      pack_phase(of, weights.phase, weight.data(), 0, weights.layout, weights.panels.data());
+      pack_phase(of, weights.phase, weight.data(), weights.layout, weights.panels.data());
     s.version = block.version;
     return;
   }

@@ -50,6 +50,8 @@ def layers(norm=True):
             normalized(24, strides=2, padding=1), [fnn.Conv2D(24, 1, strides=2), fnn.BatchNorm(0.5)], "leaky_relu"
         ),
         fnn.MaxoutConv2D(10, 2, 2, padding=1, strides=(1, 2)),
+        fnn.Conv2D(15, (2, 3), "tanh", groups=5, padding="same"),
+        *normalized(15, groups=15, strides=(2, 1), padding=1),
         fnn.AveragePool2D(2, 1, padding=1),
         fnn.Flatten(),
         fnn.Dense(12, bias=False),
@@ -88,6 +90,9 @@ CHAIN = [
     fnn.Conv2D(16, 3, "tanh", padding="same"),
     fnn.Conv2D(24, 3, "prelu", strides=2, padding=1),
     fnn.Conv2D(9, 1, "relu"),
+    fnn.Conv2D(36, 2, "prelu", groups=9, padding=1),
+    fnn.Conv2D(36, 3, "swish", groups=36, strides=(1, 2), padding=1),
+    fnn.Conv2D(48, 1, groups=3),
     fnn.MaxoutConv2D(12, 2, 3, dilation=2),
     fnn.Flatten(),
     fnn.Dense(4),
@@ -100,7 +105,8 @@ def steps(net):
 
 
 def window_settings(layer):
-    return {name: getattr(layer, name) for name in ("strides", "padding", "dilation")}
+    groups = {} if layer.kind == "maxout_conv2d" else {"groups": layer.groups}
+    return {name: getattr(layer, name) for name in ("strides", "padding", "dilation")} | groups
 
 
 def forward(net, x):
