@@ -30,7 +30,7 @@ Buffer<T> transposed(const Convolution& of, const Phase<T>& phase, const T* weig
 PanelLayout phase_layout(const Convolution& of, const WindowPlan& plan, int lanes, int vectors) {
   const ptrdiff_t inputs = plan.taps * of.group_units();
   if (of.pieces > 1) return {of.channels(), inputs, of.pieces, lanes, vectors};
-  return {inputs, of.image.c, 1, lanes, vectors, of.groups};
+  return {inputs, of.image.c, 1, lanes, vectors, of.panel_groups()};
 }
 
 template <class T>
@@ -106,7 +106,7 @@ void image_gradient(const Kernels<T>& k, const Convolution& of, ptrdiff_t batch,
 
 template <class T>
 PanelLayout layout_of(const Kernels<T>& k, const Convolution& of) {
-  return {of.windows.taps() * of.channels(), of.units, of.pieces, k.lanes, k.panel_vectors, of.groups};
+  return {of.windows.taps() * of.channels(), of.units, of.pieces, k.lanes, k.panel_vectors, of.panel_groups()};
 }
 
 // dz is readable to the width of a panel after the last unit of a row.

@@ -21,6 +21,9 @@ struct Convolution {
   ptrdiff_t pixels() const { return output().pixels(); }
   ptrdiff_t channels() const { return image.c / groups; }  // of a group
   ptrdiff_t group_units() const { return units / groups; }
+  // Each channel has a filter of its own. Units then lie side by side in panels, as those of one group.
+  bool is_depthwise() const { return groups > 1 && groups == image.c && groups == units; }
+  ptrdiff_t panel_groups() const { return is_depthwise() ? 1 : groups; }
 };
 
 // A plan with the memory that it refers to.
@@ -30,8 +33,10 @@ struct OwnedPlan {
   Buffer<T> zeros;
   WindowPlan plan{};
 
-  void finish(ptrdiff_t channels) {
+  // channels: of a group, or of all
+  void finish(ptrdiff_t channels, bool depthwise) {
     plan.channels = channels;
+    plan.depthwise = depthwise;
     plan.taps = static_cast<ptrdiff_t>(taps.size());
     plan.tap = taps.data();
     zeros = Buffer<T>(channels);
@@ -47,7 +52,7 @@ OwnedPlan<T> forward_plan(const Convolution& of) {
       owned.taps.push_back({ky * w.dilation[0] - w.before[0], kx * w.dilation[1] - w.before[1]});
   const Shape out = of.output();
   owned.plan = {of.image.h, of.image.w, out.h, out.w, w.stride[0], w.stride[1], 0, 0, nullptr};
-  owned.finish(of.channels());
+  owned.finish(of.is_depthwise() ? of.image.c : of.channels(), of.is_depthwise());
   return owned;
 }
 
@@ -73,7 +78,7 @@ struct Phase {
     owned.plan = {
         out.h, out.w,  divide_up(of.image.h - y, w.stride[0]), divide_up(of.image.w - x, w.stride[1]), 1, 1, 0,
         0,     nullptr};
-    owned.finish(of.group_units());
+    owned.finish(of.is_depthwise() ? of.units : of.group_units(), of.is_depthwise());
   }
 
   const WindowPlan& plan() const { return owned.plan; }
@@ -121,7 +126,7 @@ struct WindowGradientTasks {
   ptrdiff_t panels, parts, parts_each, across, count;
 
   WindowGradientTasks(const WindowPlan& plan, const PanelLayout& layout, const SampleBlocks& blocks, ptrdiff_t threads)
-      : panels(layout.blocks()), parts(plan.taps * divide_up(plan.channels, kChannels)) {
+      : panels(layout.blocks()), parts(plan.taps * (plan.depthwise ? 1 : divide_up(plan.channels, kChannels))) {
     const ptrdiff_t apart = std::max(blocks.count() * panels, ptrdiff_t{1});
     const ptrdiff_t cuts = std::clamp(divide_up(kTasksEach * threads, apart), ptrdiff_t{1}, parts);
     parts_each = divide_up(parts, cuts);
@@ -152,10 +157,12 @@ void window_gradient_task(const Kernels<T>& k, const WindowGradientTasks& tasks,
   const ptrdiff_t row = blocks.first_row(block), rows = blocks.rows(block);
   const T* const dz = from.dz + row * from.dz_row + panel.unit;
   T* const to = from.sums + block * layout.size() + panel.offset;
-  const ptrdiff_t group = panel.unit / (layout.units / layout.channel_groups);
   if (first == 0) k.column_sums(rows, panel.width, dz, from.dz_row, to);
-  k.window_product({&from.plan, from.zeros, from.x + group * from.plan.channels, from.x_row, row, rows, dz, from.dz_row,
-                    first, last, WindowGradientTasks::kChannels, panel.width, to + panel.width});
+  const ptrdiff_t group = panel.unit / (layout.units / layout.channel_groups);
+  const bool depthwise = from.plan.depthwise;
+  k.window_product({&from.plan, from.zeros, from.x + (depthwise ? panel.unit : group * from.plan.channels), from.x_row,
+                    row, rows, dz, from.dz_row, first, last, depthwise ? panel.units : WindowGradientTasks::kChannels,
+                    panel.width, to + panel.width});
   if (layout.channel_groups == 1 || panel.units == panel.width) return;
   // Beside a group's last units lie those of the next, not zeros.
   const auto row_of = [&](ptrdiff_t part) {

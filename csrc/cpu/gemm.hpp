@@ -52,8 +52,45 @@ void product(const ProductTask<T>& task) {
 // Some rows at a time, so that those of B stay in L1 or L2 for all taps.
 inline constexpr ptrdiff_t kWindowRows = 256;
 
+// One tap of a vector of channels with filters of their own: c += sum over the pixels of x * b, from 0 if they are the
+// first.
+template <class V>
+FNNFAST_INLINE void channel_product(const Run<typename V::Scalar>* run, ptrdiff_t pixels, ptrdiff_t channels,
+                                    const typename V::Scalar* b, ptrdiff_t b_step, bool first, typename V::Scalar* c) {
+  V sum = first ? V::broadcast(0) : V::load(c);
+  for (; pixels > 0; pixels -= run->count, ++run)
+    for (ptrdiff_t i = 0; i < run->count; ++i, b += b_step)
+      sum = fma(load_lanes<V>(run->a + i * run->step, channels), V::load(b), sum);
+  sum.store(c);
+}
+
+// The same of the panels of a convolution whose channels have filters of their own.
+template <class T>
+void channel_products(const WindowProductTask<T>& task) {
+  using V = Vec<T>;
+  const WindowPlan& plan = *task.windows;
+  Run<T> runs[kWindowRows], own[kWindowRows];
+  for (ptrdiff_t row = 0; row < task.rows; row += kWindowRows) {
+    const ptrdiff_t rows = task.rows - row < kWindowRows ? task.rows - row : kWindowRows;
+    const T* const b = task.b + row * task.b_step;
+    const OutputPixel at(plan, task.first_row + row);
+    for (ptrdiff_t tap = task.first_part; tap < task.last_part; ++tap) {
+      tap_runs(plan, plan.tap[tap], task.x, task.pixel, task.zeros, at, rows, runs);
+      for (ptrdiff_t u = 0; u < task.channels; u += V::kLanes) {
+        ptrdiff_t count = 0;
+        for (ptrdiff_t left = rows; left > 0; left -= runs[count++].count)
+          own[count] = {runs[count].a + u, runs[count].step, runs[count].count};
+        const ptrdiff_t rest = task.channels - u;
+        channel_product<V>(own, rows, rest < V::kLanes ? rest : V::kLanes, b + u, task.b_step, row == 0,
+                           task.c + tap * task.width + u);
+      }
+    }
+  }
+}
+
 template <class T>
 void window_product(const WindowProductTask<T>& task) {
+  if (task.windows->depthwise) return channel_products(task);
   using V = Vec<T>;
   alignas(64) static constexpr T kZeros[kNR<T>] = {};
   const WindowPlan& plan = *task.windows;
@@ -343,6 +380,12 @@ void affine(const AffineCall<T>& task) {
           }
           WindowRows<T> windows(*task.of->windows, task.x, task.x_row, task.first_row, task.of->zeros, table);
           t.windows = &windows;
+          if (task.of->windows->depthwise) {
+            t.tap = k0;
+            t.channel = panel.unit;
+            affine_panel<ChannelTile>(task, panel, t, ahead, argmax, chunk.last);
+            continue;
+          }
           t.tap = k0 / windows.channels();
           t.channel = k0 % windows.channels();
           affine_panel<WindowTile>(task, panel, t, ahead, argmax, chunk.last);

@@ -121,7 +121,8 @@ struct WindowProductTask {
   ptrdiff_t first_row, rows;  // output pixels
   const T* b;                 // one row per output pixel, from first_row on, readable to whole vectors
   ptrdiff_t b_step;
-  // Parts of a tap's channels, `channels` at a time, numbered tap by tap.
+  // Parts of a tap's channels, `channels` at a time, numbered tap by tap. Where each channel has a filter of its own, a
+  // part is a tap, and `channels` are those of the panel; x and zeros then begin at its first one.
   ptrdiff_t first_part, last_part, channels;
   ptrdiff_t width;  // of the panel, whole vectors
   T* c;             // the row of the first tap's first channel

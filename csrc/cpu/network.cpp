@@ -62,7 +62,8 @@ template <class T>
 void Network<T>::add_block(const ParameterBlock& of) {
   Block<T> block;
   static_cast<ParameterBlock&>(block) = of;
-  block.layout = {of.inputs, of.units, of.pieces, affine_kernel_.lanes, affine_kernel_.panel_vectors, of.groups};
+  const ptrdiff_t panel_groups = of.is_depthwise() ? 1 : of.groups;
+  block.layout = {of.inputs, of.units, of.pieces, affine_kernel_.lanes, affine_kernel_.panel_vectors, panel_groups};
   if (of.kind == ParameterBlock::Kind::kAffine) {
     if (format_ == WeightFormat::kInt8 && of.inputs > kInt8MostInputs)
       throw std::invalid_argument("int8 supports at most " + std::to_string(kInt8MostInputs) +
@@ -109,7 +110,8 @@ void Network<T>::add_windows(const Node& node) {
   const std::string layer = "layer " + std::to_string(block.spec) + ": ";
   if (format_ == WeightFormat::kInt8) throw std::invalid_argument(layer + "int8 convolutions are not supported");
   const Windows windows = affine->windowed ? affine->windows : Windows{};
-  block.convolution = std::make_unique<const Convolution>(Convolution{in, windows, block.units, block.groups, block.pieces});
+  block.convolution =
+      std::make_unique<const Convolution>(Convolution{in, windows, block.units, block.groups, block.pieces});
   block.windows = std::make_unique<const OwnedPlan<T>>(forward_plan<T>(*block.convolution));
 }
 

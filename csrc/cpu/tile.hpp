@@ -308,6 +308,36 @@ struct WindowTile {
   }
 };
 
+// The same where each channel has a filter of its own: a vector of x for a vector of weights. t.channel is the first
+// channel of the panel.
+struct ChannelTile : WindowTile {
+  template <class V, int kRows, int kVectors, class Sink>
+  static FNNFAST_NOINLINE void run(const Tile<typename V::Scalar>& t) {
+    using T = typename V::Scalar;
+    const std::intptr_t* row = t.windows->next(kRows) + t.tap * kMostTileRows;
+    const ptrdiff_t rest = t.windows->channels() - t.channel - (kVectors - 1) * V::kLanes;  // of the last vector
+    V acc[kRows][kVectors];
+    load_start(t, acc);
+    const T* b = t.b;
+    for (ptrdiff_t left = t.k; left > 0; --left, row += kMostTileRows, b += t.b_step) {
+      V bv[kVectors];
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) bv[v] = V::load(b + v * V::kLanes);
+#pragma GCC unroll 12
+      for (int r = 0; r < kRows; ++r) {
+        const T* const a = reinterpret_cast<const T*>(row[r]) + t.channel;
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v) {
+          const bool whole = v + 1 < kVectors || rest >= V::kLanes;
+          const V x = whole ? V::load(a + v * V::kLanes) : V::load_partial(a + v * V::kLanes, rest);
+          acc[r][v] = fma(x, bv[v], acc[r][v]);
+        }
+      }
+    }
+    Sink::put(t, acc);
+  }
+};
+
 // For the gradient of the weights of a convolution: the rows are channels of one tap, and the sums go over pixels.
 struct RunTile {
   template <class T>

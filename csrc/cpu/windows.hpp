@@ -26,6 +26,8 @@ struct WindowPlan {
   ptrdiff_t channels;  // that a tap reads
   ptrdiff_t taps;
   const Tap* tap;
+  // Each channel has a filter of its own: unit u reads channel u of each tap, and the inputs of a row are the taps.
+  bool depthwise = false;
 
   // Rows of the product per sample.
   FNNFAST_INLINE ptrdiff_t pixels() const { return output_height * output_width; }

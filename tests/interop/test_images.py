@@ -25,6 +25,8 @@ def conv_layers():
         fnn.Parallel([[fnn.Conv2D(4, 1, "tanh")], [], [fnn.MaxPool2D(3, 1, 1), fnn.Conv2D(3, 3, "gelu", padding=1)]]),
         fnn.Residual([fnn.Conv2D(15, 3, padding=1), fnn.BatchNorm()], activation="relu"),
         fnn.Residual([fnn.Conv2D(9, 3, padding=1)]),
+        fnn.Conv2D(18, 3, "relu", groups=3),
+        fnn.Conv2D(18, 2, groups=18, padding="same"),
         fnn.Residual([fnn.Conv2D(4, 1)], [fnn.Conv2D(4, 3, padding=2, dilation=2)]),
         fnn.LocalResponseNorm(3),
         fnn.AveragePool2D(2, 1, ((0, 1), (0, 1))),
@@ -242,6 +244,13 @@ def torch_modules():
             b=nn.Conv2d(3, 8, 3, padding=1),
             end=end,
         ),
+        "groups": nn.Sequential(
+            conv,
+            nn.Conv2d(8, 12, 3, padding=1, groups=4),
+            nn.Conv2d(12, 12, 3, groups=12),
+            nn.Flatten(),
+            nn.Linear(432, 4),
+        ),
         "dropout": nn.Sequential(conv, nn.Dropout2d(0.2), nn.Flatten(), nn.Dropout(0.5), end),
     }
 
@@ -368,6 +377,17 @@ def keras_models():
                 layers.Dense(3),
             ]
         ),
+        "channels": keras.Sequential(
+            [
+                keras.Input((12, 10, 3)),
+                layers.DepthwiseConv2D(3, padding="same", activation="relu", depth_multiplier=2),
+                layers.SeparableConv2D(5, 3, strides=2, depth_multiplier=3, activation="tanh"),
+                layers.DepthwiseConv2D((3, 2), use_bias=False),
+                layers.Conv2D(10, 2, groups=5),
+                layers.Flatten(),
+                layers.Dense(3),
+            ]
+        ),
         "reshaped": keras.Sequential(
             [
                 keras.Input((120,)),
@@ -431,7 +451,7 @@ def test_keras_refusals():
 
 
 # The models that the package onnx brings -----------------------------------------------------------------------------
-LIGHT = ["vgg19", "resnet50", "inception_v1", "inception_v2", "squeezenet", "zfnet512", "densenet121"]
+LIGHT = ["bvlc_alexnet", "vgg19", "resnet50", "inception_v1", "inception_v2", "squeezenet", "zfnet512", "densenet121"]
 
 
 @pytest.mark.slow

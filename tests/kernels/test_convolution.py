@@ -22,6 +22,7 @@ PROBLEMS = {
     "beyond the image": ((2, 3), 2, 3, (3, 3), {"padding": 4, "strides": 2}),
     "grouped": ((6, 5), 12, 6, (3, 3), {"groups": 3, "padding": 1}),
     "depthwise": ((6, 5), 11, 11, (3, 3), {"groups": 11, "padding": 1, "strides": 2}),
+    "depthwise, large": ((14, 11), 70, 70, (3, 2), {"groups": 70, "padding": ((0, 2), (1, 0)), "dilation": 2}),
     "depthwise twice": ((6, 5), 5, 10, (2, 2), {"groups": 5}),
     "wide": ((3, 4), 130, 150, (2, 2), {"padding": "same"}),
     "one line": ((1, 300), 2, 17, (1, 9), {"padding": "same", "strides": (1, 2)}),

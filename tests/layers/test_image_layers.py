@@ -411,10 +411,6 @@ def test_compound_scale():
 @pytest.mark.parametrize("layer", ALL, ids=repr)
 def test_networks_run(layer):
     """Built, called and trained."""
-    if getattr(layer, "groups", 1) > 1:
-        with pytest.raises(ValueError, match="groups of a convolution are not supported in networks"):
-            fnn.Sequential([fnn.Input(*IMAGE), layer, fnn.Dense(2)], seed=0)
-        return
     net = fnn.Sequential([fnn.Input(*IMAGE), layer, fnn.Dense(2)], seed=0)
     x = np.random.default_rng(0).standard_normal((5, *IMAGE)).astype(np.float32)
     assert net(x).shape == (5, 2)

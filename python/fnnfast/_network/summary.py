@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..layers import Layer
 from ..layers._shape import Shape
 from .structure import Structure
 from .tensors import stored
@@ -29,15 +30,16 @@ def table(structure: Structure, dtype: str, compute_dtype: str, device: str) -> 
         ("layer", "", "outputs", "neurons", "parameters", "multiply-adds"),
         ("input", repr(first), _batch(structure.sample_shape), "", "", ""),
     ]
-    depth, neurons, parameters, operations = 0, 0, 0, 0
+    neurons, parameters, operations = 0, 0, 0
     for name, layer in structure.named.items():
         shape, shapes = structure.output_shapes[name], structure.parameter_shapes[name]
         own = sum(map(math.prod, shapes.values()))
         units = math.prod(shape) if layer.has_units and not layer.children() else 0  # those of a block are its layers'
         products = structure.multiply_adds(name)
         rows.append((name, layer.title, _batch(shape), _count(units), _count(own), _count(products)))
-        depth, neurons, parameters = depth + bool(units), neurons + units, parameters + own
+        neurons, parameters = neurons + units, parameters + own
         operations += products
+    depth = _depth(structure.chain)
     title = f"{depth}-layer network, {first.size} inputs, {structure.outputs} outputs, {compute_dtype}"
     if device != "cpu":
         title, compute_dtype = f"{title} on {device}", dtype
@@ -52,6 +54,13 @@ def table(structure: Structure, dtype: str, compute_dtype: str, device: str) -> 
     ]
     rule = "-" * max(map(len, lines))
     return "\n".join((title, rule, lines[0], rule, *lines[1:], rule, total))
+
+
+def _depth(layers: Iterable[Layer]) -> int:
+    """Layers with units on the longest way through; of a block the longest of its branches."""
+    return sum(
+        max(map(_depth, layer.children().values())) if layer.children() else int(layer.has_units) for layer in layers
+    )
 
 
 def _count(number: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..._checks import Array
 from ..._windows import Borders, Pair, Windows, windows
 from ...layers import AveragePool2D, GlobalAveragePool2D, MaxPool2D
 from .._layout import VECTOR
@@ -11,16 +12,27 @@ from ._config import Layer
 from ._reader import Call
 from ._shapes import Value
 
-ON_IMAGES = ("AveragePooling2D", "Conv2D", "GlobalAveragePooling2D", "GlobalMaxPooling2D", "MaxPooling2D")
+ON_IMAGES = (
+    "AveragePooling2D",
+    "Conv2D",
+    "DepthwiseConv2D",
+    "GlobalAveragePooling2D",
+    "GlobalMaxPooling2D",
+    "MaxPooling2D",
+    "SeparableConv2D",
+)
 """The layers that read images."""
 
 
 def convolution(call: Call) -> Value:
     """Kernel (KH, KW, I / groups, O); without the activation."""
-    layer, value = call.layer, _image(call)
+    layer = call.layer
     bias = layer.flag("use_bias", True)
     weights = layer.weights("kernel", *(["bias"] if bias else []))
     kernel = weights["kernel"]
+    if call.value.layout == VECTOR and call.value.shape[:2] == kernel.shape[:2] == (1, 1):  # of what a pool gave
+        return call.step(Affine(kernel[0, 0], weights.get("bias")), shape=(1, 1, kernel.shape[3]))
+    value = _image(call)
     if kernel.ndim != 4 or 0 in kernel.shape or (bias and weights["bias"].shape != kernel.shape[3:]):
         raise call.refused(f"variables of shapes {[w.shape for w in weights.values()]}", "(KH, KW, I, O), (O,)")
     height, width, _, units = kernel.shape
@@ -28,6 +40,37 @@ def convolution(call: Call) -> Value:
     (groups,) = layer.integers("groups", 1)
     affine = Affine(kernel.reshape(-1, units), weights.get("bias"), Filters(found, groups))
     return _of_image(call, affine, value, units)
+
+
+def depthwise(call: Call) -> Value:
+    """Kernel (KH, KW, C, M), the M filters of each channel; without the activation."""
+    bias = call.layer.flag("use_bias", True)
+    weights = call.layer.weights("kernel", *(["bias"] if bias else []))
+    return _of_channels(call, weights["kernel"], weights.get("bias"))
+
+
+def separable(call: Call) -> Value:
+    """A depthwise convolution, and one of each pixel; without the activation."""
+    bias = call.layer.flag("use_bias", True)
+    names = ["depthwise_kernel", "pointwise_kernel", *(["bias"] if bias else [])]
+    weights = call.layer.weights(*names)
+    value, kernel = _of_channels(call, weights["depthwise_kernel"], None), weights["pointwise_kernel"]
+    if kernel.shape[:3] != (1, 1, value.shape[2]) or kernel.ndim != 4:
+        raise call.refused(f"a pointwise kernel of shape {kernel.shape}", f"(1, 1, {value.shape[2]}, O)")
+    pixels = Filters(windows((1, 1), 1, "valid", 1))
+    affine = Affine(kernel[0, 0], weights.get("bias"), pixels)
+    return _of_image(call, affine, value, kernel.shape[3])
+
+
+def _of_channels(call: Call, kernel: Array, bias: Array | None) -> Value:
+    """A convolution whose channels have filters of their own."""
+    layer, value = call.layer, _image(call)
+    if kernel.ndim != 4 or 0 in kernel.shape or kernel.shape[2] != value.shape[2]:
+        raise call.refused(f"a kernel of shape {kernel.shape}", f"(KH, KW, {value.shape[2]}, M)")
+    height, width, channels, each = kernel.shape
+    found = with_padding(layer, windows((height, width), strides(layer), "same", dilation(layer)), _size(value))
+    affine = Affine(kernel.reshape(-1, channels * each), bias, Filters(found, channels))
+    return _of_image(call, affine, value, channels * each)
 
 
 def _image(call: Call) -> Value:

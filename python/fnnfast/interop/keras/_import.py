@@ -87,7 +87,7 @@ def from_keras(model: str | os.PathLike[str] | Any, *, check: ArrayLike | tuple[
     end = walk(root, Value(0, shape, CHANNELS_LAST if image == shape else VECTOR), reader.call)
     if len(end.shape) != 1 or end.layout != VECTOR:
         raise refusal("the model", f"outputs of shape {end.shape}", "outputs that are vectors", "end it in a Dense")
-    products = [layer for layer in root.all_layers() if layer.kind in ("Dense", "Conv2D")]
+    products = [layer for layer in root.all_layers() if layer.kind == "Dense" or layer.kind.endswith("Conv2D")]
     kernels = {layer.variables[0].dtype for layer in products}
     net = build(graph, end.step, Input(*(image or shape)), FLOAT64 if kernels == {FLOAT64} else FLOAT32)
     live = source.run

@@ -201,9 +201,11 @@ def _activation_layer(call: Call) -> Value:
 LAYERS: dict[str, Callable[[Call], Value]] = {
     "AveragePooling2D": _images.average_pool,
     "Conv2D": lambda call: _activated(call, _images.convolution(call)),
+    "DepthwiseConv2D": lambda call: _activated(call, _images.depthwise(call)),
     "GlobalAveragePooling2D": _images.global_average_pool,
     "GlobalMaxPooling2D": _images.global_max_pool,
     "MaxPooling2D": _images.max_pool,
+    "SeparableConv2D": lambda call: _activated(call, _images.separable(call)),
     "ZeroPadding2D": _images.zero_padding,
     **dict.fromkeys(_activations.LAYERS, _activation_layer),
     "Activation": lambda call: _activated(call, call.value),

@@ -95,17 +95,35 @@ def _reshape(layer: Layer, x: Array) -> Array:
 # Images, by the windows of fnnfast.reference -------------------------------------------------------------------------
 def _convolution(layer: Layer, x: Array) -> Array:
     kernel, *bias = (variable.astype(FLOAT64) for variable in layer.variables)
-    (groups,) = layer.integers("groups", 1)
-    z = reference.conv2d(
+    return _activated(layer, _windows_of(layer, x, kernel, *layer.integers("groups", 1)) + sum(bias))
+
+
+def _depthwise(layer: Layer, x: Array) -> Array:
+    kernel, *bias = (variable.astype(FLOAT64) for variable in layer.variables)
+    return _activated(layer, _of_channels(layer, x, kernel) + sum(bias))
+
+
+def _separable(layer: Layer, x: Array) -> Array:
+    kernel, pixels, *bias = (variable.astype(FLOAT64) for variable in layer.variables)
+    return _activated(layer, sum(bias, _of_channels(layer, x, kernel) @ pixels[0, 0]))
+
+
+def _of_channels(layer: Layer, x: Array, kernel: Array) -> Array:
+    height, width, channels, each = kernel.shape
+    return _windows_of(layer, x, kernel.reshape(height, width, 1, channels * each), channels)
+
+
+def _windows_of(layer: Layer, x: Array, kernel: Array, groups: int) -> Array:
+    y: Array = reference.conv2d(
         x,
         kernel,
-        bias[0] if bias else None,
+        None,
         strides=_images.strides(layer),
         padding=layer.config.get("padding", "valid"),
         dilation=_images.dilation(layer),
         groups=groups,
     )
-    return _activated(layer, z)
+    return y
 
 
 def _max_pool(layer: Layer, x: Array) -> Array:
@@ -146,9 +164,11 @@ LAYERS: dict[str, Callable[..., Array]] = {
     "Add": lambda layer, *values: sum(values[1:], values[0]),
     "AveragePooling2D": _average_pool,
     "Conv2D": _convolution,
+    "DepthwiseConv2D": _depthwise,
     "GlobalAveragePooling2D": _global_pool(np.mean),
     "GlobalMaxPooling2D": _global_pool(np.max),
     "MaxPooling2D": _max_pool,
+    "SeparableConv2D": _separable,
     "ZeroPadding2D": _zero_padding,
     "Average": lambda layer, *values: sum(values[1:], values[0]) / len(values),
     "BatchNormalization": _batch_normalization,
