@@ -9,7 +9,8 @@ the blocks, only the width, or only the resolution, each to no less work than al
 Left: the error on 3,000 test digits after training on 1,000, over the multiply-adds of an image as `summary` counts
 them, for phi from 0 to 3, the mean of five seeds with its standard error. Right: the largest network of each way, and
 a digit as it sees it. At the most work all three together are the best. At less, resolution alone is as good or
-better, and then gets worse again; more blocks alone do not help at all.
+better, and then gets worse again; more blocks alone do not help at all. Which way is the best depends on the base: from
+one of 10 x 10 pixels and 6 filters, in a trial, width alone was.
 """
 
 from __future__ import annotations

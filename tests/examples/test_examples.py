@@ -20,6 +20,7 @@ MAX_BYTES = 100_000  # the figures are part of the repository
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("script", EXAMPLES, ids=lambda script: script.stem)
 def test_example(script: Path, tmp_path: Path) -> None:
     image = pytest.importorskip("matplotlib.image")
@@ -28,7 +29,7 @@ def test_example(script: Path, tmp_path: Path) -> None:
         env=os.environ | {"FNNFAST_FIGURES": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=540,
         check=False,
     )
     missing = re.search(r"^ModuleNotFoundError: No module named '(\w+)", done.stderr, re.MULTILINE)

@@ -451,7 +451,7 @@ def test_keras_refusals():
 
 
 # The models that the package onnx brings -----------------------------------------------------------------------------
-LIGHT = ["bvlc_alexnet", "vgg19", "resnet50", "inception_v1", "inception_v2", "squeezenet", "zfnet512", "densenet121"]
+LIGHT = ["bvlc_alexnet", "vgg19", "resnet50", "inception_v1", "squeezenet", "densenet121"]
 
 
 @pytest.mark.slow
