@@ -27,7 +27,7 @@ void set_sizes(AffineConstants<T>& of, const PanelLayout& layout) {
   of.pieces = layout.pieces;
   of.blocks = layout.blocks();
   of.channel_groups = layout.channel_groups;
-  of.group_size = layout.size() / layout.channel_groups;
+  of.group_size = layout.group_size();
   const ptrdiff_t width = layout.panel(0, 0).width;
   of.first_panel = (layout.inputs + 1) * width;
   of.kc = kc_inputs<T>(width, layout.inputs);

@@ -158,7 +158,7 @@ void window_gradient_task(const Kernels<T>& k, const WindowGradientTasks& tasks,
   const T* const dz = from.dz + row * from.dz_row + panel.unit;
   T* const to = from.sums + block * layout.size() + panel.offset;
   if (first == 0) k.column_sums(rows, panel.width, dz, from.dz_row, to);
-  const ptrdiff_t group = panel.unit / (layout.units / layout.channel_groups);
+  const ptrdiff_t group = panel.unit / layout.group_units();
   const bool depthwise = from.plan.depthwise;
   k.window_product({&from.plan, from.zeros, from.x + (depthwise ? panel.unit : group * from.plan.channels), from.x_row,
                     row, rows, dz, from.dz_row, first, last, depthwise ? panel.units : WindowGradientTasks::kChannels,

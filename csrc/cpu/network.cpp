@@ -155,7 +155,7 @@ AffineConstants<T> Network<T>::constants_of(const Program& program, const Node& 
     set_sizes(of, block.layout);
     const PanelLayout stored = stored_layout(block.layout, format_);
     of.first_panel = (stored.inputs + 1) * block.layout.panel(0, 0).width;
-    of.group_size = stored.size() / stored.channel_groups;
+    of.group_size = stored.group_size();
     of.panels = block.panels.data();
     if (affine->windowed) {
       of.windows = &block.windows->plan;

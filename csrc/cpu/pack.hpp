@@ -60,33 +60,34 @@ struct PanelLayout {
   }
   FNNFAST_INLINE ptrdiff_t groups() const { return pieces == 1 ? 1 : (pieces + group_pieces() - 1) / group_pieces(); }
   FNNFAST_INLINE ptrdiff_t block_units() const { return lanes * (vectors / group_pieces()); }
-  FNNFAST_INLINE ptrdiff_t blocks() const {
-    return channel_groups == 1 ? (units + block_units() - 1) / block_units() : channel_groups * of_group().blocks();
+  FNNFAST_INLINE ptrdiff_t group_units() const { return channel_groups == 1 ? units : units / channel_groups; }
+  FNNFAST_INLINE ptrdiff_t group_blocks() const { return (group_units() + block_units() - 1) / block_units(); }
+  FNNFAST_INLINE ptrdiff_t group_size() const {
+    return (inputs + 1) * pieces * ((group_units() + lanes - 1) / lanes * lanes);
   }
+  FNNFAST_INLINE ptrdiff_t blocks() const { return channel_groups * group_blocks(); }
   FNNFAST_INLINE ptrdiff_t padded_units() const { return (units + lanes - 1) / lanes * lanes; }
-  FNNFAST_INLINE ptrdiff_t size() const {
-    return channel_groups == 1 ? (inputs + 1) * pieces * padded_units() : channel_groups * of_group().size();
-  }
-
-  // The layout of one group of channels.
-  FNNFAST_INLINE PanelLayout of_group() const { return {inputs, units / channel_groups, pieces, lanes, vectors}; }
+  FNNFAST_INLINE ptrdiff_t size() const { return channel_groups * group_size(); }
 
   FNNFAST_INLINE Panel panel(ptrdiff_t block, ptrdiff_t group) const {
+    ptrdiff_t channel_group = 0;
     if (channel_groups > 1) {
-      const PanelLayout own = of_group();
-      Panel p = own.panel(block % own.blocks(), group);
-      p.unit += block / own.blocks() * own.units;
-      p.offset += block / own.blocks() * own.size();
-      return p;
+      channel_group = block / group_blocks();
+      block %= group_blocks();
     }
     Panel p;
     p.unit = block * block_units();
-    p.units = units - p.unit < block_units() ? units - p.unit : block_units();
+    const ptrdiff_t rest = group_units() - p.unit;
+    p.units = rest < block_units() ? rest : block_units();
     p.stride = (p.units + lanes - 1) / lanes * lanes;
     p.piece = group * group_pieces();
     p.pieces = pieces - p.piece < group_pieces() ? pieces - p.piece : group_pieces();
     p.width = p.pieces * p.stride;
     p.offset = (inputs + 1) * (pieces * p.unit + p.piece * p.stride);
+    if (channel_group > 0) {
+      p.unit += channel_group * group_units();
+      p.offset += channel_group * group_size();
+    }
     return p;
   }
 };
