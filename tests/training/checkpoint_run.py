@@ -27,6 +27,7 @@ CASES = {
     },
     "momentum": {"optimizer": fnn.SGD(0.05, momentum=0.9, nesterov=True), "dtype": "float64", "every": 3},
     "decay": {"optimizer": fnn.AdamW(0.01), "schedule": fnn.StepDecay(2, 0.9), "patience": FOREVER},
+    "images": {"optimizer": fnn.Adam(0.01), "images": True, "validation": 0.25, "patience": FOREVER},
 }
 
 
@@ -35,7 +36,18 @@ def data(rows=150):
     return rng.standard_normal((rows, 5)), rng.integers(0, 3, rows)
 
 
-def network(dtype="float32", seed=0):
+def network(dtype="float32", images=False, seed=0):
+    """Of rows, or of images with running statistics."""
+    if images:
+        layers = [
+            fnn.Conv2D(6, (1, 3), bias=False),
+            fnn.BatchNorm(),
+            fnn.Activation("prelu"),
+            fnn.Parallel([[fnn.Conv2D(4, 1, bias=False), fnn.BatchNorm(0.5)], [fnn.MaxPool2D((1, 3), 1, "same")]]),
+            fnn.Dropout(0.2),
+            fnn.Dense(3, "softmax"),
+        ]
+        return fnn.Sequential([fnn.Input(1, 5, 1), *layers], dtype=dtype, seed=seed)
     layers = [
         fnn.GaussianNoise(0.1),
         fnn.Dense(16, "prelu"),
@@ -48,8 +60,8 @@ def network(dtype="float32", seed=0):
 def run(case, epochs, path=None, seed=3, callbacks=(), net=None, **changes):
     """Train; gives the network and the history."""
     settings = {"batch_size": 8, **CASES[case], **changes}
-    net = net or network(settings.pop("dtype", "float32"))
-    settings.pop("dtype", None)
+    dtype, images = settings.pop("dtype", "float32"), settings.pop("images", False)
+    net = net or network(dtype, images)
     patience, every = settings.pop("patience", None), settings.pop("every", 1)
     if patience is not None:
         callbacks = [*callbacks, fnn.EarlyStopping(patience)]
@@ -61,8 +73,9 @@ def assert_same_runs(one, other):
     """Every bit of two networks, and everything in their histories."""
     (net, history), (twin, other_history) = one, other
     assert vars(history) == vars(other_history)
-    for name, values in net.parameters.items():
-        assert values.tobytes() == twin.parameters[name].tobytes(), name
+    for kind in ("parameters", "buffers"):
+        for name, values in getattr(net, kind).items():
+            assert values.tobytes() == getattr(twin, kind)[name].tobytes(), name
 
 
 def kill_at(where):
