@@ -11,7 +11,7 @@
 // A row with a NaN gives NaN, which has no 8-bit value.
 #pragma once
 
-#include "gemm.hpp"
+#include "int8_windows.hpp"
 #include "quads.hpp"
 
 namespace fnnfast::FNNFAST_ISA {
@@ -56,40 +56,22 @@ struct QuadTile : MatrixTile {
   }
 };
 
-// Quantizes one row, padded with zeros to whole words. Returns whether it has a NaN.
-FNNFAST_INLINE bool quantize(const float* x, ptrdiff_t inputs, float inverse_scale, float zero_point,
-                             std::uint8_t* to) {
-  using V = Vec<float>;
-  const V inverse = V::broadcast(inverse_scale), zero = V::broadcast(zero_point);
-  const V low = V::broadcast(0), high = V::broadcast(255);
-  V::Mask nan = low != low;
-  const auto take = [&](V v, ptrdiff_t i, ptrdiff_t n) {
-    nan = nan | (v != v);
-    // min takes its second argument where the first is NaN.
-    store_index(max(min(round(v * inverse) + zero, high), low), to + i, n);
-  };
-  ptrdiff_t i = 0;
-  for (; i + V::kLanes <= inputs; i += V::kLanes) take(V::load(x + i), i, V::kLanes);
-  if (i < inputs) take(V::load_partial(x + i, inputs - i), i, inputs - i);
-  for (i = inputs; i % 4 != 0; ++i) to[i] = 0;
-  return nan.any();
+// The addresses of a row's taps, where they are needed.
+FNNFAST_INLINE ptrdiff_t table_words(const WindowPlan* windows) {
+  return windows != nullptr && windows->depthwise ? windows->taps * kAddress<float> : 0;
 }
 
-// Words from row to row: not a multiple of a page.
-FNNFAST_INLINE ptrdiff_t quantized_row(ptrdiff_t inputs) { return stored_rows(inputs, WeightFormat::kInt8) + 16; }
-
-// The quantized rows, maxout's argmax, and which rows hold a NaN.
+// The quantized rows, maxout's argmax, and which rows hold a NaN; with windows, then the addresses and the images.
 inline ptrdiff_t int8_scratch(const AffineCall<float>& task) {
-  return task.rows * (quantized_row(task.of->inputs) + kNR<float> + 1);
+  const WindowPlan* const windows = task.of->windows;
+  const ptrdiff_t words = task.rows * (quantized_row(task.of->inputs) + kNR<float> + 1);
+  if (windows == nullptr || task.rows == 0) return words;
+  const QuantizedImages images(*windows, task.first_row, task.rows);
+  return words + 1 + task.rows * table_words(windows) + images.words();
 }
 
-inline void int8_affine(const AffineCall<float>& task) {
-  const ptrdiff_t quads = stored_rows(task.of->inputs, WeightFormat::kInt8);
-  const PanelLayout layout = layout_of<float, WeightFormat::kInt8>(task);
-  const ptrdiff_t row_words = quantized_row(task.of->inputs);
-  float* const words = task.scratch;
-  float* const argmax = words + task.rows * row_words;
-  float* const poisoned = argmax + task.rows * kNR<float>;
+// Returns whether a row has a NaN, and which: poisoned.
+FNNFAST_INLINE bool quantize_rows(const AffineCall<float>& task, ptrdiff_t row_words, float* words, float* poisoned) {
   bool any = false;
   for (ptrdiff_t r = 0; r < task.rows; ++r) {
     const bool found = quantize(task.x + r * task.x_row, task.of->inputs, task.of->inverse_scale, task.of->zero_point,
@@ -97,10 +79,38 @@ inline void int8_affine(const AffineCall<float>& task) {
     poisoned[r] = found ? 1.0f : 0.0f;
     any = any || found;
   }
+  return any;
+}
+
+inline void int8_affine(const AffineCall<float>& task) {
+  const ptrdiff_t quads = stored_rows(task.of->inputs, WeightFormat::kInt8);
+  const PanelLayout layout = layout_of<float, WeightFormat::kInt8>(task);
+  const ptrdiff_t row_words = quantized_row(task.of->inputs);
+  const WindowPlan* const windows = task.of->windows;
+  const bool depthwise = windows != nullptr && windows->depthwise;
+  if (task.rows == 0) return;
+  float* const words = task.scratch;
+  float* const argmax = words + task.rows * row_words;
+  float* const poisoned = argmax + task.rows * kNR<float>;
+  const ptrdiff_t used = task.rows * (row_words + kNR<float> + 1);
+  float* const table = task.scratch + used + used % kAddress<float>;
+  auto* const taps = reinterpret_cast<const std::uint8_t**>(table);
+  float* const memory = table + task.rows * table_words(windows);
+  bool any = false;
+  if (depthwise)
+    any = quantize_taps(task, memory, taps, poisoned);
+  else if (windows != nullptr)
+    any = quantize_windows(task, memory, row_words, words, poisoned);
+  else
+    any = quantize_rows(task, row_words, words, poisoned);
   const ptrdiff_t groups = layout.groups();
   for (ptrdiff_t block = task.first_block; block < task.last_block; ++block)
     for (ptrdiff_t group = 0; group < groups; ++group) {
       const Panel panel = layout.panel(block, group);
+      if (depthwise) {
+        channel_panel(task, panel, taps);
+        continue;
+      }
       Tile<float> t{};
       t.k = quads;
       t.a = words;

@@ -107,8 +107,6 @@ void Network<T>::add_windows(const Node& node) {
   const Shape& in = program_.value(node.in).shape;
   if (!affine->windowed && in.is_vector()) return;
   Block<T>& block = blocks_[static_cast<std::size_t>(affine->block)];
-  const std::string layer = "layer " + std::to_string(block.spec) + ": ";
-  if (format_ == WeightFormat::kInt8) throw std::invalid_argument(layer + "int8 convolutions are not supported");
   const Windows windows = affine->windowed ? affine->windows : Windows{};
   block.convolution =
       std::make_unique<const Convolution>(Convolution{in, windows, block.units, block.groups, block.pieces});

@@ -138,6 +138,18 @@ def test_outputs_of_one_pixel():
     same(net, fnn.from_onnx(fnn.to_onnx(net)))
 
 
+@pytest.mark.parametrize("given", INPUTS, ids=str)
+def test_int8_in_onnx(given):
+    """Its integers in onnxruntime: roundings to 8 bits, so both differ a little."""
+    pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    chain = [layer for layer in conv_layers() if layer.kind != "local_response_norm"]
+    net = network([*chain, *ENDS["flattened"]], given)
+    low, x = net.quantize(rows(net, 30)), rows(net)
+    session = runtime.InferenceSession(fnn.to_onnx(low).SerializeToString())
+    np.testing.assert_allclose(session.run(None, {"x": x})[0], low(x), rtol=0, atol=0.02)
+
+
 def test_networks_without_images_are_written_as_vectors():
     pytest.importorskip("onnx")
     net = network([fnn.Dense(4, "relu"), fnn.Dense(2)])

@@ -118,7 +118,8 @@ class InferenceNetwork(Network):
                 raise ValueError(message(f"{layer}.input_scale", "a normal number > 0", input_scale))
             valid = (weight_scale > 0) & (weight_scale < np.inf)
             _checks.require_all(f"{layer}.weight_scale", weight_scale, valid, "finite numbers > 0")
-            parameters[f"{layer}.weight"] = parameters[f"{layer}.weight"] * weight_scale[..., np.newaxis, :]
+            weight = parameters[f"{layer}.weight"]
+            parameters[f"{layer}.weight"] = weight * _for_weight(weight_scale, weight)
             quantizations.append(Quantization(float(input_scale), int(zero_point), weight_scale))
         source = Network._restored(layers, FLOAT32.name, parameters)
         return cls._of(source, source._on_cpu("network").quantized(quantizations))
@@ -174,7 +175,8 @@ class InferenceNetwork(Network):
                 tensors[name] = (tensors[name].view(np.uint32) >> 16).astype(np.uint16)
         for layer, (input_scale, zero_point, weight_scale) in self.quantization.items():
             # Exact: the weights are integer multiples of the scale, except for one rounding.
-            q = np.rint(tensors[f"{layer}.weight"] / weight_scale[..., np.newaxis, :])
+            weight = tensors[f"{layer}.weight"]
+            q = np.rint(weight / _for_weight(weight_scale, weight))
             tensors[f"{layer}.weight"] = np.clip(q, -127, 127).astype(np.int8)
             tensors[f"{layer}.input_scale"] = np.array(input_scale, np.float32)
             tensors[f"{layer}.zero_point"] = np.array(zero_point, np.uint8)
@@ -225,6 +227,12 @@ def bfloat16(source: Network) -> InferenceNetwork:
     """A float32 network with its weights rounded to bfloat16, after batch normalization was folded into them."""
     source = folded(source)
     return InferenceNetwork._of(source, source._on_cpu("network").bfloat16())
+
+
+def _for_weight(weight_scale: Array, weight: Array) -> Array:
+    """The scales of a weight's outputs, and pieces, in a shape to be broadcast with it."""
+    *pieces, units = weight_scale.shape
+    return weight_scale.reshape(*pieces, *[1] * (weight.ndim - weight_scale.ndim), units)
 
 
 def int8(source: Network, x: Array) -> InferenceNetwork:

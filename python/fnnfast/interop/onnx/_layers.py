@@ -18,6 +18,7 @@ from ._writer import Writer
 
 _IDENTITY = Identity()
 _TO_FIRST, _TO_LAST = (0, 3, 1, 2), (0, 2, 3, 1)  # the channels of images
+_FILTERS = (3, 2, 0, 1)  # of weights: (O, I, KH, KW)
 
 
 class LayerWriter:
@@ -102,10 +103,9 @@ class LayerWriter:
 
     def convolution(self, x: str, name: str, piece: int | None = None, **settings: Any) -> str:
         """The same over windows, with weights (O, I, KH, KW)."""
-        part, weight = "" if piece is None else f".{piece}", self._of(f"{name}.weight", piece)
-        kernel = weight if weight.ndim == 4 else weight[np.newaxis, np.newaxis]
-        of = self.writer.tensor(f"{name}.weight{part}", kernel.transpose(3, 2, 0, 1))
-        return self.writer.node("Conv", x, of, *self._bias(name, piece, part), layer=name, **settings)
+        part = "" if piece is None else f".{piece}"
+        weight = self._weight(name, piece, part, axes=_FILTERS)
+        return self.writer.node("Conv", x, weight, *self._bias(name, piece, part), layer=name, **settings)
 
     def _bias(self, name: str, piece: int | None, part: str) -> list[str]:
         if f"{name}.bias" not in self._state:
@@ -119,14 +119,18 @@ class LayerWriter:
         values = (self._stored if stored else self._state)[name]
         return values if piece is None else values[piece]
 
-    def _weight(self, name: str, piece: int | None, part: str) -> str:
+    def _weight(self, name: str, piece: int | None, part: str, axes: tuple[int, ...] | None = None) -> str:
+        """A weight, of a convolution with its axes in that order; from its integers where it is quantized."""
         quantization = self._quantization.get(name)
+        values = self._of(f"{name}.weight", piece, stored=quantization is not None)
+        if axes is not None:
+            values = (values if values.ndim == 4 else values[np.newaxis, np.newaxis]).transpose(axes)
+        weight = self.writer.tensor(f"{name}.weight{part}", values)
         if quantization is None:
-            return self.writer.tensor(f"{name}.weight{part}", self._of(f"{name}.weight", piece))
-        weight = self.writer.tensor(f"{name}.weight{part}", self._of(f"{name}.weight", piece, stored=True))
+            return weight
         scales = quantization.weight_scale if piece is None else quantization.weight_scale[piece]
         scale = self.writer.tensor(f"{name}.weight_scale{part}", scales)
-        return self.writer.node("DequantizeLinear", weight, scale, layer=name, axis=1)
+        return self.writer.node("DequantizeLinear", weight, scale, layer=name, axis=1 if axes is None else 0)
 
     def rounded(self, x: str, name: str) -> str:
         """A layer's input in 8 bits, where it is quantized."""
@@ -157,8 +161,8 @@ def _activation(w: LayerWriter, x: str, name: str, layer: Any) -> str:
 def _residual(w: LayerWriter, x: str, name: str, layer: Any) -> str:
     other = x
     if w.has(f"{name}.weight"):
-        is_image = w.is_image(w.input_shape(name))
-        other = w.convolution(x, name) if is_image else w.product(w.rounded(x, name), name)
+        other = w.rounded(x, name)
+        other = w.convolution(other, name) if w.is_image(w.input_shape(name)) else w.product(other, name)
     main = w.chain(x, layer.layers)
     if layer.shortcut is not None:
         other = w.chain(x, layer.shortcut)
@@ -192,11 +196,11 @@ def _windows(w: LayerWriter, name: str, layer: Any) -> dict[str, Any]:
 
 def _conv2d(w: LayerWriter, x: str, name: str, layer: Any) -> str:
     groups = {} if layer.groups == 1 else {"group": layer.groups}
-    return w.activated(w.convolution(x, name, **_windows(w, name, layer), **groups), name, layer)
+    return w.activated(w.convolution(w.rounded(x, name), name, **_windows(w, name, layer), **groups), name, layer)
 
 
 def _maxout_conv2d(w: LayerWriter, x: str, name: str, layer: Any) -> str:
-    settings = _windows(w, name, layer)
+    settings, x = _windows(w, name, layer), w.rounded(x, name)
     pieces = (w.convolution(x, name, piece, **settings) for piece in range(layer.pieces))
     return w.writer.node("Max", *pieces, layer=name)
 
