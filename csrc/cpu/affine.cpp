@@ -73,6 +73,7 @@ void for_groups(const AffineCall<T>& task, F&& f) {
     AffineCall<T> call = task;
     call.of = &of;
     call.last_block = of.blocks;
+    call.padded = false;  // after a group's units come those of the next
     call.x += group * of.windows->channels;
     call.z += unit;
     call.y += unit;

@@ -150,6 +150,85 @@ def test_int8_in_onnx(given):
     np.testing.assert_allclose(session.run(None, {"x": x})[0], low(x), rtol=0, atol=0.02)
 
 
+def test_channels_first_without_layers_of_images():
+    torch = pytest.importorskip("torch")
+    for chain in ([fnn.Dense(4)], [fnn.Activation("tanh"), fnn.Flatten(), fnn.Dense(4)], [fnn.Maxout(3, 2)]):
+        net = network(chain, fnn.Input(3, 4, 5, channels="first"))
+        x = rows(net)
+        close(fnn.to_torch(net)(torch.from_numpy(x)).detach().numpy(), net(x), "float32")
+        pytest.importorskip("onnx")
+        close(fnn.from_onnx(fnn.to_onnx(net))(x), net(x), "float32")
+
+
+def test_a_module_around_the_network_that_it_was():
+    torch = pytest.importorskip("torch")
+    chain = [fnn.MaxoutConv2D(4, 2, 2), fnn.AveragePool2D(2, 1, "same"), fnn.MaxPool2D(2, 1, "same"), fnn.Dense(2)]
+    net = network(chain, fnn.Input(3, 5, 5, channels="first"))
+    x = rows(net)
+    close(fnn.from_torch(torch.nn.Sequential(fnn.to_torch(net)), (3, 5, 5))(x), net(x), "float32")
+
+
+def test_vectors_side_by_side_of_an_input_that_could_be_images():
+    torch = pytest.importorskip("torch")
+
+    class Both(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.end = torch.nn.Linear(210, 3)
+
+        def forward(self, x):
+            flat = x.flatten(1)
+            return self.end(torch.cat([flat, torch.relu(flat)], 1))
+
+    module, x = Both(), RNG.standard_normal((4, 3, 7, 5)).astype(np.float32)
+    close(fnn.from_torch(module, (3, 7, 5))(x), module(torch.from_numpy(x)).detach().numpy(), "float32")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    "layer",
+    [
+        fnn.MaxPool2D(2, 1, "same"),
+        fnn.MaxPool2D((2, 1), 1, "same"),
+        fnn.MaxPool2D((3, 2), (2, 3), ((2, 1), (0, 1))),
+        fnn.AveragePool2D(3, 2, ((0, 2), (1, 0)), True),
+        fnn.AveragePool2D(3, 3, ((0, 2), (1, 1))),
+        fnn.LocalResponseNorm(3, alpha=0.3, beta=0.7),
+    ],
+    ids=repr,
+)
+def test_operators_that_onnx_reference_has_wrong(layer, dtype):
+    pytest.importorskip("onnx")
+    net = network([layer, fnn.Dense(3)], fnn.Input(7, 5, 2), dtype)
+    model = fnn.to_onnx(net)
+    same(net, fnn.from_onnx(model))
+    if dtype == "float32":
+        runtime = pytest.importorskip("onnxruntime")
+        x = rows(net)
+        close(runtime.InferenceSession(model.SerializeToString()).run(None, {"x": x})[0], net(x), dtype)
+
+
+def test_pools_that_are_rounded_up():
+    onnx = pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    make = onnx.helper
+    for kind, more in (("AveragePool", {"count_include_pad": 0}), ("MaxPool", {})):
+        for kernel, strides in ((3, 3), (2, 3), (3, 2)):
+            pool = make.make_node(
+                kind, ["x"], ["p"], kernel_shape=[kernel] * 2, strides=[strides] * 2, ceil_mode=1, **more
+            )
+            sizes = [-(-(n - kernel) // strides) + 1 for n in (7, 5)]
+            count = np.prod([s - ((s - 1) * strides >= n) for s, n in zip(sizes, (7, 5), strict=True)])
+            weight = onnx.numpy_helper.from_array(RNG.standard_normal((2 * count, 3)).astype(np.float32), "w")
+            nodes = [pool, make.make_node("Flatten", ["p"], ["f"]), make.make_node("MatMul", ["f", "w"], ["y"])]
+            info = [make.make_tensor_value_info(n, 1, s) for n, s in (("x", ["B", 2, 7, 5]), ("y", ["B", 3]))]
+            graph = make.make_graph(nodes, "g", info[:1], info[1:], [weight])
+            model = make.make_model(graph, opset_imports=[make.make_opsetid("", 17)], ir_version=8)
+            x = RNG.standard_normal((4, 2, 7, 5)).astype(np.float32)
+            expected = runtime.InferenceSession(model.SerializeToString()).run(None, {"x": x})[0]
+            close(fnn.from_onnx(model)(x), expected, "float32")
+
+
 def test_networks_without_images_are_written_as_vectors():
     pytest.importorskip("onnx")
     net = network([fnn.Dense(4, "relu"), fnn.Dense(2)])
@@ -175,6 +254,17 @@ def stirred(module):
             part.weight.data.uniform_(0.5, 1.5)
             part.bias.data.normal_()
     return module.eval()
+
+
+def _written(copy, images):
+    """A copy is another value than what it was made of."""
+    return copy.relu_() + images
+
+
+def _copied_before_a_write(images):
+    copy = images.permute(0, 2, 3, 1).contiguous()
+    images.relu_()
+    return copy.flatten(1)
 
 
 def torch_modules():
@@ -263,6 +353,35 @@ def torch_modules():
             nn.Flatten(),
             nn.Linear(432, 4),
         ),
+        "groups of one pixel": nn.Sequential(
+            conv, nn.AdaptiveAvgPool2d(1), nn.Conv2d(8, 6, 1, groups=2), nn.Flatten(), nn.Linear(6, 4)
+        ),
+        "last images of one pixel": nn.Sequential(
+            nn.Conv2d(3, 8, 8), nn.Conv2d(8, 8, 1, groups=4), nn.Flatten(), nn.Linear(8, 4)
+        ),
+        "two pools": calls(
+            lambda m, x: m.end(
+                torch.cat([functional.adaptive_max_pool2d(x, 1), functional.adaptive_avg_pool2d(x, 1)], 1).flatten(1)
+            ),
+            end=nn.Linear(6, 4),
+        ),
+        "minus infinity": nn.Sequential(
+            conv, nn.ConstantPad2d((0, 1, 1, 0), -float("inf")), nn.MaxPool2d(2, 1), nn.Flatten(), nn.Linear(512, 4)
+        ),
+        "copies of pools": calls(
+            lambda m, x: m.end(_written(functional.adaptive_avg_pool2d(m.conv(x), 8), m.conv(x)).flatten(1)),
+            conv=conv,
+            end=end,
+        ),
+        "a copy in another order": calls(
+            lambda m, x: m.end(_copied_before_a_write(m.conv(x))), conv=conv, end=nn.Linear(512, 4)
+        ),
+        "permuted beside": calls(
+            lambda m, x: m.end(m.conv(x).flatten(1)) + m.other(x.permute(0, 2, 3, 1).flatten(1)),
+            conv=conv,
+            end=end,
+            other=nn.Linear(192, 4),
+        ),
         "dropout": nn.Sequential(conv, nn.Dropout2d(0.2), nn.Flatten(), nn.Dropout(0.5), end),
     }
 
@@ -293,6 +412,10 @@ def test_modules_that_are_refused():
         (nn.Sequential(nn.MaxPool2d(2, dilation=2)), "dilation .* of a pool"),
         (nn.Sequential(nn.AdaptiveAvgPool2d(3)), "3 x 3 windows of 8 x 8 pixels"),
         (nn.Sequential(nn.ZeroPad2d(1), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(75, 2)), "zeros around an image that"),
+        (
+            nn.Sequential(nn.ReLU(), nn.ZeroPad2d(2), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(108, 2)),
+            "zeros around an",
+        ),
         (nn.Sequential(nn.AvgPool2d(3, 2, 1, ceil_mode=True)), "ceil_mode with count_include_pad"),
         (nn.Sequential(nn.Conv2d(3, 4, 3), nn.Unflatten(1, (2, 2)), nn.Conv2d(2, 2, 1)), "."),
     ]:
@@ -409,6 +532,9 @@ def keras_models():
                 layers.Flatten(),
                 layers.Dense(3),
             ]
+        ),
+        "turned": keras.Sequential(
+            [keras.Input((4, 4, 3)), layers.Permute((2, 1, 3)), layers.Reshape((48,)), layers.Dense(3)]
         ),
         "kept axes": keras.Sequential(
             [

@@ -191,6 +191,37 @@ def test_finite_differences(norm):
             assert gradient.reshape(-1)[place] == pytest.approx(slope, rel=1e-4, abs=1e-6), name
 
 
+@pytest.mark.parametrize("groups", [1, 2, 8, 16])
+def test_images_of_one_pixel(isa, dtype, groups):
+    """They are vectors, whose rows may be written in whole vectors: not those of a group."""
+    chain = [fnn.Conv2D(16, 2, "prelu", groups=groups), fnn.Conv2D(48, 1, "tanh", groups=groups), fnn.Dense(3)]
+    net = fnn.Sequential([fnn.Input(2, 2, 16), *chain], dtype=dtype, seed=0)
+    x = normal(np.random.default_rng(0), np.dtype(dtype), 70, 2, 2, 16)
+    alone = np.concatenate([net(row[np.newaxis]) for row in x])
+    assert_same_bits(net(x), alone)
+    assert_same_bits(net.freeze()(x), alone)
+    saved, outputs = forward(net, x)
+    assert_same_bits(alone, outputs)
+    y = normal(np.random.default_rng(1), np.dtype(dtype), 70, 3)
+    before = {name: values.copy() for name, values in net.parameters.items()}
+    got = fnn.Trainer(net, "mse").gradients(x, y)
+    dy = (2 * (outputs - y) / outputs.size).astype(dtype)
+    for (name, _), (layer, inputs, weight, kept, act) in reversed(list(zip(steps(net), saved, strict=True))):
+        dy = dy.reshape(kept.shape)
+        settings = window_settings(layer) if layer.kind == "conv2d" else None
+        grads = (
+            fnn.dense_backward(dy, inputs, weight, kept, act)
+            if settings is None
+            else fnn.conv2d_backward(dy, inputs, weight, kept, act, **settings)
+        )
+        atol = 1e-5 if dtype == "float32" else 1e-13
+        np.testing.assert_allclose(got[f"{name}.weight"], grads.weight, rtol=0, atol=atol)
+        dy = grads.x
+    net.fit(x, y, epochs=3, batch_size=70, loss="mse", seed=0)
+    assert all(np.isfinite(values).all() for values in net.parameters.values())
+    assert any((values != before[name]).any() for name, values in net.parameters.items())
+
+
 def trained(dtype, rows, count, weights=None):
     net = network(dtype)
     x, y = data(rows, dtype)
@@ -552,6 +583,17 @@ def test_fit_with_channels_first():
     other.fit(np.ascontiguousarray(x.transpose(0, 3, 1, 2)), y, epochs=2, batch_size=16, seed=0)
     for name, values in net._state.items():
         assert_same_bits(other._state[name], values)
+
+
+def test_what_takes_networks_keeps_the_order_of_channels():
+    net = with_channels_first(network("float32"))
+    scaled = fnn.compound_scale([net.input, fnn.Conv2D(4, 3, "relu"), fnn.Dense(3, "softmax")], phi=3)
+    assert scaled[0] == fnn.Input(3, 14, 12, channels="first")
+    other = fnn.Sequential([fnn.Input(*IMAGE), *net.layers[1:]], seed=0)
+    with pytest.raises(ValueError, match="216 inputs, channels first"):
+        fnn.Ensemble([net, other])
+    x = data(3, "float32")[0].transpose(0, 3, 1, 2)
+    assert fnn.Ensemble([net, net])(x).shape == (3, 4)
 
 
 def test_channels_first_of_what_are_no_images():

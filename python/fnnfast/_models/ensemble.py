@@ -254,7 +254,8 @@ class Ensemble(Frozen):
 
 def _interface(net: Network) -> tuple[str, str, str]:
     """What the networks of an ensemble have in common, for error messages."""
-    return f"{net.input.size} inputs", f"{net.outputs} outputs", f"a {net._last.head} head"
+    order = ", channels first" if net.input.channels_first else ""
+    return f"{net.input.size} inputs{order}", f"{net.outputs} outputs", f"a {net._last.head} head"
 
 
 # Averages ------------------------------------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ def compound_scale(
     width : float > 0
         Factor of the widths of hidden layers for phi = 1.
     resolution : float > 0
-        Factor of the first two dimensions of the input for phi = 1.
+        Factor of the height and the width of the input, its first two dimensions, for phi = 1.
 
     Returns
     -------
@@ -77,9 +77,9 @@ def compound_scale(
     )
     first, head = layers[0], layers[-1]
     assert isinstance(first, Input)
-    shape = first.shape
-    if len(shape) > 1:
-        shape = (*(max(1, round(length * finer)) for length in shape[:2]), *shape[2:])
+    shape = list(first.shape)
+    for axis in () if len(shape) == 1 else (1, 2) if first.channels_first else (0, 1):
+        shape[axis] = max(1, round(shape[axis] * finer))
 
     groups: list[list[Layer]] = [[]]  # perturbations of the input, then each hidden layer with its perturbations
     for layer in layers[1:-1]:
@@ -92,7 +92,7 @@ def compound_scale(
         raise ValueError(message("base", "at least one hidden layer to scale", "none"))
     wanted = max(1, round(len(hidden) * deeper))
     chosen = [hidden[i * len(hidden) // wanted] for i in range(wanted)]
-    result: list[Input | Layer] = [Input(*shape), *groups[0]]
+    result: list[Input | Layer] = [Input(*shape, channels=first.channels), *groups[0]]
     for group, following in zip(chosen, [*chosen[1:], None], strict=True):
         is_last_copy = group is not following
         result += [layer for layer in group if is_last_copy or not layer.is_pool]

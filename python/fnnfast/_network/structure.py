@@ -126,8 +126,8 @@ class Structure:
 
     @property
     def has_images(self) -> bool:
-        """Whether a layer treats its values as images; if not, all values may as well be vectors."""
-        return any(
+        """Whether values are treated as images; if not, all may as well be vectors in the order of the caller."""
+        return self.input.channels_first or any(
             layer.reads_images or (is_image(self.output_shapes[name]) and (self.state_shapes[name] or layer.children()))
             for name, layer in self.named.items()
         )

@@ -171,6 +171,8 @@ class Maximum(Join):
         layers = [layer for layer in only if is_linear(layer) or isinstance(layer, Pieces)]
         if len(layers) != len(branches) or any(layer.filters != layers[0].filters for layer in layers):
             raise refusal(place, "a maximum of what are not dense layers of one value", "one of such (maxout)")
+        if layers[0].filters is not None and layers[0].filters.groups > 1:
+            raise refusal(place, "a maximum of convolutions with groups", "one of convolutions without (maxout)")
         weights = [layer.weight.reshape(-1, *layer.weight.shape[-2:]) for layer in layers]  # of maxout: its pieces
         bias = None
         if any(layer.bias is not None for layer in layers):

@@ -179,11 +179,14 @@ class Plain(Operation):
             raise refusal(place, str(error), "images that the windows fit") from None
 
     def padded(self, border: Border) -> Operation | None:
-        """Zeros change no maximum of numbers that are not negative."""
-        if not isinstance(self.layer, MaxPool2D) or not border.after_not_negative:
+        """Minus infinity changes no maximum, nor do zeros one of numbers that are not negative."""
+        if not isinstance(self.layer, MaxPool2D) or not (border.after_not_negative or border.is_least):
             return None
         pool = self.layer
         found = border.around(windows(pool.pool_size, pool.strides or pool.pool_size, pool.padding, 1))
+        assert not isinstance(found.padding, str)
+        if any(max(sides) >= size for sides, size in zip(found.padding, pool.pool_size, strict=True)):
+            return None  # a window of the border alone
         return replace(self, layer=MaxPool2D(pool.pool_size, pool.strides, found.padding))
 
     def make(self, place: str) -> Made:
@@ -198,10 +201,11 @@ class Keep(Plain):
 
 @dataclass(frozen=True, eq=False)
 class Border(Operation):
-    """Zeros around an image, which the layer after it reads."""
+    """Zeros around an image, or minus infinity (is_least), which the layer after it reads."""
 
     above_below: tuple[int, int]
     left_right: tuple[int, int]
+    is_least: bool = False
     after_not_negative: bool = False
 
     def shape(self, place: str, shapes: Sequence[Shape]) -> Shape:
@@ -220,7 +224,7 @@ class Border(Operation):
         return inner._replace(padding=(rows, columns))
 
     def joined(self, before: Operation) -> Operation | None:
-        if isinstance(before, Border):
+        if isinstance(before, Border) and before.is_least == self.is_least:
             (above, below), (left, right) = before.above_below, before.left_right
             rows = (above + self.above_below[0], below + self.above_below[1])
             return replace(before, above_below=rows, left_right=(left + self.left_right[0], right + self.left_right[1]))
@@ -233,7 +237,7 @@ class Border(Operation):
         raise refusal(
             place,
             "zeros around an image that no convolution reads",
-            "zeros before a convolution, or before a maximum of numbers that are not negative",
+            "zeros before a convolution, or before a maximum of numbers that are not negative, fewer than its window",
             "give the layer after it the padding",
         )
 

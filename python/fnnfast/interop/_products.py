@@ -80,7 +80,7 @@ class Product(Operation):
         return replace(self, weight=weight if scale.scale is None else weight * self._by_input(scale.scale), bias=bias)
 
     def padded(self, border: Border) -> Operation | None:
-        if self.filters is None:
+        if self.filters is None or border.is_least:
             return None
         windows = self.filters.windows
         return replace(self, filters=self.filters._replace(windows=border.around(windows)))
@@ -174,6 +174,16 @@ class Pieces(Product):
             return self._made(Maxout(units, pieces, bias=has_bias), {})
         kernel, settings = self.filters.windows.kernel, self.filters.settings()
         return self._made(MaxoutConv2D(units, kernel, pieces, bias=has_bias, **settings), {})
+
+
+def without_groups(rows: Array, groups: int) -> Array:
+    """The weight (I / groups, O) of groups of inputs and outputs as one of all of them, (I, O): 0 between groups."""
+    each, units = rows.shape
+    whole = np.zeros((groups * each, units), rows.dtype)
+    for group in range(groups):
+        own = slice(group * units // groups, (group + 1) * units // groups)
+        whole[group * each : (group + 1) * each, own] = rows[:, own]
+    return whole
 
 
 def is_projection(branch: Sequence[Placed]) -> bool:

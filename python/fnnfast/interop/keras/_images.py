@@ -7,7 +7,7 @@ from ..._windows import Borders, Pair, Windows, windows
 from ...layers import AveragePool2D, GlobalAveragePool2D, MaxPool2D
 from .._layout import VECTOR
 from .._operations import Border, Operation, Plain
-from .._products import Affine, Filters
+from .._products import Affine, Filters, without_groups
 from ._config import Layer
 from ._reader import Call
 from ._shapes import Value
@@ -31,7 +31,8 @@ def convolution(call: Call) -> Value:
     weights = layer.weights("kernel", *(["bias"] if bias else []))
     kernel = weights["kernel"]
     if call.value.layout == VECTOR and call.value.shape[:2] == kernel.shape[:2] == (1, 1):  # of what a pool gave
-        return call.step(Affine(kernel[0, 0], weights.get("bias")), shape=(1, 1, kernel.shape[3]))
+        rows = without_groups(kernel[0, 0], *layer.integers("groups", 1))
+        return call.step(Affine(rows, weights.get("bias")), shape=(1, 1, kernel.shape[3]))
     value = _image(call)
     if kernel.ndim != 4 or 0 in kernel.shape or (bias and weights["bias"].shape != kernel.shape[3:]):
         raise call.refused(f"variables of shapes {[w.shape for w in weights.values()]}", "(KH, KW, I, O), (O,)")

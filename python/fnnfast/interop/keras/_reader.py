@@ -11,7 +11,7 @@ from ..._checks import Array, short
 from ...layers import Flatten
 from .._errors import ConversionError
 from .._graph import Graph
-from .._layout import CHANNELS_LAST, Layout
+from .._layout import CHANNELS_LAST, VECTOR, Layout
 from .._operations import Operation, Plain, Scale
 from ._config import Layer
 from ._shapes import Value
@@ -121,7 +121,7 @@ class Call:
 
     def reshaped(self, value: Value, shape: tuple[int, ...]) -> Value:
         """The numbers of a row in another shape, in the same order."""
-        if value.step == 0 and shape == self.reader.image:
+        if value.step == 0 and shape == self.reader.image and value.layout in (VECTOR, CHANNELS_LAST):
             return Value(0, shape, CHANNELS_LAST)
         if not value.layout.is_image or shape == value.shape:
             return value._replace(shape=shape)

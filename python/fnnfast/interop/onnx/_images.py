@@ -10,7 +10,7 @@ from ...layers import AveragePool2D, GlobalAveragePool2D, LocalResponseNorm, Max
 from .._graph import Concat
 from .._layout import VECTOR
 from .._operations import Border, Operation, Plain
-from .._products import Affine, Filters
+from .._products import Affine, Filters, without_groups
 from .._rounding import rounded_up
 from ._reader import Node, Operator, Value
 
@@ -24,7 +24,8 @@ def _conv(node: Node) -> Value:
     units, _, height, width = weight.shape
     value = node.data()
     if value.layout == VECTOR and value.shape[1:] == weight.shape[2:] == (1, 1) and not any(node.given.get("pads", ())):
-        return node.step(Affine(_rows_of(weight), node.constant(2)), [value], (units, 1, 1))  # of what pools gave
+        rows = without_groups(_rows_of(weight), int(node.given.get("group", 1)))
+        return node.step(Affine(rows, node.constant(2)), [value], (units, 1, 1))  # of what pools gave
     value = node.image()
     filters = Filters(_windows(node, (height, width), value), int(node.given.get("group", 1)))
     return _image(node, Affine(_rows_of(weight), node.constant(2), filters), value, units)
@@ -90,7 +91,7 @@ def _global_average_pool(node: Node) -> Value:
 
 def _global_max_pool(node: Node) -> Value:
     value = node.image()
-    return _image(node, Plain(MaxPool2D((value.shape[1], value.shape[2]))), value, value.shape[0])
+    return node.vector(_image(node, Plain(MaxPool2D((value.shape[1], value.shape[2]))), value, value.shape[0]))
 
 
 def _reduce_mean(node: Node) -> Value:

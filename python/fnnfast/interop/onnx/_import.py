@@ -128,7 +128,8 @@ def _precision(needed: Needed) -> Precision:
 
 def _epsilon(needed: Needed, net: Sequential) -> float:
     """Of the roughest numbers on either side."""
-    single = any(node.op_type in ("Erf", "Gelu") for node in needed.nodes)  # whose erf has no more than float32
+    # Whose erf, or attributes, have no more than float32.
+    single = any(node.op_type in ("Erf", "Gelu", "LRN") for node in needed.nodes)
     own = 2.0**-52 if net.dtype == FLOAT64 and not single else 2.0**-23
     return max(own, *(FLOATS[kind] for kind in _kinds(needed)))
 

@@ -212,7 +212,53 @@ def _corrected(opset: int) -> list[type]:
             powers = np.exp(rows - rows.max(axis=1, keepdims=True))
             return ((powers / powers.sum(axis=1, keepdims=True)).reshape(x.shape),)
 
-    return [LRN, *([BatchNormalization] if opset < 14 else []), *([Softmax] if opset < 13 else [])]
+    class MaxPool(OpRun):  # type: ignore[misc]
+        """There, with uneven pads, another number of windows."""
+
+        op_domain = ""
+
+        def _run(self, x: Array, **given: Any) -> tuple[Array]:
+            return (_pooled(x, given, np.max),)
+
+    class AveragePool(OpRun):  # type: ignore[misc]
+        """There, with ceil_mode, means of other windows."""
+
+        op_domain = ""
+
+        def _run(self, x: Array, **given: Any) -> tuple[Array]:
+            return (_pooled(x, given, np.mean),)
+
+    found: list[type] = [LRN, MaxPool, AveragePool]
+    found += [BatchNormalization] if opset < 14 else []
+    return [*found, Softmax] if opset < 13 else found
+
+
+def _pooled(x: Array, given: Mapping[str, Any], reduce: Any) -> Array:
+    """A maximum or a mean over windows, of attributes that were found to be supported."""
+    kernel = given["kernel_shape"]
+    strides = given.get("strides") or [1, 1]
+    pads = list(given.get("pads") or [0, 0, 0, 0])
+    mode, ceil = given.get("auto_pad") or "NOTSET", bool(given.get("ceil_mode"))
+    counts: list[int] = []
+    for axis in range(2):
+        length, extent, stride = x.shape[2 + axis], kernel[axis], strides[axis]
+        if mode in ("SAME_UPPER", "SAME_LOWER"):
+            missing = max((-(-length // stride) - 1) * stride + extent - length, 0)
+            small, large = missing // 2, missing - missing // 2
+            pads[axis], pads[axis + 2] = (small, large) if mode == "SAME_UPPER" else (large, small)
+        elif mode == "VALID":
+            pads[axis] = pads[axis + 2] = 0
+        free = length + pads[axis] + pads[axis + 2] - extent
+        count = (-(-free // stride) if ceil else free // stride) + 1
+        counts.append(count - 1 if ceil and (count - 1) * stride >= length + pads[axis] else count)
+    y = np.empty((*x.shape[:2], *counts), x.dtype)
+    for row, column in np.ndindex(*counts):
+        top, left = row * strides[0] - pads[0], column * strides[1] - pads[1]
+        window = x[:, :, max(top, 0) : top + kernel[0], max(left, 0) : left + kernel[1]]
+        y[:, :, row, column] = reduce(window, axis=(2, 3))
+        if reduce is np.mean and given.get("count_include_pad"):
+            y[:, :, row, column] *= window.shape[2] * window.shape[3] / (kernel[0] * kernel[1])
+    return y
 
 
 _LRN = {"alpha": 1e-4, "beta": 0.75, "bias": 1.0}

@@ -271,11 +271,15 @@ def _reduce_max(node: Node) -> Value:
 def _concat(node: Node) -> Value:
     if node.data().layout.is_image:
         return _images.concat(node)
-    found = [node.rows(index) for index in range(len(node.names))]
-    _last_axis(node, node.given.get("axis", 1))
+    found = [node.data(index) for index in range(len(node.names))]
+    after, axis = found[0].shape[1:], node.given.get("axis", 1)  # after: of one pixel, as pools give them
+    plain = all(not value.turned and not value.layout.is_image and value.shape[1:] == after for value in found)
+    if axis != 1 or set(after) - {1} or not plain:
+        found = [node.rows(index) for index in range(len(node.names))]
+        _last_axis(node, axis)
     layout = joined([(value.layout, value.size) for value in found])
     size = sum(value.size for value in found)
-    return found[0] if len(found) == 1 else node.step(Concat(), found, (size,), layout=layout)
+    return found[0] if len(found) == 1 else node.step(Concat(), found, (size, *after), layout=layout)
 
 
 OPERATORS: dict[tuple[str, str], Operator] = {

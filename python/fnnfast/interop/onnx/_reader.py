@@ -222,7 +222,12 @@ class Reader:
         layout = VECTOR
         self._reads_images = any(node.op_type in ON_IMAGES for node in nodes)
         if self._reads_images and len(rows.shape) == 3:
-            turned = any(node.op_type == "Transpose" and rows.name in node.input for node in nodes)
+            turned = any(
+                node.op_type == "Transpose"
+                and rows.name in node.input
+                and list(attributes(node).get("perm", ())) == [0, 3, 1, 2]
+                for node in nodes
+            )
             layout = CHANNELS_LAST if turned else CHANNELS_FIRST
         self.input = self.values[rows.name] = Value(0, rows.shape, False, layout)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..._windows import Pair, Windows, pair, windows
@@ -9,7 +10,7 @@ from ...layers import AveragePool2D, GlobalAveragePool2D, LocalResponseNorm, Max
 from .._graph import Concat
 from .._layout import VECTOR
 from .._operations import Border, Operation, Plain
-from .._products import Affine, Filters, Pieces
+from .._products import Affine, Filters, Pieces, without_groups
 from .._rounding import rounded_up
 from ._reader import Call, Rule
 from ._values import Value
@@ -33,7 +34,7 @@ def _conv2d(
     rows = array.transpose(2, 3, 1, 0).reshape(-1, units)
     constant = None if bias is None else call.array(bias)
     if value.layout == VECTOR and value.shape[1:] == array.shape[2:] == (1, 1) and padding in (0, (0, 0), "valid"):
-        return call.apply(Affine(rows, constant), [value], (units, 1, 1))  # of what pools gave
+        return call.apply(Affine(without_groups(rows, groups), constant), [value], (units, 1, 1))  # of what pools gave
     value, kernel = call.image(input), (array.shape[2], array.shape[3])
     found = windows(kernel, stride, _padding(padding, kernel, dilation), dilation)
     return _image(call, Affine(rows, constant, Filters(found, groups)), value, units)
@@ -108,7 +109,7 @@ def _adaptive_avg_pool2d(call: Call, input: Any, output_size: Any) -> Value:
     kernel = _even_windows(call, value, output_size)
     if kernel == _size(value):
         return call.apply(Plain(GlobalAveragePool2D()), [value], (value.shape[0], 1, 1), VECTOR)
-    return value if kernel == (1, 1) else _image(call, Plain(AveragePool2D(kernel)), value, value.shape[0])
+    return value.copied() if kernel == (1, 1) else _image(call, Plain(AveragePool2D(kernel)), value, value.shape[0])
 
 
 def _adaptive_max_pool2d(call: Call, input: Any, output_size: Any, return_indices: bool = False) -> Value:
@@ -116,7 +117,10 @@ def _adaptive_max_pool2d(call: Call, input: Any, output_size: Any, return_indice
         raise call.refused("return_indices=True", "the maxima alone")
     value = call.image(input)
     kernel = _even_windows(call, value, output_size)
-    return value if kernel == (1, 1) else _image(call, Plain(MaxPool2D(kernel)), value, value.shape[0])
+    if kernel == (1, 1):
+        return value.copied()
+    pooled = _image(call, Plain(MaxPool2D(kernel)), value, value.shape[0])
+    return call.reshaped(pooled, value.shape[:1]).view((value.shape[0], 1, 1)) if kernel == _size(value) else pooled
 
 
 def _even_windows(call: Call, value: Value, output_size: Any) -> Pair:
@@ -148,15 +152,16 @@ def _local_response_norm(
 
 
 def _pad(call: Call, input: Any, pad: Any, mode: str = "constant", value: float | None = None) -> Value:
-    """Zeros around an image: (left, right, above, below)."""
+    """A border of an image: (left, right, above, below)."""
     image, borders = call.image(input), (*pad, 0, 0, 0, 0)[:4]
-    if mode != "constant" or value or len(pad) > 4 or min(borders) < 0:
+    if mode != "constant" or value not in (None, 0, -math.inf) or len(pad) > 4 or min(borders) < 0:
         raise call.refused(f"a border {tuple(pad)} of mode {mode!r} and value {value}", "zeros around the image")
-    return _image(call, Border((borders[2], borders[3]), (borders[0], borders[1])), image, image.shape[0])
+    border = Border((borders[2], borders[3]), (borders[0], borders[1]), value == -math.inf)
+    return _image(call, border, image, image.shape[0])
 
 
-def _zero_pad2d(call: Call, input: Any, padding: Any) -> Value:
-    return _pad(call, input, padding)
+def _constant_pad2d(call: Call, input: Any, padding: Any, value: float = 0.0) -> Value:
+    return _pad(call, input, padding, value=value)
 
 
 def cat(call: Call, tensors: Any, dim: int) -> Value:
@@ -165,7 +170,9 @@ def cat(call: Call, tensors: Any, dim: int) -> Value:
     if dim not in (1, -3):
         raise call.refused(f"dim={dim} of images", "dim=1, their channels")
     channels = sum(value.shape[0] for value in values)
-    return values[0] if len(values) == 1 else call.apply(Concat(), values, (channels, *values[0].shape[1:]))
+    if len(values) == 1:
+        return values[0].copied()
+    return call.apply(Concat(), values, (channels, *values[0].shape[1:]))
 
 
 def _maxout_conv2d(call: Call, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any) -> Value:
@@ -198,6 +205,6 @@ FUNCTIONS: dict[str, Rule] = {
     "max_pool2d": _max_pool2d,
     "mean": _mean,
     "pad": _pad,
-    "zero_pad2d": _zero_pad2d,
+    "constant_pad2d": _constant_pad2d,
 }
-"""By the names of functions and methods; average_pool2d, maxout_conv2d and zero_pad2d are those of modules."""
+"""By the names of functions and methods; average_pool2d, constant_pad2d and maxout_conv2d are those of modules."""

@@ -70,6 +70,8 @@ class Call:
 
     def reshaped(self, value: Value, shape: tuple[int, ...]) -> Value:
         """The numbers of a row in another shape, in the same order."""
+        if value.permuted:
+            value = value.copied()
         if not value.layout.is_image or shape == value.shape:
             return value.view(shape)
         return value.flattened(self._step(Plain(Flatten()), [value])).view(shape)
@@ -215,7 +217,7 @@ class Reader:
             A call, or a form of one, that is not supported.
         """
         if len(shape) == 3 and any(map(self._reads_images, graph.nodes)):
-            turned = any(user.target in ("permute", torch.permute) for user in next(iter(graph.nodes)).users)
+            turned = any(map(_to_channels_first, next(iter(graph.nodes)).users))
             self.layout = CHANNELS_LAST if turned else CHANNELS_FIRST
         for node in graph.nodes:
             self._values[node] = self._read(node, shape)
@@ -291,8 +293,16 @@ class Reader:
 
 
 ON_IMAGES = {
-    "conv2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d", "local_response_norm"
+    "conv2d", "maxout_conv2d", "max_pool2d", "avg_pool2d", "average_pool2d", "adaptive_avg_pool2d",
+    "adaptive_max_pool2d", "local_response_norm",
 }  # fmt: skip
+
+
+def _to_channels_first(node: fx.Node) -> bool:
+    """Whether it permutes images of channels last."""
+    dims = node.args[1:]
+    order = dims[0] if len(dims) == 1 and isinstance(dims[0], (tuple, list)) else dims
+    return node.target in ("permute", torch.permute) and tuple(order) == (0, 3, 1, 2)
 
 
 def _is_in_place(name: str, op: str) -> bool:

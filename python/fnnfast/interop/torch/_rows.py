@@ -158,17 +158,26 @@ def _stack(call: Call, tensors: Any, dim: int = 0) -> Stacked:
 def _cat(call: Call, tensors: Any, dim: int = 0) -> Value:
     if call.value(tensors[0]).layout.is_image:
         return _images.cat(call, tensors, dim)
-    values = [call.vectors(tensor) for tensor in tensors]
-    _last_axis(call, dim)
+    values = [call.value(tensor) for tensor in tensors]
+    after = values[0].shape[1:]  # of one pixel, as pools give them
+    if dim != 1 or set(after) - {1} or any(value.layout.is_image or value.shape[1:] != after for value in values):
+        values = [call.vectors(tensor) for tensor in tensors]
+        _last_axis(call, dim)
     layout = joined([(value.layout, value.size) for value in values])
     size = sum(value.size for value in values)
-    return values[0] if len(values) == 1 else call.apply(Concat(), values, (size,), layout)
+    return values[0].copied() if len(values) == 1 else call.apply(Concat(), values, (size, *after), layout)
 
 
 # What changes no number ----------------------------------------------------------------------------------------------
 def _identity(call: Call, input: Any, *_: Any, **__: Any) -> Value:
     value = call.value(input)
     return value.view(value.shape)
+
+
+def _contiguous(call: Call, input: Any, **__: Any) -> Value:
+    """The value itself, or a copy where its axes were permuted."""
+    value = call.value(input)
+    return value.copied() if value.permuted else value.view(value.shape)
 
 
 def _clone(call: Call, input: Any, *, memory_format: Any = None) -> Value:
@@ -235,8 +244,9 @@ FUNCTIONS: dict[str, Rule] = {
     "alpha_dropout": _left_out,
     "feature_alpha_dropout": _left_out,
     "gaussian_noise": _gaussian_noise,
-    **dict.fromkeys(["identity", "contiguous", "detach", "float", "double", "cpu", "requires_grad"], _identity),
+    **dict.fromkeys(["identity", "detach", "float", "double", "cpu", "requires_grad"], _identity),
     "clone": _clone,
+    "contiguous": _contiguous,
     "to": _to,
     "type": _to,
 }

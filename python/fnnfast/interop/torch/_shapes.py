@@ -75,7 +75,7 @@ def _permute(call: Call, input: Any, *dims: Any) -> Value:
     order = [axis - 1 for axis in axes[1:]]
     turned = tuple(value.shape[axis] for axis in order)
     layout = value.layout.transposed(value.shape, order)
-    return Value(value.step, turned, value.memory, value.memory.writes, layout)
+    return Value(value.step, turned, value.memory, value.memory.writes, layout, permuted=True)
 
 
 def _transpose(call: Call, input: Any, dim0: int, dim1: int) -> Value:

@@ -40,6 +40,7 @@ class Value:
     memory: where it is.
     writes: how many there had been when it was made.
     layout: where the numbers of a row are in the network.
+    permuted: whether its axes are in another order than in memory, so that another shape of it is a copy.
     """
 
     written: int
@@ -47,6 +48,7 @@ class Value:
     memory: Memory
     writes: int = 0
     layout: Layout = VECTOR
+    permuted: bool = False
 
     @property
     def step(self) -> int:
