@@ -4,6 +4,7 @@ import io
 import subprocess
 import sys
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -178,3 +179,29 @@ def test_a_reader_of_the_command_line_that_goes_away():
         process.stdout.close()
         assert process.stderr.read() == ""
     assert process.returncode == 141
+
+
+# In a notebook -------------------------------------------------------------------------------------------------------
+def in_a_shell(monkeypatch, application="IPKernelApp"):
+    module = type(sys)("IPython")
+    module.get_ipython = lambda: SimpleNamespace(config={application: {}})
+    monkeypatch.setitem(sys.modules, "IPython", module)
+
+
+def test_a_notebook_is_watched(monkeypatch, capsys):
+    pytest.importorskip("tqdm")
+    assert not _progress.is_watched()
+    in_a_shell(monkeypatch)
+    assert _progress.is_watched()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # without ipywidgets, tqdm would warn
+        network().fit(X, Y, epochs=2, seed=0)
+    captured = capsys.readouterr()
+    assert "epoch 2/2" in captured.err + captured.out
+
+
+def test_ipython_in_a_terminal_is_a_terminal(monkeypatch):
+    in_a_shell(monkeypatch, "TerminalIPythonApp")
+    assert not _progress.in_notebook()
+    monkeypatch.setattr(sys.modules["IPython"], "get_ipython", lambda: None)
+    assert not _progress.in_notebook()

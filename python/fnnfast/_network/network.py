@@ -530,7 +530,13 @@ class Network(_cpu.Forward):
         batches = (1, 256) if plan is True else () if silent else (_checks.integer("plan", plan, 1),)
         dtype = _checks.sum_type(self._dtype).name
         table = summary.table(self._structure, dtype, self.compute_dtype, self.device)
-        return table + summary.plans(self._network, batches)
+        return summary.Summary(table + summary.plans(self._network, batches))
+
+    def _repr_html_(self) -> str:
+        """The layers as a drawing and a table, for notebooks."""
+        from . import summary
+
+        return summary.html(self._structure, self.summary())
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the network to a safetensors file, which ``fnnfast.load`` reads.

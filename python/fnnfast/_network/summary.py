@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -54,6 +54,64 @@ def table(structure: Structure, dtype: str, compute_dtype: str, device: str) -> 
     ]
     rule = "-" * max(map(len, lines))
     return "\n".join((title, rule, lines[0], rule, *lines[1:], rule, total))
+
+
+class Summary(str):
+    """A table as text, which notebooks show as it is."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        return f"<pre>{escape(self)}</pre>"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(str(self))
+
+
+def html(structure: Structure, text: str) -> str:
+    """A network for notebooks: a box for each layer of the chain, and its table below."""
+    from html import escape
+
+    shapes = [("input", structure.sample_shape)]
+    shapes += [(name, structure.output_shapes[name]) for name in structure.named if "." not in name]
+    boxes = "".join(
+        _box(index, escape(name), shape, structure.named[name].has_units if index else False)
+        for index, (name, shape) in enumerate(shapes)
+    )
+    width = len(shapes) * _STEP
+    drawing = (
+        f'<svg width="{width}" height="{_HEIGHT + 34}" viewBox="0 0 {width} {_HEIGHT + 34}" font-family="sans-serif" '
+        f'font-size="10" text-anchor="middle" fill="currentColor" role="img">'
+        f"<title>{escape(text.splitlines()[0])}</title>{boxes}</svg>"
+    )
+    table = f"<details><summary>{escape(text.splitlines()[0])}</summary><pre>{escape(text)}</pre></details>"
+    return f'<div style="overflow-x: auto">{drawing}</div>{table}'
+
+
+_STEP, _HEIGHT = 86, 90  # pixels from box to box, and of the highest
+
+
+def _box(index: int, name: str, shape: Shape, has_units: bool) -> str:
+    """One layer: as high as the logarithm of its pixels, or units, and as wide as that of its channels."""
+    size = math.prod(shape[:-1]) if len(shape) > 1 else shape[0]
+    high = min(_HEIGHT, 12 + 6 * math.log2(1 + size))
+    wide = min(_STEP - 26, 8 + 4 * math.log2(1 + shape[-1])) if len(shape) > 1 else 14
+    x, y = index * _STEP + (_STEP - wide) / 2, (_HEIGHT - high) / 2
+    fill = "#1f77b4" if has_units else "#999999"
+    middle = index * _STEP + _STEP / 2
+    arrow = ""
+    if index:
+        start, end = middle - _STEP + _STEP / 2 - 6, middle - _STEP / 2 + 6
+        line = f'x1="{start:.0f}" x2="{end:.0f}" y1="{_HEIGHT / 2}" y2="{_HEIGHT / 2}"'
+        arrow = f'<line {line} stroke="currentColor" stroke-opacity="0.5"/>'
+    text = " x ".join(map(str, shape))
+    return (
+        f'{arrow}<rect x="{x:.1f}" y="{y:.1f}" width="{wide:.1f}" height="{high:.1f}" rx="2" fill="{fill}" '
+        f'fill-opacity="0.75"/><text x="{middle}" y="{_HEIGHT + 13}">{name}</text>'
+        f'<text x="{middle}" y="{_HEIGHT + 27}" fill-opacity="0.7">{text}</text>'
+    )
 
 
 def _depth(layers: Iterable[Layer]) -> int:

@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_SCORES = {"validation_accuracy": "accuracy", "validation_r2": "R²"}
+_NAMES = ("loss", "validation_loss", *_SCORES, "learning_rate")
+_BY_LAYER = ("dead", "saturated", "gradient_norm", "update_norm")
 
 
 class History:
@@ -70,8 +78,111 @@ class History:
             numbers += layers.values()
         list(map(list.append, lists, numbers))  # in C, so that Ctrl-C cannot interrupt it
 
+    def to_dict(self) -> dict[str, list[float]]:
+        """Return all that was recorded, in lists of one length.
+
+        Returns
+        -------
+        dict of str to list of float
+            The epoch from 1 on, and each quantity that was recorded. Those of a layer have its name after theirs, as
+            in "gradient_norm.dense_1".
+
+        See Also
+        --------
+        plot
+
+        Examples
+        --------
+        >>> import fnnfast as fnn
+        >>> net = fnn.Sequential([fnn.Input(1), fnn.Dense(1)], seed=0)
+        >>> history = net.fit([[0.0], [1.0]], [[0.0], [1.0]], epochs=2, seed=0)
+        >>> list(history.to_dict())
+        ['epoch', 'loss', 'learning_rate', 'gradient_norm.dense_1', 'update_norm.dense_1']
+
+        ``pandas.DataFrame(history.to_dict())`` has a row for each epoch.
+        """
+        found: dict[str, list[float]] = {"epoch": list(range(1, len(self.loss) + 1))}
+        found |= {name: list(getattr(self, name)) for name in _NAMES if getattr(self, name)}
+        for name in _BY_LAYER:
+            found |= {f"{name}.{layer}": list(values) for layer, values in getattr(self, name).items()}
+        return found
+
+    def plot(self, axes: Any = None) -> Any:
+        """Draw the losses, and the score on validation data if there is one, over the epochs.
+
+        Parameters
+        ----------
+        axes : matplotlib Axes or sequence of Axes, optional
+            Where to draw: one for the losses, and one for the score. By default new ones in a new figure.
+
+        Returns
+        -------
+        ndarray of Axes
+            Those that were drawn on.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            If matplotlib is not installed.
+
+        See Also
+        --------
+        to_dict
+
+        Examples
+        --------
+        >>> history = net.fit(x, y, epochs=30, validation=0.2)     # doctest: +SKIP
+        >>> history.plot()                                         # doctest: +SKIP
+        """
+        import numpy as np
+
+        names = ["loss", *(name for name in _SCORES if getattr(self, name))]
+        if axes is None:
+            pyplot = _pyplot()
+            axes = pyplot.subplots(1, len(names), figsize=(4.5 * len(names), 3.2), layout="constrained")[1]
+        drawn = np.atleast_1d(axes)
+        for name, ax in zip(names, drawn, strict=False):
+            self._draw(name, ax)
+        return drawn
+
+    def _draw(self, name: str, ax: Axes) -> None:
+        epochs = range(1, len(self.loss) + 1)
+        if name == "loss":
+            ax.plot(epochs, self.loss, label="training")
+            if self.validation_loss:
+                ax.plot(epochs, self.validation_loss, label="validation")
+            ax.legend(frameon=False)
+        else:
+            ax.plot(epochs, getattr(self, name), color="C1")
+        ax.set(xlabel="epoch", title=f"validation {_SCORES[name]}" if name in _SCORES else name)
+
+    def _repr_html_(self) -> str:
+        """The first, the best and the last of each quantity: for notebooks."""
+        rows = ""
+        for name in _NAMES:
+            values = getattr(self, name)
+            if values:
+                best = max(values) if name in _SCORES else min(values)
+                cells = "" if name == "learning_rate" else f"{best:.4g}"
+                rows += f"<tr><td>{name.replace('_', ' ')}</td><td>{values[0]:.4g}</td><td>{cells}</td>"
+                rows += f"<td>{values[-1]:.4g}</td></tr>"
+        count = len(self.loss)
+        return (
+            f"<p><b>History</b>: {count} epoch{'' if count == 1 else 's'}, {self.stopped}</p>"
+            f"<table><tr><th></th><th>first</th><th>best</th><th>last</th></tr>{rows}</table>"
+        )
+
     def __repr__(self) -> str:
         epochs = len(self.loss)
         last = {name: values[-1] for name, values in vars(self).items() if isinstance(values, list) and values}
         text = "".join(f", {name.replace('_', ' ')} {value:.4g}" for name, value in last.items())
         return f"<History: {epochs} epoch{'' if epochs == 1 else 's'}, {self.stopped}{text}>"
+
+
+def _pyplot() -> Any:
+    try:
+        from matplotlib import pyplot
+    except ModuleNotFoundError as error:
+        text = "plots need matplotlib: pip install 'fnnfast[examples]'"
+        raise ModuleNotFoundError(text, name="matplotlib") from error
+    return pyplot

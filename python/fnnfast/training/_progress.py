@@ -113,11 +113,20 @@ class Bar(Silent):
 
 
 def is_watched() -> bool:
-    """Whether stderr is a terminal; False where that cannot be told."""
+    """Whether stderr is a terminal or a notebook; False where that cannot be told."""
     try:
+        if in_notebook():
+            return True
         return bool(sys.stderr.isatty())
     except Exception:  # None, closed, or an object that has a write alone
         return False
+
+
+def in_notebook() -> bool:
+    """Whether this is a kernel of Jupyter."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return "IPKernelApp" in getattr(shell, "config", {})
 
 
 def say(text: str) -> None:
@@ -150,11 +159,22 @@ def choose(progress: bool | Silent | None, epochs: int, steps: int) -> Silent:
     if not progress or sys.stderr is None:  # print would take None for stdout
         return Silent()
     try:
-        from tqdm import tqdm
-
-        return Guarded(Bar(tqdm(total=epochs * steps, unit="step"), epochs))
+        return Guarded(Bar(_tqdm()(total=epochs * steps, unit="step"), epochs))
     except Exception:  # not installed, or it cannot write there
         return Guarded(Lines(epochs))
+
+
+def _tqdm() -> Any:
+    """The bar of a terminal, or in a notebook a widget where ipywidgets is installed."""
+    import tqdm
+
+    if not in_notebook():
+        return tqdm.tqdm
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # without ipywidgets, it is text, and says so
+        import tqdm.auto
+
+        return tqdm.auto.tqdm
 
 
 def _text(values: dict[str, float]) -> str:

@@ -121,6 +121,10 @@ class Trainer:
         self._settings = settings
         self._work_a_row = _ROW + 3 * sum(math.prod(shape) for shape in network.parameters.shapes.values())
 
+    def __repr__(self) -> str:
+        steps = self._core.steps
+        return f"<Trainer: {steps} step{'' if steps == 1 else 's'}, {self.loss!r}, {self.optimizer!r}>"
+
     @property
     def l2(self) -> float:
         """The coefficient of the penalty; it may be changed between steps."""
