@@ -229,6 +229,37 @@ def test_pools_that_are_rounded_up():
             close(fnn.from_onnx(model)(x), expected, "float32")
 
 
+def pooled_in_onnx(onnx, groups, kernel=1, **settings):
+    """A convolution of what a pool over the whole image gives, beside its ReLU."""
+    make = onnx.helper
+    weights = {"w": RNG.standard_normal((6, 8 // groups, kernel, kernel)), "v": RNG.standard_normal((12, 3))}
+    nodes = [
+        make.make_node("GlobalAveragePool", ["x"], ["p"]),
+        make.make_node("Conv", ["p", "w"], ["c"], group=groups, **settings),
+        make.make_node("Relu", ["c"], ["r"]),
+        make.make_node("Concat", ["c", "r"], ["b"], axis=1),
+        make.make_node("Flatten", ["b"], ["f"]),
+        make.make_node("MatMul", ["f", "v"], ["y"]),
+    ]
+    info = [make.make_tensor_value_info(n, 1, s) for n, s in (("x", ["B", 8, 5, 4]), ("y", ["B", 3]))]
+    tensors = [onnx.numpy_helper.from_array(values.astype(np.float32), name) for name, values in weights.items()]
+    graph = make.make_graph(nodes, "g", info[:1], info[1:], tensors)
+    return make.make_model(graph, opset_imports=[make.make_opsetid("", 17)], ir_version=8)
+
+
+def test_convolutions_of_one_pixel():
+    onnx = pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    for groups, more in ((1, {}), (2, {}), (1, {"auto_pad": "SAME_UPPER", "strides": [2, 2]})):
+        model = pooled_in_onnx(onnx, groups, **more)
+        x = RNG.standard_normal((4, 8, 5, 4)).astype(np.float32)
+        expected = runtime.InferenceSession(model.SerializeToString()).run(None, {"x": x})[0]
+        close(fnn.from_onnx(model)(x), expected, "float32")
+    for kernel in (1, 3):
+        with pytest.raises(ConversionError, match=r"node 2 of 6, Conv.*: rows of shape \(8, 1, 1\) as images"):
+            fnn.from_onnx(pooled_in_onnx(onnx, 1, kernel, pads=[1, 1, 1, 1]))
+
+
 def test_networks_without_images_are_written_as_vectors():
     pytest.importorskip("onnx")
     net = network([fnn.Dense(4, "relu"), fnn.Dense(2)])
@@ -304,7 +335,7 @@ def torch_modules():
         "adaptive maximum": nn.Sequential(conv, nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(8, 4)),
         "mean": calls(lambda m, x: m.end(m.conv(x).mean((2, 3))), conv=conv, end=nn.Linear(8, 4)),
         "pixels after the mean": nn.Sequential(
-            conv, nn.AdaptiveAvgPool2d(1), nn.Conv2d(8, 6, 1), nn.ReLU(), nn.Flatten(), nn.Linear(6, 4)
+            conv, nn.AdaptiveAvgPool2d(1), nn.Conv2d(8, 6, 1, padding="same"), nn.ReLU(), nn.Flatten(), nn.Linear(6, 4)
         ),
         "same": nn.Sequential(nn.Conv2d(3, 8, (2, 3), padding="same", dilation=2), nn.Flatten(), end),
         "zeros": nn.Sequential(nn.ZeroPad2d((1, 2, 0, 1)), nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(504, 4)),
@@ -543,6 +574,16 @@ def keras_models():
                 layers.GlobalAveragePooling2D(keepdims=True),
                 layers.Dense(5),
                 layers.Reshape((5,)),
+                layers.Dense(3),
+            ]
+        ),
+        "groups of one pixel": keras.Sequential(
+            [
+                keras.Input((12, 10, 3)),
+                layers.Conv2D(4, 3),
+                layers.GlobalAveragePooling2D(keepdims=True),
+                layers.Conv2D(6, 1, 2, "same", groups=2, activation="relu"),
+                layers.Flatten(),
                 layers.Dense(3),
             ]
         ),

@@ -48,6 +48,15 @@ class Layout:
             return (math.prod(shape),)
         return tuple(shape[axis] for axis in self.axes)
 
+    def model_shape(self, shape: Shape) -> tuple[int, ...]:
+        """The opposite, of images: the shape in the model of one that has that shape in the network."""
+        assert self.axes is not None
+        return tuple(shape[self.axes.index(axis)] for axis in range(3))
+
+    def is_pixel(self, shape: Sequence[int]) -> bool:
+        """Whether images of that shape in the model have one pixel."""
+        return len(shape) == 3 and self.network_shape(shape)[:2] == (1, 1)
+
     def constants(self, values: Array, shape: Sequence[int]) -> Array | None:
         """Numbers that are broadcast to a value: one, (1,), or one for each channel of an image or each of a vector.
 
@@ -74,7 +83,7 @@ class Layout:
         if self.axes is None:
             return self
         places = np.moveaxis(np.arange(math.prod(shape)).reshape(self.network_shape(shape)), (0, 1, 2), self.axes)
-        return _vector(places.reshape(-1))
+        return vector(places.reshape(-1))
 
     def transposed(self, shape: Sequence[int], order: Sequence[int]) -> Layout:
         """That of a value whose axes are in another order: new axis i was axis order[i]."""
@@ -82,19 +91,11 @@ class Layout:
             height, width, channels = (list(order).index(axis) for axis in self.axes)
             return Layout((height, width, channels))
         places = np.arange(math.prod(shape)) if self.places is None else self.places
-        return _vector(np.transpose(places.reshape(tuple(shape)), order).reshape(-1))
+        return vector(np.transpose(places.reshape(tuple(shape)), order).reshape(-1))
 
 
-def joined(parts: Sequence[tuple[Layout, int]]) -> Layout:
-    """That of vectors beside each other, each with its layout and size."""
-    start, places = 0, []
-    for layout, size in parts:
-        places.append(start + (np.arange(size) if layout.places is None else layout.places))
-        start += size
-    return _vector(np.concatenate(places))
-
-
-def _vector(places: Array) -> Layout:
+def vector(places: Array) -> Layout:
+    """That of a vector whose numbers are at these places of the model's row."""
     return Layout(None, None if np.array_equal(places, np.arange(len(places))) else places)
 
 

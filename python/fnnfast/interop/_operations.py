@@ -82,6 +82,10 @@ class Operation(ABC):
         """The one operation that a border of zeros, followed by this, is."""
         return None
 
+    def of_pixel(self) -> Operation | None:
+        """That on vectors which this is on images of one pixel."""
+        return None
+
     def with_complement(self) -> Operation | None:
         """The one operation that this, followed by ``Complement``, is."""
         return None

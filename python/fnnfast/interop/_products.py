@@ -85,6 +85,11 @@ class Product(Operation):
         windows = self.filters.windows
         return replace(self, filters=self.filters._replace(windows=border.around(windows)))
 
+    def of_pixel(self) -> Operation | None:
+        if self.filters is None or self.filters.windows.kernel != (1, 1) or self.filters.is_padded:
+            return None
+        return replace(self, weight=_without_groups(self.weight, self.filters.groups), filters=None)
+
     def _by_input(self, values: Array) -> Array:
         """Numbers of the inputs, or of an image's channels, as an array that a weight is multiplied with."""
         values = values.astype(FLOAT64)
@@ -176,7 +181,7 @@ class Pieces(Product):
         return self._made(MaxoutConv2D(units, kernel, pieces, bias=has_bias, **settings), {})
 
 
-def without_groups(rows: Array, groups: int) -> Array:
+def _without_groups(rows: Array, groups: int) -> Array:
     """The weight (I / groups, O) of groups of inputs and outputs as one of all of them, (I, O): 0 between groups."""
     each, units = rows.shape
     whole = np.zeros((groups * each, units), rows.dtype)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from ..._checks import Array
 from ..._windows import Borders, Pair, Windows, windows
 from ...layers import AveragePool2D, GlobalAveragePool2D, MaxPool2D
-from .._layout import VECTOR
+from .._layout import CHANNELS_LAST, VECTOR
 from .._operations import Border, Operation, Plain
-from .._products import Affine, Filters, without_groups
+from .._products import Affine, Filters
+from .._values import of_images
 from ._config import Layer
 from ._reader import Call
 from ._shapes import Value
@@ -30,17 +31,14 @@ def convolution(call: Call) -> Value:
     bias = layer.flag("use_bias", True)
     weights = layer.weights("kernel", *(["bias"] if bias else []))
     kernel = weights["kernel"]
-    if call.value.layout == VECTOR and call.value.shape[:2] == kernel.shape[:2] == (1, 1):  # of what a pool gave
-        rows = without_groups(kernel[0, 0], *layer.integers("groups", 1))
-        return call.step(Affine(rows, weights.get("bias")), shape=(1, 1, kernel.shape[3]))
-    value = _image(call)
+    value = _image(call, or_pixel=True)
     if kernel.ndim != 4 or 0 in kernel.shape or (bias and weights["bias"].shape != kernel.shape[3:]):
         raise call.refused(f"variables of shapes {[w.shape for w in weights.values()]}", "(KH, KW, I, O), (O,)")
     height, width, _, units = kernel.shape
     found = with_padding(layer, windows((height, width), strides(layer), "same", dilation(layer)), _size(value))
     (groups,) = layer.integers("groups", 1)
     affine = Affine(kernel.reshape(-1, units), weights.get("bias"), Filters(found, groups))
-    return _of_image(call, affine, value, units)
+    return _of_image(call, affine, value)
 
 
 def depthwise(call: Call) -> Value:
@@ -60,7 +58,7 @@ def separable(call: Call) -> Value:
         raise call.refused(f"a pointwise kernel of shape {kernel.shape}", f"(1, 1, {value.shape[2]}, O)")
     pixels = Filters(windows((1, 1), 1, "valid", 1))
     affine = Affine(kernel[0, 0], weights.get("bias"), pixels)
-    return _of_image(call, affine, value, kernel.shape[3])
+    return _of_image(call, affine, value)
 
 
 def _of_channels(call: Call, kernel: Array, bias: Array | None) -> Value:
@@ -71,14 +69,14 @@ def _of_channels(call: Call, kernel: Array, bias: Array | None) -> Value:
     height, width, channels, each = kernel.shape
     found = with_padding(layer, windows((height, width), strides(layer), "same", dilation(layer)), _size(value))
     affine = Affine(kernel.reshape(-1, channels * each), bias, Filters(found, channels))
-    return _of_image(call, affine, value, channels * each)
+    return _of_image(call, affine, value)
 
 
-def _image(call: Call) -> Value:
-    """The argument, once it is known that the layer takes its channels last."""
+def _image(call: Call, or_pixel: bool = False) -> Value:
+    """The argument, once it is known that the layer takes its channels last; or the one pixel that a pool gave."""
     if call.layer.config.get("data_format") not in ("channels_last", None):
         raise call.refused("channels first", "data_format='channels_last'")
-    return call.image
+    return call.image(or_pixel)
 
 
 def strides(layer: Layer) -> Pair:
@@ -112,10 +110,10 @@ def with_padding(layer: Layer, same: Windows, image: Pair) -> Windows:
     return same._replace(padding=same.borders(image) if padding == "same" else ((0, 0), (0, 0)))
 
 
-def _of_image(call: Call, operation: Operation, value: Value, channels: int) -> Value:
+def _of_image(call: Call, operation: Operation, value: Value) -> Value:
     """The image that an operation on one gives."""
-    height, width, _ = operation.shape(call.layer.place, [value.layout.network_shape(value.shape)])
-    return call.step(operation, value, shape=(height, width, channels))
+    operation, shape = of_images(operation, value, CHANNELS_LAST, call.layer.place)
+    return call.step(operation, value, shape=shape)
 
 
 # Pools ---------------------------------------------------------------------------------------------------------------
@@ -129,13 +127,13 @@ def pool_windows(layer: Layer, image: Pair) -> Windows:
 def max_pool(call: Call) -> Value:
     value = _image(call)
     found = pool_windows(call.layer, _size(value))
-    return _of_image(call, Plain(MaxPool2D(found.kernel, found.strides, found.padding)), value, value.shape[2])
+    return _of_image(call, Plain(MaxPool2D(found.kernel, found.strides, found.padding)), value)
 
 
 def average_pool(call: Call) -> Value:
     value = _image(call)
     found = pool_windows(call.layer, _size(value))
-    return _of_image(call, Plain(AveragePool2D(found.kernel, found.strides, found.padding)), value, value.shape[2])
+    return _of_image(call, Plain(AveragePool2D(found.kernel, found.strides, found.padding)), value)
 
 
 def global_average_pool(call: Call) -> Value:
@@ -146,7 +144,7 @@ def global_average_pool(call: Call) -> Value:
 
 def global_max_pool(call: Call) -> Value:
     value = _image(call)
-    pooled = _of_image(call, Plain(MaxPool2D(_size(value))), value, value.shape[2])
+    pooled = _of_image(call, Plain(MaxPool2D(_size(value))), value)
     return pooled if call.layer.flag("keepdims", False) else call.reshaped(pooled, value.shape[2:])
 
 
@@ -164,4 +162,4 @@ def borders(layer: Layer) -> Borders:
 
 def zero_padding(call: Call) -> Value:
     value = _image(call)
-    return _of_image(call, Border(*borders(call.layer)), value, value.shape[2])
+    return _of_image(call, Border(*borders(call.layer)), value)

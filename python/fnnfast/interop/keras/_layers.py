@@ -10,9 +10,10 @@ import numpy as np
 from ...activations import Activation, PReLU
 from ...layers import Dropout, GaussianNoise
 from .._graph import Add, Concat, Maximum
-from .._layout import VECTOR, joined
+from .._layout import VECTOR
 from .._operations import Apply, Keep
 from .._products import Affine
+from .._values import joined
 from . import _activations, _arithmetic, _images
 from ._config import Layer
 from ._reader import Call
@@ -173,7 +174,7 @@ def _concatenate(call: Call) -> Value:
     vectors = all(len(value.shape) == 1 for value in values)
     if not (images or vectors) or axes not in ([-1], [rank]):
         raise call.refused(f"axis {axes} of rows of shape {first}", "the last axis, of vectors or of images")
-    layout = values[0].layout if images else joined([(value.layout, value.size) for value in values])
+    layout = values[0].layout if images else joined(values)[0]
     return call.step(Concat(), *values, shape=(*first[:-1], sum(value.shape[-1] for value in values)), layout=layout)
 
 

@@ -13,6 +13,7 @@ from .._errors import ConversionError
 from .._graph import Graph
 from .._layout import CHANNELS_LAST, VECTOR, Layout
 from .._operations import Operation, Plain, Scale
+from .._values import alike, image
 from ._config import Layer
 from ._shapes import Value
 
@@ -98,14 +99,9 @@ class Call:
     def refused(self, problem: str, supported: str, advice: str = "") -> ConversionError:
         return self.layer.refused(problem, supported, advice)
 
-    @property
-    def image(self) -> Value:
-        """The only argument, which must be images."""
-        value = self.value
-        if value.layout != CHANNELS_LAST:
-            advice = "let it be the input of the model, or what convolutions and pools give"
-            raise self.refused(f"rows of shape {value.shape} as images", "images (B, H, W, C)", advice)
-        return value
+    def image(self, or_pixel: bool = False) -> Value:
+        """The only argument, which must be images; or the one pixel that a pool gave."""
+        return image(self.value, CHANNELS_LAST, self.layer.place, or_pixel)
 
     def step(
         self,
@@ -132,10 +128,7 @@ class Call:
         values = self.values
         if len(values) == 1:
             return values[0]
-        first = values[0]
-        for value in values:
-            if (value.shape, value.layout) != (first.shape, first.layout):
-                raise self.refused(f"rows of shapes {first.shape} and {value.shape}", "rows of one shape and order")
+        alike(values, self.layer.place)
         return self.step(operation, *values)
 
     def scale(self, scale: Array | None, shift: Array | None) -> Value:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..._checks import Array
 from ..._windows import Borders, Pair, Windows, windows
 from ...layers import AveragePool2D, GlobalAveragePool2D, LocalResponseNorm, MaxPool2D
 from .._graph import Concat
-from .._layout import VECTOR
+from .._layout import CHANNELS_FIRST, VECTOR
 from .._operations import Border, Operation, Plain
-from .._products import Affine, Filters, without_groups
+from .._products import Affine, Filters
 from .._rounding import rounded_up
+from .._values import of_images
 from ._reader import Node, Operator, Value
 
 
@@ -21,24 +21,16 @@ def _conv(node: Node) -> Value:
     if weight is None or weight.ndim != 4:
         shape = None if weight is None else weight.shape
         raise node.refused(f"a weight of shape {shape}", "convolutions of images, with weights of four axes")
-    units, _, height, width = weight.shape
-    value = node.data()
-    if value.layout == VECTOR and value.shape[1:] == weight.shape[2:] == (1, 1) and not any(node.given.get("pads", ())):
-        rows = without_groups(_rows_of(weight), int(node.given.get("group", 1)))
-        return node.step(Affine(rows, node.constant(2)), [value], (units, 1, 1))  # of what pools gave
-    value = node.image()
-    filters = Filters(_windows(node, (height, width), value), int(node.given.get("group", 1)))
-    return _image(node, Affine(_rows_of(weight), node.constant(2), filters), value, units)
+    value = node.image(or_pixel=True)
+    filters = Filters(_windows(node, weight.shape[2:], value), int(node.given.get("group", 1)))
+    rows = weight.transpose(2, 3, 1, 0).reshape(-1, len(weight))
+    return _image(node, Affine(rows, node.constant(2), filters), value)
 
 
-def _rows_of(weight: Array) -> Array:
-    return weight.transpose(2, 3, 1, 0).reshape(-1, len(weight))
-
-
-def _image(node: Node, operation: Operation, value: Value, channels: int) -> Value:
+def _image(node: Node, operation: Operation, value: Value) -> Value:
     """The image that an operation on one gives."""
-    height, width, _ = operation.shape(node.place, [value.layout.network_shape(value.shape)])
-    return node.step(operation, [value], (channels, height, width))
+    operation, shape = of_images(operation, value, CHANNELS_FIRST, node.place)
+    return node.step(operation, [value], shape)
 
 
 def _windows(node: Node, kernel: Pair, value: Value) -> Windows:
@@ -81,7 +73,7 @@ def _pool(node: Node) -> Value:
         if node.kind == "MaxPool"
         else AveragePool2D(found.kernel, found.strides, padding, counts)
     )
-    return _image(node, Plain(layer), value, value.shape[0])
+    return _image(node, Plain(layer), value)
 
 
 def _global_average_pool(node: Node) -> Value:
@@ -91,7 +83,7 @@ def _global_average_pool(node: Node) -> Value:
 
 def _global_max_pool(node: Node) -> Value:
     value = node.image()
-    return node.vector(_image(node, Plain(MaxPool2D((value.shape[1], value.shape[2]))), value, value.shape[0]))
+    return node.vector(_image(node, Plain(MaxPool2D((value.shape[1], value.shape[2]))), value))
 
 
 def _reduce_mean(node: Node) -> Value:
@@ -127,7 +119,7 @@ def _pad(node: Node) -> Value:
         raise node.refused(f"pads {pads}", "pads of the height and the width of images")
     if mode != "constant" or node.scalar(2, "value", 0.0) != 0:
         raise node.refused(f"mode {mode!r}, or another value than 0", "zeros")
-    return _image(node, Border((pads[2], pads[6]), (pads[3], pads[7])), value, value.shape[0])
+    return _image(node, Border((pads[2], pads[6]), (pads[3], pads[7])), value)
 
 
 def concat(node: Node) -> Value:

@@ -9,9 +9,10 @@ import numpy as np
 from ... import activations
 from ..._checks import FLOAT64, Array
 from .._graph import Add, Concat
-from .._layout import VECTOR, joined
+from .._layout import VECTOR
 from .._operations import Apply, MaxPieces, Scale
 from .._products import Affine
+from .._values import are_vectors, joined
 from . import _images
 from ._constants import BATCH
 from ._reader import Node, Operator, Value
@@ -272,14 +273,12 @@ def _concat(node: Node) -> Value:
     if node.data().layout.is_image:
         return _images.concat(node)
     found = [node.data(index) for index in range(len(node.names))]
-    after, axis = found[0].shape[1:], node.given.get("axis", 1)  # after: of one pixel, as pools give them
-    plain = all(not value.turned and not value.layout.is_image and value.shape[1:] == after for value in found)
-    if axis != 1 or set(after) - {1} or not plain:
+    axis = node.given.get("axis", 1)
+    if axis != 1 or not are_vectors(found) or any(value.turned for value in found):
         found = [node.rows(index) for index in range(len(node.names))]
         _last_axis(node, axis)
-    layout = joined([(value.layout, value.size) for value in found])
-    size = sum(value.size for value in found)
-    return found[0] if len(found) == 1 else node.step(Concat(), found, (size, *after), layout=layout)
+    layout, size = joined(found)
+    return found[0] if len(found) == 1 else node.step(Concat(), found, (size, *found[0].shape[1:]), layout=layout)
 
 
 OPERATORS: dict[tuple[str, str], Operator] = {

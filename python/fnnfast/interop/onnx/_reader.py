@@ -14,6 +14,7 @@ from .._errors import ConversionError, refusal
 from .._layout import CHANNELS_FIRST, CHANNELS_LAST, VECTOR, Layout
 from .._operations import Operation, Plain
 from .._steps import FORMULAS, Step
+from .._values import alike, image
 from ._constants import BATCH, Constants, attributes
 from ._files import FLOATS
 
@@ -87,13 +88,9 @@ class Node:
             raise self.refused(f"input {index} does not depend on the model's input", "one that is")
         return found
 
-    def image(self, index: int = 0) -> Value:
-        """An input that is images, with their channels first."""
-        found = self.data(index)
-        if found.turned or found.layout != CHANNELS_FIRST:
-            advice = "let it be the input of the model, or what convolutions and pools give"
-            raise self.refused(f"rows of shape {found.shape} as images", "images (B, C, H, W)", advice)
-        return found
+    def image(self, index: int = 0, or_pixel: bool = False) -> Value:
+        """An input that is images, with their channels first; or the one pixel that a pool gave."""
+        return image(self.data(index), CHANNELS_FIRST, self.place, or_pixel)
 
     def vector(self, value: Value) -> Value:
         """An image as a vector, with the same shape in the model; else the value itself."""
@@ -148,12 +145,9 @@ class Node:
 
     def alike(self, values: Sequence[Value]) -> Value:
         """The first of values of one shape, whose numbers lie in the same order."""
-        first = values[0]
-        if any((other.shape, other.turned) != (first.shape, first.turned) for other in values):
-            shapes = " and ".join(str(other.shape) for other in values)
-            raise self.refused(f"rows of shapes {shapes}", "rows of one shape")
-        if any(other.layout != first.layout for other in values):
-            raise self.refused("images that were flattened, and other vectors", "values in one order")
+        first = alike(values, self.place)
+        if any(other.turned != first.turned for other in values):
+            raise self.refused("rows along the first axis, and others along the last", "rows along one axis")
         return first
 
     def per_value(self, constant: Array, value: Value) -> Array:

@@ -8,10 +8,11 @@ from typing import Any
 from ..._windows import Pair, Windows, pair, windows
 from ...layers import AveragePool2D, GlobalAveragePool2D, LocalResponseNorm, MaxPool2D
 from .._graph import Concat
-from .._layout import VECTOR
+from .._layout import CHANNELS_FIRST, VECTOR
 from .._operations import Border, Operation, Plain
-from .._products import Affine, Filters, Pieces, without_groups
+from .._products import Affine, Filters, Pieces
 from .._rounding import rounded_up
+from .._values import of_images
 from ._reader import Call, Rule
 from ._values import Value
 
@@ -27,17 +28,13 @@ def _conv2d(
     groups: int = 1,
     padding_mode: str = "zeros",
 ) -> Value:
-    array = call.array(weight)
-    value, units = call.value(input), len(array)
+    array, value = call.array(weight), call.image(input, or_pixel=True)
     if padding_mode != "zeros":
         raise call.refused(f"padding_mode {padding_mode!r}", "zeros")
-    rows = array.transpose(2, 3, 1, 0).reshape(-1, units)
-    constant = None if bias is None else call.array(bias)
-    if value.layout == VECTOR and value.shape[1:] == array.shape[2:] == (1, 1) and padding in (0, (0, 0), "valid"):
-        return call.apply(Affine(without_groups(rows, groups), constant), [value], (units, 1, 1))  # of what pools gave
-    value, kernel = call.image(input), (array.shape[2], array.shape[3])
+    rows, kernel = array.transpose(2, 3, 1, 0).reshape(-1, len(array)), (array.shape[2], array.shape[3])
     found = windows(kernel, stride, _padding(padding, kernel, dilation), dilation)
-    return _image(call, Affine(rows, constant, Filters(found, groups)), value, units)
+    affine = Affine(rows, None if bias is None else call.array(bias), Filters(found, groups))
+    return _image(call, affine, value)
 
 
 def _padding(padding: Any, kernel: Pair, dilation: Any) -> Any:
@@ -45,10 +42,10 @@ def _padding(padding: Any, kernel: Pair, dilation: Any) -> Any:
     return windows(kernel, 1, padding, dilation).borders((1 << 20, 1 << 20)) if isinstance(padding, str) else padding
 
 
-def _image(call: Call, operation: Operation, value: Value, channels: int) -> Value:
+def _image(call: Call, operation: Operation, value: Value) -> Value:
     """The image that an operation on one gives."""
-    height, width, _ = operation.shape(call.place, [value.layout.network_shape(value.shape)])
-    return call.apply(operation, [value], (channels, height, width))
+    operation, shape = of_images(operation, value, CHANNELS_FIRST, call.place)
+    return call.apply(operation, [value], shape)
 
 
 # Pools ---------------------------------------------------------------------------------------------------------------
@@ -67,7 +64,7 @@ def _max_pool2d(
     found = _pool(call, kernel_size, stride, padding, dilation)
     value = call.image(input)
     borders = rounded_up(found, _size(value)) if ceil_mode else found.padding
-    return _image(call, Plain(MaxPool2D(found.kernel, found.strides, borders)), value, value.shape[0])
+    return _image(call, Plain(MaxPool2D(found.kernel, found.strides, borders)), value)
 
 
 def _avg_pool2d(
@@ -89,7 +86,7 @@ def _avg_pool2d(
     if counts and borders != found.padding:
         problem = "ceil_mode with count_include_pad, where windows end beyond the padding"
         raise call.refused(problem, "one of them")
-    return _image(call, Plain(AveragePool2D(found.kernel, found.strides, borders, counts)), value, value.shape[0])
+    return _image(call, Plain(AveragePool2D(found.kernel, found.strides, borders, counts)), value)
 
 
 def _pool(call: Call, kernel_size: Any, stride: Any, padding: Any, dilation: Any) -> Windows:
@@ -109,7 +106,7 @@ def _adaptive_avg_pool2d(call: Call, input: Any, output_size: Any) -> Value:
     kernel = _even_windows(call, value, output_size)
     if kernel == _size(value):
         return call.apply(Plain(GlobalAveragePool2D()), [value], (value.shape[0], 1, 1), VECTOR)
-    return value.copied() if kernel == (1, 1) else _image(call, Plain(AveragePool2D(kernel)), value, value.shape[0])
+    return value.copied() if kernel == (1, 1) else _image(call, Plain(AveragePool2D(kernel)), value)
 
 
 def _adaptive_max_pool2d(call: Call, input: Any, output_size: Any, return_indices: bool = False) -> Value:
@@ -119,7 +116,7 @@ def _adaptive_max_pool2d(call: Call, input: Any, output_size: Any, return_indice
     kernel = _even_windows(call, value, output_size)
     if kernel == (1, 1):
         return value.copied()
-    pooled = _image(call, Plain(MaxPool2D(kernel)), value, value.shape[0])
+    pooled = _image(call, Plain(MaxPool2D(kernel)), value)
     return call.reshaped(pooled, value.shape[:1]).view((value.shape[0], 1, 1)) if kernel == _size(value) else pooled
 
 
@@ -157,7 +154,7 @@ def _pad(call: Call, input: Any, pad: Any, mode: str = "constant", value: float 
     if mode != "constant" or value not in (None, 0, -math.inf) or len(pad) > 4 or min(borders) < 0:
         raise call.refused(f"a border {tuple(pad)} of mode {mode!r} and value {value}", "zeros around the image")
     border = Border((borders[2], borders[3]), (borders[0], borders[1]), value == -math.inf)
-    return _image(call, border, image, image.shape[0])
+    return _image(call, border, image)
 
 
 def _constant_pad2d(call: Call, input: Any, padding: Any, value: float = 0.0) -> Value:
@@ -181,7 +178,7 @@ def _maxout_conv2d(call: Call, input: Any, weight: Any, bias: Any, stride: Any, 
     pieces, units, _, height, width = array.shape
     rows = array.transpose(0, 3, 4, 2, 1).reshape(pieces, -1, units)
     filters = Filters(windows((height, width), stride, padding, dilation))
-    return _image(call, Pieces(rows, None if bias is None else call.array(bias), filters), value, units)
+    return _image(call, Pieces(rows, None if bias is None else call.array(bias), filters), value)
 
 
 def _average_pool2d(
@@ -191,7 +188,7 @@ def _average_pool2d(
     left, right, above, below = padding
     value = call.image(input)
     layer = AveragePool2D(kernel_size, stride, ((above, below), (left, right)), count_include_pad)
-    return _image(call, Plain(layer), value, value.shape[0])
+    return _image(call, Plain(layer), value)
 
 
 FUNCTIONS: dict[str, Rule] = {

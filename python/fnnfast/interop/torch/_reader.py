@@ -17,6 +17,7 @@ from .._errors import ConversionError, refusal
 from .._layout import CHANNELS_FIRST, CHANNELS_LAST, VECTOR, Layout
 from .._operations import Operation, Plain
 from .._steps import Step
+from .._values import alike, image
 from ._source import numpy_of
 from ._trace import kind_of, place, place_in
 from ._values import Memory, Value, depends
@@ -60,13 +61,9 @@ class Call:
             raise self.refused(f"rows of shape {found.shape}", "rows that are vectors: flatten(1) before it")
         return found
 
-    def image(self, argument: Any) -> Value:
-        """An argument that must be images, with their channels first."""
-        found = self.value(argument)
-        if found.layout != CHANNELS_FIRST:
-            advice = "let it be the input of the module, or what convolutions and pools give"
-            raise self.refused(f"rows of shape {found.shape} as images", "images (B, C, H, W)", advice)
-        return found
+    def image(self, argument: Any, or_pixel: bool = False) -> Value:
+        """An argument that must be images, with their channels first; or the one pixel that a pool gave."""
+        return image(self.value(argument), CHANNELS_FIRST, self.place, or_pixel)
 
     def reshaped(self, value: Value, shape: tuple[int, ...]) -> Value:
         """The numbers of a row in another shape, in the same order."""
@@ -112,7 +109,7 @@ class Call:
         data = [argument for argument in arguments if isinstance(argument, Value)]
         if not data:
             raise self.refused("arithmetic with the number of rows", "arithmetic with values")
-        first = self.alike(data)
+        first = alike(data, self.place)
         shape, layout = first.shape, first.layout
         parts = tuple(
             part.step if isinstance(part, Value) else self.constant(part, shape, layout) for part in arguments
@@ -125,16 +122,6 @@ class Call:
             problem = "a write in place to images, or to their view as vectors"
             raise self.refused(problem, "writes to either before there is such a view", "leave out inplace=True")
         return target.write(step)
-
-    def alike(self, values: Sequence[Value]) -> Value:
-        """The first of values of one shape, whose numbers lie in the same order."""
-        first = values[0]
-        if any(other.shape != first.shape for other in values):
-            shapes = " and ".join(str(other.shape) for other in values)
-            raise self.refused(f"rows of shapes {shapes}", "rows of one shape")
-        if any(other.layout != first.layout for other in values):
-            raise self.refused("images that were flattened, and other vectors", "values in one order")
-        return first
 
     def apply(
         self,

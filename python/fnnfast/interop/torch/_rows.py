@@ -10,9 +10,10 @@ import torch
 from ... import activations, layers
 from ..._checks import FLOAT64
 from .._graph import Concat
-from .._layout import VECTOR, joined
+from .._layout import VECTOR
 from .._operations import Apply, Keep, MaxPieces, Scale
 from .._products import Affine, Pieces
+from .._values import are_vectors, joined
 from . import _images
 from ._reader import Call, Rule
 from ._values import Largest, Stacked, Value
@@ -159,13 +160,13 @@ def _cat(call: Call, tensors: Any, dim: int = 0) -> Value:
     if call.value(tensors[0]).layout.is_image:
         return _images.cat(call, tensors, dim)
     values = [call.value(tensor) for tensor in tensors]
-    after = values[0].shape[1:]  # of one pixel, as pools give them
-    if dim != 1 or set(after) - {1} or any(value.layout.is_image or value.shape[1:] != after for value in values):
+    if dim != 1 or not are_vectors(values):
         values = [call.vectors(tensor) for tensor in tensors]
         _last_axis(call, dim)
-    layout = joined([(value.layout, value.size) for value in values])
-    size = sum(value.size for value in values)
-    return values[0].copied() if len(values) == 1 else call.apply(Concat(), values, (size, *after), layout)
+    if len(values) == 1:
+        return values[0].copied()
+    layout, size = joined(values)
+    return call.apply(Concat(), values, (size, *values[0].shape[1:]), layout)
 
 
 # What changes no number ----------------------------------------------------------------------------------------------
