@@ -44,7 +44,7 @@ def build(graph: Graph, output: int, given: Input, dtype: _checks.DType) -> Sequ
         raise refusal("the model", "its output is its input", "models with at least one layer or activation")
     try:
         structure = _structure(given, made)
-        if not is_image(graph.inputs) and _has_images(structure):
+        if not is_image(graph.inputs) and structure.has_images:  # the graph has vectors there
             made = (Made(Flatten(), {}), *made)
             structure = _structure(given, made)
         values = {
@@ -59,15 +59,6 @@ def build(graph: Graph, output: int, given: Input, dtype: _checks.DType) -> Sequ
 
 def _structure(given: Input, made: Sequence[Made]) -> Structure:
     return Structure([given, *(layer.layer for layer in made)])
-
-
-def _has_images(structure: Structure) -> bool:
-    """Whether a layer has parameters per channel, or joins channels, where a graph of vectors does so per value."""
-    return any(
-        structure.parameter_shapes[name] or structure.named[name].children()
-        for name, shape in structure.output_shapes.items()
-        if is_image(shape)
-    )
 
 
 def _preorder(made: Sequence[Made]) -> Iterator[Made]:
