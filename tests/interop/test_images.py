@@ -630,7 +630,9 @@ def test_keras_refusals():
 
 
 # The models that the package onnx brings -----------------------------------------------------------------------------
-LIGHT = ["bvlc_alexnet", "vgg19", "resnet50", "inception_v1", "squeezenet", "densenet121"]
+LIGHT = [
+    *("bvlc_alexnet", "zfnet512", "vgg19", "resnet50", "inception_v1", "inception_v2", "squeezenet", "densenet121")
+]
 
 
 @pytest.mark.slow
