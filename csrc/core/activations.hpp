@@ -94,7 +94,7 @@ struct SigmoidPair {
   static FNNFAST_INLINE SigmoidPair of(V z) {
     const V one = M::constant(1.0);
     const V e = M::exp(-M::abs(z));
-    const V large = one / (one + e);
+    const V large = M::reciprocal(one + e);
     const V small = e * large;
     const auto positive = z >= M::constant(0.0);
     return {M::select(positive, large, small), M::select(positive, small, large)};

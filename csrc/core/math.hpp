@@ -93,6 +93,7 @@ struct Math {
   static FNNFAST_INLINE Vector rest(double c) { return constant(c - static_cast<double>(static_cast<T>(c))); }
   static FNNFAST_INLINE Vector select(Mask m, Vector a, Vector b) { return vec_select(m, a, b); }
   static FNNFAST_INLINE Vector fma(Vector a, Vector b, Vector c) { return vec_fma(a, b, c); }
+  static FNNFAST_INLINE Vector reciprocal(Vector b) { return vec_reciprocal(b); }
   static FNNFAST_INLINE Vector abs(Vector a) { return vec_abs(a); }
   static FNNFAST_INLINE Vector sqrt(Vector a) { return vec_sqrt(a); }
   static FNNFAST_INLINE Vector copysign(Vector a, Vector sign) { return vec_copysign(a, sign); }
@@ -264,7 +265,7 @@ struct Math {
   static FNNFAST_INLINE Scaled normal_tail(Vector a) {
     const Vector c = constant(Table::kNormalShift);
     const Vector sum = a + c;
-    const Vector u = vec_reciprocal(sum);
+    const Vector u = reciprocal(sum);
     const Vector excess = fma(a - (sum - c), u, fma(sum, u, constant(-1)));
     const Split x = reduce_square(a, excess * fma(u, constant(-Table::kNormalGrowth), constant(-1)));
     const Vector t = u - constant(Table::kNormalCentre);

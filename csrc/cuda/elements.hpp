@@ -81,4 +81,28 @@ struct alignas(16) Chunk {
   T at[kSize];
 };
 
+// The first `count` elements of a chunk in a row, which is whole if it is aligned; zeros beyond.
+template <class T>
+FNNFAST_INLINE Chunk<T> load_chunk(const T* from, std::int64_t count, bool aligned) {
+  Chunk<T> chunk{};
+  if (aligned && count >= Chunk<T>::kSize) {
+    chunk = *reinterpret_cast<const Chunk<T>*>(from);
+  } else {
+    FNNFAST_UNROLL(8)
+    for (int e = 0; e < Chunk<T>::kSize; ++e)
+      if (e < count) chunk.at[e] = from[e];
+  }
+  return chunk;
+}
+template <class T>
+FNNFAST_INLINE void store_chunk(T* to, const Chunk<T>& chunk, std::int64_t count, bool aligned) {
+  if (aligned && count >= Chunk<T>::kSize) {
+    *reinterpret_cast<Chunk<T>*>(to) = chunk;
+  } else {
+    FNNFAST_UNROLL(8)
+    for (int e = 0; e < Chunk<T>::kSize; ++e)
+      if (e < count) to[e] = chunk.at[e];
+  }
+}
+
 }  // namespace fnnfast::cuda

@@ -1,7 +1,7 @@
 #include "elementwise.hpp"
 
+#include "fast_math.cuh"
 #include "grid.cuh"
-#include "vec.cuh"
 
 #include "../core/random.hpp"  // after vec.cuh
 
@@ -24,11 +24,20 @@ struct Perturbed {
 };
 
 dim3 grid_for(std::int64_t count) { return cuda::grid_for(count, kThreads, kBlocksEach); }
+dim3 grid_over(std::int64_t rows, std::int64_t columns, int size) {
+  return cuda::grid_over(rows, columns, size, kThreads, kBlocksEach);
+}
+
+// Whether chunks of whole rows are aligned, or there is no matrix.
+template <class T>
+__device__ bool in_chunks(const Matrix<T>& of) {
+  return reinterpret_cast<std::uintptr_t>(of.data) % 16 == 0 && of.stride * static_cast<int>(sizeof(T)) % 16 == 0;
+}
 
 template <class T, bool Derivative>
 __global__ void __launch_bounds__(kThreads, 1) activation_kernel(const __grid_constant__ ActivationTask<T> task) {
   using S = Sum<T>;
-  using M = device::Math<S>;
+  using M = MathOf<T>;
   const ActivationOf<S> act{task.activation, task.parameter, task.parameter_step};
   visit_activation(task.activation, [&]<class Act>(Act) {
     if constexpr (!Act::kRowwise && (Act::kDifferentiable || !Derivative)) {
@@ -51,15 +60,21 @@ __global__ void __launch_bounds__(kThreads, 1)
   const ActivationOf<S> act{task.activation, task.parameter, task.parameter_step};
   visit_activation(task.activation, [&]<class Act>(Act) {
     if constexpr (Act::kDifferentiable && !Act::kRowwise) {
-      for_all(task.rows * task.columns, [&](std::int64_t i) {
-        const std::int64_t r = i / task.columns, c = i % task.columns;
-        if constexpr (Act::kSaves == Saves::kNothing) {
-          task.dz.at(r, c) = task.dy.at(r, c);
-        } else {
-          const device::Vec<S> saved{widen<S>(task.saved.at(r, c))};
-          const S slope = saved_derivative<Act>(saved, act.template at<Act>(c)).v;
-          task.dz.at(r, c) = narrow<T>(widen<S>(task.dy.at(r, c)) * slope);
+      constexpr int kSize = Chunk<T>::kSize;
+      const bool aligned = in_chunks(task.dy) && in_chunks(task.saved) && in_chunks(task.dz);
+      for_chunks<kSize>(task.rows, task.columns, [&](std::int64_t r, std::int64_t c) {
+        const std::int64_t count = task.columns - c;
+        Chunk<T> gradient = load_chunk(&task.dy.at(r, c), count, aligned);
+        if constexpr (Act::kSaves != Saves::kNothing) {
+          const Chunk<T> saved = load_chunk(&task.saved.at(r, c), count, aligned);
+          FNNFAST_UNROLL(8)
+          for (int e = 0; e < kSize; ++e) {
+            const auto p = act.template at<Act>(e < count ? c + e : c);
+            const device::Vec<S> of{widen<S>(saved.at[e])};
+            gradient.at[e] = narrow<T>(widen<S>(gradient.at[e]) * saved_derivative<Act, MathOf<T>>(of, p).v);
+          }
         }
+        store_chunk(&task.dz.at(r, c), gradient, count, aligned);
       });
     }
   });
@@ -78,8 +93,8 @@ __global__ void __launch_bounds__(kThreads, 1)
         S sum = S(0);
         for (std::int64_t r = 0; r < task.rows; ++r) {
           const device::Vec<S> saved{widen<S>(task.saved.at(r, c))};
-          sum = fma(device::Vec<S>{widen<S>(task.dy.at(r, c))},
-                    Act::template parameter_derivative<device::Math<S>>(saved, p), device::Vec<S>{sum})
+          sum = fma(device::Vec<S>{widen<S>(task.dy.at(r, c))}, Act::template parameter_derivative<MathOf<T>>(saved, p),
+                    device::Vec<S>{sum})
                     .v;
         }
         task.dparameter[c] = sum;
@@ -104,15 +119,27 @@ __global__ void __launch_bounds__(kThreads, 1) pointwise_kernel(const __grid_con
   const ActivationOf<S> act{task.activation, task.parameter, task.parameter_step};
   visit_activation(task.activation, [&]<class Act>(Act) {
     if constexpr (!Act::kRowwise) {
-      for_all(task.rows * task.columns, [&](std::int64_t i) {
-        const std::int64_t r = i / task.columns, c = i % task.columns;
-        S v = widen<S>(task.in.at(r, c));
-        if (task.add.data != nullptr && task.add_first) v += widen<S>(task.add.at(r, c));
-        if (task.z.data != nullptr) task.z.at(r, c) = narrow<T>(v);
-        v = Act::template forward<device::Math<S>>(device::Vec<S>{v}, act.template at<Act>(c)).v;
-        if (task.y.data != nullptr) task.y.at(r, c) = narrow<T>(v);
-        if (task.add.data != nullptr && !task.add_first) v += widen<S>(task.add.at(r, c));
-        task.out.at(r, c) = narrow<T>(v);
+      constexpr int kSize = Chunk<T>::kSize;
+      const bool aligned =
+          in_chunks(task.in) && in_chunks(task.add) && in_chunks(task.z) && in_chunks(task.y) && in_chunks(task.out);
+      for_chunks<kSize>(task.rows, task.columns, [&](std::int64_t r, std::int64_t c) {
+        const std::int64_t count = task.columns - c;
+        const Chunk<T> in = load_chunk(&task.in.at(r, c), count, aligned);
+        Chunk<T> add{}, z, y, out;
+        if (task.add.data != nullptr) add = load_chunk(&task.add.at(r, c), count, aligned);
+        FNNFAST_UNROLL(8)
+        for (int e = 0; e < kSize; ++e) {
+          S v = widen<S>(in.at[e]);
+          if (task.add.data != nullptr && task.add_first) v += widen<S>(add.at[e]);
+          z.at[e] = narrow<T>(v);
+          v = Act::template forward<MathOf<T>>(device::Vec<S>{v}, act.template at<Act>(e < count ? c + e : c)).v;
+          y.at[e] = narrow<T>(v);
+          if (task.add.data != nullptr && !task.add_first) v += widen<S>(add.at[e]);
+          out.at[e] = narrow<T>(v);
+        }
+        if (task.z.data != nullptr) store_chunk(&task.z.at(r, c), z, count, aligned);
+        if (task.y.data != nullptr) store_chunk(&task.y.at(r, c), y, count, aligned);
+        store_chunk(&task.out.at(r, c), out, count, aligned);
       });
     }
   });
@@ -121,8 +148,7 @@ __global__ void __launch_bounds__(kThreads, 1) pointwise_kernel(const __grid_con
 template <class From, class To>
 __global__ void __launch_bounds__(kThreads, 1) convert_kernel(std::int64_t rows, std::int64_t columns, const From* from,
                                                               std::int64_t from_row, To* to, std::int64_t to_row) {
-  for_all(rows * columns, [&](std::int64_t i) {
-    const std::int64_t r = i / columns, c = i % columns;
+  for_chunks<1>(rows, columns, [&](std::int64_t r, std::int64_t c) {
     to[r * to_row + c] = narrow<To>(widen<Sum<To>>(from[r * from_row + c]));
   });
 }
@@ -131,9 +157,13 @@ template <class T>
 __global__ void __launch_bounds__(kThreads, 1)
     add_rows_kernel(std::int64_t rows, std::int64_t columns, Matrix<const T> from, Matrix<T> to) {
   using S = Sum<T>;
-  for_all(rows * columns, [&](std::int64_t i) {
-    const std::int64_t r = i / columns, c = i % columns;
-    to.at(r, c) = narrow<T>(widen<S>(to.at(r, c)) + widen<S>(from.at(r, c)));
+  const bool aligned = in_chunks(from) && in_chunks(to);
+  for_chunks<Chunk<T>::kSize>(rows, columns, [&](std::int64_t r, std::int64_t c) {
+    const Chunk<T> added = load_chunk(&from.at(r, c), columns - c, aligned);
+    Chunk<T> sum = load_chunk<T>(&to.at(r, c), columns - c, aligned);
+    FNNFAST_UNROLL(8)
+    for (int e = 0; e < Chunk<T>::kSize; ++e) sum.at[e] = narrow<T>(widen<S>(sum.at[e]) + widen<S>(added.at[e]));
+    store_chunk(&to.at(r, c), sum, columns - c, aligned);
   });
 }
 
@@ -141,10 +171,12 @@ template <class T, class S>
 __global__ void __launch_bounds__(kThreads, 1)
     gather_rows_kernel(std::int64_t rows, std::int64_t columns, Matrix<const T> from, const std::int64_t* indices,
                        const S* sample_weights, Matrix<T> to) {
-  for_all(rows * columns, [&](std::int64_t i) {
-    const std::int64_t r = i / columns, c = i % columns;
+  const bool aligned = in_chunks(from) && in_chunks(to);
+  for_chunks<Chunk<T>::kSize>(rows, columns, [&](std::int64_t r, std::int64_t c) {
     const bool counts = sample_weights == nullptr || sample_weights[r] != S(0);
-    to.at(r, c) = counts ? from.at(indices == nullptr ? r : indices[r], c) : T{};
+    Chunk<T> row{};
+    if (counts) row = load_chunk(&from.at(indices == nullptr ? r : indices[r], c), columns - c, aligned);
+    store_chunk(&to.at(r, c), row, columns - c, aligned);
   });
 }
 
@@ -179,14 +211,15 @@ __global__ void __launch_bounds__(kThreads, 1) perturb_kernel(Perturbed<T> task,
 
 template <class T>
 void add_rows(std::int64_t rows, std::int64_t columns, Matrix<const T> from, Matrix<T> to, cudaStream_t stream) {
-  launch("add_rows", add_rows_kernel<T>, grid_for(rows * columns), kThreads, 0, stream, rows, columns, from, to);
+  launch("add_rows", add_rows_kernel<T>, grid_over(rows, columns, Chunk<T>::kSize), kThreads, 0, stream, rows, columns,
+         from, to);
 }
 
 template <class T, class S>
 void gather_rows(std::int64_t rows, std::int64_t columns, Matrix<const T> from, const std::int64_t* indices,
                  const S* sample_weights, Matrix<T> to, cudaStream_t stream) {
-  launch("gather_rows", gather_rows_kernel<T, S>, grid_for(rows * columns), kThreads, 0, stream, rows, columns, from,
-         indices, sample_weights, to);
+  launch("gather_rows", gather_rows_kernel<T, S>, grid_over(rows, columns, Chunk<T>::kSize), kThreads, 0, stream, rows,
+         columns, from, indices, sample_weights, to);
 }
 
 template <class T>
@@ -213,8 +246,8 @@ void activation_gradient(const ActivationGradientTask<T>& task, cudaStream_t str
   // First, since dz may be dy.
   if (task.dparameter != nullptr)
     launch("parameter_gradient", parameter_gradient_kernel<T>, grid_for(task.columns), kThreads, 0, stream, task);
-  launch("activation_gradient", activation_gradient_kernel<T>, grid_for(task.rows * task.columns), kThreads, 0, stream,
-         task);
+  launch("activation_gradient", activation_gradient_kernel<T>, grid_over(task.rows, task.columns, Chunk<T>::kSize),
+         kThreads, 0, stream, task);
 }
 
 template <class T>
@@ -226,13 +259,14 @@ void add_slices(int slices, std::int64_t slice, std::int64_t count, const Sum<T>
 template <class From, class To>
 void convert_rows(std::int64_t rows, std::int64_t columns, const From* from, std::int64_t from_row, To* to,
                   std::int64_t to_row, cudaStream_t stream) {
-  launch("convert", convert_kernel<From, To>, grid_for(rows * columns), kThreads, 0, stream, rows, columns, from,
+  launch("convert", convert_kernel<From, To>, grid_over(rows, columns, 1), kThreads, 0, stream, rows, columns, from,
          from_row, to, to_row);
 }
 
 template <class T>
 void pointwise(const PointwiseTask<T>& task, cudaStream_t stream) {
-  launch("pointwise", pointwise_kernel<T>, grid_for(task.rows * task.columns), kThreads, 0, stream, task);
+  launch("pointwise", pointwise_kernel<T>, grid_over(task.rows, task.columns, Chunk<T>::kSize), kThreads, 0, stream,
+         task);
 }
 
 template <class From, class To>

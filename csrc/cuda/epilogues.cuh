@@ -5,8 +5,8 @@
 #pragma once
 
 #include "../core/epilogues.hpp"
+#include "fast_math.cuh"
 #include "product.hpp"
-#include "vec.cuh"
 
 namespace fnnfast::cuda {
 
@@ -72,14 +72,7 @@ __device__ __forceinline__ void for_elements_with(const Finished<S>& tile, const
   const bool aligned = in_chunks(tile, in, other.stride);
   for_neighbours<kSize>(tile, [&](Neighbours<S, kSize>& values, int r, int c) {
     const T* const from = in + r * other.stride + c;
-    const int rest = tile.columns - c;
-    Chunk<T> chunk;
-    if (aligned && rest >= kSize) {
-      chunk = *reinterpret_cast<const Chunk<T>*>(from);
-    } else {
-      FNNFAST_UNROLL(8)
-      for (int e = 0; e < kSize; ++e) chunk.at[e] = e < rest ? from[e] : narrow<T>(S(0));
-    }
+    const Chunk<T> chunk = load_chunk(from, tile.columns - c, aligned);
     FNNFAST_UNROLL(8)
     for (int e = 0; e < kSize; ++e) f(values.at[e], tile.column_at(c + e), widen<S>(chunk.at[e]));
   });
@@ -106,8 +99,8 @@ __device__ FNNFAST_NOINLINE void softmax(Finished<S> tile) {
   __syncthreads();
 }
 
-// y = f(z), in place.
-template <class S>
+// y = f(z), in place, by M.
+template <class M, class S>
 __device__ FNNFAST_NOINLINE void activate(Finished<S> tile, ActivationOf<S> act) {
   using V = device::Vec<S>;
   visit_activation(act.index, [&]<class Act>(Act) {
@@ -118,7 +111,7 @@ __device__ FNNFAST_NOINLINE void activate(Finished<S> tile, ActivationOf<S> act)
       for_neighbours<kSize>(tile, [&](Neighbours<S, kSize>& z, int, int c) {
         FNNFAST_UNROLL(4)
         for (int e = 0; e < kSize; ++e)
-          z.at[e] = Act::template forward<device::Math<S>>(V{z.at[e]}, act.template at<Act>(tile.column_at(c + e))).v;
+          z.at[e] = Act::template forward<M>(V{z.at[e]}, act.template at<Act>(tile.column_at(c + e))).v;
       });
     }
   });
@@ -132,7 +125,7 @@ __device__ FNNFAST_NOINLINE void differentiate(Finished<S> tile, ActivationOf<S>
   visit_activation(act.index, [&]<class Act>(Act) {
     if constexpr (Act::kDifferentiable && !Act::kRowwise && Act::kSaves != Saves::kNothing) {
       for_elements_with(tile, saved, [&](S& value, std::int64_t column, S of) {
-        value *= saved_derivative<Act>(V{of}, act.template at<Act>(column)).v;
+        value *= saved_derivative<Act, MathOf<T>>(V{of}, act.template at<Act>(column)).v;
       });
     }
   });

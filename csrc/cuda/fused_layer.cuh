@@ -4,9 +4,9 @@
 
 #include "../core/epilogues.hpp"
 #include "elements.hpp"
+#include "fast_math.cuh"
 #include "fused.hpp"
 #include "tile_copy.cuh"
-#include "vec.cuh"
 
 namespace fnnfast::cuda {
 
@@ -46,13 +46,13 @@ struct Values {
 
 // Not inlined, and by value: the list of activations is then compiled once instead of once per output of each kernel,
 // and dispatched once for N outputs.
-template <class S, int N>
+template <class M, class S, int N>
 __device__ FNNFAST_NOINLINE Values<S, N> activated(int activation, Values<S, N> z, Values<S, N> parameter) {
   using V = device::Vec<S>;
   visit_activation(activation, [&]<class Act>(Act) {
     if constexpr (!Act::kRowwise && !std::is_same_v<Act, Identity>) {
       FNNFAST_UNROLL(8)
-      for (int i = 0; i < N; ++i) z.at[i] = Act::template forward<device::Math<S>>(V{z.at[i]}, V{parameter.at[i]}).v;
+      for (int i = 0; i < N; ++i) z.at[i] = Act::template forward<M>(V{z.at[i]}, V{parameter.at[i]}).v;
     }
   });
   return z;
@@ -66,6 +66,10 @@ __device__ __forceinline__ void activate(Tile& tile, const ActivationOf<typename
   constexpr int kOutputs = Tile::kOutputsEach, kMost = 16 / static_cast<int>(sizeof(S));
   constexpr int kEach = kOutputs < kMost ? kOutputs : kMost;
   if (act.index == kIdentity) return;
+  if (act.index == index_of<Relu>()) {  // the most frequent one, without a call
+    tile.for_each([](int, int, S& v) { v = Relu::forward<device::Math<S>>(device::Vec<S>{v}, {}).v; });
+    return;
+  }
   FNNFAST_UNROLL(16)
   for (int first = 0; first < kOutputs; first += kEach) {
     Values<S, kEach> z{}, parameter{};
@@ -78,7 +82,7 @@ __device__ __forceinline__ void activate(Tile& tile, const ActivationOf<typename
       }
       ++i;
     });
-    z = activated(act.index, z, parameter);
+    z = activated<MathOf<typename Tile::Element>>(act.index, z, parameter);
     i = 0;
     tile.for_each([&](int, int, S& v) {
       if (i >= first && i < first + kEach) v = z.at[i - first];

@@ -134,7 +134,7 @@ __device__ FNNFAST_NOINLINE inline RegisterSums activated_sums(RegisterSums sums
     Values<float, 8> z;
     FNNFAST_UNROLL(8)
     for (int e = 0; e < 8; ++e) z.at[e] = sums.at[i][e / 4][e % 4];
-    z = activated(act.index, z, parameter);
+    z = activated<FastMath>(act.index, z, parameter);
     FNNFAST_UNROLL(8)
     for (int e = 0; e < 8; ++e) sums.at[i][e / 4][e % 4] = lane.at(e / 4, e % 2) < columns ? z.at[e] : 0.0f;
   }

@@ -46,7 +46,7 @@ class HopperFinish {
   template <int Parts, int Each>
   __device__ __forceinline__ void operator()(const float (&sum)[Parts][Each]) {
     constexpr int kPasses = Parts * Each / 16;
-    if constexpr (kCombines) {
+    if constexpr (kRolled) {
       FNNFAST_ROLLED
       for (int i = 0; i < kPasses; ++i)
         with_sums(sum, i, [&](float (&v)[16]) { pass<Each / 16>(i, v); }, std::make_integer_sequence<int, kPasses>());
@@ -89,7 +89,9 @@ class HopperFinish {
   }
 
  private:
-  static constexpr bool kCombines = Kind == Finish::kActivation || Kind == Finish::kDerivative;
+  static constexpr bool kCombines = Kind == Finish::kResults || Kind == Finish::kDerivative;
+  // Passes whose code is too long to be repeated.
+  static constexpr bool kRolled = kCombines || Kind == Finish::kActivation;
 
   __device__ __forceinline__ int column(int block) const { return block + static_cast<int>(lane_ % 4) * 2; }
   __device__ __forceinline__ unsigned half_of_boxes() const { return boxes_ + box_ % 2 * Tile::kHalfBytes; }
@@ -126,6 +128,8 @@ class HopperFinish {
     }
     const unsigned to = half_of_boxes(), to_first = to + Tile::kBoxBytes;
     if constexpr (Kind == Finish::kActivation) {
+      activate(left, v);
+    } else if constexpr (Kind == Finish::kResults) {
       if (of_.first_is_z) put(to_first, i, v);
       activate(left, v);
       if (of_.first_is_y) put(to_first, i, v);
@@ -137,9 +141,6 @@ class HopperFinish {
       }
     } else if constexpr (Kind == Finish::kDerivative) {
       if (of_.has_other) differentiate(to, i, left, v);
-    } else if constexpr (Kind == Finish::kPlain) {
-      FNNFAST_UNROLL(16)
-      for (int j = 0; j < 16; ++j) v[j] = v[j] <= of_.floor ? of_.floor : v[j];
     }
     put(to, i, v);
     if (!begins) {
@@ -147,7 +148,7 @@ class HopperFinish {
       __syncwarp();
       if (lane_ == 0) {
         if (of_.has_last) store_box(of_.last, left - 32, row, to);
-        if (Kind == Finish::kActivation && (of_.first_is_z || of_.first_is_y))
+        if (Kind == Finish::kResults && (of_.first_is_z || of_.first_is_y))
           store_box(of_.first, left - 32, row, to_first);
         store_commit();
       }
@@ -167,7 +168,10 @@ class HopperFinish {
     for (int j = 0; j < 2; ++j) {
       std::uint32_t packed[4];
       FNNFAST_UNROLL(4)
-      for (int e = 0; e < 4; ++e) packed[e] = round_pair<T>(v[8 * j + 2 * e], v[8 * j + 2 * e + 1]);
+      for (int e = 0; e < 4; ++e) {
+        packed[e] = round_pair<T>(v[8 * j + 2 * e], v[8 * j + 2 * e + 1]);
+        if constexpr (Kind == Finish::kPlain) packed[e] = larger_pair<T>(packed[e], of_.floor);
+      }
       store_matrix(place(box, i, j), packed);
     }
   }
@@ -184,29 +188,40 @@ class HopperFinish {
     }
   }
 
-  // The activation's parameter for the j-th of 16 sums.
+  // The activation's parameters for the columns of 16 sums.
   template <class Act>
-  __device__ __forceinline__ device::Vec<float> parameter(int left, int j) const {
-    const int at = column(left + j / 4 * 8) + j % 2;
-    return of_.activation.template at<Act>(at < of_.columns ? at : 0);
-  }
+  struct Parameters {
+    device::Vec<float> of[8];
+    __device__ __forceinline__ Parameters(const HopperFinish& finish, int left) {
+      FNNFAST_UNROLL(8)
+      for (int i = 0; i < 8; ++i) {
+        const int at = finish.column(left + i / 2 * 8) + i % 2;
+        of[i] = finish.of_.activation.template at<Act>(at < finish.of_.columns ? at : 0);
+      }
+    }
+    // Of the j-th sum.
+    __device__ __forceinline__ device::Vec<float> at(int j) const { return of[j / 4 * 2 + j % 2]; }
+  };
 
   __device__ __forceinline__ void activate(int left, float (&v)[16]) const {
     visit_activation(of_.activation.index, [&]<class Act>(Act) {
       if constexpr (!Act::kRowwise && !std::is_same_v<Act, Identity>) {
+        const Parameters<Act> parameters(*this, left);
         FNNFAST_UNROLL(16)
         for (int j = 0; j < 16; ++j)
-          v[j] = Act::template forward<device::Math<float>>(device::Vec<float>{v[j]}, parameter<Act>(left, j)).v;
+          v[j] = Act::template forward<MathOf<T>>(device::Vec<float>{v[j]}, parameters.at(j)).v;
       }
     });
   }
 
   __device__ __forceinline__ void differentiate(unsigned box, int i, int left, float (&v)[16]) const {
     visit_activation(of_.activation.index, [&]<class Act>(Act) {
-      if constexpr (Act::kDifferentiable && !Act::kRowwise && Act::kSaves != Saves::kNothing)
+      if constexpr (Act::kDifferentiable && !Act::kRowwise && Act::kSaves != Saves::kNothing) {
+        const Parameters<Act> parameters(*this, left);
         combine(box, i, v, [&](float& value, int j, float saved) {
-          value *= saved_derivative<Act>(device::Vec<float>{saved}, parameter<Act>(left, j)).v;
+          value *= saved_derivative<Act, MathOf<T>>(device::Vec<float>{saved}, parameters.at(j)).v;
         });
+      }
     });
   }
 

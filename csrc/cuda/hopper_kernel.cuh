@@ -54,44 +54,38 @@ struct HopperProduct {
     }
   }
 
-  // The warps beside the producer, four columns per thread: the sums of b's columns in the tiles of the first rows,
-  // with k in ascending order. They hold a stage like the consumers.
+  // The warps beside the producer: the sums of b's columns, with k in ascending order. The tiles below each other share
+  // their columns, and the threads those of a tile. The warps hold a stage like the consumers.
   __device__ __forceinline__ void sum_columns(unsigned thread) const {
-    const unsigned own = 4 * thread, at = own / 64 * 8192 + own % 64 * 2;  // of the tile's columns; in a stage's b
+    constexpr int kThreads = Tile::kSummingThreads, kMost = (kN + kThreads - 1) / kThreads;
+    const int each = (kN + of.down - 1) / of.down;
     RingPlace<kStages> ring;
     for (int tile = first; tile < tiles; tile += blocks) {
       const HopperPlace place(of, tile);
       const int steps = HopperPlace::steps_of(of, place.slice);
-      float sum[4] = {};
+      float sum[kMost] = {};
       for (int step = 0; step < steps; ++step) {
         barrier_wait(shared.full + 8 * ring.stage, ring.parity);
-        const unsigned b = shared.stages + ring.stage * Tile::kStageBytes + Tile::kBytesA + at;
-        if (place.m == 0) {
-          FNNFAST_ROLLED
-          for (unsigned k = 0; k < Tile::kK; k += 8) {
-            std::uint32_t rows[8][2];  // all loads are issued before the first addition
-            FNNFAST_UNROLL(8)
-            for (unsigned j = 0; j < 8; ++j) load_pairs(rows[j], ((b + k * 128) ^ j * 16) + j * 128);
-            FNNFAST_UNROLL(8)
-            for (unsigned j = 0; j < 8; ++j) {
-              FNNFAST_UNROLL(4)
-              for (int e = 0; e < 4; ++e) sum[e] += widen_of_pair<T>(rows[j][e / 2], e % 2);
-            }
-          }
-          __syncwarp();
+        const unsigned b = shared.stages + ring.stage * Tile::kStageBytes + Tile::kBytesA;
+        FNNFAST_UNROLL(3)
+        for (int i = 0; i < kMost; ++i) {
+          const int nth = static_cast<int>(thread) + i * kThreads, column = place.m * each + nth;
+          if (nth >= each || column >= kN) break;
+          sum[i] = sum_column(sum[i], b + static_cast<unsigned>(column / 64 * 8192 + column % 64 * 2));
         }
+        __syncwarp();
         if (thread % 32 == 0) barrier_arrive(shared.empty + 8 * ring.stage);
         ring.next();
       }
-      if (place.m != 0) continue;
-      FNNFAST_UNROLL(4)
-      for (int e = 0; e < 4; ++e) {
-        const int column = place.n * kColumns + static_cast<int>(own) + e;
-        if (column >= of.columns) break;
+      FNNFAST_UNROLL(3)
+      for (int i = 0; i < kMost; ++i) {
+        const int nth = static_cast<int>(thread) + i * kThreads, of_tile = place.m * each + nth;
+        const int column = place.n * kColumns + of_tile;
+        if (nth >= each || of_tile >= kN || column >= of.columns) break;
         if (of.rounded_column_sums != nullptr)
-          static_cast<T*>(of.rounded_column_sums)[column] = narrow<T>(sum[e]);
+          static_cast<T*>(of.rounded_column_sums)[column] = narrow<T>(sum[i]);
         else
-          of.column_sums[place.slice * of.slice_sums + column] = sum[e];
+          of.column_sums[place.slice * of.slice_sums + column] = sum[i];
       }
     }
   }
@@ -153,6 +147,25 @@ struct HopperProduct {
   }
 
  private:
+  // Adds a column of a stage's b, at `at` of its first row.
+  static __device__ __forceinline__ float sum_column(float sum, unsigned at) {
+    constexpr unsigned kRows = 8;  // loaded while those before are added
+    T rows[2][kRows];
+    const auto load = [&](unsigned k) {
+      FNNFAST_UNROLL(8)
+      for (unsigned j = 0; j < kRows; ++j)
+        rows[k / kRows % 2][j] = load_element<T>(((at + k * 128) ^ j * 16) + j * 128);
+    };
+    load(0);
+    FNNFAST_UNROLL(8)
+    for (unsigned k = 0; k < Tile::kK; k += kRows) {
+      if (k + kRows < Tile::kK) load(k + kRows);
+      FNNFAST_UNROLL(8)
+      for (unsigned j = 0; j < kRows; ++j) sum += widen<float>(rows[k / kRows % 2][j]);
+    }
+    return sum;
+  }
+
   // Past the last tile, any place.
   __device__ __forceinline__ HopperPlace place_of(int tile) const { return {of, tile < tiles ? tile : 0}; }
 
@@ -254,14 +267,14 @@ template <class T, class Tile, Finish Kind, bool TransposedB>
 __global__ void __launch_bounds__(Tile::kThreads, 1) hopper_kernel(const __grid_constant__ HopperArguments arguments) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)  // never launched on other architectures
   const HopperShared<Tile> shared(shared_address(shared_memory()));
-  if (threadIdx.x == 0) shared.begin(Kind == Finish::kWeightGradient ? Tile::kN / 4 / 32 : 0);
+  if (threadIdx.x == 0) shared.begin(Kind == Finish::kWeightGradient ? Tile::kSummingThreads / 32 : 0);
   __syncthreads();
   const HopperProduct<T, Tile, Kind, TransposedB> product{arguments, shared};
   if (threadIdx.x < 128) {
     give_registers<Tile::kProducerRegisters>();
     if (threadIdx.x == 0) product.copy();
     if constexpr (Kind == Finish::kWeightGradient)
-      if (threadIdx.x >= 32 && threadIdx.x < 32 + Tile::kN / 4) product.sum_columns(threadIdx.x - 32);
+      if (threadIdx.x >= 128 - Tile::kSummingThreads) product.sum_columns(threadIdx.x - 32);
   } else {
     take_registers<Tile::kConsumerRegisters>();
     const unsigned warp = threadIdx.x / 32 - 4;

@@ -6,17 +6,17 @@
 // hides an epilogue of many instructions.
 #pragma once
 
+#include "fast_math.cuh"
 #include "instructions_sm90.cuh"
 #include "product.hpp"
-#include "vec.cuh"
 
 namespace fnnfast::cuda {
 
 enum class Consumers { kTogether, kInTurns };
 
-// The epilogues: identity or ReLU only; any activation, with all results of a forward task; a derivative; the gradients
-// of weights and bias; maxout.
-enum class Finish { kPlain, kActivation, kDerivative, kWeightGradient, kMaxout };
+// The epilogues: identity or ReLU only; any activation; the same with all results of a forward task; a derivative; the
+// gradients of weights and bias; maxout.
+enum class Finish { kPlain, kActivation, kResults, kDerivative, kWeightGradient, kMaxout };
 
 // 128 x N sums per tile, and Stages stages of 64 along k. A warp stores its results through Boxes boxes of 16 rows x 64
 // columns: two halves in turn, each with a box for every result.
@@ -24,6 +24,7 @@ template <Consumers Kind, int N, int Stages, int Boxes>
 struct HopperTile {
   static constexpr bool kTogether = Kind == Consumers::kTogether;
   static constexpr int kM = 128, kN = N, kK = 64, kStages = Stages, kConsumers = 2;
+  static constexpr int kSummingThreads = 96;  // those of the producer's warpgroup that do not copy
   static constexpr int kThreads = (1 + kConsumers) * 128, kWarps = kConsumers * 4;
   static constexpr int kParts = kM / 64 / (kTogether ? kConsumers : 1);  // of 64 rows, of a consumer
   static constexpr int kSums = kParts * N / 2;                           // of a thread
@@ -53,8 +54,8 @@ struct HopperArguments {
   const float* bias;  // or null: zero; 8-byte aligned
   std::int64_t bias_piece;
   ActivationOf<float> activation;
-  float floor;  // kPlain: the lower limit of results
-  float* sums;  // unrounded, or null; one set per slice
+  std::uint32_t floor;  // kPlain: the lower limit of results, twice, as in a register
+  float* sums;          // unrounded, or null; one set per slice
   std::int64_t sums_stride, slice_sums;
   // The sums of b's columns, or null; rounded_column_sums replaces them if there is one slice.
   float* column_sums;

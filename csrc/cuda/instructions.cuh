@@ -28,11 +28,12 @@ __device__ __forceinline__ void copy_async(void* shared, const void* global, int
                  "r"(valid)
                  : "memory");
 }
-// All of them.
+// All of them. L2 fetches neighbours along, for the next steps of a product.
 template <int Bytes>
 __device__ __forceinline__ void copy_async(void* shared, const void* global) {
   if constexpr (Bytes == 16)
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(shared)), "l"(global) : "memory");
+    asm volatile("cp.async.cg.shared.global.L2::256B [%0], [%1], 16;" ::"r"(shared_address(shared)), "l"(global)
+                 : "memory");
   else
     asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(shared_address(shared)), "l"(global), "n"(Bytes)
                  : "memory");
@@ -102,6 +103,23 @@ __device__ __forceinline__ void mma1688(float (&d)[4], const std::uint32_t (&a)[
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
+// Approximations, to 2^-22 of the result. Subnormal numbers are 0 to them, as arguments and as results.
+__device__ __forceinline__ float rough_exp2(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+__device__ __forceinline__ float rough_log2(float x) {
+  float y;
+  asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+__device__ __forceinline__ float rough_reciprocal(float x) {
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
 // The nearest tf32, in the bits of a float.
 __device__ __forceinline__ std::uint32_t round_to_tf32(float v) {
   std::uint32_t bits;
@@ -119,14 +137,14 @@ __device__ __forceinline__ std::uint32_t round_pair(float low, float high) {
     asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
   return pair;
 }
-// The larger of each element and 0 (not -0); NaN of NaN.
+// The larger of each two elements, 0 being larger than -0; NaN of NaN.
 template <class T>
-__device__ __forceinline__ std::uint32_t relu_pair(std::uint32_t pair) {
+__device__ __forceinline__ std::uint32_t larger_pair(std::uint32_t a, std::uint32_t b) {
   if constexpr (std::is_same_v<T, __half>)
-    asm("max.NaN.f16x2 %0, %0, %1;" : "+r"(pair) : "r"(0));
+    asm("max.NaN.f16x2 %0, %0, %1;" : "+r"(a) : "r"(b));
   else
-    asm("max.NaN.bf16x2 %0, %0, %1;" : "+r"(pair) : "r"(0));
-  return pair;
+    asm("max.NaN.bf16x2 %0, %0, %1;" : "+r"(a) : "r"(b));
+  return a;
 }
 
 // Synchronizes all blocks of a cooperative launch. *counter is 0 before the first call. Its top bit flips when all

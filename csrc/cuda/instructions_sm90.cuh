@@ -101,9 +101,15 @@ __device__ __forceinline__ void load_matrix(std::uint32_t (&r)[4], unsigned row)
                : "memory");
 }
 
-// Four elements of 2 bytes.
-__device__ __forceinline__ void load_pairs(std::uint32_t (&pairs)[2], unsigned address) {
-  asm volatile("ld.shared.v2.b32 {%0, %1}, [%2];" : "=r"(pairs[0]), "=r"(pairs[1]) : "r"(address) : "memory");
+// An element of 2 bytes.
+template <class T>
+__device__ __forceinline__ T load_element(unsigned address) {
+  unsigned short bits;
+  asm volatile("ld.shared.u16 %0, [%1];" : "=h"(bits) : "r"(address) : "memory");
+  if constexpr (std::is_same_v<T, __half>)
+    return __ushort_as_half(bits);
+  else
+    return __ushort_as_bfloat16(bits);
 }
 
 // Prefetches global memory into the L1 cache.

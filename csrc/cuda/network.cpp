@@ -83,6 +83,7 @@ ForwardTask<T> Network<T>::product(const Node& node, const Parameters& parameter
   t.pieces = static_cast<int>(block.pieces);
   t.weight = {parameters.products + place.weight, place.row};
   t.weight_piece = block.inputs * place.row;
+  t.padded = true;
   t.bias = parameters.full + place.bias;
   t.bias_piece = place.row;
   t.parameter = activation_parameter(node, parameters);

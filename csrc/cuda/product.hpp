@@ -39,6 +39,7 @@ struct ForwardTask {
   int pieces = 1;
   Matrix<const Stored<T>> x, weight;
   std::int64_t weight_piece = 0;  // stride from piece to piece
+  bool padded = false;            // rows of the weight go on to a multiple of 16 bytes, so whole chunks can be copied
   const Sum<T>* bias = nullptr;   // or null: zero
   std::int64_t bias_piece = 0;
   int activation = 0;  // softmax: units <= kFusedSoftmax<T>

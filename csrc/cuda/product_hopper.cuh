@@ -64,6 +64,12 @@ bool can_be_copied(const M&... matrices) {
   return (one(matrices) && ...);
 }
 
+// -inf twice: results without a lower limit.
+template <class T>
+constexpr std::uint32_t no_floor() {
+  return std::is_same_v<T, Half> ? 0xfc00fc00u : 0xff80ff80u;
+}
+
 // Whether the kernel can access these numbers in pairs.
 inline bool in_pairs(const float* data, std::int64_t step) {
   return reinterpret_cast<std::uintptr_t>(data) % 8 == 0 && step % 2 == 0;
@@ -139,9 +145,13 @@ bool try_launch_hopper(const ForwardTask<T>& task, cudaStream_t stream) {
     return true;
   }
   const bool relu = task.activation == index_of<Relu>();
-  if (plain && (relu || task.activation == kIdentity) && hopper_is_wide(m, n, device_info().multiprocessors)) {
+  if (plain && hopper_is_wide(m, n, device_info().multiprocessors)) {
     if (!hopper_is_wanted(m, n, 1, HopperWide::kN)) return false;
-    arguments.floor = relu ? 0.0f : -std::numeric_limits<float>::infinity();
+    if (!relu && task.activation != kIdentity) {
+      launch_hopper<T, HopperWide, Finish::kActivation, false>(arguments, m, n, k, task.x, task.weight, stream);
+      return true;
+    }
+    arguments.floor = relu ? 0 : no_floor<T>();
     launch_hopper<T, HopperWide, Finish::kPlain, false>(arguments, m, n, k, task.x, task.weight, stream);
     return true;
   }
@@ -153,7 +163,7 @@ bool try_launch_hopper(const ForwardTask<T>& task, cudaStream_t stream) {
   arguments.has_other = adds;
   arguments.sums = task.y_sum.data;
   arguments.sums_stride = task.y_sum.stride;
-  launch_hopper<T, HopperSquare, Finish::kActivation, false>(arguments, m, n, k, task.x, task.weight, stream);
+  launch_hopper<T, HopperSquare, Finish::kResults, false>(arguments, m, n, k, task.x, task.weight, stream);
   return true;
 }
 
@@ -168,16 +178,19 @@ bool try_launch_hopper(const InputGradientTask<T>& task, cudaStream_t stream) {
   HopperArguments arguments{};
   arguments.last = result_map<T>(task.dx, m, n);
   arguments.has_last = true;
-  if (!derives && hopper_is_wide(m, n, device_info().multiprocessors)) {
-    if (!hopper_is_wanted(m, n, 1, HopperWide::kN)) return false;
-    arguments.floor = -std::numeric_limits<float>::infinity();
-    launch_hopper<T, HopperWide, Finish::kPlain, true>(arguments, m, n, k, task.dz, task.weight, stream);
-    return true;
-  }
-  if (!hopper_is_wanted(m, n, 1, HopperSquare::kN)) return false;
   arguments.activation = {task.activation, task.parameter, task.parameter_step};
   arguments.other = result_map<T>(task.saved, m, n);
   arguments.has_other = derives;
+  if (hopper_is_wide(m, n, device_info().multiprocessors)) {
+    if (!hopper_is_wanted(m, n, 1, HopperWide::kN)) return false;
+    arguments.floor = no_floor<T>();
+    if (derives)
+      launch_hopper<T, HopperWide, Finish::kDerivative, true>(arguments, m, n, k, task.dz, task.weight, stream);
+    else
+      launch_hopper<T, HopperWide, Finish::kPlain, true>(arguments, m, n, k, task.dz, task.weight, stream);
+    return true;
+  }
+  if (!hopper_is_wanted(m, n, 1, HopperSquare::kN)) return false;
   launch_hopper<T, HopperSquare, Finish::kDerivative, true>(arguments, m, n, k, task.dz, task.weight, stream);
   return true;
 }

@@ -13,14 +13,15 @@
 namespace fnnfast::cuda {
 
 // The tiles of an element type. Large ones read less memory per multiply-add; small ones fill the device if there is
-// little to do. Maxout's large ones have more threads, since their registers also hold the maximum so far. All give the
-// same bits.
+// little to do; narrow ones, where they exist, read no more columns than there are. Maxout's large ones have more
+// threads, since their registers also hold the maximum so far. All give the same bits.
 template <class T, bool TransposedA, bool TransposedB>
 struct Tiles {
   static constexpr int kLarge = 128, kSmall = 64;
   using Large = MmaTile<T, 128, 128, 64, 64, TransposedA, TransposedB>;
   using LargeOfMaxout = MmaTile<T, 128, 128, 64, 32, TransposedA, TransposedB>;
   using Small = MmaTile<T, 64, 64, 32, 32, TransposedA, TransposedB>;
+  using Narrow = MmaTile<T, 128, 16, 32, 16, TransposedA, TransposedB>;
 };
 template <bool TransposedA, bool TransposedB>
 struct Tiles<float, TransposedA, TransposedB> {
@@ -149,7 +150,7 @@ __global__ void __launch_bounds__(Tile::kThreads, Maxout ? 1 : Tile::kBlocksEach
     if (to.data != nullptr) store(result, Matrix<std::remove_pointer_t<decltype(to.data)>>{to.data, to.stride});
   };
   put(task.z);
-  activate(result, ActivationOf<S>{task.activation, task.parameter, task.parameter_step});
+  activate<MathOf<T>>(result, ActivationOf<S>{task.activation, task.parameter, task.parameter_step});
   put(task.y);
   if (task.add.data != nullptr) {
     add(result, task.add);
@@ -259,14 +260,23 @@ template <class T>
 void forward_product(const ForwardTask<T>& task, cudaStream_t stream) {
   if constexpr (kHopperHas<T>)
     if (try_hopper_forward(task, stream)) return;
+  constexpr std::int64_t kSize = Chunk<T>::kSize;
+  const std::int64_t columns = task.padded ? (task.units + kSize - 1) / kSize * kSize : task.units;
   const ForwardArguments<T> arguments{task, source<T>(task.x, task.rows, task.inputs),
-                                      source<T>(task.weight, task.inputs, task.units, task.weight_piece)};
+                                      source<T>(task.weight, task.inputs, columns, task.weight_piece)};
+  using Shapes = Tiles<T, false, false>;
+  const auto start_on = [&]<class Of, bool Maxout>(const TileGrid& grid) {
+    launch("forward", forward_kernel<T, Of, Maxout>, grid_of(grid, 1), Of::kThreads, shared_bytes<Of>(), stream,
+           arguments);
+  };
+  if constexpr (requires { typename Shapes::Narrow; }) {
+    using Tile = typename Shapes::Narrow;
+    const std::int64_t down = (task.rows + Tile::kM - 1) / Tile::kM;
+    if (task.pieces == 1 && task.units <= Tile::kN && down >= device_info().multiprocessors)
+      return start_on.template operator()<Tile, false>({false, down, 1});
+  }
   with_tile<T, false, false>(task.rows, task.units, 1, [&]<class Tile>(const TileGrid& grid) {
-    using Shapes = Tiles<T, false, false>;
-    const auto start = [&]<class Of, bool Maxout>() {
-      launch("forward", forward_kernel<T, Of, Maxout>, grid_of(grid, 1), Of::kThreads, shared_bytes<Of>(), stream,
-             arguments);
-    };
+    const auto start = [&]<class Of, bool Maxout>() { start_on.template operator()<Of, Maxout>(grid); };
     if (task.pieces == 1)
       start.template operator()<Tile, false>();
     else if (grid.large)

@@ -119,6 +119,7 @@ class TileWalk {
   __device__ __forceinline__ TileWalk(const Source<T>& from, std::int64_t row, std::int64_t column)
       : step_(OverRows ? Rows * from.stride : Columns), down_(kDown * from.stride) {
     const unsigned thread = threadIdx.x % Threads;
+    copies_ = thread < kDown * kAcross;
     const int r = static_cast<int>(thread / kAcross), c = static_cast<int>(thread % kAcross) * Size;
     to_ = r * RowPitch + c * ColumnPitch;
     FNNFAST_UNROLL(16)
@@ -132,6 +133,7 @@ class TileWalk {
   }
 
   __device__ __forceinline__ void copy(T* to) {
+    if (kDown * kAcross < Threads && !copies_) return;
     const T* next = from_[0] + at_;
     FNNFAST_UNROLL(16)
     for (int i = 0; i < kCopies; ++i) {
@@ -142,7 +144,8 @@ class TileWalk {
   }
 
  private:
-  static constexpr int kAcross = Columns / Size, kDown = Threads / kAcross, kCopies = Rows / kDown;
+  static constexpr int kAcross = Columns / Size, kDown = Threads / kAcross < Rows ? Threads / kAcross : Rows;
+  static constexpr int kCopies = Rows / kDown;
   static constexpr int kBytes = Size * static_cast<int>(sizeof(T));
   static constexpr bool kHolds = Size > 1;  // holds the address of each copy
   static_assert(Columns % Size == 0 && Threads % kAcross == 0 && Rows % kDown == 0);
@@ -152,6 +155,7 @@ class TileWalk {
   const T* from_[kHolds ? kCopies : 1];
   std::int64_t at_ = 0, step_, down_;
   int to_;
+  bool copies_;  // of tiles with fewer chunks than threads, not all
 };
 
 // Both operands of a product: A at row m and column k, B at row k and column n, B's tile OffsetB elements after A's.

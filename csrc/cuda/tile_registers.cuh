@@ -111,7 +111,7 @@ struct RegisterSums {
     for (int e = 0; e < 4; ++e) {
       const float* const sums = &at[tile][e / 2][e % 2 * 2];
       const std::uint32_t pair = round_pair<T>(sums[0], sums[1]);
-      rows.at[tile][step][e] = relu ? relu_pair<T>(pair) : pair;
+      rows.at[tile][step][e] = relu ? larger_pair<T>(pair, 0) : pair;
     }
   }
   template <class T>

@@ -51,9 +51,8 @@ struct ActivationOf {
 };
 
 // The derivative, from what the forward pass saved.
-template <class Act, class V>
+template <class Act, class M, class V>
 FNNFAST_INLINE V saved_derivative(V saved, V parameter) {
-  using M = device::Math<typename V::Scalar>;
   if constexpr (Act::kSaves == Saves::kOutput)
     return Act::template derivative_from_output<M>(saved, parameter);
   else

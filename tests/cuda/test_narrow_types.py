@@ -97,7 +97,7 @@ def test_maxout_in_narrow_types(cuda, compute_dtype):
 @pytest.mark.parametrize("compute_dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("name", ELEMENTWISE)
 def test_activations_in_narrow_types(cuda, compute_dtype, name):
-    """Every number there is: the CPU's float32 result, rounded."""
+    """Every number there is: the nearest to a number that is within 2**-15 of the CPU's float32 result."""
     dtype = numpy_dtype(compute_dtype)
     z = np.arange(2**16, dtype=np.uint16).view(dtype)[:: 7 if cuda.emulated else 1]
     f = CASES[name].make(1, F32)[0]
@@ -105,7 +105,16 @@ def test_activations_in_narrow_types(cuda, compute_dtype, name):
         got = cuda.host(kernel(cuda.array(z)))
         assert got.dtype == dtype
         with np.errstate(all="ignore"):
-            assert_same_bits(got, kernel(z.astype(F32)).astype(dtype))
+            expected = kernel(z.astype(F32)).astype(F64)
+            off = 2.0**-15 * np.abs(expected)
+            if kernel is not f:  # some derivatives cross zero, where terms near 1 cancel
+                off += 2.0**-17 * (np.abs(expected) > 2.0**-15)
+            low, high = ((expected + sign * off).astype(F32).astype(dtype).astype(F64) for sign in (-1, 1))
+        wide = widened(got)
+        right = (low <= wide) & (wide <= high) | (wide == expected) | np.isnan(wide) & np.isnan(expected)
+        assert right.all(), [(z[i], got[i], expected[i]) for i in np.flatnonzero(~right)[:5]]
+        zero = wide == 0
+        assert np.array_equal(np.signbit(wide[zero]), np.signbit(expected[zero]))
 
 
 @pytest.mark.parametrize("compute_dtype", ["float16", "bfloat16"])

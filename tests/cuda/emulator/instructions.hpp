@@ -1,8 +1,10 @@
 // What csrc/cuda/instructions.cuh says in PTX: asynchronous copies, matrices from shared memory, products of tiles.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <type_traits>
 
 #include "emulator.hpp"
@@ -33,6 +35,14 @@ inline void assume_shared(const void*) {}
 inline void assume_global(const void*) {}
 template <class T>
 void hold(T&) {}
+
+// Closer than a device's.
+inline float rough_exp2(float x) {
+  const float y = std::exp2(x);
+  return y < std::numeric_limits<float>::min() ? 0.0f : y;
+}
+inline float rough_log2(float x) { return std::log2(x); }
+inline float rough_reciprocal(float x) { return 1.0f / x; }
 
 // All threads of a cooperative launch, as often as they like. The counter is the device's affair.
 inline void grid_barrier(unsigned* counter) { emulator::meet_grid(counter); }
@@ -122,14 +132,17 @@ std::uint32_t round_pair(float low, float high) {
   return std::uint32_t{round(low).__x} | std::uint32_t{round(high).__x} << 16;
 }
 
-// max.NaN.Tx2 with 0, which is larger than -0; NaNs become the one that is all ones but the sign.
+// max.NaN.Tx2: 0 is larger than -0; NaNs become the one that is all ones but the sign.
 template <class T>
-std::uint32_t relu_pair(std::uint32_t pair) {
-  const auto relu = [](std::uint32_t v) {
+std::uint32_t larger_pair(std::uint32_t a, std::uint32_t b) {
+  const auto larger = [](std::uint32_t v, std::uint32_t w) -> std::uint32_t {
     constexpr std::uint32_t kInfinity = std::is_same_v<T, __half> ? 0x7C00 : 0x7F80;
-    return (v & 0x7FFF) > kInfinity ? 0x7FFF : v >= 0x8000 ? 0 : v;
+    if ((v & 0x7FFF) > kInfinity || (w & 0x7FFF) > kInfinity) return 0x7FFF;
+    // The order of the numbers: negative ones fall with their bits.
+    const auto order = [](std::uint32_t of) { return of >= 0x8000 ? 0xFFFF - of : of + 0x8000; };
+    return order(v) > order(w) ? v : w;
   };
-  return relu(pair & 0xFFFF) | relu(pair >> 16) << 16;
+  return larger(a & 0xFFFF, b & 0xFFFF) | larger(a >> 16, b >> 16) << 16;
 }
 
 }  // namespace fnnfast::cuda
