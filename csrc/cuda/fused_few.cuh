@@ -36,9 +36,11 @@ class FewRows {
   __device__ __forceinline__ void run() {
     if constexpr (Cluster) cluster_begin();
     copy_operand(all_.x);
-    copy_weights(0);
+    copy_weights(0, 0);
     copy_commit();
-    for (int i = 1; i < all_.task.layers; ++i) copy_weights(i);
+    // The weights of the other layers are copied by the warps that have no part in the first layer, if there are any.
+    const int idle = first_idle();
+    if (idle == warps_) copy_further_weights(0);
     copy_commit();
     Tile first;  // the warp's first tile of a layer: its biases are loaded while it waits for other blocks
     begin_group(first, 0, 0, warp_);
@@ -46,6 +48,7 @@ class FewRows {
       const bool last = i + 1 == all_.task.layers, rowwise = all_.shape.layer[i].rowwise;
       fetch_operand(i);
       if (Cluster && i == 0) cluster_wait();  // all blocks have begun, so their shared memory may be written
+      if (i == 0 && warp_ >= idle) copy_further_weights(idle);
       run_layer(i, first);
       if (rowwise) {
         meet();
@@ -84,17 +87,38 @@ class FewRows {
     return (own * blocks_ + static_cast<int>(blockIdx.x)) * Tile::kN;
   }
 
-  // All warps copy slices in turn, whichever warp multiplies them.
-  __device__ __forceinline__ void copy_weights(int i) const {
+  // The first warp that has no units of the first layer, or the number of warps.
+  __device__ __forceinline__ int first_idle() const {
+    int own = 0;
+    while (own < warps_ && column_of(own) < all_.task.layer[0].units) ++own;
+    return own;
+  }
+
+  __device__ __forceinline__ void copy_further_weights(int first) const {
+    FNNFAST_ROLLED
+    for (int i = 1; i < all_.task.layers; ++i) copy_weights(i, first);
+    copy_commit();
+  }
+
+  // The warps from `first` on copy together, or slices in turn, whichever warp multiplies them.
+  __device__ __forceinline__ void copy_weights(int i, int first) const {
     const FusedLayer<T>& layer = all_.task.layer[i];
     T* stage = shared(all_.plan.weight[i]);
-    int turn = 0;
+    [[maybe_unused]] int turn = first;
+    FNNFAST_ROLLED
     for (int own = 0; column_of(own) < layer.units; ++own) {
+      FNNFAST_ROLLED
       for (int piece = 0; piece < layer.pieces; ++piece) {
         const Source<T> weights = weights_of(layer, piece);
-        for (int k = 0; k < layer.inputs; k += Tile::kK, stage += Tile::kElementsB) {
-          if (turn == warp_) Tile::copy_b(stage, weights, k, column_of(own));
-          if (++turn == warps_) turn = 0;
+        if constexpr (Tile::kM == 1) {
+          const int whole = whole_steps<Tile>(layer.inputs);
+          Tile::copy_columns(stage, weights, whole, column_of(own), 32 * first);
+          stage += whole * Tile::kN;
+        } else {
+          for (int k = 0; k < layer.inputs; k += Tile::kK, stage += Tile::kElementsB) {
+            if (turn == warp_) Tile::copy_b(stage, weights, k, column_of(own));
+            if (++turn == warps_) turn = first;
+          }
         }
       }
     }
@@ -102,8 +126,12 @@ class FewRows {
 
   // Step by step over k, each step by one warp.
   __device__ __forceinline__ void copy_operand(const Source<T>& from) const {
-    for (int step = warp_; step * Tile::kK < from.columns; step += warps_)
-      Tile::copy_a(shared(all_.plan.inputs) + step * Tile::kElementsA, from, 0, std::int64_t{step} * Tile::kK);
+    if constexpr (Tile::kM == 1) {
+      Tile::copy_row(shared(all_.plan.inputs), from, whole_steps<Tile>(static_cast<int>(from.columns)));
+    } else {
+      for (int step = warp_; step * Tile::kK < from.columns; step += warps_)
+        Tile::copy_a(shared(all_.plan.inputs) + step * Tile::kElementsA, from, 0, std::int64_t{step} * Tile::kK);
+    }
   }
 
   // Waits until the layer's inputs are in shared memory.

@@ -18,24 +18,29 @@ struct RowTile {
   static constexpr int kOutputsEach = 1;
   static constexpr int kElementsA = kK, kElementsB = kK * kN;
 
-  static __device__ __forceinline__ void copy_a(T* stage, const Source<T>& a, std::int64_t m, std::int64_t k) {
-    copy_tile<1, kK, kK, kThreads>(stage, a, m, k);
+  // The row, with zeros up to `whole` elements, by all threads of the block; and kN columns of the weights from
+  // `column` on, with zeros up to `whole` rows, by the threads from `first` on. The loops are short, since the time of
+  // instructions that run once is that of fetching them.
+  static __device__ __forceinline__ void copy_row(T* to, const Source<T>& a, int whole) {
+    const int across = whole / Chunk<T>::kSize;
+    copy_chunks(to, a, across, 0, 0, [](int i) { return Spot{0, i}; });
   }
-  static __device__ __forceinline__ void copy_b(T* stage, const Source<T>& b, std::int64_t k, std::int64_t n) {
-    copy_tile<kK, kN, kN, kThreads>(stage, b, k, n);
+  static __device__ __forceinline__ void copy_columns(T* to, const Source<T>& b, int whole, int column, int first) {
+    constexpr int kAcross = kN / Chunk<T>::kSize;
+    copy_chunks(to, b, whole * kAcross, column, first, [](int i) { return Spot{i / kAcross, i % kAcross}; });
   }
 
   static constexpr int pitch_a(int columns) { return columns; }
   static constexpr int elements_a(int columns) { return columns; }
   static __device__ __forceinline__ int place_a(int, int k, int) { return k; }
 
-  // Over that many steps, whose operands are contiguous.
+  // Over that many steps, whose operands are contiguous. They are loaded three turns ahead: a wait for a load is also
+  // one for the loads after it.
   __device__ __forceinline__ void multiply_steps(const T* a, const T* b, int steps) {
-    constexpr int kTurn = 16;
-    static_assert(kK % kTurn == 0);
+    constexpr int kTurns = 4, kTurn = kK / kTurns, kAhead = kTurns - 1;
     const T* const own = b + column();
     const auto load = [&](Terms<kTurn>& terms, int k) {
-      FNNFAST_UNROLL(16)
+      FNNFAST_UNROLL(8)
       for (int i = 0; i < kTurn; i += Chunk<T>::kSize) {
         terms.x[i / Chunk<T>::kSize] = *reinterpret_cast<const Chunk<T>*>(a + k + i);
         FNNFAST_UNROLL(4)
@@ -46,14 +51,20 @@ struct RowTile {
       }
     };
     const int end = steps * kK;
-    Terms<kTurn> now, next;
-    load(now, 0);
-    FNNFAST_UNROLL(2)
-    for (int k = 0; k < end; k += kTurn) {
-      load(next, k + kTurn < end ? k + kTurn : k);
-      FNNFAST_UNROLL(16)
-      for (int i = 0; i < kTurn; ++i) sum_ = fused(now.x[i / Chunk<T>::kSize].at[i % Chunk<T>::kSize], now.w[i], sum_);
-      now = next;
+    Terms<kTurn> turns[kTurns];
+    FNNFAST_UNROLL(3)
+    for (int i = 0; i < kAhead; ++i) load(turns[i], i * kTurn);
+    FNNFAST_ROLLED
+    for (int k = 0; k < end; k += kK) {
+      FNNFAST_UNROLL(4)
+      for (int turn = 0; turn < kTurns; ++turn) {
+        const int next = k + (turn + kAhead) * kTurn;
+        load(turns[(turn + kAhead) % kTurns], next < end ? next : k);
+        const Terms<kTurn>& now = turns[turn];
+        FNNFAST_UNROLL(8)
+        for (int i = 0; i < kTurn; ++i)
+          sum_ = fused(now.x[i / Chunk<T>::kSize].at[i % Chunk<T>::kSize], now.w[i], sum_);
+      }
     }
   }
 
@@ -64,6 +75,34 @@ struct RowTile {
   }
 
  private:
+  struct Spot {
+    int row, chunk;
+  };
+  // Copies chunks that follow each other in `to`; spot(i) is the place of the i-th, from `column` on.
+  template <class F>
+  static __device__ __forceinline__ void copy_chunks(T* to, const Source<T>& from, int count, int column, int first,
+                                                     F spot) {
+    constexpr int kSize = Chunk<T>::kSize;
+    const int threads = static_cast<int>(blockDim.x) - first;
+    FNNFAST_ROLLED
+    for (int i = static_cast<int>(threadIdx.x) - first; i < count; i += threads) {
+      const auto [r, chunk] = spot(i);
+      const int c = chunk * kSize;
+      const std::int64_t rest = r < from.rows ? from.columns - (column + c) : 0;
+      const T* const start = from.data + r * from.stride + column + c;
+      T* const place = to + i * kSize;
+      if (from.aligned) {
+        const int valid = rest >= kSize ? kSize : rest > 0 ? static_cast<int>(rest) : 0;
+        copy_async<16>(place, valid > 0 ? start : from.data, valid * static_cast<int>(sizeof(T)));
+      } else {
+        FNNFAST_ROLLED
+        for (int e = 0; e < kSize; ++e)
+          copy_async<sizeof(T)>(place + e, e < rest ? start + e : from.data,
+                                e < rest ? static_cast<int>(sizeof(T)) : 0);
+      }
+    }
+  }
+
   template <int Count>
   struct Terms {
     Chunk<T> x[Count / Chunk<T>::kSize];
