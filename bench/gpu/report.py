@@ -1,9 +1,13 @@
-"""What was measured, as a record that grows with every case and a table to read."""
+"""What was measured, as a record that grows with every case and a table to read.
+
+``python bench/gpu/report.py FILE`` prints the tables of docs/performance.md from such a record.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -152,10 +156,49 @@ def duration(seconds: float) -> str:
 def table(content: dict[str, Any]) -> str:
     """Times and ratios, then share and goals, then what was excluded or went wrong."""
     results = content["results"]
+    times, goals = _rows(results)
+    faults = []
+    for r in results:
+        for c in r["contenders"]:
+            faults += [f"{r['id']} {c['name']}: excluded: {c['excluded']}"] if c["excluded"] else []
+            faults += [
+                f"{r['id']} {c['name']}, {way}: {fault}" for way, fault in c["faults"].items() if not c["excluded"]
+            ]
+        faults += [f"{r['id']}: {r['note']}"] if r["note"] else []
+    parts = [
+        "Best time of a call (in brackets: that time over fnnfast's):",
+        aligned(times, left={0, 1}),
+        "fnnfast beside the machine's measured limits and the goals (launches: nodes of its graph a call):",
+        aligned(goals, left={0, 2, 6}),
+        _limits(results),
+    ]
+    return "\n\n".join([*parts, "Excluded, and notes:\n" + "\n".join(faults)] if faults else parts) + "\n"
+
+
+def markdown(content: dict[str, Any]) -> str:
+    """The times, and the shares and goals, as tables of Markdown."""
+    results = content["results"]
+    times, goals = _rows(results)
+    written = {problems.PRODUCT: "cuBLASLt", problems.LOOP: "torch, not captured", problems.CUPY: "CuPy"}
+    times[0] = [written.get(name, name) for name in times[0]]
+    for row in times[1:]:
+        row[1] = row[1].rpartition(", ")[0]  # the dtype is in the name of the case
+    goals[0][1:3] = ["% of limit", "limit"]
+    for row in goals[1:]:
+        row[1] = row[1].rstrip("%")
+        row[-1] = row[-1].replace("MISSED", "**missed**").replace("not comparable", "not measured")
+        for name in (problems.PRODUCT, problems.CUPY):
+            row[-1] = row[-1].replace(f"x {name}:", f"x {written[name]}:")
+    tables = (_markdown(times, {0, 1}), _markdown(goals, {0, 2, 6}), _limits(results))
+    return "\n\n".join(tables) + "\n"
+
+
+def _rows(results: Sequence[Result]) -> tuple[list[list[str]], list[list[str]]]:
+    """Times and ratios, and shares and goals, each with a heading."""
     names = list(dict.fromkeys(c["name"] for r in results for c in r["contenders"]))
     order = [problems.OURS, problems.PRODUCT, problems.TORCH, problems.COMPILED, problems.LOOP, problems.CUPY]
     names.sort(key=lambda name: order.index(name) if name in order else len(order))
-    times, goals, faults = [["", "work", *names]], [["", "of roof", "by", "TFLOP/s", "GB/s", "launches", "goals"]], []
+    times, goals = [["", "work", *names]], [["", "of roof", "by", "TFLOP/s", "GB/s", "launches", "goals"]]
     for r in results:
         ours = best(r, problems.OURS)
         times.append([r["id"], r["work"], *(_cell(r, name, ours) for name in names)])
@@ -171,20 +214,7 @@ def table(content: dict[str, Any]) -> str:
                 "; ".join(map(_verdict, r["goals"])) or "-",
             ]
         )
-        for c in r["contenders"]:
-            faults += [f"{r['id']} {c['name']}: excluded: {c['excluded']}"] if c["excluded"] else []
-            faults += [
-                f"{r['id']} {c['name']}, {way}: {fault}" for way, fault in c["faults"].items() if not c["excluded"]
-            ]
-        faults += [f"{r['id']}: {r['note']}"] if r["note"] else []
-    parts = [
-        "Best time of a call (in brackets: that time over fnnfast's):",
-        aligned(times, left={0, 1}),
-        "fnnfast beside the machine's measured limits and the goals (launches: nodes of its graph a call):",
-        aligned(goals, left={0, 2, 6}),
-        _limits(results),
-    ]
-    return "\n\n".join([*parts, "Excluded, and notes:\n" + "\n".join(faults)] if faults else parts) + "\n"
+    return times, goals
 
 
 def _cell(r: Result, name: str, ours: float | None) -> str:
@@ -228,3 +258,13 @@ def aligned(rows: Sequence[Sequence[str]], left: set[int]) -> str:
         cells = zip(row, widths, strict=True)
         lines.append("  ".join(t.ljust(w) if i in left else t.rjust(w) for i, (t, w) in enumerate(cells)).rstrip())
     return "\n".join(lines)
+
+
+def _markdown(rows: Sequence[Sequence[str]], left: set[int]) -> str:
+    rule = "|".join("---" if i in left else "---:" for i in range(len(rows[0])))
+    heading, *others = ("| " + " | ".join(row) + " |" for row in rows)
+    return "\n".join([heading.replace("|  |", "| |"), f"|{rule}|", *others])
+
+
+if __name__ == "__main__":
+    print(markdown(json.loads(Path(sys.argv[1]).read_text())), end="")
