@@ -93,40 +93,40 @@ class QuantizedImages {
   std::uint8_t *padding_ = nullptr, *bytes_ = nullptr, *nan_ = nullptr;
 };
 
-// Copies the windows of a call as rows. Returns whether one has a NaN, and which: poisoned.
-FNNFAST_INLINE bool quantize_windows(const AffineCall<float>& task, float* memory, ptrdiff_t row_words, float* words,
-                                     float* poisoned) {
+// Quantizes the images of a call, and calls take(row, tap, its bytes) for the taps of all windows. Returns whether a
+// window has a NaN, and which: poisoned.
+template <class F>
+FNNFAST_INLINE bool quantize_images(const AffineCall<float>& task, float* memory, float* poisoned, F&& take) {
   const WindowPlan& plan = *task.of->windows;
   QuantizedImages images(plan, task.first_row, task.rows);
   const bool any = images.fill(task, memory);
   OutputPixel at(plan, task.first_row);
   for (ptrdiff_t r = 0; r < task.rows; ++r, at.advance(plan, 1)) {
-    auto* const to = reinterpret_cast<std::uint8_t*>(words + r * row_words);
     poisoned[r] = 0.0f;
     images.for_taps(at, any, [&](ptrdiff_t tap, const std::uint8_t* from, bool nan) {
-      copy_bytes(from, plan.channels, to + tap * plan.channels);
+      take(r, tap, from);
       if (nan) poisoned[r] = 1.0f;
     });
   }
   return any;
 }
 
+// Copies the windows as rows.
+FNNFAST_INLINE bool quantize_windows(const AffineCall<float>& task, float* memory, ptrdiff_t row_words, float* words,
+                                     float* poisoned) {
+  const ptrdiff_t channels = task.of->windows->channels;
+  return quantize_images(task, memory, poisoned, [&](ptrdiff_t r, ptrdiff_t tap, const std::uint8_t* from) {
+    copy_bytes(from, channels, reinterpret_cast<std::uint8_t*>(words + r * row_words) + tap * channels);
+  });
+}
+
 // Filters of single channels ------------------------------------------------------------------------------------------
 // The same without copies: the address of each tap of each row.
 FNNFAST_INLINE bool quantize_taps(const AffineCall<float>& task, float* memory, const std::uint8_t** taps,
                                   float* poisoned) {
-  const WindowPlan& plan = *task.of->windows;
-  QuantizedImages images(plan, task.first_row, task.rows);
-  const bool any = images.fill(task, memory);
-  OutputPixel at(plan, task.first_row);
-  for (ptrdiff_t r = 0; r < task.rows; ++r, at.advance(plan, 1)) {
-    poisoned[r] = 0.0f;
-    images.for_taps(at, any, [&](ptrdiff_t tap, const std::uint8_t* from, bool nan) {
-      taps[r * plan.taps + tap] = from;
-      if (nan) poisoned[r] = 1.0f;
-    });
-  }
-  return any;
+  const ptrdiff_t count = task.of->windows->taps;
+  return quantize_images(task, memory, poisoned,
+                         [&](ptrdiff_t r, ptrdiff_t tap, const std::uint8_t* from) { taps[r * count + tap] = from; });
 }
 
 // A panel of filters of single channels: the sums of products channel by channel.
