@@ -86,9 +86,8 @@ void image_gradient(const Kernels<T>& k, const Convolution& of, ptrdiff_t batch,
     pack_phase(of, phase, weight, layout, panels.data());
     AffineConstants<T> constants;
     set_sizes(constants, layout);
+    set_windows(constants, phase.owned);
     constants.panels = panels.data();
-    constants.windows = &phase.plan();
-    constants.zeros = phase.owned.zeros.data();
     AffineCall<T> t{};
     t.of = &constants;
     t.rows = rows;
@@ -131,16 +130,32 @@ void parameter_gradients(const Kernels<T>& k, const Convolution& of, ptrdiff_t b
   unpack_bias(layout, sums.data(), contiguous_bias(dbias, layout));
 }
 
-// The constants and the operands of a call that the windows determine.
+// y, and what backward needs: the activation's input z, else equal to y; the argmax of maxout, else null.
 template <class T>
-void set_windows(AffineConstants<T>& constants, AffineCall<T>& call, const Convolution& of, ptrdiff_t batch,
-                 const OwnedPlan<T>& owned, const T* x) {
-  constants.windows = &owned.plan;
-  constants.zeros = owned.zeros.data();
-  call.x = x;
-  call.x_row = of.image.c;
-  call.rows = batch * of.pixels();
-  call.z_row = call.y_row = of.units;
+void forward(const Convolution& of, ptrdiff_t batch, const T* x, const T* weight, const T* bias,
+             const ActivationUse& use, T* z, T* y, std::uint8_t* argmax) {
+  const Kernels<T>& k = kernels<T>();
+  const OwnedPlan<T> owned = forward_plan<T>(of);
+  const PanelLayout layout = layout_of(k, of);
+  const PackedWeights<T> panels(layout.size());
+  pack_shared(layout, contiguous_weight(weight, layout), contiguous_bias(bias, layout), panels.data());
+  AffineConstants<T> constants;
+  set_sizes(constants, layout);
+  set_windows(constants, owned);
+  set_activation(constants, k, use.activation);
+  constants.panels = panels.data();
+  constants.parameter = static_cast<const T*>(use.parameter);
+  constants.parameter_step = use.by_unit ? 1 : 0;
+  AffineCall<T> t{};
+  t.of = &constants;
+  t.rows = batch * of.pixels();
+  t.x = x;
+  t.x_row = of.image.c;
+  t.z = z;
+  t.y = y;
+  t.argmax = argmax;
+  t.z_row = t.y_row = t.argmax_row = of.units;
+  affine_forward(k.affine, t);
 }
 
 template <class T>
@@ -158,25 +173,9 @@ void convolution_forward(const Convolution& of, ptrdiff_t batch, const T* x, con
   if (of.windows.is_pointwise() && of.groups == 1)
     return dense_forward(rows, of.image.c, of.units, x, weight, bias, use, y, saved);
   if (rows == 0) return;
-  const Kernels<T>& k = kernels<T>();
-  const OwnedPlan<T> owned = forward_plan<T>(of);
-  const PanelLayout layout = layout_of(k, of);
   const ActivationInfo& info = kActivationInfo[use.activation];
   T* const z = saved && info.saves == Saves::kInput ? saved : y;
-  const PackedWeights<T> panels(layout.size());
-  pack_shared(layout, contiguous_weight(weight, layout), contiguous_bias(bias, layout), panels.data());
-  AffineConstants<T> constants;
-  AffineCall<T> t{};
-  t.of = &constants;
-  set_sizes(constants, layout);
-  set_activation(constants, k, use.activation);
-  set_windows(constants, t, of, batch, owned, x);
-  constants.panels = panels.data();
-  constants.parameter = static_cast<const T*>(use.parameter);
-  constants.parameter_step = use.by_unit ? 1 : 0;
-  t.z = z;
-  t.y = y;
-  affine_forward(k.affine, t);
+  forward<T>(of, batch, x, weight, bias, use, z, y, nullptr);
   if (info.rowwise) apply_activation(use, false, rows, of.units, z, y);
 }
 
@@ -204,21 +203,7 @@ void maxout_convolution_forward(const Convolution& of, ptrdiff_t batch, const T*
     if (argmax) std::fill_n(argmax, rows * of.units, std::uint8_t{0});
     return convolution_forward(of, batch, x, weight, bias, {}, y, static_cast<T*>(nullptr));
   }
-  const Kernels<T>& k = kernels<T>();
-  const OwnedPlan<T> owned = forward_plan<T>(of);
-  const PanelLayout layout = layout_of(k, of);
-  const PackedWeights<T> panels(layout.size());
-  pack_shared(layout, contiguous_weight(weight, layout), contiguous_bias(bias, layout), panels.data());
-  AffineConstants<T> constants;
-  AffineCall<T> t{};
-  t.of = &constants;
-  set_sizes(constants, layout);
-  set_windows(constants, t, of, batch, owned, x);
-  constants.panels = panels.data();
-  t.z = t.y = y;
-  t.argmax = argmax;
-  t.argmax_row = of.units;
-  affine_forward(k.affine, t);
+  forward(of, batch, x, weight, bias, {}, y, y, argmax);
 }
 
 namespace {

@@ -43,6 +43,13 @@ struct OwnedPlan {
   }
 };
 
+// For a product over images: its rows are their windows.
+template <class T>
+void set_windows(AffineConstants<T>& of, const OwnedPlan<T>& owned) {
+  of.windows = &owned.plan;
+  of.zeros = owned.zeros.data();
+}
+
 template <class T>
 OwnedPlan<T> forward_plan(const Convolution& of) {
   const Windows& w = of.windows;

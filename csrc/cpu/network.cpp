@@ -155,10 +155,7 @@ AffineConstants<T> Network<T>::constants_of(const Program& program, const Node& 
     of.first_panel = (stored.inputs + 1) * block.layout.panel(0, 0).width;
     of.group_size = stored.group_size();
     of.panels = block.panels.data();
-    if (affine->windowed) {
-      of.windows = &block.windows->plan;
-      of.zeros = block.windows->zeros.data();
-    }
+    if (affine->windowed) set_windows(of, *block.windows);
     if (format_ == WeightFormat::kInt8) {
       of.inverse_scale = 1.0f / block.input_scale.scale;
       of.zero_point = static_cast<float>(block.input_scale.zero_point);

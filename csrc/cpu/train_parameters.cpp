@@ -236,9 +236,8 @@ void Trainer<T>::make_phases(BlockId id) {
   for (PhaseWeights& weights : all) {  // now that they do not move any more
     if (of.pieces > 1) continue;
     set_sizes(weights.of, weights.layout);
+    set_windows(weights.of, weights.phase.owned);
     weights.of.panels = weights.panels.data();
-    weights.of.windows = &weights.phase.plan();
-    weights.of.zeros = weights.phase.owned.zeros.data();
   }
 }
 
