@@ -41,8 +41,6 @@ struct ParameterBlock {
   int kernel[2] = {0, 0};  // of a convolution: its weights have axes for them
   double eps = 0.0;        // of a normalization, which has one input per unit: its scale
 
-  // Each channel has a filter of its own.
-  bool is_depthwise() const { return groups > 1 && groups == units && inputs == kernel[0] * kernel[1]; }
   double work() const { return static_cast<double>(inputs) * static_cast<double>(units * pieces); }  // per row
 };
 

@@ -44,8 +44,9 @@ Network<T>::Network(const Shape& input, bool channels_first, std::vector<LayerSp
     effort_ += kValueWork * static_cast<double>(program_.value(node.out).shape.size());
   }
   effort_ += work_;
-  for (const ParameterBlock& block : program_.blocks) add_block(block);
+  for (const ParameterBlock& block : program_.blocks) static_cast<ParameterBlock&>(blocks_.emplace_back()) = block;
   for (const Node& node : program_.nodes) add_windows(node);
+  for (Block<T>& block : blocks_) allocate(block);
   fixed_parameters_ = Buffer<T>(static_cast<ptrdiff_t>(program_.nodes.size()));
   for (std::size_t n = 0; n < program_.nodes.size(); ++n)
     fixed_parameters_[static_cast<ptrdiff_t>(n)] = static_cast<T>(program_.nodes[n].epilogue.parameter);
@@ -59,28 +60,25 @@ Network<T>::Network(const Shape& input, bool channels_first, std::vector<LayerSp
 }
 
 template <class T>
-void Network<T>::add_block(const ParameterBlock& of) {
-  Block<T> block;
-  static_cast<ParameterBlock&>(block) = of;
-  const ptrdiff_t panel_groups = of.is_depthwise() ? 1 : of.groups;
-  block.layout = {of.inputs, of.units, of.pieces, affine_kernel_.lanes, affine_kernel_.panel_vectors, panel_groups};
-  if (of.kind == ParameterBlock::Kind::kAffine) {
-    if (format_ == WeightFormat::kInt8 && of.inputs > kInt8MostInputs)
+void Network<T>::allocate(Block<T>& block) const {
+  const ptrdiff_t groups = block.convolution ? block.convolution->panel_groups() : 1;
+  block.layout = {block.inputs, block.units, block.pieces, affine_kernel_.lanes, affine_kernel_.panel_vectors, groups};
+  if (block.kind == ParameterBlock::Kind::kAffine) {
+    if (format_ == WeightFormat::kInt8 && block.inputs > kInt8MostInputs)
       throw std::invalid_argument("int8 supports at most " + std::to_string(kInt8MostInputs) +
-                                  " inputs per layer, got " + std::to_string(of.inputs));
+                                  " inputs per layer, got " + std::to_string(block.inputs));
     block.panels = Buffer<T>(stored_layout(block.layout, format_).size());
   }
-  if (of.slopes) block.alpha = Buffer<T>(block.layout.padded_units());
-  if (of.kind == ParameterBlock::Kind::kNormalize) {
+  if (block.slopes) block.alpha = Buffer<T>(block.layout.padded_units());
+  if (block.kind == ParameterBlock::Kind::kNormalize) {
     block.panels = Buffer<T>(block.layout.size());
     for (Buffer<T>* const buffer : {&block.mean, &block.variance, &block.scale, &block.shift})
       *buffer = Buffer<T>(block.layout.padded_units());
-    std::fill_n(block.variance.data(), of.units, T(1));
-    const std::vector<T> ones(static_cast<std::size_t>(of.units), T(1));
+    std::fill_n(block.variance.data(), block.units, T(1));
+    const std::vector<T> ones(static_cast<std::size_t>(block.units), T(1));
     pack_weight(block.layout, contiguous_weight(ones.data(), block.layout), block.panels.data());
     refresh(block);
   }
-  blocks_.push_back(std::move(block));
 }
 
 template <class T>

@@ -98,8 +98,9 @@ class Network {
     ptrdiff_t samples_each;
   };
   Plan plan(ptrdiff_t batch) const;
-  void add_block(const ParameterBlock& block);
   void add_windows(const Node& node);
+  // Of a block with its windows, if it has any: the layout and the memory.
+  void allocate(Block<T>& block) const;
   void size_plan();
   // Makes the constants and the executor from the blocks.
   void bind();

@@ -43,8 +43,7 @@ Trainer<T>::Trainer(Network<T>& network, Loss<T> loss, const OptimizerSettings& 
       const PanelLayout& layout = block(affine->block).layout;
       workspace(n).gathers = gathers_columns(layout) || (layout.pieces == 1 && is_slice);
       if (block(affine->block).convolution)  // whole vectors of dz are read in place
-        workspace(n).gathers =
-            layout.pieces == 1 && (is_slice || layout.units / layout.channel_groups % kernels_.lanes != 0);
+        workspace(n).gathers = layout.pieces == 1 && (is_slice || layout.group_units() % kernels_.lanes != 0);
     }
   }
   for (std::size_t i = 0; i < states_.size(); ++i) {
