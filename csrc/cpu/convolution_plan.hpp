@@ -93,12 +93,10 @@ struct Phase {
   // Copies rows [first, first + count) of this phase to their pixels of dx.
   void scatter(const Convolution& of, ptrdiff_t first, ptrdiff_t count, const T* from, ptrdiff_t from_row, T* dx,
                ptrdiff_t dx_row) const {
-    for (ptrdiff_t r = first; r < first + count; ++r) {
-      const ptrdiff_t sample = r / plan().pixels();
-      const ptrdiff_t y = first_y + r % plan().pixels() / plan().output_width * of.windows.stride[0];
-      const ptrdiff_t x = first_x + r % plan().output_width * of.windows.stride[1];
-      std::copy_n(from + (r - first) * from_row, of.image.c,
-                  dx + ((sample * of.image.h + y) * of.image.w + x) * dx_row);
+    OutputPixel at(plan(), first);
+    for (ptrdiff_t r = 0; r < count; ++r, at.advance(plan(), 1)) {
+      const ptrdiff_t y = first_y + at.line * of.windows.stride[0], x = first_x + at.column * of.windows.stride[1];
+      std::copy_n(from + r * from_row, of.image.c, dx + ((at.sample * of.image.h + y) * of.image.w + x) * dx_row);
     }
   }
 };

@@ -80,10 +80,10 @@ class QuantizedImages {
   template <class F>
   FNNFAST_INLINE void for_taps(const OutputPixel& at, bool flags, F&& f) const {
     for (ptrdiff_t t = 0; t < plan_.taps; ++t) {
-      const ptrdiff_t y = at.line * plan_.stride_y + plan_.tap[t].y, x = at.column * plan_.stride_x + plan_.tap[t].x;
-      const bool inside = (is_index(y, plan_.height) & is_index(x, plan_.width)) != 0;
-      const ptrdiff_t pixel = (at.sample * plan_.height + y) * plan_.width + x - first_;
-      f(t, inside ? bytes_ + pixel * plan_.channels : padding_, flags && inside && nan_[pixel] != 0);
+      const ptrdiff_t pixel = at.read_by(plan_, plan_.tap[t]);
+      const bool inside = pixel >= 0;
+      f(t, inside ? bytes_ + (pixel - first_) * plan_.channels : padding_,
+        flags && inside && nan_[pixel - first_] != 0);
     }
   }
 

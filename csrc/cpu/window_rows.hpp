@@ -10,27 +10,6 @@ namespace fnnfast::FNNFAST_ISA {
 
 inline constexpr ptrdiff_t kMostTileRows = 12;  // of a register tile
 
-// 1 if 0 <= i < n, else 0: numbers, whose conjunction needs no branch.
-FNNFAST_INLINE unsigned is_index(ptrdiff_t i, ptrdiff_t n) {
-  return static_cast<std::size_t>(i) < static_cast<std::size_t>(n) ? 1u : 0u;
-}
-
-// An output pixel, which moves on along the line, to the next line, to the next sample.
-struct OutputPixel {
-  ptrdiff_t sample, line, column;
-
-  FNNFAST_INLINE OutputPixel(const WindowPlan& plan, ptrdiff_t row)
-      : sample(row / plan.pixels()), line(row % plan.pixels() / plan.output_width), column(row % plan.output_width) {}
-  FNNFAST_INLINE void advance(const WindowPlan& plan, ptrdiff_t n) {  // n: at most to the end of the line
-    column += n;
-    if (column < plan.output_width) return;
-    column = 0;
-    if (++line < plan.output_height) return;
-    line = 0;
-    ++sample;
-  }
-};
-
 // The windows of successive output pixels. Addresses are integers, so that they are computed without branches.
 template <class T>
 class WindowRows {

@@ -8,14 +8,13 @@ namespace fnnfast::cpu {
 template <class T>
 void copy_window(const WindowPlan& plan, const T* x, ptrdiff_t pixel, ptrdiff_t row, ptrdiff_t first, ptrdiff_t count,
                  T* to) {
-  const ptrdiff_t sample = row / plan.pixels();
-  const ptrdiff_t line = row % plan.pixels() / plan.output_width, column = row % plan.output_width;
+  const OutputPixel at(plan, row);
   ptrdiff_t channel = first % plan.channels;
   for (ptrdiff_t t = first / plan.channels; count > 0; ++t, channel = 0) {
     const ptrdiff_t n = std::min(plan.channels - channel, count);
-    const ptrdiff_t at_y = line * plan.stride_y + plan.tap[t].y, at_x = column * plan.stride_x + plan.tap[t].x;
-    if (at_y >= 0 && at_y < plan.height && at_x >= 0 && at_x < plan.width)
-      std::copy_n(x + ((sample * plan.height + at_y) * plan.width + at_x) * pixel + channel, n, to);
+    const ptrdiff_t from = at.read_by(plan, plan.tap[t]);
+    if (from >= 0)
+      std::copy_n(x + from * pixel + channel, n, to);
     else
       std::fill_n(to, n, T(0));
     to += n;
