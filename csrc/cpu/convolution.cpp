@@ -1,95 +1,115 @@
 #include "convolution.hpp"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "operands.hpp"
 
 namespace fnnfast::cpu {
 
-namespace {
-
-// The weights of a phase as a matrix [tap, unit of a group][channel] for each piece.
 template <class T>
-Buffer<T> transposed(const Convolution& of, const Phase<T>& phase, const T* weight) {
-  const ptrdiff_t channels = of.channels(), units = of.group_units(), taps = phase.plan().taps;
-  Buffer<T> to = Buffer<T>::uninitialized(of.pieces * taps * units * of.image.c);
-  parallel_for(of.pieces * taps, [&](ptrdiff_t i) {
-    const ptrdiff_t tap = i / taps * of.windows.taps() + phase.taps[static_cast<std::size_t>(i % taps)];
-    const T* const in = weight + tap * channels * of.units;
-    T* const out = to.data() + i * units * of.image.c;
-    for (ptrdiff_t c = 0; c < channels; ++c)
-      for (ptrdiff_t u = 0; u < of.units; ++u)
-        out[u % units * of.image.c + u / units * channels + c] = in[c * of.units + u];
-  });
-  return to;
-}
-
-}  // namespace
-
-PanelLayout phase_layout(const Convolution& of, const WindowPlan& plan, int lanes, int vectors) {
-  const ptrdiff_t inputs = plan.taps * of.group_units();
-  if (of.pieces > 1) return {of.channels(), inputs, of.pieces, lanes, vectors};
-  return {inputs, of.image.c, 1, lanes, vectors, of.panel_groups()};
+std::vector<PhaseWeights<T>> phase_weights(const Convolution& of, int lanes, int vectors) {
+  std::vector<PhaseWeights<T>> all;
+  const bool maxout = of.pieces > 1;
+  for (Phase<T>& phase : phases_of<T>(of)) {
+    const ptrdiff_t inputs = phase.plan().taps * of.group_units();
+    const PanelLayout layout = maxout ? PanelLayout{of.channels(), inputs, of.pieces, lanes, vectors}
+                                      : PanelLayout{inputs, of.image.c, 1, lanes, vectors, of.panel_groups()};
+    const ptrdiff_t size = maxout ? TransposedLayout(layout).size() : layout.size();
+    all.push_back({std::move(phase), layout, Buffer<T>(size), {}});
+  }
+  for (PhaseWeights<T>& weights : all) {  // now that they do not move any more
+    if (maxout) continue;
+    set_sizes(weights.constants, weights.layout);
+    set_windows(weights.constants, weights.phase.owned);
+    weights.constants.panels = weights.panels.data();
+  }
+  return all;
 }
 
 template <class T>
-void pack_phase(const Convolution& of, const Phase<T>& phase, const T* weight, const PanelLayout& layout, T* panels) {
-  const Buffer<T> weights = transposed(of, phase, weight);
-  if (of.pieces == 1)
-    return pack_shared(layout, contiguous_weight<const T>(weights.data(), layout), BiasView<const T>{}, panels);
-  const WeightView<const T> view{weights.data(), layout.units * layout.inputs, 1, layout.inputs};
-  Buffer<T> forward = Buffer<T>::uninitialized(layout.size());
-  for_blocks(layout, [&](BlockRange blocks) {
-    pack_weight(layout, blocks, view, forward.data());
-    for (ptrdiff_t block = blocks.first; block < blocks.last; ++block)
-      for (ptrdiff_t part = 0; part < layout.groups(); ++part)
-        transpose(layout, layout.panel(block, part), forward.data(), 0, layout.inputs, panels);
-  });
+void PhaseWeights<T>::take(const Convolution& of, const PanelLayout& from, const Panel& panel, const T* weights,
+                           ptrdiff_t first, ptrdiff_t last) {
+  const ptrdiff_t channels = of.channels(), units = of.group_units();
+  // A group's panels are transposed ones, too: over its channels, with a row for the bias before the others.
+  const ptrdiff_t bias = of.pieces > 1 ? 0 : 1;
+  const TransposedLayout to(
+      of.pieces > 1 ? layout : PanelLayout{channels, bias + layout.inputs, 1, layout.lanes, layout.vectors});
+  for (ptrdiff_t tap = 0; tap < phase.plan().taps; ++tap) {
+    const ptrdiff_t start = phase.taps[static_cast<std::size_t>(tap)] * channels;
+    const ptrdiff_t begin = std::max(first, start), end = std::min(last, start + channels);
+    if (begin >= end) continue;
+    if (of.is_depthwise()) {  // units are channels, and panels have the same ones
+      const Panel own = layout.panel(panel.unit / layout.block_units(), 0);
+      std::copy_n(weights + panel.offset + (1 + begin) * panel.width, panel.units,
+                  panels.data() + own.offset + (1 + tap) * own.width);
+      continue;
+    }
+    const ptrdiff_t group = panel.unit / units;
+    const ptrdiff_t row = bias + (tap * units + panel.unit - group * units) * of.pieces + panel.piece;
+    transpose(from, panel, weights, begin, end, to, row, begin - start, panels.data() + group * layout.group_size());
+  }
 }
 
 template <class T>
-void maxout_phase(const Kernels<T>& k, const Convolution& of, const Phase<T>& phase, const PanelLayout& layout,
-                  const T* panels, ptrdiff_t first, ptrdiff_t count, const T* dy, ptrdiff_t dy_row,
-                  const std::uint8_t* argmax, ptrdiff_t argmax_row, T* dx, ptrdiff_t dx_row) {
+void maxout_phase(const Kernels<T>& k, const Convolution& of, const PhaseWeights<T>& weights, ptrdiff_t first,
+                  ptrdiff_t count, const T* dy, ptrdiff_t dy_row, const std::uint8_t* argmax, ptrdiff_t argmax_row,
+                  T* dx, ptrdiff_t dx_row) {
   constexpr ptrdiff_t kRows = 64;  // whose windows of dy and argmax are copied at a time
-  const ptrdiff_t inputs = layout.units, channels = layout.inputs;
+  const WindowPlan& plan = weights.phase.plan();
+  const ptrdiff_t inputs = weights.layout.units, channels = weights.layout.inputs;
   for (ptrdiff_t row = first; row < first + count; row += kRows) {
     const ptrdiff_t rows = std::min(kRows, first + count - row);
     T* const windows = thread_scratch<T>(Scratch::kTile, rows * (inputs + channels));
     T* const to = windows + rows * inputs;
     std::uint8_t* const choices = thread_scratch<std::uint8_t>(Scratch::kTile, rows * inputs);
     for (ptrdiff_t r = 0; r < rows; ++r) {
-      copy_window(phase.plan(), dy, dy_row, row + r, 0, inputs, windows + r * inputs);
-      copy_window(phase.plan(), argmax, argmax_row, row + r, 0, inputs, choices + r * inputs);
+      copy_window(plan, dy, dy_row, row + r, 0, inputs, windows + r * inputs);
+      copy_window(plan, argmax, argmax_row, row + r, 0, inputs, choices + r * inputs);
     }
     if (inputs == 0) std::fill_n(to, rows * channels, T(0));
-    data_gradient(k, layout, panels, rows, windows, inputs, choices, inputs, to, channels);
-    phase.scatter(of, row, rows, to, channels, dx, dx_row);
+    data_gradient(k, weights.layout, weights.panels.data(), rows, windows, inputs, choices, inputs, to, channels);
+    weights.phase.scatter(of, row, rows, to, channels, dx, dx_row);
   }
 }
 
 namespace {
+
+template <class T>
+PanelLayout layout_of(const Kernels<T>& k, const Convolution& of) {
+  return {of.windows.taps() * of.channels(), of.units, of.pieces, k.lanes, k.panel_vectors, of.panel_groups()};
+}
+
+// With weights in the user's layout.
+template <class T>
+std::vector<PhaseWeights<T>> packed_phases(const Kernels<T>& k, const Convolution& of, const T* weight) {
+  std::vector<PhaseWeights<T>> phases = phase_weights<T>(of, k.lanes, k.panel_vectors);
+  const PanelLayout layout = layout_of(k, of);
+  const Buffer<T> panels = Buffer<T>::uninitialized(layout.size());
+  for_blocks(layout, [&](BlockRange blocks) {
+    pack_weight(layout, blocks, contiguous_weight(weight, layout), panels.data());
+    for (ptrdiff_t block = blocks.first; block < blocks.last; ++block)
+      for (ptrdiff_t group = 0; group < layout.groups(); ++group)
+        for (PhaseWeights<T>& weights : phases)
+          weights.take(of, layout, layout.panel(block, group), panels.data(), 0, layout.inputs);
+  });
+  return phases;
+}
 
 // dx = dz convolved with the transposed weights: one chain per input over (ky, kx, unit), from 0.
 template <class T>
 void image_gradient(const Kernels<T>& k, const Convolution& of, ptrdiff_t batch, const T* weight, const T* dz,
                     ptrdiff_t dz_row, T* dx) {
   const ptrdiff_t channels = of.image.c;
-  const std::vector<Phase<T>> phases = phases_of<T>(of);
-  for (const Phase<T>& phase : phases) {
+  const std::vector<PhaseWeights<T>> phases = packed_phases(k, of, weight);
+  for (const PhaseWeights<T>& weights : phases) {
+    const Phase<T>& phase = weights.phase;
     const bool apart = phases.size() > 1;
-    const PanelLayout layout = phase_layout(of, phase.plan(), k.lanes, k.panel_vectors);
     const ptrdiff_t rows = batch * phase.plan().pixels();
     const Buffer<T> own = Buffer<T>::uninitialized(apart ? rows * channels : 0);
-    const PackedWeights<T> panels(layout.size());
-    pack_phase(of, phase, weight, layout, panels.data());
-    AffineConstants<T> constants;
-    set_sizes(constants, layout);
-    set_windows(constants, phase.owned);
-    constants.panels = panels.data();
     AffineCall<T> t{};
-    t.of = &constants;
+    t.of = &weights.constants;
     t.rows = rows;
     t.x = dz;
     t.x_row = dz_row;
@@ -101,11 +121,6 @@ void image_gradient(const Kernels<T>& k, const Convolution& of, ptrdiff_t batch,
       phase.scatter(of, first, count, own.data() + first * channels, channels, dx, channels);
     });
   }
-}
-
-template <class T>
-PanelLayout layout_of(const Kernels<T>& k, const Convolution& of) {
-  return {of.windows.taps() * of.channels(), of.units, of.pieces, k.lanes, k.panel_vectors, of.panel_groups()};
 }
 
 // dz is readable to the width of a panel after the last unit of a row.
@@ -211,17 +226,14 @@ namespace {
 template <class T>
 void maxout_image_gradient(const Kernels<T>& k, const Convolution& of, ptrdiff_t batch, const T* weight, const T* dy,
                            const std::uint8_t* argmax, T* dx) {
-  for (const Phase<T>& phase : phases_of<T>(of)) {
-    const PanelLayout layout = phase_layout(of, phase.plan(), k.lanes, k.panel_vectors);
-    Buffer<T> panels(phase_size(of, layout));
-    pack_phase(of, phase, weight, layout, panels.data());
+  for (const PhaseWeights<T>& weights : packed_phases(k, of, weight)) {
     constexpr ptrdiff_t kRows = 64;
-    const ptrdiff_t rows = batch * phase.plan().pixels();
-    const double work_each = static_cast<double>(kRows * layout.units) * static_cast<double>(of.image.c);
+    const ptrdiff_t rows = batch * weights.phase.plan().pixels();
+    const double work_each = static_cast<double>(kRows * weights.layout.units) * static_cast<double>(of.image.c);
     long_parallel_for(divide_up(rows, kRows), work_each, [&](ptrdiff_t block) {
       const ptrdiff_t first = block * kRows;
-      maxout_phase(k, of, phase, layout, panels.data(), first, std::min(kRows, rows - first), dy, of.units, argmax,
-                   of.units, dx, of.image.c);
+      maxout_phase(k, of, weights, first, std::min(kRows, rows - first), dy, of.units, argmax, of.units, dx,
+                   of.image.c);
     });
   }
 }
@@ -275,19 +287,20 @@ void maxout_convolution_backward(const Convolution& of, ptrdiff_t batch, const T
   maxout_parameter_gradients(k, of, batch, x, dy, argmax, dweight, dbias);
 }
 
-#define FNNFAST_INSTANTIATE(T)                                                                                        \
-  template void convolution_forward<T>(const Convolution&, ptrdiff_t, const T*, const T*, const T*,                   \
-                                       const ActivationUse&, T*, T*);                                                 \
-  template void convolution_backward<T>(const Convolution&, ptrdiff_t, const T*, const T*, const T*, const T*,        \
-                                        const ActivationUse&, T*, T*, T*, T*);                                        \
-  template void maxout_convolution_forward<T>(const Convolution&, ptrdiff_t, const T*, const T*, const T*, T*,        \
-                                              std::uint8_t*);                                                         \
-  template void maxout_convolution_backward<T>(const Convolution&, ptrdiff_t, const T*, const T*, const T*,           \
-                                               const std::uint8_t*, T*, T*, T*);                                      \
-  template void pack_phase<T>(const Convolution&, const Phase<T>&, const T*, const PanelLayout&, T*);                 \
-  template void maxout_phase<T>(const Kernels<T>&, const Convolution&, const Phase<T>&, const PanelLayout&, const T*, \
-                                ptrdiff_t, ptrdiff_t, const T*, ptrdiff_t, const std::uint8_t*, ptrdiff_t, T*,        \
-                                ptrdiff_t);
+#define FNNFAST_INSTANTIATE(T)                                                                                       \
+  template void convolution_forward<T>(const Convolution&, ptrdiff_t, const T*, const T*, const T*,                  \
+                                       const ActivationUse&, T*, T*);                                                \
+  template void convolution_backward<T>(const Convolution&, ptrdiff_t, const T*, const T*, const T*, const T*,       \
+                                        const ActivationUse&, T*, T*, T*, T*);                                       \
+  template void maxout_convolution_forward<T>(const Convolution&, ptrdiff_t, const T*, const T*, const T*, T*,       \
+                                              std::uint8_t*);                                                        \
+  template void maxout_convolution_backward<T>(const Convolution&, ptrdiff_t, const T*, const T*, const T*,          \
+                                               const std::uint8_t*, T*, T*, T*);                                     \
+  template std::vector<PhaseWeights<T>> phase_weights<T>(const Convolution&, int, int);                              \
+  template void PhaseWeights<T>::take(const Convolution&, const PanelLayout&, const Panel&, const T*, ptrdiff_t,     \
+                                      ptrdiff_t);                                                                    \
+  template void maxout_phase<T>(const Kernels<T>&, const Convolution&, const PhaseWeights<T>&, ptrdiff_t, ptrdiff_t, \
+                                const T*, ptrdiff_t, const std::uint8_t*, ptrdiff_t, T*, ptrdiff_t);
 FNNFAST_INSTANTIATE(float)
 FNNFAST_INSTANTIATE(double)
 #undef FNNFAST_INSTANTIATE

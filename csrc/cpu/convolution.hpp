@@ -4,6 +4,8 @@
 // units of one group side by side. All functions pack the weights, call the kernels, and keep nothing.
 #pragma once
 
+#include <vector>
+
 #include "convolution_plan.hpp"
 #include "dense.hpp"
 
@@ -31,25 +33,31 @@ template <class T>
 void maxout_convolution_backward(const Convolution& of, ptrdiff_t batch, const T* dy, const T* x, const T* weight,
                                  const std::uint8_t* argmax, T* dx, T* dweight, T* dbias);
 
-// The parts of the gradient of the image, which trainers also use
-// ------------------------------------------------------
+// The gradient of the image, as trainers also compute it --------------------------------------------------------------
 
-// The layout of a phase's weights: of a dense layer from (tap, unit) to the channels; for maxout from the channels to
-// (tap, unit), whose TransposedLayout the panels have.
-PanelLayout phase_layout(const Convolution& of, const WindowPlan& plan, int lanes, int vectors);
-inline ptrdiff_t phase_size(const Convolution& of, const PanelLayout& layout) {
-  return of.pieces > 1 ? TransposedLayout(layout).size() : layout.size();
-}
-
-// Packs the weights for a phase. panels: phase_size() elements; for maxout initially zero.
+// The transposed weights of a phase: panels of a dense layer from (tap, unit) to the channels, without a bias; for
+// maxout, the TransposedLayout of a layer from the channels to (tap, unit).
 template <class T>
-void pack_phase(const Convolution& of, const Phase<T>& phase, const T* weight, const PanelLayout& layout, T* panels);
+struct PhaseWeights {
+  Phase<T> phase;
+  PanelLayout layout;  // of that layer
+  Buffer<T> panels;
+  AffineConstants<T> constants;  // not for maxout
+
+  // Copies inputs [first, last) of one panel of the convolution's weights, as far as their taps reach the phase.
+  void take(const Convolution& of, const PanelLayout& from, const Panel& panel, const T* weights, ptrdiff_t first,
+            ptrdiff_t last);
+};
+
+// Those of all phases, all zero.
+template <class T>
+std::vector<PhaseWeights<T>> phase_weights(const Convolution& of, int lanes, int vectors);
 
 // Maxout: rows [first, first + count) of a phase, to their pixels of dx, on the calling thread. dy, argmax and dx are
 // those of the first sample.
 template <class T>
-void maxout_phase(const Kernels<T>& k, const Convolution& of, const Phase<T>& phase, const PanelLayout& layout,
-                  const T* panels, ptrdiff_t first, ptrdiff_t count, const T* dy, ptrdiff_t dy_row,
-                  const std::uint8_t* argmax, ptrdiff_t argmax_row, T* dx, ptrdiff_t dx_row);
+void maxout_phase(const Kernels<T>& k, const Convolution& of, const PhaseWeights<T>& weights, ptrdiff_t first,
+                  ptrdiff_t count, const T* dy, ptrdiff_t dy_row, const std::uint8_t* argmax, ptrdiff_t argmax_row,
+                  T* dx, ptrdiff_t dx_row);
 
 }  // namespace fnnfast::cpu

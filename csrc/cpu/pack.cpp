@@ -180,18 +180,16 @@ constexpr ptrdiff_t kSquare = 16;
 
 template <class T>
 void transpose(const PanelLayout& layout, const Panel& panel, const T* panels, ptrdiff_t first, ptrdiff_t last,
-               T* transposed) {
-  const TransposedLayout to(layout);
+               const TransposedLayout& to, ptrdiff_t row, ptrdiff_t column, T* transposed) {
   const T* weights = panels + panel.offset + panel.width;  // past the bias
   for (ptrdiff_t i0 = first; i0 < last;) {
-    const ptrdiff_t column_panel = i0 / to.panel_inputs();
-    const ptrdiff_t column = i0 - column_panel * to.panel_inputs();
+    const ptrdiff_t at = column + i0 - first, column_panel = at / to.panel_inputs();
     const ptrdiff_t width = to.width(column_panel);
-    const ptrdiff_t i1 = std::min({last, i0 + kSquare, (column_panel + 1) * to.panel_inputs()});
-    T* const base = transposed + to.offset(column_panel) + column;
+    const ptrdiff_t i1 = std::min({last, i0 + kSquare, i0 + (column_panel + 1) * to.panel_inputs() - at});
+    T* const base = transposed + to.offset(column_panel) + at - column_panel * to.panel_inputs();
     for (ptrdiff_t p = 0; p < panel.pieces; ++p)
       for (ptrdiff_t u = 0; u < panel.units; ++u) {
-        T* out = base + ((panel.unit + u) * layout.pieces + panel.piece + p) * width;
+        T* out = base + (row + u * layout.pieces + p) * width;
         const T* in = weights + i0 * panel.width + p * panel.stride + u;
         for (ptrdiff_t i = i0; i < i1; ++i, in += panel.width) *out++ = *in;
       }
@@ -207,7 +205,9 @@ template void unpack_weight<float>(const PanelLayout&, BlockRange, const float*,
 template void unpack_weight<double>(const PanelLayout&, BlockRange, const double*, const WeightView<double>&);
 template void unpack_bias<float>(const PanelLayout&, const float*, const BiasView<float>&);
 template void unpack_bias<double>(const PanelLayout&, const double*, const BiasView<double>&);
-template void transpose<float>(const PanelLayout&, const Panel&, const float*, ptrdiff_t, ptrdiff_t, float*);
-template void transpose<double>(const PanelLayout&, const Panel&, const double*, ptrdiff_t, ptrdiff_t, double*);
+template void transpose<float>(const PanelLayout&, const Panel&, const float*, ptrdiff_t, ptrdiff_t,
+                               const TransposedLayout&, ptrdiff_t, ptrdiff_t, float*);
+template void transpose<double>(const PanelLayout&, const Panel&, const double*, ptrdiff_t, ptrdiff_t,
+                                const TransposedLayout&, ptrdiff_t, ptrdiff_t, double*);
 
 }  // namespace fnnfast::cpu

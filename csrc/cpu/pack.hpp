@@ -194,10 +194,17 @@ struct TransposedLayout {
   FNNFAST_INLINE ptrdiff_t offset(ptrdiff_t panel) const { return panel * panel_inputs() * rows; }
 };
 
-// Copies inputs [first, last) of one panel of weights into the transposed panels. It does not write their padding,
-// which must be zero.
+// Copies inputs [first, last) of one panel of weights into transposed panels, in which they begin at a row and a
+// column. It does not write their padding, which must be zero.
 template <class T>
 void transpose(const PanelLayout& layout, const Panel& panel, const T* panels, ptrdiff_t first, ptrdiff_t last,
-               T* transposed);
+               const TransposedLayout& to, ptrdiff_t row, ptrdiff_t column, T* transposed);
+// The same to their place in the transposed weights of the layout.
+template <class T>
+void transpose(const PanelLayout& layout, const Panel& panel, const T* panels, ptrdiff_t first, ptrdiff_t last,
+               T* transposed) {
+  transpose(layout, panel, panels, first, last, TransposedLayout(layout), panel.unit * layout.pieces + panel.piece,
+            first, transposed);
+}
 
 }  // namespace fnnfast::cpu

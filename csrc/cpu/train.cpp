@@ -65,7 +65,8 @@ Trainer<T>::Trainer(Network<T>& network, Loss<T> loss, const OptimizerSettings& 
     if (step.task == Task::kInput)
       if (const Affine* const affine = program_.node(step.node).template as<Affine>()) {
         if (affine->windowed)
-          make_phases(affine->block);
+          state(affine->block).phases =
+              phase_weights<T>(*block(affine->block).convolution, kernels_.lanes, kernels_.panel_vectors);
         else
           state(affine->block).transposed = Buffer<T>(TransposedLayout(block(affine->block).layout).size());
       }
@@ -168,7 +169,7 @@ std::uint8_t* Trainer<T>::choice_at(NodeId node, ptrdiff_t first) {
 
 template <class T>
 double Trainer<T>::run(const Batch<T>& batch, const UpdateStep<T>* weights, const UpdateStep<T>* others) {
-  for (std::size_t b = 0; b < states_.size(); ++b) refresh_transposed(b);
+  for (std::size_t b = 0; b < states_.size(); ++b) refresh_transposed(static_cast<BlockId>(b));
   batch_weight_ = total_weight(batch.rows, batch.sample_weights);
   // A step moves weights and activations between threads, a line at a time. On cores that share no cache, this pays
   // only with more work than in a forward pass.
@@ -316,12 +317,8 @@ double Trainer<T>::step(const Batch<T>& batch, double learning_rate) {
     loss = run(batch, &weights, &others);
     if (!std::isnan(loss)) {
       ++steps_;
-      // The update has also refreshed the transposed weights, but not the phases of convolutions.
-      for (std::size_t i = 0; i < states_.size(); ++i)
-        if (!states_[i].frozen) {
-          const std::uint64_t version = ++network_.blocks()[i].version;
-          if (states_[i].phases.empty()) states_[i].version = version;
-        }
+      for (std::size_t i = 0; i < states_.size(); ++i)  // the update has also refreshed the transposed weights
+        if (!states_[i].frozen) states_[i].version = ++network_.blocks()[i].version;
       count_update();
     }
   }

@@ -91,19 +91,12 @@ class Trainer {
   std::vector<Shares> take_shares();
 
  private:
-  // The weights of a phase of a convolution, for the gradient of the image.
-  struct PhaseWeights {
-    Phase<T> phase;
-    PanelLayout layout;
-    Buffer<T> panels;
-    AffineConstants<T> of{};
-  };
   // By block: its gradient and the optimizer's states.
   struct State {
     bool frozen = false;
-    Buffer<T> transposed;              // for the gradient of the node's input
-    std::vector<PhaseWeights> phases;  // the same for a convolution
-    std::uint64_t version = ~0ull;     // that of the weights in transposed or phases
+    Buffer<T> transposed;                 // for the gradient of the node's input
+    std::vector<PhaseWeights<T>> phases;  // the same for a convolution
+    std::uint64_t version = ~0ull;        // that of the weights in transposed or phases
     Buffer<T> gradient, alpha_gradient;
     OptimizerState optimizer;
     Buffer<T> squares;  // UpdateTask::squares for each part of the gradient, since the last fold_squares()
@@ -181,7 +174,7 @@ class Trainer {
   void pass_gradient(const TrainingStep& step, const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples);
   void activation_gradient(NodeId id, const Batch<T>& batch, ptrdiff_t block, ptrdiff_t first, ptrdiff_t samples);
   void input_step(const TrainingStep& step, const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples);
-  void phase_step(const PhaseWeights& weights, const Convolution& of, bool apart, ptrdiff_t samples, const Rows& dz,
+  void phase_step(const PhaseWeights<T>& weights, const Convolution& of, bool apart, ptrdiff_t samples, const Rows& dz,
                   const Rows& to);
 
   // train_normalize.cpp: batch normalization
@@ -202,11 +195,11 @@ class Trainer {
                     const UpdateStep<T>* others);
   void alpha_task(NodeId id, ptrdiff_t groups, const UpdateStep<T>* others);
   void sum_images(const Region& region, const Batch<T>& batch);
-  void make_phases(BlockId block);
   void update_rows(BlockId block, ptrdiff_t offset, ptrdiff_t n, const T* gradient, const UpdateStep<T>& step,
                    T* squares);
   void update_alpha(BlockId block, const UpdateStep<T>& step);
-  void refresh_transposed(std::size_t block);
+  void transpose_weights(BlockId block, const Panel& panel, ptrdiff_t first, ptrdiff_t last);
+  void refresh_transposed(BlockId block);
   UpdateStep<T> update_step(double learning_rate, bool weights, double scale) const;
   double gradient_norm();
   double gradient_norm(T factor);

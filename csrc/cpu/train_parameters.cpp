@@ -6,7 +6,6 @@
 #include <utility>
 #include <vector>
 
-#include "operands.hpp"
 #include "threads.hpp"
 #include "train.hpp"
 
@@ -99,8 +98,7 @@ void Trainer<T>::weights_task(NodeId id, ptrdiff_t first_part, ptrdiff_t last_pa
   Destination to{block.bias, weights ? nullptr : s.gradient.data(),
                  [&](const Panel& panel, ptrdiff_t first, ptrdiff_t count, ptrdiff_t offset, const T* values) {
                    update_rows(of, offset, count * panel.width, values, first < 0 ? *others : *weights, squares);
-                   if (s.transposed.size() > 0 && first >= 0)
-                     transpose(block.layout, panel, block.panels.data(), first, first + count, s.transposed.data());
+                   if (first >= 0) transpose_weights(of, panel, first, first + count);
                  }};
   const GradientParts parts(block.layout);
   if (block.convolution == nullptr)
@@ -224,43 +222,25 @@ void Trainer<T>::alpha_task(NodeId id, ptrdiff_t groups, const UpdateStep<T>* ot
   if (others) update_alpha(of, *others);
 }
 
+// Copies inputs [first, last) of a panel to where the gradient of the layer's input reads them.
 template <class T>
-void Trainer<T>::make_phases(BlockId id) {
-  const Convolution& of = *block(id).convolution;
-  std::vector<PhaseWeights>& all = state(id).phases;
-  all.clear();
-  for (Phase<T>& phase : phases_of<T>(of)) {
-    const PanelLayout layout = phase_layout(of, phase.plan(), kernels_.lanes, kernels_.panel_vectors);
-    all.push_back({std::move(phase), layout, Buffer<T>(phase_size(of, layout))});
-  }
-  for (PhaseWeights& weights : all) {  // now that they do not move any more
-    if (of.pieces > 1) continue;
-    set_sizes(weights.of, weights.layout);
-    set_windows(weights.of, weights.phase.owned);
-    weights.of.panels = weights.panels.data();
-  }
+void Trainer<T>::transpose_weights(BlockId id, const Panel& panel, ptrdiff_t first, ptrdiff_t last) {
+  const Block<T>& block = this->block(id);
+  State& s = state(id);
+  if (s.transposed.size() > 0) transpose(block.layout, panel, block.panels.data(), first, last, s.transposed.data());
+  for (PhaseWeights<T>& weights : s.phases)
+    weights.take(*block.convolution, block.layout, panel, block.panels.data(), first, last);
 }
 
+// After a change of the weights from outside. Updates do the same to each part while it is in the cache.
 template <class T>
-void Trainer<T>::refresh_transposed(std::size_t i) {
-  const Block<T>& block = network_.blocks()[i];
-  State& s = states_[i];
-  if ((s.transposed.size() == 0 && s.phases.empty()) || s.version == block.version) return;
-  const PanelLayout& layout = block.layout;
-  if (!s.phases.empty()) {
-    const Convolution& of = *block.convolution;
-    Buffer<T> weight = Buffer<T>::uninitialized(layout.inputs * layout.pieces * layout.units);
-    for_blocks(layout, [&](BlockRange range) {
-      unpack_weight(layout, range, block.panels.data(), contiguous_weight(weight.data(), layout));
-    });
-    for (PhaseWeights& weights : s.phases)
-      pack_phase(of, weights.phase, weight.data(), weights.layout, weights.panels.data());
-    s.version = block.version;
-    return;
-  }
-  for (ptrdiff_t b = 0; b < layout.blocks(); ++b)
-    for (ptrdiff_t group = 0; group < layout.groups(); ++group)
-      transpose(layout, layout.panel(b, group), block.panels.data(), 0, layout.inputs, s.transposed.data());
+void Trainer<T>::refresh_transposed(BlockId id) {
+  const Block<T>& block = this->block(id);
+  State& s = state(id);
+  if (s.version == block.version) return;
+  for (ptrdiff_t b = 0; b < block.layout.blocks(); ++b)
+    for (ptrdiff_t group = 0; group < block.layout.groups(); ++group)
+      transpose_weights(id, block.layout.panel(b, group), 0, block.layout.inputs);
   s.version = block.version;
 }
 
@@ -341,14 +321,13 @@ void Trainer<T>::apply(double learning_rate) {
         const bool decays = block.kind == ParameterBlock::Kind::kAffine;  // gamma does not
         update_rows(id, offset, layout.inputs * panel.width, s.gradient.data() + offset, decays ? weights : others,
                     squares);
-        if (s.transposed.size() > 0)
-          transpose(layout, panel, block.panels.data(), 0, layout.inputs, s.transposed.data());
+        transpose_weights(id, panel, 0, layout.inputs);
       }
     });
     if (block.slopes) update_alpha(id, others);
     network_.refresh(block);
     ++block.version;
-    if (s.phases.empty()) s.version = block.version;
+    s.version = block.version;
   }
   ++steps_;
   count_update();

@@ -223,16 +223,16 @@ void Trainer<T>::epilogue_step(const TrainingStep& step, const Batch<T>& batch, 
 }
 
 template <class T>
-void Trainer<T>::phase_step(const PhaseWeights& weights, const Convolution& of, bool apart, ptrdiff_t samples,
+void Trainer<T>::phase_step(const PhaseWeights<T>& weights, const Convolution& of, bool apart, ptrdiff_t samples,
                             const Rows& dz, const Rows& to) {
   AffineCall<T> call;
-  call.of = &weights.of;
+  call.of = &weights.constants;
   call.rows = samples * weights.phase.plan().pixels();
   call.x = dz.data;
   call.x_row = dz.row;
   call.z = call.y = apart ? thread_scratch<T>(Scratch::kRows, call.rows * of.image.c) : to.data;
   call.z_row = call.y_row = apart ? of.image.c : to.row;
-  call.last_block = weights.of.blocks;
+  call.last_block = weights.constants.blocks;
   T* const from = call.y;
   const ptrdiff_t rows = call.rows;
   affine_forward_serial(kernels_.affine, call);
@@ -284,12 +284,11 @@ void Trainer<T>::input_step(const TrainingStep& step, const Batch<T>& batch, ptr
   const Rows to = apart ? Rows{thread_scratch<T>(Scratch::kOutputs, in_rows * row_stride(in)), row_stride(in)} : dx;
   if (const Affine* const affine = node.template as<Affine>()) {
     const Place& choice = schedule_.choice[static_cast<std::size_t>(step.node)];
-    const std::vector<PhaseWeights>& phases = state(affine->block).phases;
-    for (const PhaseWeights& weights : phases)
+    const std::vector<PhaseWeights<T>>& phases = state(affine->block).phases;
+    for (const PhaseWeights<T>& weights : phases)
       if (choice.buffer != kNone)
-        maxout_phase(kernels_, *convolution_of(node), weights.phase, weights.layout, weights.panels.data(), 0,
-                     samples * weights.phase.plan().pixels(), dz.data, dz.row, choice_at(step.node, first), choice.row,
-                     to.data, to.row);
+        maxout_phase(kernels_, *convolution_of(node), weights, 0, samples * weights.phase.plan().pixels(), dz.data,
+                     dz.row, choice_at(step.node, first), choice.row, to.data, to.row);
       else
         phase_step(weights, *convolution_of(node), phases.size() > 1, samples, dz, to);
     if (phases.empty())
