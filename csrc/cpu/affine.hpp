@@ -111,6 +111,15 @@ struct GradientSink {
   void (*take)(void* context, const Panel& panel, ptrdiff_t first, ptrdiff_t count, const T* gradient);
 };
 
+// Stores it in panels of the layer's layout.
+template <class T>
+GradientSink<T> stored_gradient(T* panels) {
+  return {panels, [](void* context, const Panel& panel, ptrdiff_t first, ptrdiff_t count, const T* gradient) {
+            std::copy_n(gradient, count * panel.width,
+                        static_cast<T*>(context) + panel.offset + (first + 1) * panel.width);
+          }};
+}
+
 // The parts of a layer's weight gradient, numbered so that neighbours share their inputs.
 struct GradientParts {
   PanelLayout layout;

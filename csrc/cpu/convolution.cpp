@@ -259,11 +259,7 @@ void maxout_parameter_gradients(const Kernels<T>& k, const Convolution& of, ptrd
     });
     const GradientSource<T> from{rows,          x,           of.image.c, nullptr, 0, nullptr, &maxout, order.data(),
                                  sorted.data(), &owned.plan, first};
-    const GradientSink<T> to{block == 0 ? sum.data() : term.data(),
-                             [](void* context, const Panel& panel, ptrdiff_t input, ptrdiff_t count, const T* values) {
-                               std::copy_n(values, count * panel.width,
-                                           static_cast<T*>(context) + panel.offset + (input + 1) * panel.width);
-                             }};
+    const GradientSink<T> to = stored_gradient(block == 0 ? sum.data() : term.data());
     const double work_each =
         static_cast<double>(rows) * static_cast<double>(layout.size()) / static_cast<double>(parts.count());
     long_parallel_for(parts.count(), work_each,

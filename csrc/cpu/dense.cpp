@@ -140,10 +140,7 @@ void gradients(const Kernels<T>& k, const PanelLayout& layout, ptrdiff_t batch, 
                                argmax ? &maxout : nullptr,
                                order.data(),
                                sorted.data()};
-  const GradientSink<T> to{
-      gradient.data(), [](void* context, const Panel& panel, ptrdiff_t first, ptrdiff_t count, const T* values) {
-        std::copy_n(values, count * panel.width, static_cast<T*>(context) + panel.offset + (first + 1) * panel.width);
-      }};
+  const GradientSink<T> to = stored_gradient(gradient.data());
   const double of_part = static_cast<double>(batch) * work / static_cast<double>(std::max(parts.count(), ptrdiff_t{1}));
   const auto most = static_cast<ptrdiff_t>(std::min(kPollWork / std::max(of_part, 1.0), 1e9));
   const ptrdiff_t each = std::max(ptrdiff_t{1}, std::min({layout.blocks(), parts.count() / (4 * num_threads()), most}));

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -129,6 +130,16 @@ class Trainer {
     explicit operator bool() const { return data != nullptr; }
   };
 
+  // The sums of a product over images for the gradient of its parameters: one for each block of samples.
+  struct ImageSums {
+    NodeId id;
+    SampleBlocks blocks;
+    PanelLayout layout;
+    std::optional<WindowGradientTasks> windows;  // none for maxout
+    MaxoutOrder order;                           // of the first block, the largest
+    ptrdiff_t sorts, count;                      // tasks: of sorting for maxout, and of summing
+  };
+
   // While it lives, derivatives are counted; also where a step is ended from outside.
   struct Watching {
     explicit Watching(bool& on) : on(on) { on = true; }
@@ -195,6 +206,10 @@ class Trainer {
                     const UpdateStep<T>* others);
   void alpha_task(NodeId id, ptrdiff_t groups, const UpdateStep<T>* others);
   void sum_images(const Region& region, const Batch<T>& batch);
+  ImageSums image_sums(NodeId id, ptrdiff_t samples);
+  void sort_images(const ImageSums& sums, const Batch<T>& batch, ptrdiff_t task);
+  void sum_windows(const ImageSums& sums, const Batch<T>& batch, ptrdiff_t task);
+  void sum_maxout(const ImageSums& sums, const Batch<T>& batch, ptrdiff_t task);
   void update_rows(BlockId block, ptrdiff_t offset, ptrdiff_t n, const T* gradient, const UpdateStep<T>& step,
                    T* squares);
   void update_alpha(BlockId block, const UpdateStep<T>& step);

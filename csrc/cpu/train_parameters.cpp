@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <optional>
 #include <utility>
 #include <vector>
 
@@ -122,91 +121,97 @@ void Trainer<T>::weights_task(NodeId id, ptrdiff_t first_part, ptrdiff_t last_pa
 // that their tasks are not longer than those of late ones.
 template <class T>
 void Trainer<T>::sum_images(const Region& region, const Batch<T>& batch) {
-  struct Item {
-    NodeId id;
-    SampleBlocks blocks;
-    PanelLayout layout;
-    std::optional<WindowGradientTasks> tasks;  // none for maxout
-    MaxoutOrder order;
-    ptrdiff_t sorts, count;
-  };
-  std::vector<Item> items;
+  std::vector<ImageSums> all;
   ptrdiff_t sorts = 0, count = 0;
   double work = 0.0;
   for (std::int32_t s = region.first; s < region.last; ++s) {
     const NodeId id = schedule_.steps[static_cast<std::size_t>(s)].node;
-    const Convolution* const of = convolution_of(program_.node(id));
-    if (of == nullptr || !trains(block_of(program_.node(id)))) continue;
-    const Block<T>& b = block(block_of(program_.node(id)));
-    Item item{id, SampleBlocks(of->pixels(), batch.rows), b.layout, {}, {}, 0, 0};
-    item.order = {item.blocks.rows(0), b.units, b.pieces};
-    if (b.pieces == 1) {
-      item.tasks.emplace(b.windows->plan, b.layout, item.blocks, num_threads());
-      item.count = item.tasks->count;
-    } else {
-      item.sorts = item.blocks.count() * item.order.chunks();
-      item.count = item.blocks.count() * GradientParts(b.layout).count();
-    }
-    sorts += item.sorts;
-    count += item.count;
-    work += b.work() * static_cast<double>(of->pixels()) * static_cast<double>(batch.rows);
-    items.push_back(item);
+    const Node& node = program_.node(id);
+    if (convolution_of(node) == nullptr || !trains(block_of(node))) continue;
+    all.push_back(image_sums(id, batch.rows));
+    sorts += all.back().sorts;
+    count += all.back().count;
+    work += block(block_of(node)).work() * static_cast<double>(pixels_of(node.out)) * static_cast<double>(batch.rows);
   }
-  if (items.empty()) return;
-  // f(item, its task) for one of the tasks of all items.
-  const auto dispatch = [&](ptrdiff_t task, ptrdiff_t Item::* number, const auto& f) {
+  if (all.empty()) return;
+  // f(sums, their task) for one of the tasks of all.
+  const auto dispatch = [&](ptrdiff_t task, ptrdiff_t ImageSums::* number, const auto& f) {
     std::size_t i = 0;
-    while (task >= items[i].*number) task -= items[i++].*number;
-    f(items[i], task);
+    while (task >= all[i].*number) task -= all[i++].*number;
+    f(all[i], task);
   };
-  const auto sort = [&](const Item& item, ptrdiff_t task) {
-    const ptrdiff_t block = task / item.order.chunks(), chunk = task % item.order.chunks();
-    const MaxoutOrder order{item.blocks.rows(block), item.order.units, item.order.pieces};
-    if (chunk >= order.chunks()) return;
-    Workspace& w = workspace(item.id);
-    const Node& node = program_.node(item.id);
-    const Place& choice = schedule_.choice[static_cast<std::size_t>(item.id)];
-    const Rows dz = rows_at(schedule_.gradient_at(node.out), batch, 0);
-    const ptrdiff_t row = item.blocks.first_row(block);
-    order.sort(chunk, choice_at(item.id, 0) + row * choice.row, choice.row, dz.data + row * dz.row, dz.row,
-               w.order.data() + block * item.order.size(), w.sorted.data() + block * item.order.gradients());
-  };
-  const auto sum = [&](const Item& item, ptrdiff_t task) {
-    const Node& node = program_.node(item.id);
-    const Block<T>& b = block(block_of(node));
-    Workspace& w = workspace(item.id);
-    const Rows x = rows_at(schedule_.value_at(node.in), batch, 0);
-    if (item.tasks) {
-      Rows dz = rows_at(schedule_.gradient_at(node.out), batch, 0);
-      if (w.gathers) dz = {w.columns.data(), item.layout.padded_units()};
-      window_gradient_task<T>(kernels_, *item.tasks, item.layout, item.blocks,
-                              {b.windows->plan, b.windows->zeros.data(), x.data, x.row, dz.data, dz.row, w.sums.data()},
-                              task);
-      return;
-    }
-    const GradientParts parts(item.layout);
-    const ptrdiff_t block = task / parts.count(), part = task % parts.count();
-    const MaxoutOrder order{item.blocks.rows(block), item.order.units, item.order.pieces};
-    GradientSource<T> from{};
-    from.rows = order.rows;
-    from.x = x.data;
-    from.x_row = x.row;
-    from.maxout = &order;
-    from.order = w.order.data() + block * item.order.size();
-    from.sorted = w.sorted.data() + block * item.order.gradients();
-    from.windows = &b.windows->plan;
-    from.first_row = item.blocks.first_row(block);
-    const GradientSink<T> to{w.sums.data() + block * item.layout.size(),
-                             [](void* context, const Panel& panel, ptrdiff_t first, ptrdiff_t n, const T* values) {
-                               std::copy_n(values, n * panel.width,
-                                           static_cast<T*>(context) + panel.offset + (first + 1) * panel.width);
-                             }};
-    weight_gradient(kernels_, parts, part, part + 1, from, to);
+  const auto sort = [&](const ImageSums& sums, ptrdiff_t task) { sort_images(sums, batch, task); };
+  const auto sum = [&](const ImageSums& sums, ptrdiff_t task) {
+    if (sums.windows)
+      sum_windows(sums, batch, task);
+    else
+      sum_maxout(sums, batch, task);
   };
   long_parallel_for(sorts, static_cast<double>(kMaxoutChunk) * kValueWork,
-                    [&](ptrdiff_t task) { dispatch(task, &Item::sorts, sort); });
+                    [&](ptrdiff_t task) { dispatch(task, &ImageSums::sorts, sort); });
   long_parallel_for(count, work / static_cast<double>(count),
-                    [&](ptrdiff_t task) { dispatch(task, &Item::count, sum); });
+                    [&](ptrdiff_t task) { dispatch(task, &ImageSums::count, sum); });
+}
+
+template <class T>
+typename Trainer<T>::ImageSums Trainer<T>::image_sums(NodeId id, ptrdiff_t samples) {
+  const Block<T>& b = block(block_of(program_.node(id)));
+  const SampleBlocks blocks(b.convolution->pixels(), samples);
+  ImageSums sums{id, blocks, b.layout, {}, {blocks.rows(0), b.units, b.pieces}, 0, 0};
+  if (b.pieces > 1) {
+    sums.sorts = blocks.count() * sums.order.chunks();
+    sums.count = blocks.count() * GradientParts(b.layout).count();
+  } else {
+    sums.windows.emplace(b.windows->plan, b.layout, blocks, num_threads());
+    sums.count = sums.windows->count;
+  }
+  return sums;
+}
+
+// Maxout: one chunk of rows of one block of samples.
+template <class T>
+void Trainer<T>::sort_images(const ImageSums& sums, const Batch<T>& batch, ptrdiff_t task) {
+  const ptrdiff_t block = task / sums.order.chunks(), chunk = task % sums.order.chunks();
+  const MaxoutOrder order{sums.blocks.rows(block), sums.order.units, sums.order.pieces};
+  if (chunk >= order.chunks()) return;
+  Workspace& w = workspace(sums.id);
+  const Place& choice = schedule_.choice[static_cast<std::size_t>(sums.id)];
+  const Rows dz = rows_at(schedule_.gradient_at(program_.node(sums.id).out), batch, 0);
+  const ptrdiff_t row = sums.blocks.first_row(block);
+  order.sort(chunk, choice_at(sums.id, 0) + row * choice.row, choice.row, dz.data + row * dz.row, dz.row,
+             w.order.data() + block * sums.order.size(), w.sorted.data() + block * sums.order.gradients());
+}
+
+template <class T>
+void Trainer<T>::sum_windows(const ImageSums& sums, const Batch<T>& batch, ptrdiff_t task) {
+  const Node& node = program_.node(sums.id);
+  const OwnedPlan<T>& windows = *block(block_of(node)).windows;
+  Workspace& w = workspace(sums.id);
+  const Rows x = rows_at(schedule_.value_at(node.in), batch, 0);
+  Rows dz = rows_at(schedule_.gradient_at(node.out), batch, 0);
+  if (w.gathers) dz = {w.columns.data(), sums.layout.padded_units()};
+  window_gradient_task<T>(kernels_, *sums.windows, sums.layout, sums.blocks,
+                          {windows.plan, windows.zeros.data(), x.data, x.row, dz.data, dz.row, w.sums.data()}, task);
+}
+
+template <class T>
+void Trainer<T>::sum_maxout(const ImageSums& sums, const Batch<T>& batch, ptrdiff_t task) {
+  const Node& node = program_.node(sums.id);
+  Workspace& w = workspace(sums.id);
+  const GradientParts parts(sums.layout);
+  const ptrdiff_t block = task / parts.count(), part = task % parts.count();
+  const MaxoutOrder order{sums.blocks.rows(block), sums.order.units, sums.order.pieces};
+  const Rows x = rows_at(schedule_.value_at(node.in), batch, 0);
+  GradientSource<T> from{};
+  from.rows = order.rows;
+  from.x = x.data;
+  from.x_row = x.row;
+  from.maxout = &order;
+  from.order = w.order.data() + block * sums.order.size();
+  from.sorted = w.sorted.data() + block * sums.order.gradients();
+  from.windows = &this->block(block_of(node)).windows->plan;
+  from.first_row = sums.blocks.first_row(block);
+  weight_gradient(kernels_, parts, part, part + 1, from, stored_gradient(w.sums.data() + block * sums.layout.size()));
 }
 
 // The gradient of a learned parameter: the sums of the groups of samples, in order.
