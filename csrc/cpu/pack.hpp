@@ -26,8 +26,8 @@
 //   row 1 + i   the weights of input i
 //
 // Panels are stored block by block, group by group. Units of different groups of channels, of a convolution, share no
-// panel: a block is of one of them. Gradients and optimizer states have the same layout, so an update
-// is one pass over contiguous memory.
+// panel: a block is of one of them. Gradients and optimizer states have the same layout, so an update is one pass over
+// contiguous memory.
 #pragma once
 
 #include <cstddef>
