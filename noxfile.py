@@ -1,4 +1,4 @@
-"""The chores, each in an environment of its own: ``nox -s tests``, ``nox -s lint``, ``nox -s bench``."""
+"""The chores, each in an environment of its own: ``nox -s tests``, ``lint``, ``bench``, ``docs``."""
 
 import nox
 
@@ -24,3 +24,10 @@ def bench(session: nox.Session) -> None:
     """The figures beside peers; arguments after -- go to ``python -m fnnfast bench``."""
     session.install(".[bench]")
     session.run("python", "-m", "fnnfast", "bench", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The site, in docs/_build/html; a warning is an error. With FNNFAST_DOCS_OFFLINE=1 it needs no network."""
+    session.install(".[docs]")
+    session.run("sphinx-build", "-W", "--keep-going", "-q", *session.posargs, "docs", "docs/_build/html")

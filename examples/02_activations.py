@@ -1,4 +1,7 @@
-"""The activation functions of the notes and their derivatives, drawn from the library's own kernels.
+"""Activations
+===========
+
+The activation functions of the notes and their derivatives, drawn from the library's own kernels.
 
 The figure shows each function (blue) and its derivative (orange, dashed), which is all that backpropagation sees of it:
 where the orange line lies at 0, a neuron does not learn, and step and sign let no gradient pass at all. Softmax is

@@ -1,4 +1,7 @@
-"""The notes' 3-layer classifier with the symmetric hard limit, 2-11-4-1, with the weights printed there.
+"""The sign classifier
+===================
+
+The notes' 3-layer classifier with the symmetric hard limit, 2-11-4-1, with the weights printed there.
 
 Left, the first layer: eleven neurons, eleven lines, a tick on the side where the neuron answers +1. Middle, the second:
 four AND neurons, each +1 where all of its lines say so, which makes four rectangles. Right, the third: an OR neuron

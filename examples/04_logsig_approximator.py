@@ -1,4 +1,7 @@
-"""The notes' 2-layer function approximator, 1-2-1: two logsig neurons, then a linear one.
+"""The logsig approximator
+=======================
+
+The notes' 2-layer function approximator, 1-2-1: two logsig neurons, then a linear one.
 
 The first panel is the response with the printed weights: two steps, one at p = 1 and one at p = -1, where the net input
 of a neuron is 0 (p = -b/w). In each of the others one parameter moves and the rest stay (black: the printed value):

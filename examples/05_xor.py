@@ -1,4 +1,7 @@
-"""XOR, which no linear model can learn and one hidden layer of two neurons can.
+"""XOR
+===
+
+XOR, which no linear model can learn and one hidden layer of two neurons can.
 
 Left, the probability that the best linear model gives: 1/2 everywhere, a loss of log 2. Middle, that of a network with
 two tanh neurons. Right, how it did it: the four points where the hidden layer puts them, and there a line is enough.

@@ -1,4 +1,7 @@
-"""Universal approximation by hand: g(x) = sum_i c_i 1(a_i < x < b_i), CS231n's approximator that nobody would train.
+"""Indicator bumps
+===============
+
+Universal approximation by hand: g(x) = sum_i c_i 1(a_i < x < b_i), CS231n's approximator that nobody would train.
 
 Two steep sigmoids make a bump: one climbs at a, the other, subtracted, at b. Side by side and as high as the function
 in the middle of each, bumps add up to any continuous function: a 2-layer network whose weights are written down, not

@@ -1,4 +1,7 @@
-"""Universal approximation, learned: one hidden layer comes as close to a continuous function as its width allows.
+"""Universal approximation
+=======================
+
+Universal approximation, learned: one hidden layer comes as close to a continuous function as its width allows.
 
 The same function, the same training, networks of 1 to 64 sigmoid neurons (and a linear output). The figure shows what
 four of them learned, and the error of all: it falls with the width. The best of three starts counts, since a small

@@ -1,4 +1,7 @@
-"""One maxout unit learns its own activation: two linear pieces make ReLU or |x|, five come close to x^2.
+"""Maxout pieces
+=============
+
+One maxout unit learns its own activation: two linear pieces make ReLU or ``|x|``, five come close to x^2.
 
 Each panel shows the pieces (grey lines) and their maximum, which is the whole network; any convex function can be
 approximated so. The last one shows by how much x^2 is missed: with P pieces on [-1, 1] nobody can be closer in the mean

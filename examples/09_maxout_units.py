@@ -1,4 +1,7 @@
-"""The notes' maxout network: two maxout units of three linear nodes each, and an output neuron that weighs them.
+"""Maxout units
+============
+
+The notes' maxout network: two maxout units of three linear nodes each, and an output neuron that weighs them.
 
 A maximum of lines is convex, so one unit alone can only be convex or, with a negative weight, concave; a difference of
 two is as close to any continuous function as its pieces allow (Goodfellow et al., "Maxout networks", 2013, section 4).

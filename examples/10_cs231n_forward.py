@@ -1,4 +1,7 @@
-"""CS231n's forward passes, written by hand in NumPy and given to fnnfast: the same numbers, and the time of both.
+"""CS231n's forward passes
+=======================
+
+CS231n's forward passes, written by hand in NumPy and given to fnnfast: the same numbers, and the time of both.
 
 The 3-layer example of the course is three inputs, twice four sigmoid neurons, one output; its 2-layer one is
 s = W2 max(0, W1 x), 3072 pixels to 100 to 10 scores. The course stands inputs and outputs in columns, so its matrices

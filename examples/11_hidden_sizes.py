@@ -1,4 +1,7 @@
-"""CS231n's two figures on the size of a network: hidden sizes, and regularisation instead of a small size.
+"""Hidden sizes and regularisation
+===============================
+
+CS231n's two figures on the size of a network: hidden sizes, and regularisation instead of a small size.
 
 Eighty points of two interleaved arcs, six of them with the wrong label, and the regions into which trained networks
 divide the plane. Top: 3, 6 and 20 hidden neurons. The largest gets every point right, with fingers that reach for the

@@ -1,4 +1,7 @@
-"""Why inputs that are always positive make gradient descent zig-zag, as the outputs of a sigmoid layer do.
+"""The zig-zag
+===========
+
+Why inputs that are always positive make gradient descent zig-zag, as the outputs of a sigmoid layer do.
 
 For a neuron n = w . x the gradient of the loss is dL/dn times x. Where x is positive its components share one sign, so
 that a step goes up and right or down and left, never straight from the upper left of the weight plane to the lower

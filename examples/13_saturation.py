@@ -1,4 +1,7 @@
-"""A unit saturated on the wrong side: squared error leaves it there, cross-entropy turns it round at once.
+"""Saturation
+==========
+
+A unit saturated on the wrong side: squared error leaves it there, cross-entropy turns it round at once.
 
 The notes: a sigmoid head wants cross-entropy, whose logarithm cancels the exponential; with another loss the gradient
 saturates (Goodfellow, Bengio and Courville, "Deep learning", section 6.2.2). One neuron starts with large weights of

@@ -1,4 +1,7 @@
-"""How much faster does ReLU learn? Steps to the same training loss, for ReLU, tanh and sigmoid at five learning rates.
+"""The speed of ReLU
+=================
+
+How much faster does ReLU learn? Steps to the same training loss, for ReLU, tanh and sigmoid at five learning rates.
 
 The notes say six times, after Krizhevsky, Sutskever and Hinton, "ImageNet classification with deep convolutional neural
 networks", 2012, whose example is a convolutional network on CIFAR-10, against tanh. Measured here, on a fully connected

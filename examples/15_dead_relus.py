@@ -1,4 +1,7 @@
-"""Dead ReLUs: how many the learning rate kills, how early, and which activations live on.
+"""Dead ReLUs
+==========
+
+Dead ReLUs: how many the learning rate kills, how early, and which activations live on.
 
 The notes: a ReLU whose input is negative for all data has no gradient, so it never learns again; a very large learning
 rate brings that about, and 10 to 20 % of them can be a problem. A network of 64-64-64-10 learns small digits with Adam

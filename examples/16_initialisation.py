@@ -1,4 +1,7 @@
-"""Initialisation: what comes through ten layers before training, and whether training can begin at all.
+"""Initialisation
+==============
+
+Initialisation: what comes through ten layers before training, and whether training can begin at all.
 
 Small digits, 64 inputs of mean square 1, and ten layers of 64 ReLUs. He et al. ("Delving deep into rectifiers", 2015)
 give the weights the variance 2 / inputs, because a ReLU lets half of the mean square through: then values and gradients

@@ -1,4 +1,7 @@
-"""Binary classification on real data: a sigmoid head predicts a Bernoulli distribution, and its p means something.
+"""A sigmoid head
+==============
+
+Binary classification on real data: a sigmoid head predicts a Bernoulli distribution, and its p means something.
 
 The notes: is a tissue sample malignant? The network gives a score, the logit; the sigmoid makes it the p of a Bernoulli
 distribution, and cross-entropy trains it. The data are scikit-learn's breast cancer set: 569 samples, 30 measurements

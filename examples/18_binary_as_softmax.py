@@ -1,4 +1,7 @@
-"""Two classes by one sigmoid or by two softmax scores: the same function, and the same training.
+"""Two classes by softmax
+======================
+
+Two classes by one sigmoid or by two softmax scores: the same function, and the same training.
 
 The notes: a binary problem can be solved as a multiclass one, and softmax generalises the sigmoid. Indeed
 sigmoid(z) = softmax([0, z]), for only the difference of the scores counts. Here a softmax network takes over the

@@ -1,4 +1,7 @@
-"""Regression on real data: a Gaussian head says how sure it is, row by row.
+"""Gaussian regression
+===================
+
+Regression on real data: a Gaussian head says how sure it is, row by row.
 
 The notes: a regression network predicts a Gaussian distribution, with precision beta = 1 / sigma^2. Squared error is
 its likelihood with one beta for all; with the head `fnn.Gaussian(1)` the network learns the logarithm of beta as a

@@ -1,4 +1,7 @@
-"""Handwritten digits, and data augmentation: new variants of the same digits for every epoch.
+"""Digits and data augmentation
+============================
+
+Handwritten digits, and data augmentation: new variants of the same digits for every epoch.
 
 The notes: an image of 28 x 28 pixels enters a feedforward network as a vector of 784, and turning and shifting the
 images makes more data of them. SciPy does that here, anew before every epoch, to a random half of the images: by up to

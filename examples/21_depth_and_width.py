@@ -1,4 +1,7 @@
-"""Why deeper: at equal parameters, depth multiplies what width only adds.
+"""Depth and width
+===============
+
+Why deeper: at equal parameters, depth multiplies what width only adds.
 
 By hand: two ReLU neurons fold the interval [0, 1] in the middle, and each further layer of two folds it once more, so
 that L layers make 2^L linear pieces; the same 2 L neurons in one layer, with as many parameters, make 2 L + 1

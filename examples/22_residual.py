@@ -1,4 +1,7 @@
-"""Skip connections: twenty layers that do not learn, and the same twenty with F(x) + x, that do.
+"""Skip connections
+================
+
+Skip connections: twenty layers that do not learn, and the same twenty with F(x) + x, that do.
 
 The notes: very deep networks learn badly; ResNet adds a block's input to its output, so that each block only has to
 learn what to change, and gradients have a way past it. Here a first layer of 32 ReLUs is followed by plain layers of

@@ -1,4 +1,7 @@
-"""Grid search against random search: the same number of trials, one parameter that matters and one that does not.
+"""Grid and random search
+======================
+
+Grid search against random search: the same number of trials, one parameter that matters and one that does not.
 
 The notes: random search samples more evenly than a grid and finds better models. The reason is Bergstra and Bengio's,
 "Random search for hyper-parameter optimization", 2012: nine trials of a 3 x 3 grid try only three values of the

@@ -1,4 +1,7 @@
-"""Bayesian search: Optuna learns from its trials where to look, which random search does not.
+"""Bayesian search
+===============
+
+Bayesian search: Optuna learns from its trials where to look, which random search does not.
 
 The notes: depth and width have to be found by trial and error. Optuna's TPE (Bergstra et al., "Algorithms for
 hyper-parameter optimization", 2011) draws its first ten trials at random. From then on it estimates two densities, of

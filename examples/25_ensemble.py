@@ -1,4 +1,7 @@
-"""Ensembles: networks that differ only by their seed answer together, better than one, and aware of what is new.
+"""Ensembles
+=========
+
+Ensembles: networks that differ only by their seed answer together, better than one, and aware of what is new.
 
 The notes: ensembles raise accuracy. `fnn.Ensemble` averages what its networks predict. Their seeds gave them other
 first weights and another order of the data, so each errs in its own way, and many errors are outvoted.

@@ -1,4 +1,7 @@
-"""The same network in fewer bits: bfloat16 and int8 weights against float32.
+"""Low precision
+=============
+
+The same network in fewer bits: bfloat16 and int8 weights against float32.
 
 The notes: deep learning needs no high precision, and fewer bits mean less memory and less to move. A network of
 784-512-512-10 swish neurons learns 4,000 digits of MNIST in float32. `net.astype("bfloat16")` then rounds its weights

@@ -1,4 +1,7 @@
-"""Compound scaling: depth, width and input resolution grown together by one number.
+"""Compound scaling
+================
+
+Compound scaling: depth, width and input resolution grown together by one number.
 
 The notes: a network may grow in depth, in width or in the resolution of its input, and Tan and Le's EfficientNet
 (2019) grows all three by fixed powers of one coefficient phi. `fnn.compound_scale(base, phi)` does that for a

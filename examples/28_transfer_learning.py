@@ -1,4 +1,7 @@
-"""Transfer learning: what a network learned about the digits 0 to 4 helps it to learn 5 to 9 from a few of them.
+"""Transfer learning
+=================
+
+Transfer learning: what a network learned about the digits 0 to 4 helps it to learn 5 to 9 from a few of them.
 
 The notes: a trained network can learn another task, above all where there is little data for it. A network of
 160-96-64 leaky ReLUs learns the digits 0 to 4 from many images. `replace_head` gives it a new last layer for the

@@ -1,4 +1,7 @@
-"""Many networks at once: a random search of 64 small networks trained side by side.
+"""Many networks at once
+=====================
+
+Many networks at once: a random search of 64 small networks trained side by side.
 
 The notes end with the size of the network and its learning rate as things to search for. A small network's step is too
 short to share between cores, so a search one after the other leaves most of a machine idle: `fnn.fit_many` trains as

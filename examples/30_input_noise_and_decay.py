@@ -1,4 +1,7 @@
-"""Regularisation of a network that would learn wrong labels by heart: input noise, dropout, and two kinds of decay.
+"""Input noise and decay
+=====================
+
+Regularisation of a network that would learn wrong labels by heart: input noise, dropout, and two kinds of decay.
 
 Three hundred small digits, a seventh of them with a random label, and a network of 128-128 that can remember them all.
 Noise on the input (`GaussianNoise`) shows it every image anew, dropout takes away half of what it may rely on, and L2

@@ -1,4 +1,7 @@
-"""A deep convolutional network for handwritten digits: augmentation and an ensemble, with 4,000 images to learn from.
+"""A deep convolutional network for digits
+=======================================
+
+A deep convolutional network for handwritten digits: augmentation and an ensemble, with 4,000 images to learn from.
 
 The notes: six 3 x 3 convolutions with ReLU, He's weights, dropout and Adam reach 99.38% on MNIST, which has 60,000
 training images. `fnnfast.models.deep_mnist` is that network. Here it learns from 4,000 images only, and 1,000 others

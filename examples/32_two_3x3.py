@@ -1,4 +1,7 @@
-"""Two 3 x 3 convolutions in place of one of 5 x 5: the same window, 18 weights instead of 25, and one more ReLU.
+"""Two 3 x 3 convolutions
+======================
+
+Two 3 x 3 convolutions in place of one of 5 x 5: the same window, 18 weights instead of 25, and one more ReLU.
 
 The notes: two 3 x 3 convolutions in a row see as much of the image as one of 5 x 5, with fewer parameters, and a
 nonlinearity between them. Without it they are a 5 x 5 convolution: its kernel is the convolution of theirs, to the last

@@ -1,4 +1,7 @@
-"""Residual against plain convolutional networks of 20, 32 and 56 layers: the deeper plain one trains worse.
+"""Residual networks and depth
+===========================
+
+Residual against plain convolutional networks of 20, 32 and 56 layers: the deeper plain one trains worse.
 
 The notes: with depth, learning fails, and ResNet's F(x) + x repairs it. He et al. (2015) showed it on CIFAR-10: their
 plain network of 56 layers had a higher training error than the one of 20, so overfitting was not the cause, and their

@@ -1,4 +1,7 @@
-"""An inception block against plain convolutions of the same work.
+"""Inception
+=========
+
+An inception block against plain convolutions of the same work.
 
 The notes: GoogLeNet is deep in two directions. Its block applies filters of several sizes side by side and joins what
 they give; convolutions of 1 x 1 make the channels fewer before the large ones, which saves parameters and time. Here

@@ -1,4 +1,7 @@
-"""Compound scaling of a convolutional network: depth, width and resolution, alone and together, at equal work.
+"""Scaling convolutional networks
+==============================
+
+Compound scaling of a convolutional network: depth, width and resolution, alone and together, at equal work.
 
 The notes: EfficientNet (Tan and Le, 2019) grows depth, width and input resolution together, and each of them alone
 saturates. `fnn.compound_scale` applies its rule with its constants, 1.2, 1.1 and 1.15 to the power of phi, which about

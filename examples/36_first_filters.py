@@ -1,4 +1,7 @@
-"""What the filters of a first layer become: edges and lines, and a few blobs.
+"""The filters of a first layer
+============================
+
+What the filters of a first layer become: edges and lines, and a few blobs.
 
 The notes: a first layer extracts edges and blobs. Sixteen filters of 7 x 7 pixels, with ReLU and a pool, begin a
 network for MNIST's digits with a test error of about 4.5%. The filters start as noise so small that what is seen

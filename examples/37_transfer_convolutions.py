@@ -1,4 +1,7 @@
-"""Transfer learning with convolutions: filters for the digits 0 to 4 help with the digits 5 to 9.
+"""Transfer learning with convolutions
+===================================
+
+Transfer learning with convolutions: filters for the digits 0 to 4 help with the digits 5 to 9.
 
 The notes: weights from one data set serve another task, above all where there is little data for it. A network of three
 convolutions learns MNIST's digits 0 to 4 from 2,500 images and three variants of each, turned and shifted. Then

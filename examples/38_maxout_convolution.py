@@ -1,4 +1,7 @@
-"""Maxout convolutions against ReLU: with as many filters, and with as many multiply-adds.
+"""Maxout convolutions
+===================
+
+Maxout convolutions against ReLU: with as many filters, and with as many multiply-adds.
 
 The notes: a maxout unit is the maximum of several linear pieces, of which ReLU is a special case, and has as many times
 the parameters. `MaxoutConv2D` is that for convolutions. Networks of four 3 x 3 convolutions, of ReLU or of maxout with

@@ -122,7 +122,7 @@ class FNNClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]  # sciki
     t_ : int
         Number of rows seen.
     loss_, best_loss_ : float
-        The loss of the last and of the best iteration, with the penalty; best_loss_ is None with early stopping.
+        The loss of the last and of the best iteration, with the penalty; ``best_loss_`` is None with early stopping.
     loss_curve_ : list of float
         The loss of each iteration.
     validation_scores_, validation_loss_curve_ : list of float or None

@@ -96,8 +96,8 @@ class FNNRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]  # scikit-
 
     Notes
     -----
-    The other attributes are those of FNNClassifier, except classes_. Scores are coefficients of determination, averaged
-    over the outputs.
+    The other attributes are those of FNNClassifier, except ``classes_``. Scores are coefficients of determination,
+    averaged over the outputs.
 
     As in MLPRegressor, ``loss_curve_`` is half the mean squared error, while training uses the gradient of half the sum
     over outputs. With "lbfgs", ``loss_`` is that sum as well, so that the line search sees the function that belongs to
