@@ -340,7 +340,7 @@ def test_constants_from_an_axis_on(operator, constant, axis, as_numpy):
     arithmetic = {"Add": np.add, "Mul": np.multiply, "Sub": np.subtract, "Div": np.divide}[operator]
     expected = np.maximum(arithmetic(x, values.reshape(as_numpy)), 0).reshape(5, -1)
     net = fnn.from_onnx(model.proto(), check=(x, expected))
-    np.testing.assert_allclose(net(x), expected, rtol=1e-5)
+    np.testing.assert_allclose(net(x), expected, rtol=1e-5, atol=1e-6)
     assert net.converted_from.folded[-1] == "output 'v1': rows of shape (3, 4) are 12 values"
 
 
