@@ -492,7 +492,88 @@ class Network(_cpu.Forward):
             raise ValueError(message("x", "at least one row", "none"))
         return layerwise.diagnose(self._on_cpu("diagnose"), self._structure, rows)
 
+    def hidden(self, x: ArrayLike) -> dict[str, Array]:
+        """Compute the outputs of every layer.
+
+        Parameters
+        ----------
+        x : array_like of shape (B, *shape) or (B, I)
+            Inputs.
+
+        Returns
+        -------
+        dict of str to ndarray
+            By name of the layers that are not inside another one, (B, units), or (B, height, width, channels) for
+            images, with the bits that the layer has in the network. Those of layers that act in training only are
+            their inputs. A network on a GPU and x are copied to the host for this.
+
+        Raises
+        ------
+        ValueError
+            If the shape of x does not match.
+        TypeError
+            For a network in bfloat16 or int8, or if x does not contain real numbers.
+
+        Examples
+        --------
+        >>> import fnnfast as fnn
+        >>> net = fnn.Sequential([fnn.Input(2), fnn.Dense(3, "tanh"), fnn.Dropout(0.5), fnn.Dense(1)], seed=0)
+        >>> {name: values.shape for name, values in net.hidden([[1.0, 2.0]]).items()}
+        {'dense_1': (1, 3), 'dropout_1': (1, 3), 'dense_2': (1, 1)}
+        """
+        from . import by_layer
+
+        self._device.require(x=x)
+        if self._device is not CPU:
+            host = Network._restored(self.layers, _checks.sum_type(self._dtype), self._tensors())
+            return host.hidden(self._device.host(self._device.array("x", x)))
+        if self.compute_dtype != self.dtype.name:
+            raise TypeError(message("hidden", "a network in float32 or float64", self.compute_dtype))
+        rows = CPU.network_input(x, self.input.shape, self.dtype)
+        dtype = self.dtype
+
+        def restored(layers: Sequence[Input | Layer], state: Mapping[str, Array]) -> Network:
+            return Network._restored(layers, dtype, state)
+
+        return by_layer.outputs(self._structure, self._tensors(), restored, rows)
+
     # Text and files --------------------------------------------------------------------------------------------------
+    def plot(self, x: ArrayLike | None = None, y: ArrayLike | None = None, axes: Any = None) -> Any:
+        """Draw the network: its layers, neurons and connections; and, of one or two inputs, what it computes.
+
+        Of one input, the outputs over it, with the last hidden layer's behind them. Of two, the class that is predicted
+        at each point, or the first output, with the lines where the first layer's units change sign.
+
+        Parameters
+        ----------
+        x : array_like of shape (N, I), optional
+            Points to draw, which set the range; by default from -3 to 3.
+        y : array_like of shape (N,) or (N, O), optional
+            Their targets: classes, or reals.
+        axes : sequence of matplotlib Axes, optional
+            Where to draw: the network, and what it computes. By default new ones in a new figure.
+
+        Returns
+        -------
+        ndarray of Axes
+            Those that were drawn on.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            If matplotlib is not installed.
+        ValueError
+            If the shape of x does not match.
+
+        Examples
+        --------
+        >>> net = fnn.Sequential([fnn.Input(2), fnn.Dense(8, "tanh"), fnn.Dense(1, "sigmoid")])  # doctest: +SKIP
+        >>> net.plot(x, y)                                                                       # doctest: +SKIP
+        """
+        from . import drawing
+
+        return drawing.plot(self, x, y, axes)
+
     def summary(self, plan: bool | int = False) -> str:
         """Return a table of the layers, with their shapes, neurons, parameters and multiply-adds per sample.
 

@@ -136,10 +136,11 @@ class History:
         """
         import numpy as np
 
+        from .._pyplot import pyplot
+
         names = ["loss", *(name for name in _SCORES if getattr(self, name))]
         if axes is None:
-            pyplot = _pyplot()
-            axes = pyplot.subplots(1, len(names), figsize=(4.5 * len(names), 3.2), layout="constrained")[1]
+            axes = pyplot().subplots(1, len(names), figsize=(4.5 * len(names), 3.2), layout="constrained")[1]
         drawn = np.atleast_1d(axes)
         for name, ax in zip(names, drawn, strict=False):
             self._draw(name, ax)
@@ -177,12 +178,3 @@ class History:
         last = {name: values[-1] for name, values in vars(self).items() if isinstance(values, list) and values}
         text = "".join(f", {name.replace('_', ' ')} {value:.4g}" for name, value in last.items())
         return f"<History: {epochs} epoch{'' if epochs == 1 else 's'}, {self.stopped}{text}>"
-
-
-def _pyplot() -> Any:
-    try:
-        from matplotlib import pyplot
-    except ModuleNotFoundError as error:
-        text = "plots need matplotlib: pip install 'fnnfast[examples]'"
-        raise ModuleNotFoundError(text, name="matplotlib") from error
-    return pyplot
