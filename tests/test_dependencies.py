@@ -12,7 +12,7 @@ PACKAGE = Path(fnn.__file__).parent
 LAYERS = [
     {"_cpu", "_cuda"},
     {"_vocabulary"},
-    {"_checks", "_frozen", "_public", "_pyplot"},
+    {"_checks", "_frozen", "_public", "_extras"},
     {"_windows"},
     {"_device"},
     {"activations", "threads", "_threadpoolctl"},

@@ -1,6 +1,8 @@
 """Parameters of the scikit-learn estimators that are changed between calls of fit and partial_fit."""
 
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -156,3 +158,17 @@ def test_the_best_of_another_loss_does_not_count(change):
     model.fit(X, y)
     model.set_params(**change).fit(X, 5 + y)
     assert model.best_loss_ == min(model.loss_curve_[30:])
+
+
+@pytest.mark.parametrize("missing", ["sklearn", "scipy"])
+def test_without_the_extra(missing):
+    code = f"""if True:
+        import sys
+        sys.modules["{missing}"] = None
+        try:
+            import fnnfast.sklearn
+        except ModuleNotFoundError as error:
+            print(error)
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("pip install 'fnnfast[sklearn]'\n")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._checks import Array
-from .._pyplot import pyplot
+from .._extras import pyplot
 from ..layers import Dense
 from ..layers._shape import Shape, is_image
 

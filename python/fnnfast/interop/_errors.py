@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -26,14 +25,3 @@ def layer_of(known: Mapping[str, V], name: str, layer: Layer) -> V:
     if layer.kind not in known:
         raise refusal(f"layer {name!r}", f"a layer {type(layer).__name__} that has no counterpart", ", ".join(known))
     return known[layer.kind]
-
-
-@contextmanager
-def needs(package: str, text: str) -> Iterator[None]:
-    """Around imports: a ModuleNotFoundError with this text if the package itself is missing."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != package:
-            raise
-        raise ModuleNotFoundError(text, name=package) from error

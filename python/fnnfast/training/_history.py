@@ -136,7 +136,7 @@ class History:
         """
         import numpy as np
 
-        from .._pyplot import pyplot
+        from .._extras import pyplot
 
         names = ["loss", *(name for name in _SCORES if getattr(self, name))]
         if axes is None:

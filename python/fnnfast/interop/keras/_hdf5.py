@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..._checks import Array, short
-from .._errors import ConversionError, needs, refusal
+from ..._extras import needs
+from .._errors import ConversionError, refusal
 
 T = TypeVar("T")
 

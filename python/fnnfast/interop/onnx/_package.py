@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from .._errors import needs
+from ..._extras import needs
 
 
 def onnx() -> ModuleType:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..._checks import FLOAT32, FLOAT64
+from ..._extras import needs
 from ...sklearn import FNNClassifier, FNNRegressor
-from .._errors import needs
 from ._estimators import describe
 from ._export import body
 from ._package import onnx

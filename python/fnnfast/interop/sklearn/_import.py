@@ -12,10 +12,11 @@ from numpy.typing import ArrayLike
 
 from ... import activations
 from ..._checks import FLOAT32, FLOAT64, Array, message
+from ..._extras import needs
 from ..._models.sequential import Sequential
 from ...layers import Input
 from .._build import Run, build, checked
-from .._errors import needs, refusal
+from .._errors import refusal
 from .._graph import Graph
 from .._operations import Apply, Operation, Scale
 from ._estimators import ESTIMATORS, Ending

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._errors import needs
+from ..._extras import needs
 
 
 def require() -> None:
