@@ -11,7 +11,7 @@ PACKAGE = Path(fnn.__file__).parent
 # From the bottom to the top: whatever is imported stands on an earlier line, or is a part of the same folder.
 LAYERS = [
     {"_cpu", "_cuda"},
-    {"_vocabulary"},
+    {"_vocabulary", "typing"},
     {"_checks", "_frozen", "_public", "_extras"},
     {"_windows"},
     {"_device"},

@@ -28,6 +28,7 @@ MODULES = (
     "fnnfast.sklearn",
     "fnnfast.threads",
     "fnnfast.training",
+    "fnnfast.typing",
 )
 # A docstring; all parameters, in their order, with types and descriptions; what is returned, with a description.
 CODES = {"GL08", "PR01", "PR02", "PR03", "PR04", "PR07", "RT01", "RT03"}

@@ -2,7 +2,7 @@
 
 import typing as _typing
 
-from . import _pickles, _public, activations, distributions, layers, losses, models, optimizers, training
+from . import _pickles, _public, activations, distributions, layers, losses, models, optimizers, training, typing
 from ._device.cuda import tf32
 from ._models.ensemble import Ensemble
 from ._models.files import load
@@ -192,6 +192,7 @@ __all__ = [
     "to_onnx",
     "to_torch",
     "training",
+    "typing",
 ]
 
 _public.publish(__name__, globals(), set(__all__) - _LAZY.keys())

@@ -21,6 +21,7 @@ Array = NDArray[Any]
 DType = np.dtype[Any]
 P = ParamSpec("P")
 R = TypeVar("R")
+Float = TypeVar("Float", np.float32, np.float64)
 
 FLOAT32: DType = np.dtype(np.float32)
 FLOAT64: DType = np.dtype(np.float64)

@@ -10,6 +10,8 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .typing import ComputeDType
+
 T = np.float32 | np.float64
 Array = NDArray[Any]
 
@@ -239,7 +241,7 @@ class Network:
         """
 
     @property
-    def compute_dtype(self) -> str:
+    def compute_dtype(self) -> ComputeDType:
         """float32, float64, bfloat16 or int8."""
 
     def quantization(self, layer: int) -> tuple[float, int, Array]:

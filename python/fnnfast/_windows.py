@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ._checks import integer, message
+from .typing import PaddingName
 
 Pair = tuple[int, int]
 Borders = tuple[Pair, Pair]
@@ -24,7 +25,7 @@ class Windows(NamedTuple):
     kernel: Pair
     strides: Pair
     dilation: Pair
-    padding: str | Borders
+    padding: PaddingName | Borders
 
     def extent(self, axis: int) -> int:
         """Pixels from one end of a window to the other."""
@@ -74,12 +75,12 @@ def pair(name: str, value: Any, minimum: int = 1) -> Pair:
     return size, size
 
 
-def _padding(value: Any) -> str | Borders:
+def _padding(value: Any) -> PaddingName | Borders:
     if isinstance(value, str):
         if value == "valid":
             return (0, 0), (0, 0)
         if value == "same":
-            return value
+            return "same"
         raise ValueError(message("padding", "'valid', 'same' or integers", repr(value)))
     if isinstance(value, tuple | list) and len(value) == 2:
         rows, columns = value

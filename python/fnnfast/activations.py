@@ -8,13 +8,13 @@ parameters. An activation of the registry without a class of its own is a ``Regi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from . import _checks, _cpu
-from ._checks import Array
+from ._checks import Array, Float
 from ._device import select
 from ._frozen import Frozen
 
@@ -124,6 +124,10 @@ class Activation(Frozen):
         if not self.differentiable:
             raise ValueError(f"{self.name} is not differentiable: it can be used forward only")
 
+    @overload
+    def __call__(self, z: NDArray[Float], out: NDArray[Float] | None = None) -> NDArray[Float]: ...
+    @overload
+    def __call__(self, z: ArrayLike, out: Array | None = None) -> Array: ...
     def __call__(self, z: ArrayLike, out: Array | None = None) -> Array:
         """Apply the activation to every element of z, or, for softmax, to every row along the last axis.
 
@@ -148,6 +152,10 @@ class Activation(Frozen):
         """
         return self._elementwise("activation_forward", z, out)
 
+    @overload
+    def derivative(self, z: NDArray[Float]) -> NDArray[Float]: ...
+    @overload
+    def derivative(self, z: ArrayLike) -> Array: ...
     def derivative(self, z: ArrayLike) -> Array:
         """Return the derivative dy/dz at every element of z.
 
@@ -421,9 +429,9 @@ class GELU(Activation):
     """
 
     name = "gelu"
-    approximate: str
+    approximate: Literal["none", "tanh"]
 
-    def __init__(self, approximate: str = "none") -> None:
+    def __init__(self, approximate: Literal["none", "tanh"] = "none") -> None:
         if not isinstance(approximate, str) or approximate not in ("none", "tanh"):
             raise _checks.unknown("approximate", approximate, ("none", "tanh"))
         self._store(approximate=approximate)

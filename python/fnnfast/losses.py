@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +18,7 @@ from ._checks import Array
 from ._frozen import Frozen
 from .activations import Activation
 from .layers import Layer
+from .typing import LossName
 
 
 class Loss(Frozen, ABC):
@@ -236,7 +237,7 @@ class CrossEntropy(_OfLabels):
 
     kernel = "categorical_cross_entropy"
     from_logits = True
-    heads = ("softmax", "identity")
+    heads: ClassVar[tuple[str, ...]] = ("softmax", "identity")
 
 
 class MulticlassHinge(_OfLabels):
@@ -257,7 +258,7 @@ class MulticlassHinge(_OfLabels):
 
     kernel = "multiclass_hinge"
     from_logits = True
-    heads = ("identity",)
+    heads: ClassVar[tuple[str, ...]] = ("identity",)
 
 
 class BinaryCrossEntropy(_OfBinaryLabels):
@@ -279,7 +280,7 @@ class BinaryCrossEntropy(_OfBinaryLabels):
 
     kernel = "binary_cross_entropy"
     from_logits = True
-    heads = ("sigmoid", "identity")
+    heads: ClassVar[tuple[str, ...]] = ("sigmoid", "identity")
 
 
 class Hinge(_OfBinaryLabels):
@@ -300,7 +301,7 @@ class Hinge(_OfBinaryLabels):
 
     kernel = "hinge"
     from_logits = True
-    heads = ("identity",)
+    heads: ClassVar[tuple[str, ...]] = ("identity",)
 
 
 class MeanSquaredError(_OfReals):
@@ -344,9 +345,9 @@ class GaussianNLL(_OfReals):
     """
 
     from_logits = False
-    precision: float | tuple[float, ...] | str
+    precision: float | tuple[float, ...] | Literal["learned"]
 
-    def __init__(self, precision: float | Sequence[float] | str = 1.0) -> None:
+    def __init__(self, precision: float | Sequence[float] | Literal["learned"] = 1.0) -> None:
         if isinstance(precision, str):
             if precision != "learned":
                 raise ValueError(_checks.message("precision", "numbers > 0 or 'learned'", repr(precision)))
@@ -430,7 +431,7 @@ class Poisson(_OfReals):
 
     kernel = "poisson"
     from_logits = True
-    heads = ("identity",)
+    heads: ClassVar[tuple[str, ...]] = ("identity",)
 
     def targets(self, y: ArrayLike, outputs: int, dtype: _checks.DType) -> Array:
         targets = super().targets(y, outputs, dtype)
@@ -471,10 +472,6 @@ _BY_NAME: dict[str, type[Loss]] = {
     "multiclasshinge": MulticlassHinge,
     **dict.fromkeys(("poisson", "poissonnll", "poissonnllloss"), Poisson),
 }
-_NAMES = (
-    *("mean_squared_error", "mse", "cross_entropy", "categorical_crossentropy", "sparse_categorical_crossentropy"),
-    *("binary_crossentropy", "hinge", "multiclass_hinge", "poisson", "gaussian_nll", "nll"),
-)
 
 
 def _named(name: str, last: Layer) -> Loss:
@@ -492,7 +489,7 @@ def _named(name: str, last: Layer) -> Loss:
             return get(None, last)
         expected = f"a name or object that says which likelihood, for a {last.head} head"
         raise ValueError(_checks.message("loss", expected, repr(name)))
-    raise _checks.unknown("loss", name, _NAMES)
+    raise _checks.unknown("loss", name, get_args(LossName))
 
 
 def get(loss: str | Loss | None, last: Layer) -> Loss:

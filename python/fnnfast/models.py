@@ -25,6 +25,7 @@ from .layers import (
     Residual,
 )
 from .layers._base import Layer
+from .typing import DTypeLike
 
 __all__ = ["alexnet", "deep_mnist", "googlenet", "resnet", "vgg"]
 
@@ -55,7 +56,11 @@ _SMALL_RESNETS = {20: 3, 32: 5, 44: 7, 56: 9}
 
 
 def deep_mnist(
-    input_shape: Sequence[int] = (28, 28, 1), classes: int = 10, *, dtype: Any = "float32", seed: int | None = None
+    input_shape: Sequence[int] = (28, 28, 1),
+    classes: int = 10,
+    *,
+    dtype: DTypeLike = "float32",
+    seed: int | None = None,
 ) -> Sequential:
     """Return a deep network for handwritten digits: six 3 x 3 convolutions in pairs, and two dense layers.
 
@@ -91,7 +96,7 @@ def deep_mnist(
 
 
 def alexnet(
-    input_shape: Sequence[int] = IMAGENET, classes: int = 1000, *, dtype: Any = "float32", seed: int | None = None
+    input_shape: Sequence[int] = IMAGENET, classes: int = 1000, *, dtype: DTypeLike = "float32", seed: int | None = None
 ) -> Sequential:
     """Return AlexNet in one tower: five convolutions and three dense layers.
 
@@ -147,7 +152,7 @@ def vgg(
     classes: int = 1000,
     hidden: int = 4096,
     *,
-    dtype: Any = "float32",
+    dtype: DTypeLike = "float32",
     seed: int | None = None,
 ) -> Sequential:
     """Return a VGG network: 3 x 3 convolutions in five groups, and three dense layers.
@@ -191,7 +196,7 @@ def vgg(
 
 
 def googlenet(
-    input_shape: Sequence[int] = IMAGENET, classes: int = 1000, *, dtype: Any = "float32", seed: int | None = None
+    input_shape: Sequence[int] = IMAGENET, classes: int = 1000, *, dtype: DTypeLike = "float32", seed: int | None = None
 ) -> Sequential:
     """Return GoogLeNet, without the auxiliary heads: nine inception blocks of four parallel branches.
 
@@ -240,7 +245,7 @@ def resnet(
     input_shape: Sequence[int] | None = None,
     classes: int | None = None,
     *,
-    dtype: Any = "float32",
+    dtype: DTypeLike = "float32",
     seed: int | None = None,
 ) -> Sequential:
     """Return a residual network with batch normalization.
@@ -292,7 +297,7 @@ def resnet(
     return _network(input_shape or ((32, 32, 3) if small else IMAGENET), layers, dtype, seed)
 
 
-def _network(input_shape: Sequence[int], layers: Sequence[Layer], dtype: Any, seed: int | None) -> Sequential:
+def _network(input_shape: Sequence[int], layers: Sequence[Layer], dtype: DTypeLike, seed: int | None) -> Sequential:
     return Sequential([Input(*input_shape), *layers], dtype=dtype, seed=seed)
 
 

@@ -312,7 +312,7 @@ def test_signatures_are_as_they_were():
         str(inspect.signature(fnn.SGD))
         == "(lr: 'float' = 0.01, momentum: 'float' = 0.0, nesterov: 'bool' = False) -> 'None'"
     )
-    assert str(inspect.signature(fnn.Input)) == "(*shape: 'int', channels: 'str' = 'last') -> 'None'"
+    assert str(inspect.signature(fnn.Input)) == "(*shape: 'int', channels: 'ChannelOrder' = 'last') -> 'None'"
 
 
 def test_warnings_point_to_the_caller():

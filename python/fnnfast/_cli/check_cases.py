@@ -308,7 +308,7 @@ def int8_layer(layer: Any, result: Comparison) -> None:
 def _low(layer: Any, inputs: int, result: Comparison) -> tuple[fnn.Sequential, Array, Array]:
     """The network to convert, x and the bias as it will be, in float32: that is what any of them answers in."""
     result.eps = float(np.finfo(np.float32).eps)
-    net = fnn.Sequential([fnn.Input(inputs), layer], dtype=result.dtype.name, seed=inputs)
+    net = fnn.Sequential([fnn.Input(inputs), layer], dtype=result.dtype, seed=inputs)
     rng = np.random.default_rng(inputs)
     bias = f"{layer.kind}_1.bias"
     net.parameters[bias] = rng.standard_normal(net.parameters.shapes[bias])
@@ -336,7 +336,7 @@ def network_gradients(loss: Any, head: str, result: Comparison) -> None:
 def residual(block: Any, result: Comparison) -> None:
     """The gradients of a residual block between the input and a head; one of other width has a projection."""
     layers: list[Any] = [fnn.Input(WIDTHS[0]), fnn.Residual(block), fnn.Dense(WIDTHS[-1])]
-    net = fnn.Sequential(layers, dtype=result.dtype.name, seed=1)
+    net = fnn.Sequential(layers, dtype=result.dtype, seed=1)
     p, loss = net.parameters, fnn.MeanSquaredError()
     described: dict[str, list[dict[str, Any]]] = {"": [], "residual_1": []}
     for name, layer in net.named_layers.items():
@@ -375,9 +375,9 @@ def optimizer_steps(ours: Any, oracle: Any, l2: float, result: Comparison) -> No
 def _network(head: str, dtype: DType) -> tuple[fnn.Sequential, list[dict[str, Any]]]:
     """dense, maxout, dense; and the same for the oracle."""
     inputs, hidden, pieces_units, outputs = WIDTHS
-    last = fnn.Gaussian(outputs // 2) if head == "gaussian" else fnn.Dense(outputs, head)
+    last = fnn.Gaussian(outputs // 2) if head == "gaussian" else fnn.Dense(outputs, fnn.activations.get(head))
     layers: list[Any] = [fnn.Input(inputs), fnn.Dense(hidden, "swish"), fnn.Maxout(pieces_units, pieces=3), last]
-    net = fnn.Sequential(layers, dtype=dtype.name, seed=1)
+    net = fnn.Sequential(layers, dtype=dtype, seed=1)
     p = net.parameters
     if head == "gaussian":
         weight, bias, activation = p["gaussian_1.weight"], p["gaussian_1.bias"], "identity"

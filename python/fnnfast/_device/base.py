@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import _checks
 from .._checks import FLOAT32, Array, DType, message
+from ..typing import DeviceName, DTypeName
 
 # DLPack's numbers for arrays in a GPU's memory, and in memory that it shares with the host.
 _DLPACK_CUDA = (2, 13)
@@ -50,8 +51,8 @@ class Device(ABC):
         numpy or cupy.
     """
 
-    name: str
-    compute_dtypes: tuple[str, ...]
+    name: DeviceName
+    compute_dtypes: tuple[DTypeName, ...]
     xp: Any
 
     # Arrays in
@@ -152,7 +153,7 @@ class Device(ABC):
         size = _checks.row_size(name, array.shape, shape)
         return self.fit(array, dtype).reshape(len(array), size)
 
-    def compute_dtype(self, value: Any) -> str:
+    def compute_dtype(self, value: Any) -> DTypeName:
         """The name of a precision that a network here can compute in; ValueError for any other."""
         for known in self.compute_dtypes:
             if _is_compute_dtype(value, known):

@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import _checks
 from .._checks import Array
+from ..typing import DTypeName
 from .cuda import Cuda, is_ready
 
 
@@ -30,7 +31,7 @@ class CudaNetwork:
     def __init__(
         self,
         device: Cuda,
-        compute_dtype: str,
+        compute_dtype: DTypeName,
         inputs: int | tuple[int, int, int],
         layers: Sequence[tuple[Any, ...]],
     ) -> None:

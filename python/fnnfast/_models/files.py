@@ -6,12 +6,11 @@ import os
 
 from .. import _checks
 from .._network import file_format
-from .._network.network import Network
 from .inference import InferenceNetwork
 from .sequential import Sequential
 
 
-def load(path: str | os.PathLike[str]) -> Network:
+def load(path: str | os.PathLike[str]) -> Sequential | InferenceNetwork:
     """Read a network that ``Sequential.save`` wrote.
 
     Parameters

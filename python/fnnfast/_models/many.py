@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from numpy.typing import ArrayLike
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..losses import Loss
     from ..optimizers import Optimizer, Schedule
     from ..training import Callback, History
+    from ..typing import ClassWeight, LossName, OptimizerName
 
 
 @_checks.advised("fit")
@@ -29,8 +30,8 @@ def fit_many(
     networks: Sequence[Sequential],
     x: ArrayLike,
     y: ArrayLike,
-    loss: str | Loss | None = None,
-    optimizer: str | Optimizer | Sequence[str | Optimizer] = "adam",
+    loss: LossName | Loss | None = None,
+    optimizer: OptimizerName | Optimizer | Sequence[OptimizerName | Optimizer] = "adam",
     epochs: int | Sequence[int] = 10,
     batch_size: int | Sequence[int] = 32,
     validation: Validation = None,
@@ -41,7 +42,7 @@ def fit_many(
     progress: bool | None = None,
     *,
     sample_weight: ArrayLike | None = None,
-    class_weight: Mapping[int, float] | str | None = None,
+    class_weight: ClassWeight | None = None,
     clip_norm: float | Sequence[float | None] | None = None,
 ) -> list[History]:
     """Train networks on the same data, as many at a time as there are threads.

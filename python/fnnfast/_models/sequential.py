@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..losses import Loss
     from ..optimizers import Optimizer, Schedule
     from ..training import Callback, Checkpoint, History
+    from ..typing import ClassWeight, DeviceName, DTypeLike, DTypeName, LossName, OptimizerName
 
 
 class Sequential(Network):
@@ -78,7 +79,12 @@ class Sequential(Network):
     trainable = True
 
     def __init__(
-        self, layers: Sequence[Input | Layer], *, dtype: Any = "float32", seed: int | None = None, device: str = "cpu"
+        self,
+        layers: Sequence[Input | Layer],
+        *,
+        dtype: DTypeLike = "float32",
+        seed: int | None = None,
+        device: DeviceName = "cpu",
     ) -> None:
         seed = _checks.seed(seed)
         self._build(layers, dtype, device)
@@ -87,14 +93,19 @@ class Sequential(Network):
             for key, values in layer.initial(self._structure.input_shapes[name], rng).items():
                 self.parameters[f"{name}.{key}"] = values
 
+    if TYPE_CHECKING:
+
+        @property
+        def compute_dtype(self) -> DTypeName: ...
+
     # Training --------------------------------------------------------------------------------------------------------
     @_checks.advised("fit")
     def fit(
         self,
         x: ArrayLike,
         y: ArrayLike,
-        loss: str | Loss | None = None,
-        optimizer: str | Optimizer = "adam",
+        loss: LossName | Loss | None = None,
+        optimizer: OptimizerName | Optimizer = "adam",
         epochs: int = 10,
         batch_size: int = 32,
         validation: Validation = None,
@@ -105,7 +116,7 @@ class Sequential(Network):
         progress: bool | None = None,
         *,
         sample_weight: ArrayLike | None = None,
-        class_weight: Mapping[int, float] | str | None = None,
+        class_weight: ClassWeight | None = None,
         clip_norm: float | None = None,
         checkpoint: str | PathLike[str] | Checkpoint | None = None,
     ) -> History:
@@ -307,7 +318,7 @@ class Sequential(Network):
         return net
 
     # Devices and number formats ---------------------------------------------------------------------------------------
-    def to(self, device: str, dtype: Any = None) -> Sequential:
+    def to(self, device: DeviceName, dtype: DTypeLike | None = None) -> Sequential:
         """Return a copy of the network on another device, with the same parameters and the same frozen layers.
 
         Parameters
@@ -335,7 +346,7 @@ class Sequential(Network):
             dtype = self.compute_dtype if known else _checks.sum_type(self._dtype)
         return self._restored(self.layers, dtype, self._tensors(), device)._with_attributes_of(self)
 
-    def astype(self, dtype: Any) -> Sequential | InferenceNetwork:
+    def astype(self, dtype: DTypeLike) -> Sequential | InferenceNetwork:
         """Return a copy of the network in another number format.
 
         Parameters

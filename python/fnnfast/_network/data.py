@@ -13,6 +13,7 @@ from .._checks import Array, DType, message
 from .._device import select
 from .._device.base import Device
 from ..losses import Loss
+from ..typing import ClassWeight
 
 Validation = tuple[ArrayLike, ArrayLike] | tuple[ArrayLike, ArrayLike, ArrayLike] | float | None
 
@@ -66,7 +67,7 @@ def prepare(
     x: ArrayLike,
     y: ArrayLike,
     sample_weight: ArrayLike | None = None,
-    class_weight: Mapping[int, float] | str | None = None,
+    class_weight: ClassWeight | None = None,
 ) -> Data:
     """Inputs, targets and weights, checked and converted once, as the compiled trainer takes them."""
     device, dtype = network.device, _checks.sum_type(network.dtype)
@@ -158,7 +159,7 @@ def _row_weights(
     targets: Array,
     outputs: int,
     sample_weight: ArrayLike | None,
-    class_weight: Mapping[int, float] | str | None = None,
+    class_weight: ClassWeight | None = None,
 ) -> Array | None:
     """How much each row of prepared targets counts, float64 (B,): sample_weight times that of its class; or None."""
     weights: Array | None = None
@@ -185,7 +186,7 @@ def _row_weights(
     return weights
 
 
-def _class_weights(class_weight: Mapping[int, float] | str, labels: NDArray[np.int64], classes: int) -> Array:
+def _class_weights(class_weight: ClassWeight, labels: NDArray[np.int64], classes: int) -> Array:
     if isinstance(class_weight, str):
         if class_weight != "balanced":
             raise ValueError(message("class_weight", "a mapping or 'balanced'", repr(class_weight)))

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .._device.cuda_network import CudaNetwork
     from ..distributions import Distribution
     from ..losses import Loss
+    from ..typing import ComputeDType, DeviceName, LossName
     from .conversion import Conversion
 
 
@@ -70,7 +71,7 @@ class Network(_cpu.Forward):
     _state: State  # both
     _frozen: frozenset[str] = frozenset()
 
-    def _build(self, layers: Sequence[Input | Layer], dtype: Any, device: str) -> None:
+    def _build(self, layers: Sequence[Input | Layer], dtype: Any, device: DeviceName) -> None:
         """Create everything but the values of the parameters."""
         self._device = select.named(device)
         compute_dtype = self._device.compute_dtype(dtype)
@@ -99,7 +100,7 @@ class Network(_cpu.Forward):
         layers: Sequence[Input | Layer],
         dtype: Any,
         tensors: Mapping[str, Array],
-        device: str = CPU.name,
+        device: DeviceName = CPU.name,
     ) -> Self:
         """A network from its layers and the result of ``_tensors`` (to unpickle, copy and load)."""
         net = cls.__new__(cls)
@@ -154,12 +155,12 @@ class Network(_cpu.Forward):
         return self._dtype
 
     @property
-    def device(self) -> str:
+    def device(self) -> DeviceName:
         """Where the network is: "cpu" or "cuda"."""
         return self._device.name
 
     @property
-    def compute_dtype(self) -> str:
+    def compute_dtype(self) -> ComputeDType:
         """The number format of the products.
 
         "float32" or "float64"; on a GPU also "tf32", "float16" or "bfloat16". For an InferenceNetwork, "bfloat16" or
@@ -168,7 +169,7 @@ class Network(_cpu.Forward):
         return self._network.compute_dtype
 
     @property
-    def precision(self) -> str:
+    def precision(self) -> ComputeDType:
         """The number format of the products.
 
         Deprecated: use ``compute_dtype`` instead.
@@ -412,7 +413,7 @@ class Network(_cpu.Forward):
     # Evaluation ------------------------------------------------------------------------------------------------------
     @_checks.advised("evaluate")
     def evaluate(
-        self, x: ArrayLike, y: ArrayLike, *, loss: str | Loss | None = None, sample_weight: ArrayLike | None = None
+        self, x: ArrayLike, y: ArrayLike, *, loss: LossName | Loss | None = None, sample_weight: ArrayLike | None = None
     ) -> dict[str, float]:
         """Compute the mean loss and the score on data.
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import activations
 from .._checks import Array
+from ..typing import ActivationName
 from ._base import Layer
 from ._shape import Shape
 
@@ -38,7 +39,7 @@ class Activation(Layer):
     kind = "activation"
     format_version = 2
 
-    def __init__(self, activation: str | activations.Activation) -> None:
+    def __init__(self, activation: ActivationName | activations.Activation) -> None:
         self._store(activation=activations.get(activation))
 
     def spec(self, shape: Shape) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ from .. import _checks, activations
 from .._checks import Array, message
 from .._windows import Borders, Pair, Windows, pair, windows
 from ..ops import MAX_SAVED_PIECES
+from ..typing import ActivationName, InitName, PaddingName
 from ._base import Layer, scaled_units
 from ._initial import initial_weight, initialisation
 from ._shape import Shape, image
@@ -33,7 +34,7 @@ class _Convolution(Layer):
     kernel_size: Pair
     pieces: int = 1
     strides: Pair = (1, 1)
-    padding: str | Borders = "valid"
+    padding: PaddingName | Borders = "valid"
     dilation: Pair = (1, 1)
     groups: int = 1
     bias: bool = True
@@ -158,21 +159,21 @@ class Conv2D(_Convolution):
     """
 
     kind = "conv2d"
-    init: str | float | None = None
+    init: InitName | float | None = None
 
     @_checks.advised("Conv2D")
     def __init__(
         self,
         filters: int,
         kernel_size: int | Pair,
-        activation: str | activations.Activation | None = "identity",
+        activation: ActivationName | activations.Activation | None = "identity",
         *,
         strides: int | Pair = 1,
-        padding: str | int | Pair | Borders = "valid",
+        padding: PaddingName | int | Pair | Borders = "valid",
         dilation: int | Pair = 1,
         groups: int = 1,
         bias: bool = True,
-        init: str | float | None = None,
+        init: InitName | float | None = None,
     ) -> None:
         self._store_filters(filters, kernel_size)
         self._store_changes(activation=activations.get(activation))
@@ -233,7 +234,7 @@ class MaxoutConv2D(_Convolution):
         pieces: int = 2,
         *,
         strides: int | Pair = 1,
-        padding: str | int | Pair | Borders = "valid",
+        padding: PaddingName | int | Pair | Borders = "valid",
         dilation: int | Pair = 1,
         bias: bool = True,
     ) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from .. import _checks, activations, distributions
 from .._checks import Array
 from ..ops import MAX_SAVED_PIECES
+from ..typing import ActivationName, InitName
 from ._base import Layer, scaled_units
 from ._initial import initial_weight, initialisation
 from ._shape import Shape
@@ -58,15 +59,15 @@ class Dense(Layer):
     kind = "dense"
     has_units = True
     units: int
-    init: str | float | None = None
+    init: InitName | float | None = None
     bias: bool = True
 
     @_checks.advised("Dense")
     def __init__(
         self,
         units: int,
-        activation: str | activations.Activation | None = "identity",
-        init: str | float | None = None,
+        activation: ActivationName | activations.Activation | None = "identity",
+        init: InitName | float | None = None,
         *,
         bias: bool = True,
     ) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import numbers
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from .. import _checks
 from .._checks import Array
+from ..typing import InitName
 from ._shape import Shape
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def initial_weight(init: str | float, inputs: int, units: int, rng: Generator, s
     return rng.uniform(-1, 1, shape) * math.sqrt(3 * variance)
 
 
-def initialisation(init: str | float) -> str | float:
+def initialisation(init: str | float) -> InitName | float:
     """The argument ``init`` of ``Dense``, checked."""
     if not isinstance(init, str):
         if isinstance(init, bool) or not isinstance(init, numbers.Real):
@@ -42,4 +43,4 @@ def initialisation(init: str | float) -> str | float:
     known = [name + form for name in _VARIANCES for form in ("", "_normal", "_uniform")]
     if init not in known:
         raise _checks.unknown("init", init, known)
-    return init
+    return cast(InitName, init)

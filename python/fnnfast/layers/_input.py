@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from .. import _checks
 from .._frozen import Frozen
+from ..typing import ChannelOrder
 from ._shape import Shape, is_image
 
 
@@ -49,10 +50,10 @@ class Input(Frozen):
 
     kind: ClassVar[str] = "input"
     shape: tuple[int, ...]
-    channels: str = "last"
+    channels: ChannelOrder = "last"
 
     @_checks.advised("Input")
-    def __init__(self, *shape: int, channels: str = "last") -> None:
+    def __init__(self, *shape: int, channels: ChannelOrder = "last") -> None:
         if not shape:
             raise ValueError(_checks.message("Input", "at least one dimension", "none"))
         if len(shape) == 1 and isinstance(shape[0], (tuple, list)):

@@ -9,6 +9,7 @@ from .. import _checks
 from .._checks import message
 from .._windows import Borders, Pair, Windows, pair, windows
 from ..ops import MAX_SAVED_PIECES
+from ..typing import PaddingName
 from ._base import Layer
 from ._shape import Shape, image
 
@@ -22,7 +23,7 @@ class _Pool(Layer):
     format_version = 2
     pool_size: Pair = (2, 2)
     strides: Pair | None = None
-    padding: str | Borders = "valid"
+    padding: PaddingName | Borders = "valid"
 
     def _store_windows(self, pool_size: Any, strides: Any, padding: Any) -> None:
         size = pair("pool_size", pool_size)
@@ -81,7 +82,7 @@ class MaxPool2D(_Pool):
         self,
         pool_size: int | Pair = 2,
         strides: int | Pair | None = None,
-        padding: str | int | Pair | Borders = "valid",
+        padding: PaddingName | int | Pair | Borders = "valid",
     ) -> None:
         self._store_windows(pool_size, strides, padding)
         if math.prod(self.pool_size) > MAX_SAVED_PIECES:
@@ -120,7 +121,7 @@ class AveragePool2D(_Pool):
         self,
         pool_size: int | Pair = 2,
         strides: int | Pair | None = None,
-        padding: str | int | Pair | Borders = "valid",
+        padding: PaddingName | int | Pair | Borders = "valid",
         count_padding: bool = False,
     ) -> None:
         self._store_windows(pool_size, strides, padding)

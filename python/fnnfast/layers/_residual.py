@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import _checks, activations
 from .._checks import Array
+from ..typing import ActivationName
 from ._base import Layer, no_layer, shape_after, specs
 from ._initial import initial_weight
 from ._shape import Shape, as_image, described, is_image
@@ -58,7 +59,7 @@ class Residual(Layer):
         self,
         layers: Sequence[Layer],
         shortcut: Sequence[Layer] | None = None,
-        activation: str | activations.Activation | None = "identity",
+        activation: ActivationName | activations.Activation | None = "identity",
     ) -> None:
         self._store(layers=inside("Residual", layers))
         if shortcut is not None:

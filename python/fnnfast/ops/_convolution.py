@@ -13,10 +13,11 @@ from .._device import select
 from .._device.base import Device
 from .._windows import Borders, Pair, windows
 from ..activations import Activation
+from ..typing import ActivationName, PaddingName
 from ._maxout import MAX_SAVED_PIECES
 from ._operands import Grads
 
-PaddingLike = str | int | Pair | Borders
+PaddingLike = PaddingName | int | Pair | Borders
 """What ``padding`` may be."""
 
 
@@ -24,7 +25,7 @@ def conv2d(
     x: ArrayLike,
     weight: ArrayLike,
     bias: ArrayLike | None = None,
-    activation: str | Activation | None = "identity",
+    activation: ActivationName | Activation | None = "identity",
     *,
     strides: int | Pair = 1,
     padding: PaddingLike = "valid",
@@ -99,7 +100,7 @@ def conv2d_forward(
     x: ArrayLike,
     weight: ArrayLike,
     bias: ArrayLike | None = None,
-    activation: str | Activation | None = "identity",
+    activation: ActivationName | Activation | None = "identity",
     *,
     strides: int | Pair = 1,
     padding: PaddingLike = "valid",
@@ -159,7 +160,7 @@ def conv2d_backward(
     x: ArrayLike,
     weight: ArrayLike,
     saved: ArrayLike,
-    activation: str | Activation | None = "identity",
+    activation: ActivationName | Activation | None = "identity",
     *,
     strides: int | Pair = 1,
     padding: PaddingLike = "valid",

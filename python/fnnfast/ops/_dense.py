@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
-from numpy.typing import ArrayLike
+from typing import overload
+
+from numpy.typing import ArrayLike, NDArray
 
 from .. import _checks, activations
-from .._checks import Array, matrix
+from .._checks import Array, Float, matrix
 from .._device import select
 from ..activations import Activation
+from ..typing import ActivationName
 from ._operands import Grads, fit_operands
 
 
+@overload
+def dense(
+    x: NDArray[Float],
+    weight: NDArray[Float],
+    bias: NDArray[Float] | None = None,
+    activation: ActivationName | Activation | None = "identity",
+    *,
+    out: NDArray[Float] | None = None,
+) -> NDArray[Float]: ...
+@overload
 def dense(
     x: ArrayLike,
     weight: ArrayLike,
     bias: ArrayLike | None = None,
-    activation: str | Activation | None = "identity",
+    activation: ActivationName | Activation | None = "identity",
+    *,
+    out: Array | None = None,
+) -> Array: ...
+def dense(
+    x: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    activation: ActivationName | Activation | None = "identity",
     *,
     out: Array | None = None,
 ) -> Array:
@@ -67,7 +88,10 @@ def dense(
 
 
 def dense_forward(
-    x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, activation: str | Activation | None = "identity"
+    x: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    activation: ActivationName | Activation | None = "identity",
 ) -> tuple[Array, Array]:
     """Compute a dense layer and what ``dense_backward`` reads.
 
@@ -123,7 +147,11 @@ def dense_forward(
 
 
 def dense_backward(
-    dy: ArrayLike, x: ArrayLike, weight: ArrayLike, saved: ArrayLike, activation: str | Activation | None = "identity"
+    dy: ArrayLike,
+    x: ArrayLike,
+    weight: ArrayLike,
+    saved: ArrayLike,
+    activation: ActivationName | Activation | None = "identity",
 ) -> Grads:
     """Compute the gradients of a dense layer from the gradient of its output.
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import overload
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _checks, _cpu
-from .._checks import Array, matrix
+from .._checks import Array, Float, matrix
 from .._device import select
 from ._operands import Grads, fit_operands
 
@@ -14,6 +16,12 @@ from ._operands import Grads, fit_operands
 MAX_SAVED_PIECES = _cpu.MAX_SAVED_PIECES
 
 
+@overload
+def maxout(
+    x: NDArray[Float], weight: NDArray[Float], bias: NDArray[Float] | None = None, *, out: NDArray[Float] | None = None
+) -> NDArray[Float]: ...
+@overload
+def maxout(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, *, out: Array | None = None) -> Array: ...
 def maxout(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, *, out: Array | None = None) -> Array:
     """Compute a maxout layer, ``max over p of x @ weight[p] + bias[p]``, in one kernel.
 

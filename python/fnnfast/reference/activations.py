@@ -241,7 +241,7 @@ class ReLU(Activation):
 
     __slots__ = ()
     name = "relu"
-    kinks = (0.0,)
+    kinks: ClassVar[tuple[float, ...]] = (0.0,)
 
     def _value(self, xp: ModuleType, z: Array, a: Array) -> Array:
         return xp.where(z > 0, z, 0.0)
@@ -255,8 +255,8 @@ class LeakyReLU(Activation):
 
     __slots__ = ()
     name = "leaky_relu"
-    kinks = (0.0,)
-    default = 0.01
+    kinks: ClassVar[tuple[float, ...]] = (0.0,)
+    default: ClassVar[float | None] = 0.01
 
     def _value(self, xp: ModuleType, z: Array, a: Array) -> Array:
         return xp.where(z > 0, z, _times(xp, a, z))
@@ -270,7 +270,7 @@ class PReLU(LeakyReLU):
 
     __slots__ = ()
     name = "prelu"
-    default = 0.25
+    default: ClassVar[float | None] = 0.25
     learned = True
 
     def _parameter_slope(self, xp: ModuleType, z: Array, a: Array) -> Array:
@@ -282,8 +282,8 @@ class ELU(Activation):
 
     __slots__ = ()
     name = "elu"
-    kinks = (0.0,)
-    default = 1.0
+    kinks: ClassVar[tuple[float, ...]] = (0.0,)
+    default: ClassVar[float | None] = 1.0
 
     def _value(self, xp: ModuleType, z: Array, a: Array) -> Array:
         return xp.where(z > 0, z, a * xp.expm1(_below(xp, z)))
@@ -308,7 +308,7 @@ class SELU(Activation):
 
     __slots__ = ()
     name = "selu"
-    kinks = (0.0,)
+    kinks: ClassVar[tuple[float, ...]] = (0.0,)
 
     def _value(self, xp: ModuleType, z: Array, a: Array) -> Array:
         return SELU_LAMBDA * xp.where(z > 0, z, SELU_ALPHA * xp.expm1(_below(xp, z)))
@@ -377,7 +377,7 @@ class Swish(Activation):
 
     __slots__ = ()
     name = "swish"
-    default = 1.0
+    default: ClassVar[float | None] = 1.0
 
     def _value(self, xp: ModuleType, z: Array, a: Array) -> Array:
         # If the sigmoid is 0 at an infinity, the product is 0, too; else it is infinite.
@@ -431,7 +431,7 @@ class ReLU6(Activation):
 
     __slots__ = ()
     name = "relu6"
-    kinks = (0.0, 6.0)
+    kinks: ClassVar[tuple[float, ...]] = (0.0, 6.0)
 
     def _value(self, xp: ModuleType, z: Array, a: Array) -> Array:
         return xp.where(z > 0, xp.minimum(z, 6.0), 0.0)
@@ -445,7 +445,7 @@ class HardTanh(Activation):
 
     __slots__ = ()
     name = "hard_tanh"
-    kinks = (-1.0, 1.0)
+    kinks: ClassVar[tuple[float, ...]] = (-1.0, 1.0)
 
     def _value(self, xp: ModuleType, z: Array, a: Array) -> Array:
         return xp.clip(z, -1.0, 1.0)
@@ -459,7 +459,7 @@ class HardSigmoid(Activation):
 
     __slots__ = ()
     name = "hard_sigmoid"
-    kinks = (-3.0, 3.0)
+    kinks: ClassVar[tuple[float, ...]] = (-3.0, 3.0)
 
     def _value(self, xp: ModuleType, z: Array, a: Array) -> Array:
         return xp.clip((z + 3.0) / 6.0, 0.0, 1.0)
@@ -473,7 +473,7 @@ class HardSwish(Activation):
 
     __slots__ = ()
     name = "hard_swish"
-    kinks = (-3.0, 3.0)
+    kinks: ClassVar[tuple[float, ...]] = (-3.0, 3.0)
 
     def _value(self, xp: ModuleType, z: Array, a: Array) -> Array:
         return xp.where(z >= 3, z, _finite(xp, z) * xp.clip((z + 3.0) / 6.0, 0.0, 1.0))
@@ -521,7 +521,7 @@ class CELU(Activation):
 
     __slots__ = ()
     name = "celu"
-    default = 1.0
+    default: ClassVar[float | None] = 1.0
 
     def _value(self, xp: ModuleType, z: Array, a: Array) -> Array:
         return xp.where(z > 0, z, a * xp.expm1(_below(xp, z) / a))

@@ -81,7 +81,7 @@ class CategoricalCrossEntropy(Loss):
 
     __slots__ = ()
     name = "categorical_cross_entropy"
-    from_logits = ("softmax",)
+    from_logits: ClassVar[tuple[str, ...]] = ("softmax",)
 
     def value(self, outputs: Array, targets: Array) -> float:
         xp = namespace(outputs)
@@ -108,7 +108,7 @@ class BinaryCrossEntropy(Loss):
 
     __slots__ = ()
     name = "binary_cross_entropy"
-    from_logits = ("sigmoid",)
+    from_logits: ClassVar[tuple[str, ...]] = ("sigmoid",)
 
     def value(self, outputs: Array, targets: Array) -> float:
         xp = namespace(outputs)
@@ -162,7 +162,7 @@ class Gaussian(Loss):
     name = "gaussian"
 
     def __init__(self, precision: Array | float = 1.0) -> None:
-        self.precision = precision
+        self.precision: Array | float = precision
 
     def value(self, outputs: Array, targets: Array) -> float:
         xp = namespace(outputs)

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial, wraps
 from numbers import Real
-from typing import Any, Self, cast
+from typing import Any, Literal, Self, cast, get_args
 
 import numpy as np
 from scipy.sparse import issparse
@@ -33,7 +33,9 @@ _threadpoolctl.register()
 SPARSE_ROWS = 1024
 
 _POSITIVE_INTEGER = partial(_checks.integer, minimum=1)
-_CHOICES = {"solver": ("adam", "sgd", "lbfgs"), "learning_rate": ("constant", "invscaling", "adaptive")}
+Solver = Literal["adam", "sgd", "lbfgs"]
+LearningRate = Literal["constant", "invscaling", "adaptive"]
+_CHOICES = {"solver": get_args(Solver), "learning_rate": get_args(LearningRate)}
 _CHECKS: dict[str, Callable[[str, Any], object]] = {
     **dict.fromkeys(("alpha", "power_t", "tol"), _checks.not_negative),
     **dict.fromkeys(("learning_rate_init", "epsilon"), _checks.positive),
@@ -209,7 +211,7 @@ class Perceptron(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc
     def _start(self, network: Sequential) -> None:
         """Reset what an earlier training left."""
         self.network_ = network
-        self.n_layers_ = 1 + len(self.coefs_)
+        self.n_layers_: int = 1 + len(self.coefs_)
         self.t_ = 0
         self.loss_curve_: list[float] = []
         self.validation_scores_: list[float] | None = None

@@ -17,7 +17,8 @@ from .. import _checks
 from .._checks import Array, message
 from ..activations import Activation
 from ..losses import BinaryCrossEntropy, CrossEntropy, Hinge, Loss, MeanSquaredError, MulticlassHinge
-from ._base import Perceptron, can_go_on, choose_loss
+from ..typing import ActivationName, DTypeLike
+from ._base import LearningRate, Perceptron, Solver, can_go_on, choose_loss
 from ._solvers import Data
 
 # For one output per class; and for one per label, or a single output.
@@ -160,12 +161,12 @@ class FNNClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]  # sciki
     def __init__(
         self,
         hidden_layer_sizes: int | Sequence[int] = (100,),
-        activation: str | Activation | Sequence[str | Activation] = "relu",
+        activation: ActivationName | Activation | Sequence[ActivationName | Activation] = "relu",
         *,
-        solver: str = "adam",
+        solver: Solver = "adam",
         alpha: float = 0.0001,
-        batch_size: int | str = "auto",
-        learning_rate: str = "constant",
+        batch_size: int | Literal["auto"] = "auto",
+        learning_rate: LearningRate = "constant",
         learning_rate_init: float = 0.001,
         power_t: float = 0.5,
         max_iter: int = 200,
@@ -183,11 +184,11 @@ class FNNClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]  # sciki
         epsilon: float = 1e-8,
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
-        loss: str | Loss | None = None,
+        loss: Literal["log_loss", "hinge", "squared_error"] | Loss | None = None,
         class_weight: Mapping[Any, float] | Sequence[Mapping[Any, float]] | Literal["balanced"] | None = None,
         maxout_pieces: int | None = None,
         dropout: float | Sequence[float] = 0.0,
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
         progress: bool | None = None,
     ) -> None:
         self._keep(locals())
@@ -312,7 +313,7 @@ class FNNClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]  # sciki
             if not incremental:
                 self.classes_ = unique_labels(y)
             count = len(self.classes_)
-            self.n_outputs_ = count if multilabel or count > 2 else 1
+            self.n_outputs_: int = count if multilabel or count > 2 else 1
         if not fresh or incremental:
             self._require_known(unique_labels(y), same=self.warm_start and not incremental)
         if multilabel:

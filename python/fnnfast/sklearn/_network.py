@@ -44,7 +44,7 @@ def make_layers(estimator: Any, inputs: int, outputs: int, head: str) -> list[In
         layers.append(Dense(size, _activation(function)) if pieces is None else Maxout(size, pieces))
         if rate:
             layers.append(Dropout(rate))
-    return [*layers, Gaussian(outputs) if head == "gaussian" else Dense(outputs, head)]
+    return [*layers, Gaussian(outputs) if head == "gaussian" else Dense(outputs, activations.get(head))]
 
 
 def build(layers: Sequence[Input | Layer], dtype: _checks.DType, random: np.random.RandomState) -> Sequential:

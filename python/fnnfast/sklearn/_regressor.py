@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from sklearn.base import RegressorMixin
@@ -13,7 +13,8 @@ from .. import _checks
 from .._checks import Array, message
 from ..activations import Activation
 from ..losses import GaussianNLL, Loss, MeanSquaredError, Poisson
-from ._base import Perceptron, can_go_on, choose_loss
+from ..typing import ActivationName, DTypeLike
+from ._base import LearningRate, Perceptron, Solver, can_go_on, choose_loss
 
 _LOSSES = {"squared_error": MeanSquaredError(), "poisson": Poisson(), "gaussian_nll": GaussianNLL("learned")}
 
@@ -119,14 +120,14 @@ class FNNRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]  # scikit-
     @_checks.advised("estimator")
     def __init__(
         self,
-        loss: str | Loss = "squared_error",
+        loss: Literal["squared_error", "poisson", "gaussian_nll"] | Loss = "squared_error",
         hidden_layer_sizes: int | Sequence[int] = (100,),
-        activation: str | Activation | Sequence[str | Activation] = "relu",
+        activation: ActivationName | Activation | Sequence[ActivationName | Activation] = "relu",
         *,
-        solver: str = "adam",
+        solver: Solver = "adam",
         alpha: float = 0.0001,
-        batch_size: int | str = "auto",
-        learning_rate: str = "constant",
+        batch_size: int | Literal["auto"] = "auto",
+        learning_rate: LearningRate = "constant",
         learning_rate_init: float = 0.001,
         power_t: float = 0.5,
         max_iter: int = 200,
@@ -146,7 +147,7 @@ class FNNRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]  # scikit-
         max_fun: int = 15000,
         maxout_pieces: int | None = None,
         dropout: float | Sequence[float] = 0.0,
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
         progress: bool | None = None,
     ) -> None:
         self._keep(locals())

@@ -58,9 +58,9 @@ class EarlyStopping:
 
     @_checks.advised("EarlyStopping")
     def __init__(self, patience: int = 5, min_delta: float = 0.0, restore_best: bool = True) -> None:
-        self.patience = _checks.integer("patience", patience, 1)
-        self.min_delta = _checks.not_negative("min_delta", min_delta)
-        self.restore_best = _checks.flag("restore_best", restore_best)
+        self.patience: int = _checks.integer("patience", patience, 1)
+        self.min_delta: float = _checks.not_negative("min_delta", min_delta)
+        self.restore_best: bool = _checks.flag("restore_best", restore_best)
         self.best_epoch: int | None = None
         self._best_loss = math.inf
         self._best_parameters: dict[str, Array] = {}

@@ -14,6 +14,7 @@ from .. import _checks
 from .._network.data import hold_out, prepare, validation_not_finite
 from .._network.network import Network
 from ..losses import Loss
+from ..typing import LossName
 from . import _progress
 from ._callbacks import begin
 from ._checkpoint import Run
@@ -83,7 +84,7 @@ def evaluate(
     network: Network,
     x: ArrayLike,
     y: ArrayLike,
-    loss: str | Loss | None = None,
+    loss: LossName | Loss | None = None,
     sample_weight: ArrayLike | None = None,
 ) -> dict[str, float]:
     """Compute the mean loss and the score of a network on data, see ``Sequential.evaluate``.

@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from .._network.data import Validation
     from ..losses import Loss
     from ..optimizers import Optimizer, Schedule
+    from ..typing import ClassWeight, LossName, OptimizerName
     from ._callbacks import Callback
 
 
 class FitSettings(Frozen):
     """The checked parameters of ``Sequential.fit`` except the data, with its defaults; see there."""
 
-    loss: str | Loss | None
+    loss: LossName | Loss | None
     optimizer: Optimizer
     epochs: int
     batch_size: int
@@ -33,14 +34,14 @@ class FitSettings(Frozen):
     callbacks: Sequence[Callback]
     seed: int | None
     progress: bool | Silent | None
-    class_weight: Mapping[int, float] | str | None
+    class_weight: ClassWeight | None
     clip_norm: float | None
     checkpoint: Checkpoint | None
 
     def __init__(
         self,
-        loss: str | Loss | None = None,
-        optimizer: str | Optimizer = "adam",
+        loss: LossName | Loss | None = None,
+        optimizer: OptimizerName | Optimizer = "adam",
         epochs: int = 10,
         batch_size: int = 32,
         validation: Validation = None,
@@ -50,7 +51,7 @@ class FitSettings(Frozen):
         seed: int | None = None,
         progress: bool | Silent | None = None,
         *,
-        class_weight: Mapping[int, float] | str | None = None,
+        class_weight: ClassWeight | None = None,
         clip_norm: float | None = None,
         checkpoint: str | PathLike[str] | Checkpoint | None = None,
     ) -> None:

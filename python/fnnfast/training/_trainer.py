@@ -16,6 +16,7 @@ from .._network.network import Network
 from .._network.tensors import refusal
 from ..losses import Loss
 from ..optimizers import Optimizer
+from ..typing import LossName, OptimizerName
 
 if TYPE_CHECKING:
     from .._device.cuda_trainer import CudaTrainer
@@ -82,8 +83,8 @@ class Trainer:
     def __init__(
         self,
         network: Network,
-        loss: str | Loss | None = None,
-        optimizer: str | Optimizer = "adam",
+        loss: LossName | Loss | None = None,
+        optimizer: OptimizerName | Optimizer = "adam",
         *,
         l2: float = 0.0,
         seed: int | None = None,
@@ -94,9 +95,9 @@ class Trainer:
         _require_trainable(network)
         seed = _checks.seed(seed)
         self.network = network
-        self.loss = losses.get(loss, network._last)
-        self.optimizer = optimizers.get(optimizer)
-        self.learning_rate = self.optimizer.lr
+        self.loss: Loss = losses.get(loss, network._last)
+        self.optimizer: Optimizer = optimizers.get(optimizer)
+        self.learning_rate: float = self.optimizer.lr
         settings = {**self.optimizer.settings(), "l2": _checks.not_negative("l2", l2)}
         if clip_norm is not None:
             settings["clip_norm"] = _checks.positive("clip_norm", clip_norm)

@@ -82,6 +82,11 @@ class Maxout(_Module):
     """
 
     _settings = ("inputs", "units", "pieces")
+    inputs: int
+    units: int
+    pieces: int
+    weight: nn.Parameter
+    bias: nn.Parameter | None
 
     def __init__(
         self, inputs: int, units: int, pieces: int, bias: bool = True, device: torch.device | str | None = None
@@ -112,8 +117,8 @@ class Residual(_Module):
     def __init__(self, main: nn.Module, shortcut: nn.Module | None = None, activation: nn.Module | None = None) -> None:
         super().__init__()
         self.main = main
-        self.shortcut = nn.Identity() if shortcut is None else shortcut
-        self.activation = nn.Identity() if activation is None else activation
+        self.shortcut: nn.Module = nn.Identity() if shortcut is None else shortcut
+        self.activation: nn.Module = nn.Identity() if activation is None else activation
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.activation(self.main(x) + self.shortcut(x))
@@ -178,6 +183,15 @@ class MaxoutConv2d(_Module):
     """
 
     _settings = ("inputs", "filters", "kernel_size", "pieces", "stride", "padding", "dilation")
+    inputs: int
+    filters: int
+    kernel_size: tuple[int, int]
+    pieces: int
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+    weight: nn.Parameter
+    bias: nn.Parameter | None
 
     def __init__(
         self,
@@ -223,6 +237,10 @@ class PixelwiseLinear(_Module):
     """
 
     _settings = ("inputs", "units")
+    inputs: int
+    units: int
+    weight: nn.Parameter
+    bias: nn.Parameter
 
     def __init__(self, inputs: int, units: int, device: torch.device | str | None = None) -> None:
         super().__init__()
@@ -250,6 +268,9 @@ class AveragePool2d(_Module):
     """
 
     _settings = ("kernel_size", "stride", "padding", "count_include_pad")
+    kernel_size: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int, int, int]
 
     def __init__(
         self,
@@ -302,6 +323,7 @@ class LearnedELU(_Module):
     """
 
     _settings = ("units",)
+    alpha: nn.Parameter
 
     def __init__(self, units: int, device: torch.device | str | None = None) -> None:
         super().__init__()
