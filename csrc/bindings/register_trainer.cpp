@@ -182,6 +182,8 @@ class PyTrainer {
   template <class T>
   using Owned = std::unique_ptr<Typed<T>>;
   variant_over<Dtypes, Owned> trainer_;
+  bool measures_accuracy_ = false;
+  double right_ = 0.0, scored_ = 0.0;  // weights of rows, since the last take_accuracy()
 
  public:
   PyTrainer(PyNetwork& network, const std::string& loss, const std::string& optimizer,
@@ -223,6 +225,8 @@ class PyTrainer {
           sum += loss * of_batch;
           weight += of_batch;
           if (std::isnan(loss)) break;  // that step was not taken, nor are those after it
+          right_ += typed.trainer.accuracy() * of_batch;
+          scored_ += of_batch;
         }
       }
       return py::make_tuple(sum, weight);
@@ -294,6 +298,22 @@ class PyTrainer {
     return use([](auto& both) { return both.trainer.take_weight_squares(); });
   }
 
+  // Whether epoch() finds out the accuracy.
+  void measure_accuracy(bool wanted) {
+    right_ = scored_ = 0.0;
+    measures_accuracy_ = wanted;
+    use([&](auto& typed) { typed.trainer.measure_accuracy(wanted); });
+  }
+
+  // That over the rows of epoch() since the last call: the mean of the batches', each before its update. None if the
+  // loss does not classify, or without rows.
+  py::object take_accuracy() {
+    const bool known =
+        use([](auto& typed) { return typed.loss.info().classifies; }) && measures_accuracy_ && scored_ > 0.0;
+    const double right = std::exchange(right_, 0.0), scored = std::exchange(scored_, 0.0);
+    return known ? py::object(py::float_(right / scored)) : py::object(py::none());
+  }
+
   std::int64_t steps() {
     return use([](auto& typed) { return typed.trainer.steps(); });
   }
@@ -362,6 +382,8 @@ void register_trainer(py::module_& m) {
       .def("set_l2", &PyTrainer::set_l2, arg("l2"))
       .def("sum_weight_squares", &PyTrainer::sum_weight_squares, arg("wanted"))
       .def("take_weight_squares", &PyTrainer::take_weight_squares)
+      .def("measure_accuracy", &PyTrainer::measure_accuracy, arg("wanted"))
+      .def("take_accuracy", &PyTrainer::take_accuracy)
       .def("state", &PyTrainer::state)
       .def_property_readonly("steps", &PyTrainer::steps)
       .def("set_state", &PyTrainer::set_state, arg("steps"), arg("states"))

@@ -24,16 +24,17 @@ struct LossInfo {
   bool over_outputs;     // the mean is over the outputs as well as over the batch
   int outputs_each;      // outputs per target: two for a mean and a log precision
   bool takes_precision;  // a fixed one per target
+  bool classifies;       // targets are classes: outputs have an accuracy
 };
 
-inline constexpr LossInfo kLossInfo[] = {{"categorical_cross_entropy", true, true, false, 1, false},
-                                         {"binary_cross_entropy", true, false, false, 1, false},
-                                         {"squared_error", false, false, true, 1, false},
-                                         {"gaussian", false, false, false, 1, true},
-                                         {"gaussian_learned", false, false, false, 2, false},
-                                         {"hinge", true, false, false, 1, false},
-                                         {"multiclass_hinge", true, true, false, 1, false},
-                                         {"poisson", true, false, false, 1, false}};
+inline constexpr LossInfo kLossInfo[] = {{"categorical_cross_entropy", true, true, false, 1, false, true},
+                                         {"binary_cross_entropy", true, false, false, 1, false, true},
+                                         {"squared_error", false, false, true, 1, false, false},
+                                         {"gaussian", false, false, false, 1, true, false},
+                                         {"gaussian_learned", false, false, false, 2, false, false},
+                                         {"hinge", true, false, false, 1, false, true},
+                                         {"multiclass_hinge", true, true, false, 1, false, true},
+                                         {"poisson", true, false, false, 1, false, false}};
 inline constexpr int kLosses = sizeof(kLossInfo) / sizeof(kLossInfo[0]);
 
 // Of the logit z and the target t in [0, 1]: -t log s(z) - (1 - t) log(1 - s(z)) = softplus(z) - t z, since the log

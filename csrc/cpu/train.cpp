@@ -99,6 +99,7 @@ void Trainer<T>::reserve(const Batch<T>& batch, ptrdiff_t sample_blocks) {
   if (copies_input(batch)) grow(input_, samples * row_stride(program_.input()) * program_.input().pixels());
   if (batch.indices != nullptr && batch.targets != nullptr) grow(targets_, samples * loss_.targets(network_.outputs()));
   grow(row_loss_, samples);
+  if (measures_accuracy_) grow(right_, samples);
   for (std::size_t b = 0; b < schedule_.buffers.size(); ++b) {
     const BufferShape& shape = schedule_.buffers[b];
     const ptrdiff_t size = samples * shape.row * shape.pixels;
@@ -322,6 +323,7 @@ double Trainer<T>::step(const Batch<T>& batch, double learning_rate) {
       count_update();
     }
   }
+  if (measures_accuracy_) accuracy_ = batch_accuracy(batch);
   weight_squares_ += squares;
   constexpr std::int64_t kFoldRows = std::int64_t{1} << 22;  // a float counts to 2^24
   const std::int64_t before = watched_rows_;

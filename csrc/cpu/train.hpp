@@ -54,6 +54,11 @@ class Trainer {
   // The mean loss before the update. Where that is NaN, there is none: parameters and optimizer stay as they are.
   double step(const Batch<T>& batch, double learning_rate);
 
+  // The weighted share of the rows of the last step's batch whose class the network knew before the update; of several
+  // labels per row, their share. Only if the loss classifies, and from measure_accuracy(true) on.
+  double accuracy() const { return accuracy_; }
+  void measure_accuracy(bool wanted) { measures_accuracy_ = wanted && loss_.info().classifies; }
+
   // The same without the update; gradient(i) then holds block i's gradient, as panels, and alpha_gradient(i) its
   // learned parameter's.
   double gradients(const Batch<T>& batch);
@@ -180,6 +185,8 @@ class Trainer {
   void images_input_step(const TrainingStep& step, const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples);
   void perturb(const Perturb& op, ptrdiff_t first, ptrdiff_t samples, const Shape& shape, Rows in, Rows out) const;
   void loss_step(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples);
+  void count_right_outputs(const LossTask<T>& task, ptrdiff_t first);
+  double batch_accuracy(const Batch<T>& batch) const;
   void epilogue_step(const TrainingStep& step, const Batch<T>& batch, ptrdiff_t block, ptrdiff_t first,
                      ptrdiff_t samples);
   void pass_gradient(const TrainingStep& step, const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples);
@@ -255,6 +262,9 @@ class Trainer {
   std::int64_t watched_rows_ = 0;  // since the last take_shares()
   Buffer<T> input_, targets_;      // gathered or perturbed input, gathered targets
   Buffer<double> row_loss_;
+  Buffer<std::int32_t> right_;  // outputs of each row
+  double accuracy_ = 0.0;
+  bool measures_accuracy_ = false;
 };
 
 }  // namespace fnnfast::cpu

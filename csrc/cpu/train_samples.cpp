@@ -1,6 +1,7 @@
 // The steps of a block of samples: forward through the program, the loss, and backward to the gradients of all r
 // (core/program.hpp).
 #include <algorithm>
+#include <numeric>
 
 #include "train.hpp"
 
@@ -148,7 +149,33 @@ void Trainer<T>::loss_step(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t sam
   t.dz = dz.data;
   t.dz_row = dz.row * pixels;
   t.row_loss = row_loss_.data() + first;
-  kernels_.loss(loss_.kind, t);
+  if (watching_ && measures_accuracy_) count_right_outputs(t, first);
+  kernels_.loss(loss_.kind, t);  // may write dz over z
+}
+
+// Counts the right outputs of each row; called before the loss overwrites the logits.
+template <class T>
+void Trainer<T>::count_right_outputs(const LossTask<T>& t, ptrdiff_t first) {
+  std::int32_t* const right = right_.data() + first;
+  if (t.labels != nullptr)
+    for (ptrdiff_t r = 0; r < t.rows; ++r) right[r] = is_right(t.columns, t.z + r * t.z_row, t.labels[r]) ? 1 : 0;
+  else if (t.columns == 1)
+    for (ptrdiff_t r = 0; r < t.rows; ++r) right[r] = count_right(1, t.z + r * t.z_row, t.targets + r);
+  else
+    for (ptrdiff_t r = 0; r < t.rows; ++r)
+      right[r] = count_right(t.columns, t.z + r * t.z_row, t.targets + r * t.targets_row);
+}
+
+template <class T>
+double Trainer<T>::batch_accuracy(const Batch<T>& batch) const {
+  const std::int32_t* const right = right_.data();
+  double sum = 0.0;
+  if (batch.sample_weights != nullptr)
+    for (ptrdiff_t r = 0; r < batch.rows; ++r) sum += static_cast<double>(batch.sample_weights[r]) * right[r];
+  else
+    sum = static_cast<double>(std::accumulate(right, right + batch.rows, std::int64_t{0}));
+  const double outputs = loss_.info().labels ? 1.0 : static_cast<double>(network_.outputs());
+  return batch_weight_ > 0.0 ? sum / (batch_weight_ * outputs) : 0.0;
 }
 
 // Passes the gradient on to the operand of the addition.

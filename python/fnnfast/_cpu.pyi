@@ -327,6 +327,15 @@ class Trainer:
     def take_weight_squares(self) -> float:
         """That sum, over the steps since it was last taken."""
 
+    def measure_accuracy(self, wanted: bool) -> None:
+        """Whether epoch() finds out the accuracy of a loss that classifies; starts again."""
+
+    def take_accuracy(self) -> float | None:
+        """That over the rows of epoch() since it was last taken: the mean of the batches', each before its update.
+
+        None if the loss does not classify, or without rows.
+        """
+
     def state(self) -> tuple[int, list[list[Array]]]:
         """The number of steps, and the optimizer's one or two states, each in the order of gradients()."""
 

@@ -167,7 +167,9 @@ def observed(value: Any) -> dict[str, Any]:
         case fnn.Ensemble():
             return {"call": value(_rows(value.input.size))}
         case fnn.History():
-            return {name: of for name, of in sorted(vars(value).items()) if isinstance(of, (list, dict))}
+            younger = ("accuracy",)  # what 0.1.0 did not record
+            recorded = {name: of for name, of in sorted(vars(value).items()) if isinstance(of, (list, dict))}
+            return {name: of for name, of in recorded.items() if of or name not in younger}
         case fnn.EarlyStopping():
             state, arrays = value.state()
             return {"state": [state["best_epoch"], state["best_loss"]], "arrays": arrays, "patience": value.patience}

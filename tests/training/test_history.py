@@ -21,7 +21,7 @@ def trained(epochs=4, validation=0.25):
 
 def test_columns_of_one_length():
     columns = trained().to_dict()
-    assert list(columns)[:5] == ["epoch", "loss", "validation_loss", "validation_accuracy", "learning_rate"]
+    assert list(columns)[:5] == ["epoch", "loss", "accuracy", "validation_loss", "validation_accuracy"]
     assert {"dead.dense_1", "gradient_norm.dense_1", "gradient_norm.dense_2", "update_norm.dense_2"} <= set(columns)
     assert {len(values) for values in columns.values()} == {4}
     assert columns["epoch"] == [1, 2, 3, 4]
@@ -55,12 +55,17 @@ def test_plot():
     losses, accuracy = history.plot()
     assert [line.get_label() for line in losses.lines] == ["training", "validation"]
     np.testing.assert_array_equal(losses.lines[0].get_ydata(), history.loss)
-    np.testing.assert_array_equal(accuracy.lines[0].get_ydata(), history.validation_accuracy)
-    assert accuracy.get_title() == "validation accuracy"
+    assert [line.get_label() for line in accuracy.lines] == ["training", "validation"]
+    np.testing.assert_array_equal(accuracy.lines[0].get_ydata(), history.accuracy)
+    np.testing.assert_array_equal(accuracy.lines[1].get_ydata(), history.validation_accuracy)
+    assert accuracy.get_title() == "accuracy"
     own = pyplot.figure().add_subplot()
     (drawn,) = history.plot(own)
     assert drawn is own
-    assert len(network(fnn.Dense(1)).fit(X, X[:, :1], epochs=2, seed=0).plot()) == 1
+    targets = X[:, :1]
+    assert len(network(fnn.Dense(1)).fit(X, targets, epochs=2, seed=0).plot()) == 1
+    _, r2 = network(fnn.Dense(1)).fit(X, targets, epochs=2, validation=0.25, seed=0).plot()
+    assert (r2.get_title(), [line.get_label() for line in r2.lines]) == ("R²", ["validation"])
     trained(0).plot()
     pyplot.close("all")
 

@@ -357,7 +357,8 @@ def test_lines_without_tqdm(capfd, monkeypatch):
     lines = err.splitlines()
     assert len(lines) == 2
     assert lines[1].startswith(
-        f"epoch 2/2: loss {history.loss[1]:.4g}, validation loss {history.validation_loss[1]:.4g}, accuracy "
+        f"epoch 2/2: loss {history.loss[1]:.4g}, accuracy {history.accuracy[1]:.4g}, "
+        f"validation loss {history.validation_loss[1]:.4g}, accuracy "
     )
     assert all(re.search(r", gradient \S+, update \S+, .* s$", line) for line in lines)
 

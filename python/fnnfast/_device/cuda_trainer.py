@@ -136,6 +136,12 @@ class CudaTrainer:
         """As ``_cpu.Trainer``; nothing is counted on a GPU."""
         return []
 
+    def measure_accuracy(self, wanted: bool) -> None:
+        """As ``_cpu.Trainer``; nothing is counted on a GPU."""
+
+    def take_accuracy(self) -> None:
+        """As ``_cpu.Trainer``; it is not counted on a GPU."""
+
     # Arrays ----------------------------------------------------------------------------------------------------------
     def _step(
         self,

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 FORMAT = "fnnfast checkpoint"
 FORMAT_VERSION = "1"
 
+# Of a history, what version 0.1.0 did not record.
+_YOUNGER = frozenset(("accuracy",))
 _VALUES = {"epochs", "seed", "identity", "learning_rate", "random", "history", "callbacks"}
 
 
@@ -294,10 +296,13 @@ def _check_tensors(tensors: dict[str, Array], dtype: _checks.DType) -> None:
 
 
 def _check_history(history: Any, epochs: int) -> None:
-    """Of so many epochs, with all that a new one has, and what callbacks may have added to it."""
+    """Of so many epochs, with what a new one has, and what callbacks may have added to it.
+
+    What earlier versions did not record may be missing.
+    """
     found = _table("history", history)
     for name, empty in vars(History()).items():
-        value = found.get(name)
+        value = found.get(name, empty if name in _YOUNGER else None)
         if isinstance(empty, str):
             if value not in ("completed", "early", "interrupted"):
                 raise ValueError(message(name, "how a run ended", repr(value)))

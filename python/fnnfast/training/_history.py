@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_SCORES = {"validation_accuracy": "accuracy", "validation_r2": "R²"}
-_NAMES = ("loss", "validation_loss", *_SCORES, "learning_rate")
+_SCORES = {"accuracy": "accuracy", "validation_accuracy": "accuracy", "validation_r2": "R²"}
+_NAMES = ("loss", "accuracy", "validation_loss", "validation_accuracy", "validation_r2", "learning_rate")
 _BY_LAYER = ("dead", "saturated", "gradient_norm", "update_norm")
 
 
@@ -20,6 +21,10 @@ class History:
     ----------
     loss : list of float
         The weighted mean over the rows of the epoch, each before the update of its batch; without the term of l2.
+    accuracy : list of float
+        For losses of classes, the weighted share of the rows whose class the network knew, each before the update of
+        its batch, with dropout and noise; so it is often below the accuracy of ``evaluate`` on the same rows. Empty for
+        other losses, and on a GPU.
     validation_loss : list of float
         The loss after the epoch; empty without validation data.
     validation_accuracy, validation_r2 : list of float
@@ -51,6 +56,7 @@ class History:
 
     def __init__(self) -> None:
         self.loss: list[float] = []
+        self.accuracy: list[float] = []
         self.validation_loss: list[float] = []
         self.validation_accuracy: list[float] = []
         self.validation_r2: list[float] = []
@@ -60,6 +66,10 @@ class History:
         self.gradient_norm: dict[str, list[float]] = {}
         self.update_norm: dict[str, list[float]] = {}
         self.stopped = "completed"
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__init__()  # type: ignore[misc]  # pickles of earlier versions do not have all
+        vars(self).update(state)
 
     def record(self, of_layers: Mapping[str, Mapping[str, float]] | None = None, **values: float) -> None:
         """Append the values of one epoch.
@@ -71,6 +81,9 @@ class History:
         **values : float
             Values by name.
         """
+        for name in values.keys() - {"loss"}:  # checkpoints of earlier versions have no accuracy
+            recorded = getattr(self, name)
+            recorded += [math.nan] * (len(self.loss) - len(recorded))
         lists = [getattr(self, name) for name in values]
         numbers = list(values.values())
         for name, layers in (of_layers or {}).items():
@@ -108,7 +121,7 @@ class History:
         return found
 
     def plot(self, axes: Any = None) -> Any:
-        """Draw the losses, and the score on validation data if there is one, over the epochs.
+        """Draw the losses, and the score if there is one, over the epochs.
 
         Parameters
         ----------
@@ -138,7 +151,7 @@ class History:
 
         from .._extras import pyplot
 
-        names = ["loss", *(name for name in _SCORES if getattr(self, name))]
+        names = ["loss", *dict.fromkeys(title for name, title in _SCORES.items() if getattr(self, name))]
         if axes is None:
             axes = pyplot().subplots(1, len(names), figsize=(4.5 * len(names), 3.2), layout="constrained")[1]
         drawn = np.atleast_1d(axes)
@@ -148,14 +161,13 @@ class History:
 
     def _draw(self, name: str, ax: Axes) -> None:
         epochs = range(1, len(self.loss) + 1)
-        if name == "loss":
-            ax.plot(epochs, self.loss, label="training")
-            if self.validation_loss:
-                ax.plot(epochs, self.validation_loss, label="validation")
+        key = {title: name.removeprefix("validation_") for name, title in _SCORES.items()}.get(name, name)
+        for prefix, label, color in (("", "training", "C0"), ("validation_", "validation", "C1")):
+            if values := getattr(self, f"{prefix}{key}", []):
+                ax.plot(epochs, values, label=label, color=color)
+        if ax.lines:
             ax.legend(frameon=False)
-        else:
-            ax.plot(epochs, getattr(self, name), color="C1")
-        ax.set(xlabel="epoch", title=f"validation {_SCORES[name]}" if name in _SCORES else name)
+        ax.set(xlabel="epoch", title=name)
 
     def _repr_html_(self) -> str:
         """The first, the best and the last of each quantity: for notebooks."""

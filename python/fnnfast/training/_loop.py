@@ -125,6 +125,8 @@ def run(
         network, settings.loss, settings.optimizer, l2=settings.l2, seed=seed, clip_norm=settings.clip_norm
     )
 
+    trainer._core.measure_accuracy(True)
+
     history = History()
     try:
         with ExitStack() as ending:  # always ends what was started
@@ -142,6 +144,8 @@ def run(
                 if schedule is not None:
                     trainer.learning_rate = trainer.optimizer.lr * _checks.not_negative("schedule", schedule(epoch))
                 values = {"loss": trainer._epoch(data, rng.permutation(rows), batch_size, display.steps)}
+                if (accuracy := trainer._core.take_accuracy()) is not None:
+                    values["accuracy"] = accuracy
                 if held_out is not None:
                     measured = network._measure(trainer.loss, held_out)
                     values |= {f"validation_{name}": value for name, value in measured.items()}
