@@ -266,12 +266,23 @@ FNNFAST_INLINE void dense_panel(const AffineCall<T>& task, const Panel& panel, T
   }
   const int vectors = static_cast<int>(panel.width / V::kLanes);
   if constexpr (kFull || __is_same(Family, WindowTile)) {  // in registers, unless the activation's input is needed
-    if (of.in_registers && task.activate && !(of.add_first && task.add != nullptr) && task.z == task.y &&
-        task.z_row == task.y_row)
-      return visit_in_registers(of.activation_index, Activations{}, [&]<class Act>(Act) {
-        panel_rows<Family, V>(t, task.rows - in_lanes, vectors, ahead, store_function<Family, V, StoreActivated<Act>>,
-                              [&](ptrdiff_t row, ptrdiff_t rows) { add_skip(task, panel, in_lanes + row, rows); });
-      });
+    const bool whole = panel.units == panel.width;
+    const bool in_place = of.add_first || (task.sum == task.y && task.sum_row == task.y_row);
+    const bool adds = task.add != nullptr && whole && in_place;
+    if (task.z == task.y && task.z_row == task.y_row &&
+        (!task.activate || of.activation == nullptr || of.in_registers) && (of.scale == nullptr || whole) &&
+        (task.add == nullptr || adds || !of.add_first)) {
+      t.scale = of.scale ? of.scale + panel.unit : nullptr;
+      t.shift = of.shift ? of.shift + panel.unit : nullptr;
+      t.add = adds ? task.add + in_lanes * task.add_row + panel.unit : nullptr;
+      t.add_row = task.add_row;
+      t.add_first = of.add_first;
+      t.activation = task.activate && of.in_registers ? of.activation_index : kIdentity;
+      return panel_rows<Family, V>(t, task.rows - in_lanes, vectors, ahead, store_function<Family, V, StoreFinished>,
+                                   [&](ptrdiff_t row, ptrdiff_t rows) {
+                                     if (!adds) add_skip(task, panel, in_lanes + row, rows);
+                                   });
+    }
   }
   panel_rows<Family, V>(t, task.rows - in_lanes, vectors, ahead, store_function<Family, V>,
                         [&](ptrdiff_t row, ptrdiff_t rows) { finish(task, panel, t.columns, in_lanes + row, rows); });

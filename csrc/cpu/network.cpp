@@ -169,7 +169,6 @@ AffineConstants<T> Network<T>::constants_of(const Program& program, const Node& 
     const Block<T>& block = blocks_[static_cast<std::size_t>(e.norm)];
     of.scale = block.scale.data();
     of.shift = block.shift.data();
-    of.in_registers = false;  // the scale is applied in a pass of its own
   }
   return of;
 }

@@ -50,6 +50,12 @@ struct Tile {
   ptrdiff_t columns;  // without the padding of the last vector
   const char* ahead;  // prefetched into L2, ahead_step bytes further for each step of k
   ptrdiff_t ahead_step;
+  // StoreFinished only
+  const T *scale, *shift;  // of a normalization, one per column, or null
+  const T* add;            // a skip connection, or null
+  ptrdiff_t add_row;
+  bool add_first;  // to the activation's input
+  int activation;  // one of those with kInRegisters, or kIdentity
   // Maxout only
   ptrdiff_t piece;  // the first one of the group
   T* argmax;        // the piece with the largest value so far, between groups; or null
@@ -94,32 +100,54 @@ struct Store {
   }
 };
 
-// For an activation so short that a second pass over the finished tile would cost more than the activation itself.
-template <class Act>
-struct StoreActivated {
+// The epilogue in registers, for whole vectors of columns unless there is only an activation. Only activations so short
+// that a second pass over the finished tile would cost more than the activation itself.
+struct StoreFinished {
   template <class V, int kRows, int kVectors>
-  static FNNFAST_INLINE void put(const Tile<typename V::Scalar>& t, const V (&acc)[kRows][kVectors]) {
-    V y[kRows][kVectors];
+  static FNNFAST_INLINE void add(const Tile<typename V::Scalar>& t, V (&sum)[kRows][kVectors]) {
 #pragma GCC unroll 12
     for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v)
-        y[r][v] = Act::template forward<Math<typename V::Scalar>>(acc[r][v], acc[r][v]);
-    Store::put(t, y);
+      for (int v = 0; v < kVectors; ++v) sum[r][v] = sum[r][v] + V::load(t.add + r * t.add_row + v * V::kLanes);
+  }
+
+  template <class V, int kRows, int kVectors>
+  static FNNFAST_INLINE void normalize(const Tile<typename V::Scalar>& t, V (&sum)[kRows][kVectors]) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      const V scale = V::load(t.scale + v * V::kLanes), shift = V::load(t.shift + v * V::kLanes);
+#pragma GCC unroll 12
+      for (int r = 0; r < kRows; ++r) sum[r][v] = fma(sum[r][v], scale, shift);
+    }
+  }
+
+  template <class Act, class V, int kRows, int kVectors>
+  static FNNFAST_INLINE void activate_if(bool chosen, V (&sum)[kRows][kVectors]) {
+    if constexpr (Act::kInRegisters)
+      if (chosen) {
+#pragma GCC unroll 12
+        for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 4
+          for (int v = 0; v < kVectors; ++v)
+            sum[r][v] = Act::template forward<Math<typename V::Scalar>>(sum[r][v], sum[r][v]);
+      }
+  }
+
+  template <class V, int kRows, int kVectors, class... Act>
+  static FNNFAST_INLINE void activate(int activation, TypeList<Act...>, V (&sum)[kRows][kVectors]) {
+    int index = 0;
+    (activate_if<Act>(activation == index++, sum), ...);
+  }
+
+  template <class V, int kRows, int kVectors>
+  static FNNFAST_INLINE void put(const Tile<typename V::Scalar>& t, V (&sum)[kRows][kVectors]) {
+    if (t.scale != nullptr) normalize(t, sum);
+    if (t.add != nullptr && t.add_first) add(t, sum);
+    activate(t.activation, Activations{}, sum);
+    if (t.add != nullptr && !t.add_first) add(t, sum);
+    Store::put(t, sum);
   }
 };
-
-// Calls f(Act()) for the activation of that index, one of those with kInRegisters.
-template <class F, class... Act>
-FNNFAST_INLINE void visit_in_registers(int index, TypeList<Act...>, F f) {
-  int i = 0;
-  const auto try_one = [&]<class One>(One one) {
-    if constexpr (One::kInRegisters)
-      if (i == index) f(one);
-    ++i;
-  };
-  (try_one(Act{}), ...);
-}
 
 // kPieces pieces of kVectors / kPieces vectors of units, of which only the maximum is stored.
 template <int kPieces>
@@ -449,6 +477,7 @@ FNNFAST_INLINE void panel_rows(Tile<typename V::Scalar>& t, ptrdiff_t rows, int 
     t.start += n * t.start_row;
     t.c += n * t.c_row;
     if (t.argmax) t.argmax += n * t.argmax_row;
+    if (t.add) t.add += n * t.add_row;
     done(r, n);
   }
 }
