@@ -70,6 +70,7 @@ _FILTERS = {
     "data_format": "images are channels last, (height, width, channels)",
     "input_shape": "write fnnfast.Input(height, width, channels) as the first layer",
     "kernel_initializer": "write init=, such as 'he_normal'",
+    "bias_initializer": "write bias_init=, such as 'zeros'",
     "kernel_regularizer": "write fit(..., l2=)",
 }
 _POOL = {
@@ -117,6 +118,7 @@ KEYWORDS = {
         "input_dim": "write fnnfast.Input(n) as the first layer",
         "input_shape": "write fnnfast.Input(*shape) as the first layer",
         "kernel_initializer": "write init=, such as 'he_normal'",
+        "bias_initializer": "write bias_init=, such as 'zeros'",
         "kernel_regularizer": "write fit(..., l2=)",
     },
     "Conv2D": _FILTERS,

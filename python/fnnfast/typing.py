@@ -21,6 +21,7 @@ import numpy as np
 
 __all__ = [
     "ActivationName",
+    "BiasInitName",
     "ChannelOrder",
     "ClassWeight",
     "ComputeDType",
@@ -95,6 +96,7 @@ InitName = Literal[
     "xavier_normal",
     "xavier_uniform",
 ]
+BiasInitName = Literal["zeros", "torch", InitName]
 DeviceName = Literal["cpu", "cuda"]
 DTypeName = Literal["float32", "float64", "tf32", "float16", "bfloat16"]
 ComputeDType = Literal[DTypeName, "int8"]

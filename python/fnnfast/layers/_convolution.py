@@ -11,9 +11,9 @@ from .. import _checks, activations
 from .._checks import Array, message
 from .._windows import Borders, Pair, Windows, pair, windows
 from ..ops import MAX_SAVED_PIECES
-from ..typing import ActivationName, InitName, PaddingName
+from ..typing import ActivationName, BiasInitName, InitName, PaddingName
 from ._base import Layer, scaled_units
-from ._initial import initial_weight, initialisation
+from ._initial import initial_bias, initial_weight, initialisation, store_bias_init
 from ._shape import Shape, image
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class _Convolution(Layer):
     dilation: Pair = (1, 1)
     groups: int = 1
     bias: bool = True
+    bias_init: BiasInitName | float | None = None
 
     def _store_filters(self, filters: int, kernel_size: Any) -> None:
         self._store(filters=_checks.integer("filters", filters, 1), kernel_size=pair("kernel_size", kernel_size))
@@ -91,9 +92,10 @@ class _Convolution(Layer):
 
     def initial(self, shape: Shape, rng: Generator) -> dict[str, Array]:
         shapes = self.parameter_shapes(shape)
-        values = {"weight": self._initial_weight(shapes["weight"], rng)}
+        inputs, units = self._fans(shape)
+        values = {"weight": self._initial_weight(shapes["weight"], inputs, units, rng)}
         if self.bias:
-            values["bias"] = np.zeros(shapes["bias"])
+            values["bias"] = initial_bias(self.bias_init, inputs, units, rng, shapes["bias"])
         if self.activation.learned:
             values["alpha"] = np.full(self.filters, self.activation.parameter)
         return values
@@ -102,7 +104,12 @@ class _Convolution(Layer):
     def _is_maxout(self) -> bool:
         return False
 
-    def _initial_weight(self, shape: Shape, rng: Generator) -> Array:
+    def _fans(self, shape: Shape) -> tuple[int, int]:
+        """How many inputs and units the variances of initial values are those of."""
+        taps = math.prod(self.kernel_size)
+        return taps * self._channels(shape), taps * self.filters // self.groups
+
+    def _initial_weight(self, shape: Shape, inputs: int, units: int, rng: Generator) -> Array:
         raise NotImplementedError
 
     def _settings(self) -> dict[str, Any]:
@@ -112,6 +119,7 @@ class _Convolution(Layer):
             "padding": self.padding,
             "dilation": self.dilation,
             "bias": self.bias,
+            "bias_init": self.bias_init,
         }
 
 
@@ -142,6 +150,8 @@ class Conv2D(_Convolution):
         Whether the layer has a bias.
     init : str or float >= 0, optional
         The distribution of the initial weights, as for ``Dense``.
+    bias_init : str or float >= 0, optional
+        The distribution of the initial biases, as for ``Dense``.
 
     Notes
     -----
@@ -174,6 +184,7 @@ class Conv2D(_Convolution):
         groups: int = 1,
         bias: bool = True,
         init: InitName | float | None = None,
+        bias_init: BiasInitName | float | None = None,
     ) -> None:
         self._store_filters(filters, kernel_size)
         self._store_changes(activation=activations.get(activation))
@@ -184,12 +195,12 @@ class Conv2D(_Convolution):
         if self.filters % self.groups:
             raise ValueError(message("groups", f"a divisor of the {self.filters} filters", groups))
         self._store_changes(bias=_checks.flag("bias", bias))
+        store_bias_init(self, bias_init)
         self.activation.parameter_array(self.filters, _checks.FLOAT64)  # raises an error for a wrong number of slopes
 
-    def _initial_weight(self, shape: Shape, rng: Generator) -> Array:
+    def _initial_weight(self, shape: Shape, inputs: int, units: int, rng: Generator) -> Array:
         init = self.activation.init if self.init is None else self.init
-        taps = math.prod(self.kernel_size)
-        return initial_weight(init, math.prod(shape[:3]), taps * self.filters // self.groups, rng, shape)
+        return initial_weight(init, inputs, units, rng, shape)
 
     def scaled(self, factor: float) -> Conv2D:
         filters = self.groups * scaled_units(self.filters // self.groups, factor)
@@ -215,6 +226,8 @@ class MaxoutConv2D(_Convolution):
         As for ``Conv2D``.
     bias : bool
         Whether each piece has a bias.
+    bias_init : str or float >= 0, optional
+        The distribution of the initial biases, as for ``Dense``.
 
     Examples
     --------
@@ -237,18 +250,20 @@ class MaxoutConv2D(_Convolution):
         padding: PaddingName | int | Pair | Borders = "valid",
         dilation: int | Pair = 1,
         bias: bool = True,
+        bias_init: BiasInitName | float | None = None,
     ) -> None:
         self._store_filters(filters, kernel_size)
         self._store_changes(pieces=_checks.integer("pieces", pieces, 1))
         self._store_windows(strides, padding, dilation)
         self._store_changes(bias=_checks.flag("bias", bias))
+        store_bias_init(self, bias_init)
 
     @property
     def _is_maxout(self) -> bool:
         return True
 
-    def _initial_weight(self, shape: Shape, rng: Generator) -> Array:
-        return rng.standard_normal(shape) * math.sqrt(1 / math.prod(shape[1:4]))
+    def _initial_weight(self, shape: Shape, inputs: int, units: int, rng: Generator) -> Array:
+        return rng.standard_normal(shape) * math.sqrt(1 / inputs)
 
     def scaled(self, factor: float) -> MaxoutConv2D:
         return MaxoutConv2D(scaled_units(self.filters, factor), self.kernel_size, self.pieces, **self._settings())

@@ -11,9 +11,9 @@ import numpy as np
 from .. import _checks, activations, distributions
 from .._checks import Array
 from ..ops import MAX_SAVED_PIECES
-from ..typing import ActivationName, InitName
+from ..typing import ActivationName, BiasInitName, InitName
 from ._base import Layer, scaled_units
-from ._initial import initial_weight, initialisation
+from ._initial import initial_bias, initial_weight, initialisation, store_bias_init
 from ._shape import Shape
 
 if TYPE_CHECKING:
@@ -27,8 +27,9 @@ class Dense(Layer):
     It reads all values of its input, whatever the shape.
 
     The initial weights depend on the activation (see ``activation.init``): He normal for the ReLU family (relu, elu,
-    gelu, swish and similar ones), LeCun normal for selu, else Xavier (Glorot) uniform. Biases start at zero, learned
-    slopes at the alpha of the activation.
+    gelu, swish and similar ones), LeCun normal for selu, else Xavier (Glorot) uniform. Biases are uniform within
+    1/sqrt(I) of zero, as those of PyTorch, so that the neurons do not all change at the origin. Learned slopes start at
+    the alpha of the activation.
 
     Parameters
     ----------
@@ -41,6 +42,9 @@ class Dense(Layer):
         "_normal" or "_uniform" appended. A number is the standard deviation of a normal distribution.
     bias : bool
         Whether the layer has a bias.
+    bias_init : str or float >= 0, optional
+        The distribution of the initial biases: "torch" (the default: uniform within 1/sqrt(I)), "zeros", or a name or a
+        number as for ``init``.
 
     Notes
     -----
@@ -61,6 +65,7 @@ class Dense(Layer):
     units: int
     init: InitName | float | None = None
     bias: bool = True
+    bias_init: BiasInitName | float | None = None
 
     @_checks.advised("Dense")
     def __init__(
@@ -70,16 +75,18 @@ class Dense(Layer):
         init: InitName | float | None = None,
         *,
         bias: bool = True,
+        bias_init: BiasInitName | float | None = None,
     ) -> None:
         self._store(units=_checks.integer("units", units, 1), activation=activations.get(activation))
         if init is not None:
             self._store(init=initialisation(init))
         store_bias(self, bias)
+        store_bias_init(self, bias_init)
         self.activation.parameter_array(self.units, _checks.FLOAT64)  # raises an error for a wrong number of slopes
 
     @property
     def format_version(self) -> int:
-        return 1 if self.bias else 2
+        return 1 if self.bias and self.bias_init is None else 2
 
     def spec(self, shape: Shape) -> tuple[Any, ...]:
         fixed = None if self.activation.learned else self.activation.parameter
@@ -98,22 +105,25 @@ class Dense(Layer):
 
     def initial(self, shape: Shape, rng: Generator) -> dict[str, Array]:
         init = self.activation.init if self.init is None else self.init
-        values = {"weight": initial_weight(init, math.prod(shape), self.units, rng)}
+        inputs = math.prod(shape)
+        values = {"weight": initial_weight(init, inputs, self.units, rng)}
         if self.bias:
-            values["bias"] = np.zeros(self.units)
+            values["bias"] = initial_bias(self.bias_init, inputs, self.units, rng, (self.units,))
         if self.activation.learned:
             values["alpha"] = np.full(self.units, self.activation.parameter)
         return values
 
     def scaled(self, factor: float) -> Dense:
-        return Dense(scaled_units(self.units, factor), self.activation, self.init, bias=self.bias)
+        units = scaled_units(self.units, factor)
+        return Dense(units, self.activation, self.init, bias=self.bias, bias_init=self.bias_init)
 
 
 class Maxout(Layer):
     """Maxout layer, ``max over p of x @ weight[p] + bias[p]``, a learned convex, piecewise linear activation.
 
     Goodfellow et al., "Maxout networks", 2013. Initial weights are normal with variance 1/I: the maximum of two
-    independent standard normal pieces has a mean square of 1, so the scale of the signal is kept.
+    independent standard normal pieces has a mean square of 1, so the scale of the signal is kept. Biases start as those
+    of ``Dense``.
 
     Parameters
     ----------
@@ -123,6 +133,8 @@ class Maxout(Layer):
         P, the number of linear pieces per neuron.
     bias : bool
         Whether each piece has a bias.
+    bias_init : str or float >= 0, optional
+        The distribution of the initial biases, as for ``Dense``.
 
     Examples
     --------
@@ -137,15 +149,24 @@ class Maxout(Layer):
     units: int
     pieces: int
     bias: bool = True
+    bias_init: BiasInitName | float | None = None
 
     @_checks.advised("Dense")
-    def __init__(self, units: int, pieces: int = 2, *, bias: bool = True) -> None:
+    def __init__(
+        self,
+        units: int,
+        pieces: int = 2,
+        *,
+        bias: bool = True,
+        bias_init: BiasInitName | float | None = None,
+    ) -> None:
         self._store(units=_checks.integer("units", units, 1), pieces=_checks.integer("pieces", pieces, 1))
         store_bias(self, bias)
+        store_bias_init(self, bias_init)
 
     @property
     def format_version(self) -> int:
-        return 1 if self.bias else 2
+        return 1 if self.bias and self.bias_init is None else 2
 
     def spec(self, shape: Shape) -> tuple[Any, ...]:
         return ("maxout", self.units, self.pieces, self.bias)
@@ -161,11 +182,14 @@ class Maxout(Layer):
 
     def initial(self, shape: Shape, rng: Generator) -> dict[str, Array]:
         inputs = math.prod(shape)
-        weight = rng.standard_normal((self.pieces, inputs, self.units)) * math.sqrt(1 / inputs)
-        return {"weight": weight, "bias": np.zeros((self.pieces, self.units))} if self.bias else {"weight": weight}
+        values = {"weight": rng.standard_normal((self.pieces, inputs, self.units)) * math.sqrt(1 / inputs)}
+        if self.bias:
+            values["bias"] = initial_bias(self.bias_init, inputs, self.units, rng, (self.pieces, self.units))
+        return values
 
     def scaled(self, factor: float) -> Maxout:
-        return Maxout(scaled_units(self.units, factor), self.pieces, bias=self.bias)
+        units = scaled_units(self.units, factor)
+        return Maxout(units, self.pieces, bias=self.bias, bias_init=self.bias_init)
 
     def require_trainable(self, name: str) -> None:
         if self.pieces > MAX_SAVED_PIECES:
