@@ -246,7 +246,7 @@ def rounded_to_bfloat16(net: Any) -> Any:
 def scores(z: Array, gaussian: bool = False) -> tuple[Any, Array]:
     """A network whose outputs for the rows of an identity matrix are the rows of z: 0 * w adds nothing to 1 * z."""
     rows, columns = z.shape
-    head = fnn.Gaussian(columns // 2) if gaussian else fnn.Dense(columns)
+    head = fnn.Gaussian(columns // 2) if gaussian else fnn.Dense(columns, bias_init="zeros")
     net = fnn.Sequential([fnn.Input(rows), head], dtype=z.dtype)
     net.parameters[next(iter(net.parameters))] = z
     return net, np.eye(rows)

@@ -33,6 +33,7 @@ def test_initialisations():
     assert names(typing.InitName) == {
         name + form for name in _initial._VARIANCES for form in ("", "_normal", "_uniform")
     }
+    assert names(typing.BiasInitName) == names(typing.InitName) | {"zeros", "torch"}
 
 
 def test_devices_and_dtypes():

@@ -11,9 +11,10 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import fnnfast as fnn
 import numpy as np
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
+
+import fnnfast as fnn
 
 STARTS = ("zeros", "torch", "xavier_uniform")
 Layers = Callable[[dict[str, Any]], list[Any]]

@@ -332,12 +332,12 @@ class PyTrainer {
   }
 
   // For each layer with statistics: its index, the root mean squares over the steps of the norms of gradient and
-  // update, the dead and the saturated share; -1 for those not counted.
+  // update, the dead, the saturated and the linear share; -1 for those not counted.
   py::list take_diagnosis() {
     return use([&]<class T>(Typed<T>& typed) {
-      std::map<std::int32_t, std::array<double, 4>> rows;
-      const auto row = [&](std::int32_t layer) -> std::array<double, 4>& {
-        return rows.try_emplace(layer, std::array{-1.0, -1.0, -1.0, -1.0}).first->second;
+      std::map<std::int32_t, std::array<double, 5>> rows;
+      const auto row = [&](std::int32_t layer) -> std::array<double, 5>& {
+        return rows.try_emplace(layer, std::array{-1.0, -1.0, -1.0, -1.0, -1.0}).first->second;
       };
       const auto& blocks = typed.network.blocks();
       for (std::size_t i = 0; i < blocks.size(); ++i) {
@@ -349,14 +349,16 @@ class PyTrainer {
       }
       const std::vector<Shares> shares = typed.trainer.take_shares();
       for (std::size_t n = 0; n < shares.size(); ++n) {
-        if (shares[n].dead == -1.0 && shares[n].saturated == -1.0) continue;  // a NaN was counted
-        auto& values = row(typed.trainer.program().nodes[n].epilogue.spec);
+        if (!shares[n].counted()) continue;
+        const Node& node = typed.trainer.program().nodes[n];
+        auto& values = row(shares[n].linear == -1.0 ? node.epilogue.spec : node.spec);
         values[2] = shares[n].dead;
         values[3] = shares[n].saturated;
+        values[4] = shares[n].linear;
       }
       py::list found;
       for (const auto& [layer, values] : rows)
-        found.append(py::make_tuple(layer, values[0], values[1], values[2], values[3]));
+        found.append(py::make_tuple(layer, values[0], values[1], values[2], values[3], values[4]));
       return found;
     });
   }

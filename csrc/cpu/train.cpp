@@ -127,10 +127,12 @@ void Trainer<T>::reserve(const Batch<T>& batch, ptrdiff_t sample_blocks) {
       grow(w.sums, blocks.count() * block(block_of(node)).layout.size());
       if (w.of.pieces > 1) grow(w.order, blocks.count() * order.size());
       if (w.of.pieces > 1) grow(w.sorted, blocks.count() * order.gradients());
+      if (w.of.pieces > 1 && trains(block_of(node))) grow(w.won, order.units * order.pieces);
     } else if (node.is<Affine>() && schedule_.choice[static_cast<std::size_t>(n)].buffer != kNone) {
       const MaxoutOrder order{rows, shape.c, w.of.pieces};
       grow(w.order, order.size());
       grow(w.sorted, order.gradients());
+      if (trains(block_of(node))) grow(w.won, order.units * order.pieces);
     }
     if (node.epilogue.slopes != kNone) grow(w.alpha_sums, divide_up(samples, sum_samples(shape.pixels())) * units);
     if (node.epilogue.info().watch != Watch::kNothing && w.watch.size() < sample_blocks * units) {
@@ -324,6 +326,8 @@ double Trainer<T>::step(const Batch<T>& batch, double learning_rate) {
     }
   }
   if (measures_accuracy_) accuracy_ = batch_accuracy(batch);
+  for (NodeId n = 0; n < static_cast<NodeId>(workspaces_.size()); ++n)
+    if (workspace(n).won.size() > 0) note_winners(n, batch.rows);
   weight_squares_ += squares;
   constexpr std::int64_t kFoldRows = std::int64_t{1} << 22;  // a float counts to 2^24
   const std::int64_t before = watched_rows_;

@@ -37,10 +37,11 @@ struct Norms {
   std::int64_t steps = 0;
 };
 
-// Statistics of a node's activation: the share of its units that are dead, and of its values that are saturated; -1 if
-// not counted.
+// Statistics of a node: the share of its units that are dead, or of its pieces for maxout, of its values that are
+// saturated, and of its maxout units that are linear; -1 if not counted.
 struct Shares {
-  double dead = -1.0, saturated = -1.0;
+  double dead = -1.0, saturated = -1.0, linear = -1.0;
+  bool counted() const { return dead != -1.0 || saturated != -1.0; }  // also if NaN
 };
 
 template <class T>
@@ -119,6 +120,7 @@ class Trainer {
     Buffer<T> columns;                  // that copy
     Buffer<std::uint8_t> order;         // of maxout: the rows sorted by argmax
     Buffer<T> sorted;                   // their gradients in that order
+    Buffer<std::uint8_t> won;           // of maxout, by unit and piece: whether it won since the last take_shares()
     Buffer<T> sums;                     // over images: the parameters' gradients by blocks of samples (SampleBlocks)
     Buffer<T> alpha_sums;               // one row for each sum_samples()
     Buffer<T> watch;                    // one row for each block of samples, since the last fold_watch()
@@ -231,7 +233,9 @@ class Trainer {
   void count_update();
   void fold_squares(std::size_t block);
   void fold_watch(NodeId id);
+  void note_winners(NodeId id, ptrdiff_t samples);
   Shares shares_of(NodeId id);
+  Shares maxout_shares(Workspace& w);
 
   // The convolution of a product over images, else null.
   const Convolution* convolution_of(const Node& node) const {

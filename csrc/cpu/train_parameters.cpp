@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -379,10 +380,47 @@ void Trainer<T>::fold_watch(NodeId id) {
   }
 }
 
+// After a step: what MaxoutOrder::sort() has counted says which pieces won.
+template <class T>
+void Trainer<T>::note_winners(NodeId id, ptrdiff_t samples) {
+  Workspace& w = workspace(id);
+  const ptrdiff_t pixels = pixels_of(program_.node(id).out), units = w.of.units, pieces = w.of.pieces;
+  const auto note = [&](const MaxoutOrder& order, const std::uint8_t* orders) {
+    for (ptrdiff_t chunk = 0; chunk < order.chunks(); ++chunk)
+      for (ptrdiff_t u = 0; u < units; ++u) {
+        const std::uint8_t* const ends = orders + order.at(u, chunk) + kMaxoutChunk;
+        for (ptrdiff_t p = 0; p < pieces; ++p)
+          if (ends[p] > (p == 0 ? 0 : ends[p - 1])) w.won[u * pieces + p] = 1;
+      }
+  };
+  if (convolution_of(program_.node(id)) == nullptr) return note({samples * pixels, units, pieces}, w.order.data());
+  const SampleBlocks blocks(pixels, samples);
+  const MaxoutOrder whole{blocks.rows(0), units, pieces};
+  for (ptrdiff_t b = 0; b < blocks.count(); ++b)
+    note({blocks.rows(b), units, pieces}, w.order.data() + b * whole.size());
+}
+
 template <class T>
 Norms Trainer<T>::take_norms(std::size_t i) {
   fold_squares(i);
   return std::exchange(states_[i].norms, {});
+}
+
+// A unit with one winner is linear.
+template <class T>
+Shares Trainer<T>::maxout_shares(Workspace& w) {
+  double winners = 0.0, linear = 0.0;
+  for (ptrdiff_t u = 0; u < w.of.units; ++u) {
+    const std::uint8_t* const won = w.won.data() + u * w.of.pieces;
+    const ptrdiff_t count = std::accumulate(won, won + w.of.pieces, ptrdiff_t{0});
+    winners += static_cast<double>(count);
+    linear += count == 1 ? 1.0 : 0.0;
+  }
+  std::fill_n(w.won.data(), w.won.size(), std::uint8_t{0});
+  Shares result;
+  result.dead = 1.0 - winners / static_cast<double>(w.of.units * w.of.pieces);
+  result.linear = linear / static_cast<double>(w.of.units);
+  return result;
 }
 
 template <class T>
@@ -390,6 +428,7 @@ Shares Trainer<T>::shares_of(NodeId id) {
   Shares result;
   const Node& node = program_.node(id);
   Workspace& w = workspace(id);
+  if (w.won.size() > 0 && watched_rows_ > 0) return maxout_shares(w);
   // Nothing is counted if no gradient passes the activation: before the first trained node, and in the last layer if
   // the loss reads the logits.
   if (w.watch.size() == 0 || watched_rows_ == 0 || id < schedule_.first_trained || !activates(node)) return result;

@@ -340,9 +340,10 @@ class Trainer:
         """The number of steps, and the optimizer's one or two states, each in the order of gradients()."""
 
     def set_state(self, steps: int, states: Sequence[Sequence[Array]]) -> None: ...
-    def take_diagnosis(self) -> list[tuple[int, float, float, float, float]]:
+    def take_diagnosis(self) -> list[tuple[int, float, float, float, float, float]]:
         """Of every layer with weights, since the last call: its index, the root mean squares over the steps of the
-        norms of gradient and update, the shares of dead units and of saturated values (-1 where not counted)."""
+        norms of gradient and update, the shares of dead units or pieces, of saturated values and of linear units (-1
+        where not counted)."""
 
     @property
     def steps(self) -> int: ...

@@ -85,7 +85,7 @@ class Case:
     Attributes
     ----------
     own
-        The parameters are the library's own, of seed 0.
+        The weights are the library's own, of seed 0.
     weighted
         Steps get sample weights, some of them 0.
     trainer
@@ -111,7 +111,11 @@ class Case:
     def network(self, dtype: str) -> fnn.Sequential:
         first = self.layers if isinstance(self.layers[0], fnn.Input) else (fnn.Input(INPUTS), *self.layers)
         net = fnn.Sequential(first, dtype=dtype, seed=0)
-        if not self.own:
+        if self.own:
+            for name, shape in net.parameters.shapes.items():
+                if name.endswith(".bias"):
+                    net.parameters[name] = np.zeros(shape)  # where 0.1.0 started them
+        else:
             set_parameters(net, self.name)
         if self.frozen:
             net.freeze(*self.frozen)

@@ -140,7 +140,7 @@ def test_initial_weights(layer, variance):
 def test_other_initial_values():
     initial = fnn.Conv2D(3, 1, fnn.PReLU([0.1, 0.2, 0.3])).initial(IMAGE, np.random.default_rng(0))
     assert initial["alpha"].tolist() == [0.1, 0.2, 0.3]
-    assert not initial["bias"].any()
+    assert initial["bias"].shape == (3,)
     assert not fnn.Conv2D(3, 1, init=0.0).initial(IMAGE, np.random.default_rng(0))["weight"].any()
 
 

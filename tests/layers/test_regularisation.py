@@ -25,7 +25,7 @@ class Probe:
         self.x = np.asarray(x, dtype)
         rows, columns = self.x.shape
         assert rows & (rows - 1) == 0
-        net = fnn.Sequential([fnn.Input(columns), *layers, fnn.Dense(rows)], dtype=dtype, seed=0)
+        net = fnn.Sequential([fnn.Input(columns), *layers, fnn.Dense(rows, bias_init="zeros")], dtype=dtype, seed=0)
         self.name, _ = list(net.parameters)[-2:]
         net.parameters[self.name] = np.zeros(net.parameters.shapes[self.name])
         self.trainer = fnn.Trainer(net, fnn.MeanSquaredError(), fnn.SGD(1e-300), seed=seed)
@@ -296,6 +296,9 @@ def still(seed=0):
     """A network that learns nothing, for its inputs are 0 and its outputs the targets: only decay moves it."""
     layers = [fnn.Dense(4, "prelu"), fnn.Residual([fnn.Maxout(3, pieces=2), fnn.Dense(5)]), fnn.Dense(2)]
     net = fnn.Sequential([fnn.Input(3), *layers], dtype="float64", seed=seed)
+    for name, shape in net.parameters.shapes.items():
+        if name.endswith("bias"):
+            net.parameters[name] = np.zeros(shape)
     return net, np.zeros((6, 3)), np.zeros((6, 2))
 
 

@@ -72,7 +72,7 @@ def test_many_rows(kind, weighted):
     rows, columns = 6001, 7
     loss, oracle, z, targets = problem(kind, np.random.default_rng(2), rows, columns, np.dtype("float64"))
     width = z.shape[1]
-    head = fnn.Gaussian(columns) if kind == "gaussian learned" else fnn.Dense(columns)
+    head = fnn.Gaussian(columns) if kind == "gaussian learned" else fnn.Dense(columns, bias_init="zeros")
     net = fnn.Sequential([fnn.Input(width), head], dtype="float64")
     net.parameters[next(iter(net.parameters))] = np.eye(width)
     times = np.random.default_rng(3).integers(1, 4, rows) if weighted else np.ones(rows, int)

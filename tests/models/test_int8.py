@@ -120,7 +120,7 @@ def test_scales():
     ],
 )
 def test_ranges(values, input_scale, zero_point):
-    net = fnn.Sequential([fnn.Input(1), fnn.Dense(1)], seed=0)
+    net = fnn.Sequential([fnn.Input(1), fnn.Dense(1, bias=False)], seed=0)
     low = net.quantize(np.reshape(values, (-1, 1)))
     got = low.quantization["dense_1"]
     assert got.input_scale == F32(input_scale)
@@ -142,13 +142,13 @@ def test_calibration_goes_in_blocks(monkeypatch):
 @pytest.mark.parametrize("inputs", [1, 3, 65535, 65536])
 def test_the_largest_sums_are_exact(isa, inputs):
     """Of 255 times 127, as often as there are inputs, and of both signs."""
-    net = fnn.Sequential([fnn.Input(inputs), fnn.Dense(3), fnn.Dense(1)], seed=0)
+    net = fnn.Sequential([fnn.Input(inputs), fnn.Dense(3, bias=False), fnn.Dense(1)], seed=0)
     net.parameters["dense_1.weight"] = np.full((inputs, 3), 127) * [1, -1, 1]
     net.parameters["dense_2.weight"] = [[1], [0], [0]]
     for limit in (255, -255):
         low = net.quantize(np.full((1, inputs), limit)).quantization["dense_1"]
         assert low[:2] == (1, 0 if limit > 0 else 255)
-        one = fnn.Sequential([fnn.Input(inputs), fnn.Dense(3)], seed=0)
+        one = fnn.Sequential([fnn.Input(inputs), fnn.Dense(3, bias=False)], seed=0)
         one.parameters["dense_1.weight"] = net.parameters["dense_1.weight"]
         y = one.quantize(np.full((1, inputs), limit))(np.full((2, inputs), limit))
         assert_same_bits(y, np.tile(np.array([1, -1, 1]) * limit * 127 * inputs, (2, 1)).astype(F32))

@@ -85,6 +85,6 @@ def test_channels_first_of_what_are_no_images():
     with pytest.raises(ValueError, match="runs on the CPU only"):
         net._structure.require_gpu()
     # A dense layer reads the pixels in the order of layers, channels last.
-    dense = fnn.Sequential([fnn.Input(2, 3, 4, channels="first"), fnn.Dense(24)], seed=0, dtype="float64")
+    dense = fnn.Sequential([fnn.Input(2, 3, 4, channels="first"), fnn.Dense(24, bias=False)], seed=0, dtype="float64")
     x = np.random.default_rng(0).standard_normal((5, 2, 3, 4))
     np.testing.assert_allclose(dense(x), x.transpose(0, 2, 3, 1).reshape(5, -1) @ dense.parameters["dense_1.weight"])

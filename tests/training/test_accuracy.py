@@ -92,10 +92,10 @@ def test_one_result_over_instruction_sets_and_threads():
 def test_of_equal_outputs_the_first_counts():
     """As for argmax; a network of zeros gives all classes the same."""
     for classes, y in ((3, CLASSES), (11, MANY)):
-        net = fnn.Sequential([fnn.Input(5), fnn.Dense(classes, "softmax", init=0.0)], seed=0)
+        net = fnn.Sequential([fnn.Input(5), fnn.Dense(classes, "softmax", init=0.0, bias=False)], seed=0)
         history = net.fit(X, y, optimizer=fnn.SGD(1e-12), epochs=1, batch_size=ROWS, seed=0)
         assert history.accuracy == [pytest.approx(np.mean(y == 0))]
-    net = fnn.Sequential([fnn.Input(5), fnn.Dense(4, "sigmoid", init=0.0)], seed=0)
+    net = fnn.Sequential([fnn.Input(5), fnn.Dense(4, "sigmoid", init=0.0, bias=False)], seed=0)
     history = net.fit(X, LABELS, optimizer=fnn.SGD(1e-12), epochs=1, batch_size=ROWS, seed=0)
     assert history.accuracy == [pytest.approx(np.mean(LABELS == 1))]  # 0.5 is on the side of 1
 

@@ -89,6 +89,7 @@ def test_at_the_norm_itself():
     """A single weight, so that the norm is the gradient: not longer, not scaled."""
     net = fnn.Sequential([fnn.Input(1), fnn.Dense(1)], dtype="float64")
     net.parameters["dense_1.weight"] = [[3.0]]
+    net.parameters["dense_1.bias"] = [0.0]
     grads = fnn.Trainer(net, optimizer="sgd").gradients([[0.0]], [4.0])
     assert norm(grads) == 8.0  # of the bias: 2 (0 - 4)
     for clip_norm, expected in ((8.0, 8.0), (4.0, 4.0), (100.0, 8.0)):

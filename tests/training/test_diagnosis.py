@@ -1,7 +1,8 @@
-"""Shares of dead units and saturated values, counted in training and on any data."""
+"""Shares of dead units and pieces, saturated values and linear units, counted in training and on any data."""
 
 import collections
 import itertools
+import warnings
 
 import numpy as np
 import pytest
@@ -28,17 +29,23 @@ DEAD = {
 }
 SATURATED = tuple(name for name, watch in WATCHED.items() if watch == "saturated")
 UNITS = 24
+KINDS = ("dead", "saturated", "linear")
 
 
 def oracle(net, x):
     """Dead and saturated shares by their definition, in plain NumPy, with float64 throughout."""
-    shares = {"dead": {}, "saturated": {}}
+    shares = {"dead": {}, "saturated": {}, "linear": {}}
 
     def product(name, h):
         weight, bias = (net.parameters[f"{name}.{key}"].astype(float) for key in ("weight", "bias"))
-        if weight.ndim == 3:
-            return (np.einsum("bi,pio->bpo", h, weight) + bias).max(axis=1)
-        return h @ weight + bias
+        if weight.ndim == 2:
+            return h @ weight + bias
+        z = np.einsum("bi,pio->bpo", h, weight) + bias
+        if len(weight) > 1:
+            wins = np.stack([(z.argmax(axis=1) == piece).sum(axis=0) for piece in range(len(weight))])
+            shares["dead"][name] = (wins == 0).mean()
+            shares["linear"][name] = (wins == len(h)).any(axis=0).mean()
+        return z.max(axis=1)
 
     def activate(name, layer, z):
         f = reference.ACTIVATIONS[layer.activation.kernel]
@@ -71,7 +78,7 @@ def in_training(net, x, y, **options):
     """The shares of an epoch that changes nothing."""
     options = {"optimizer": STILL, "epochs": 1, "batch_size": len(x), "seed": 0, **options}
     history = net.fit(x, y, **options)
-    return {kind: {name: values[0] for name, values in vars(history)[kind].items()} for kind in ("dead", "saturated")}
+    return {kind: {name: values[0] for name, values in vars(history)[kind].items()} for kind in KINDS}
 
 
 # Shares --------------------------------------------------------------------------------------------------------------
@@ -106,6 +113,7 @@ STACKS = {
     ],
     "maxout": [fnn.Maxout(9, pieces=3), fnn.Dense(UNITS, "relu"), fnn.Maxout(6), fnn.Dense(5, "selu")],
     "no activation": [fnn.Dense(9), fnn.Maxout(4)],
+    "one piece": [fnn.Dense(9), fnn.Maxout(4, pieces=1)],
 }
 
 
@@ -114,7 +122,9 @@ def test_shares_in_deep_networks(isa, stack):
     net = watched_network(STACKS[stack])
     x, y = watched_data()
     expected = oracle(net, x)
-    assert any(expected["dead"].values()) == (stack != "no activation")
+    assert any(expected["dead"].values()) == (stack != "one piece")
+    if "maxout" in str(STACKS[stack]).lower() and stack != "one piece":
+        assert any(expected["linear"].values())
     for found in (in_training(net, x, y), in_training(net, x, y, batch_size=13), net.diagnose(x)):
         for of_layers in expected:
             assert found[of_layers] == pytest.approx(expected[of_layers], abs=1e-12)
@@ -180,7 +190,7 @@ def test_a_unit_that_lives_for_one_row_is_not_dead():
 
 def test_batches_of_any_size_count_together():
     """What a small one has seen is not forgotten when the memory for a larger one is made."""
-    net = fnn.Sequential([fnn.Input(1), fnn.Dense(2, "relu"), fnn.Dense(1)], dtype="float64")
+    net = fnn.Sequential([fnn.Input(1), fnn.Dense(2, "relu", bias=False), fnn.Dense(1)], dtype="float64")
     net.parameters["dense_1.weight"] = [[1.0, -1.0]]
     trainer = fnn.Trainer(net, optimizer=STILL)
     for rows, x in ((3, 1.0), (700, -1.0), (5000, -1.0)):
@@ -216,12 +226,132 @@ def test_epochs_are_counted_one_by_one():
 
 def test_rows_that_are_not_trained_on_are_not_counted():
     """Those held out, and those of weight 0."""
-    net = fnn.Sequential([fnn.Input(1), fnn.Dense(2, "relu"), fnn.Dense(1)], dtype="float64")
+    net = fnn.Sequential([fnn.Input(1), fnn.Dense(2, "relu", bias=False), fnn.Dense(1)], dtype="float64")
     net.parameters["dense_1.weight"] = [[1.0, -1.0]]
     x, w = -np.ones((10, 1)), np.ones(10)
     x[3], w[3] = 1.0, 0.0
     assert in_training(net, x, np.zeros(10))["dead"] == {"dense_1": 0.0}
     assert in_training(net, x, np.zeros(10), sample_weight=w)["dead"] == {"dense_1": 0.5}
+
+
+# Maxout --------------------------------------------------------------------------------------------------------------
+def maxout_images(pieces=3):
+    """Over images, of which the first layer's pieces also lose by their biases."""
+    layers = [fnn.Input(6, 5, 2), fnn.MaxoutConv2D(7, 3, pieces, padding=1, strides=2), fnn.MaxoutConv2D(5, 2, pieces)]
+    net = fnn.Sequential([*layers, fnn.Flatten(), fnn.Dense(3, "softmax")], dtype="float64", seed=0)
+    rng = np.random.default_rng(0)
+    net.parameters["maxout_conv2d_1.bias"] = rng.uniform(-9, 9, (pieces, 7))
+    net.parameters["maxout_conv2d_2.bias"] = rng.uniform(-30, 30, (pieces, 5))
+    return net, rng.standard_normal((70, 6, 5, 2)), rng.integers(0, 3, 70)
+
+
+def wins_of_images(net, x):
+    """By layer, how often each piece of a filter wins."""
+    wins, p = {}, net.parameters
+    for name, windows in (("maxout_conv2d_1", {"padding": 1, "strides": 2}), ("maxout_conv2d_2", {})):
+        x, argmax = reference.maxout_conv2d_forward(x, p[f"{name}.weight"], p[f"{name}.bias"], **windows)
+        wins[name] = np.stack([(argmax == piece).sum(axis=(0, 1, 2)) for piece in range(3)])
+    return wins
+
+
+@pytest.mark.parametrize("batch_size", [70, 3])
+def test_pieces_over_images(isa, batch_size):
+    net, x, y = maxout_images()
+    found = in_training(net, x, y, batch_size=batch_size)
+    for name, wins in wins_of_images(net, x).items():
+        assert 0 < (wins == 0).mean() < 1
+        assert found["dead"][name] == pytest.approx((wins == 0).mean(), abs=1e-12)
+        assert found["linear"][name] == ((wins > 0).sum(axis=0) == 1).mean() > 0
+    assert net.diagnose(x) == {kind: pytest.approx(found[kind], abs=1e-12) for kind in KINDS}
+
+
+def test_pieces_that_win_once_an_epoch_are_alive():
+    """In one of many batches; the next epoch counts anew."""
+    net = fnn.Sequential([fnn.Input(1), fnn.Maxout(2, pieces=3), fnn.Dense(1)], dtype="float64")
+    net.parameters["maxout_1.weight"] = [[[1.0, 1.0]], [[-1.0, 1.0]], [[0.0, 1.0]]]
+    net.parameters["maxout_1.bias"] = [[0.0, 2.0], [0.0, 1.0], [-1.0, 0.0]]
+    x = np.ones((100, 1))
+    x[64] = -1.0
+    trainer = fnn.Trainer(net, optimizer=STILL)
+    orders = ((None, 3 / 6, 1 / 2), (np.delete(np.arange(100), 64), 4 / 6, 1), ([64], 4 / 6, 1), (None, 3 / 6, 1 / 2))
+    for order, dead, linear in orders:
+        trainer.epoch(x, np.zeros(100), order, batch_size=7)
+        found = trainer._diagnosis()
+        assert found["dead"] == {"maxout_1": pytest.approx(dead)}
+        assert found["linear"] == {"maxout_1": linear}
+
+
+def test_frozen_maxout_is_not_counted():
+    net = watched_network([fnn.Maxout(9), fnn.Maxout(9), fnn.Maxout(9)])
+    net.freeze("maxout_2")
+    history = net.fit(*watched_data(), optimizer=STILL, epochs=1)
+    assert list(history.linear) == ["maxout_1", "maxout_3"]
+
+
+def test_no_warning_of_pieces():
+    """A piece that never wins is no unit that cannot learn."""
+    net = watched_network([fnn.Maxout(9, pieces=4)])
+    x, y = watched_data(rows=200)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert net.fit(x, y, optimizer=STILL, epochs=1).dead["maxout_1"][0] > 0.1
+
+
+# Units ---------------------------------------------------------------------------------------------------------------
+def test_which_units():
+    """The shares are those of the units that are said."""
+    net = watched_network([fnn.Dense(UNITS, "relu"), fnn.Dense(UNITS, "tanh"), fnn.Maxout(9, pieces=3)])
+    x, _ = watched_data()
+    shares, units = net.diagnose(x), net.diagnose(x, units=True)
+    assert {kind: set(found) for kind, found in units.items()} == {kind: set(found) for kind, found in shares.items()}
+    hidden = net.hidden(x)
+    np.testing.assert_array_equal(units["dead"]["dense_1"], (hidden["dense_1"] == 0).all(axis=0))
+    flat = (1 - hidden["dense_2"] ** 2 < 0.1).mean(axis=0)
+    np.testing.assert_allclose(units["saturated"]["dense_2"], flat, rtol=1e-15)
+    weight, bias = net.parameters["maxout_1.weight"], net.parameters["maxout_1.bias"]
+    z = np.einsum("bi,pio->bpo", hidden["dense_2"], weight) + bias
+    wins = np.stack([(z.argmax(axis=1) == piece).sum(axis=0) for piece in range(3)])
+    np.testing.assert_array_equal(units["dead"]["maxout_1"], wins == 0)
+    np.testing.assert_array_equal(units["linear"]["maxout_1"], (wins == len(x)).any(axis=0))
+    for kind, of_layers in shares.items():
+        for name, share in of_layers.items():
+            assert share == pytest.approx(units[kind][name].mean(), abs=1e-15)
+
+
+@pytest.mark.parametrize("order", ["last", "first"])
+def test_which_channels(order):
+    """Pixels are rows, and channels units, in whatever order they are given."""
+    shape = (4, 6, 3) if order == "last" else (3, 4, 6)
+    layers = [fnn.Conv2D(8, 3, "relu"), fnn.Conv2D(5, 2, "sigmoid"), fnn.MaxoutConv2D(4, 1), fnn.Flatten()]
+    net = fnn.Sequential([fnn.Input(*shape, channels=order), *layers, fnn.Dense(3)], dtype="float64", seed=0)
+    rng = np.random.default_rng(0)
+    net.parameters["conv2d_1.bias"] = np.linspace(-9, 9, 8)
+    net.parameters["conv2d_2.bias"] = rng.uniform(-4, 4, 5)
+    images = rng.standard_normal((20, 4, 6, 3))
+    x = images if order == "last" else np.moveaxis(images, 3, 1)
+    p, units = net.parameters, net.diagnose(x, units=True)
+    first = np.maximum(reference.conv2d(images, p["conv2d_1.weight"], p["conv2d_1.bias"]), 0)
+    np.testing.assert_array_equal(units["dead"]["conv2d_1"], (first == 0).all(axis=(0, 1, 2)))
+    assert 0 < units["dead"]["conv2d_1"].mean() < 1
+    second = reference.conv2d(first, p["conv2d_2.weight"], p["conv2d_2.bias"])
+    second = reference.ACTIVATIONS["sigmoid"].forward(second, None)
+    flat = (second * (1 - second) < 0.025).mean(axis=(0, 1, 2))
+    np.testing.assert_allclose(units["saturated"]["conv2d_2"], flat, rtol=1e-12)
+    _, argmax = reference.maxout_conv2d_forward(second, p["maxout_conv2d_1.weight"], p["maxout_conv2d_1.bias"])
+    won = np.stack([(argmax == piece).any(axis=(0, 1, 2)) for piece in range(2)])
+    np.testing.assert_array_equal(units["dead"]["maxout_conv2d_1"], ~won)
+
+
+# Gradients by layer --------------------------------------------------------------------------------------------------
+def test_the_size_of_a_derivative():
+    """Of one step, over weights and biases, not slopes."""
+    net = watched_network([fnn.Dense(9, "prelu"), fnn.Maxout(4)])
+    x, y = watched_data()
+    grads = fnn.Trainer(net).gradients(x, y)
+    history = net.fit(x, y, optimizer=STILL, epochs=1, batch_size=len(x))
+    for layer in net.named_layers:
+        own = np.concatenate([grads[f"{layer}.{key}"].ravel() for key in ("weight", "bias")])
+        assert history.gradient_rms[layer] == [pytest.approx(np.sqrt((own**2).mean()), rel=1e-12)]
 
 
 # Threads, instruction sets and blocks do not show --------------------------------------------------------------------
@@ -231,6 +361,7 @@ def test_threads_and_instruction_sets_do_not_show(dtype):
         fnn.Dense(80, "relu"),
         fnn.Residual([fnn.Dense(70, "tanh"), fnn.Dense(80, "elu")]),
         fnn.Dense(90, "prelu"),
+        fnn.Maxout(40, pieces=3),
     ]
     x, y = watched_data(dtype, rows=300)
     expected = None
@@ -239,7 +370,7 @@ def test_threads_and_instruction_sets_do_not_show(dtype):
         fnn.set_num_threads(threads)
         net = watched_network(hidden, dtype=dtype)
         history = net.fit(x, y, epochs=2, batch_size=128, seed=0)
-        found = (history.dead, history.saturated, net.diagnose(x))
+        found = (history.dead, history.saturated, history.linear, net.diagnose(x))
         norms = np.array([*history.gradient_norm.values(), *history.update_norm.values()])
         expected = expected or (found, norms)
         assert found == expected[0], (isa, threads)
@@ -255,6 +386,7 @@ def test_blocks_of_rows_do_not_show(monkeypatch, stack):
         monkeypatch.setattr(layerwise, "_BLOCK", size)
         found = net.diagnose(x)
         assert found["dead"] == expected["dead"]
+        assert found["linear"] == expected["linear"]
         assert found["saturated"] == pytest.approx(expected["saturated"], abs=1e-12)
 
 
@@ -281,7 +413,7 @@ def test_networks_for_inference(low):
 @pytest.mark.slow
 def test_more_rows_than_a_float_counts():
     """18 million values of one unit, of which a third is not saturated."""
-    net = fnn.Sequential([fnn.Input(1), fnn.Dense(1, "tanh"), fnn.Dense(1)])
+    net = fnn.Sequential([fnn.Input(1), fnn.Dense(1, "tanh", bias=False), fnn.Dense(1)])
     net.parameters["dense_1.weight"] = [[1.0]]
     x = np.tile(np.array([[0.0], [9.0], [-9.0]], np.float32), (6_000_000, 1))
     history = net.fit(x, np.zeros(len(x), np.float32), optimizer=STILL, epochs=1, batch_size=100_000)

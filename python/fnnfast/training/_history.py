@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 _SCORES = {"accuracy": "accuracy", "validation_accuracy": "accuracy", "validation_r2": "R²"}
 _NAMES = ("loss", "accuracy", "validation_loss", "validation_accuracy", "validation_r2", "learning_rate")
-_BY_LAYER = ("dead", "saturated", "gradient_norm", "update_norm")
+_BY_LAYER = ("dead", "saturated", "linear", "gradient_norm", "gradient_rms", "update_norm")
 
 
 class History:
@@ -31,13 +31,18 @@ class History:
         The score after the epoch: the one of the loss, the other list is empty.
     learning_rate : list of float
         The learning rate.
-    dead, saturated : dict of str to list of float
-        By layer, in training: the share of dead units in layers of the ReLU family, and of saturated values in layers
-        of sigmoid and tanh, as ``Sequential.diagnose`` defines them. Counted only where gradients pass: not in a head
-        whose loss is computed from logits, and not before the first layer that is not frozen.
+    dead, saturated, linear : dict of str to list of float
+        By layer, in training: the share of dead units in layers of the ReLU family, of saturated values in layers of
+        sigmoid and tanh, and of maxout the shares of pieces that won in no row ("dead") and of units of which one piece
+        won in all rows ("linear"), as ``Sequential.diagnose`` defines them. Counted only where gradients pass: not in a
+        head whose loss is computed from logits, not before the first layer that is not frozen, and not in a maxout
+        layer that is frozen.
     gradient_norm, update_norm : dict of str to list of float
         By layer, the root mean square over the steps of the Euclidean norm of the gradient of weights and biases
         (before l2 and clipping, without learned slopes), and of their change.
+    gradient_rms : dict of str to list of float
+        By layer, ``gradient_norm`` divided by the square root of the number of weights and biases: the size of one
+        derivative, which can be compared between layers of different sizes.
     stopped : str
         Why training ended: "completed", "early" (a callback stopped it) or "interrupted" (Ctrl-C).
 
@@ -63,7 +68,9 @@ class History:
         self.learning_rate: list[float] = []
         self.dead: dict[str, list[float]] = {}
         self.saturated: dict[str, list[float]] = {}
+        self.linear: dict[str, list[float]] = {}
         self.gradient_norm: dict[str, list[float]] = {}
+        self.gradient_rms: dict[str, list[float]] = {}
         self.update_norm: dict[str, list[float]] = {}
         self.stopped = "completed"
 
@@ -110,7 +117,7 @@ class History:
         >>> net = fnn.Sequential([fnn.Input(1), fnn.Dense(1)], seed=0)
         >>> history = net.fit([[0.0], [1.0]], [[0.0], [1.0]], epochs=2, seed=0)
         >>> list(history.to_dict())
-        ['epoch', 'loss', 'learning_rate', 'gradient_norm.dense_1', 'update_norm.dense_1']
+        ['epoch', 'loss', 'learning_rate', 'gradient_norm.dense_1', 'gradient_rms.dense_1', 'update_norm.dense_1']
 
         ``pandas.DataFrame(history.to_dict())`` has a row for each epoch.
         """

@@ -152,7 +152,8 @@ def run(
                 diagnosis = trainer._diagnosis()
                 history.record(diagnosis, **values, learning_rate=trainer.learning_rate)
                 display.epoch(values | _in_short(diagnosis))
-                _warn(values["loss"], diagnosis["dead"], len(rows), warned)
+                dead = {name: share for name, share in diagnosis["dead"].items() if name not in diagnosis["linear"]}
+                _warn(values["loss"], dead, len(rows), warned)  # a piece of maxout that does not win harms nothing
                 if not math.isfinite(values.get("validation_loss", 0.0)) and "validation" not in warned:
                     warned.add("validation")
                     place = validation_not_finite(network._interface, trainer.loss, data, settings.validation, rows)

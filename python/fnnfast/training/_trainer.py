@@ -370,12 +370,17 @@ class Trainer:
 
     def _diagnosis(self) -> dict[str, dict[str, float]]:
         """What was counted since the last call: by name of ``History``, then by layer."""
-        found: dict[str, dict[str, float]] = {"gradient_norm": {}, "update_norm": {}, "dead": {}, "saturated": {}}
+        kinds = ("gradient_norm", "update_norm", "dead", "saturated", "linear")
+        found: dict[str, dict[str, float]] = {kind: {} for kind in (*kinds, "gradient_rms")}
         names = list(self.network.named_layers)
         for layer, *values in self._core.take_diagnosis():
-            for of_layers, value in zip(found.values(), values, strict=True):
+            for kind, value in zip(kinds, values, strict=True):
                 if value >= 0 or value != value:
-                    of_layers[names[layer]] = value
+                    found[kind][names[layer]] = value
+        for name, norm in found["gradient_norm"].items():
+            shapes = self.network._structure.parameter_shapes[name]
+            if count := sum(math.prod(shape) for key, shape in shapes.items() if key != "alpha"):
+                found["gradient_rms"][name] = norm / math.sqrt(count)
         return found
 
     def _rate(self) -> float:
