@@ -248,6 +248,24 @@ FNNFAST_INLINE void finish(const AffineCall<T>& task, const Panel& panel, ptrdif
   if (!add_first) add_skip(task, panel, row, rows);
 }
 
+// Whether a skip connection can be added in registers: it is as wide as the panel, and its sum is the output.
+template <class T>
+FNNFAST_INLINE bool adds_in_registers(const AffineCall<T>& task, const Panel& panel) {
+  const bool in_place = task.of->add_first || (task.sum == task.y && task.sum_row == task.y_row);
+  return task.add != nullptr && panel.units == panel.width && in_place;
+}
+
+// Whether StoreFinished does what finish() does, save for a skip connection after the activation: the input of the
+// activation is not kept, and what is read beside the sums is as wide as the panel.
+template <class T>
+FNNFAST_INLINE bool finishes_in_registers(const AffineCall<T>& task, const Panel& panel) {
+  const AffineConstants<T>& of = *task.of;
+  return task.z == task.y && task.z_row == task.y_row &&
+         (!task.activate || of.activation == nullptr || of.in_registers) &&
+         (of.scale == nullptr || panel.units == panel.width) &&
+         (task.add == nullptr || !of.add_first || adds_in_registers(task, panel));
+}
+
 template <class Family, class T>
 FNNFAST_INLINE void dense_panel(const AffineCall<T>& task, const Panel& panel, Tile<T>& t, Ahead ahead) {
   using V = Vec<T>;
@@ -265,13 +283,9 @@ FNNFAST_INLINE void dense_panel(const AffineCall<T>& task, const Panel& panel, T
     t.c += in_lanes * t.c_row;
   }
   const int vectors = static_cast<int>(panel.width / V::kLanes);
-  if constexpr (kFull || __is_same(Family, WindowTile)) {  // in registers, unless the activation's input is needed
-    const bool whole = panel.units == panel.width;
-    const bool in_place = of.add_first || (task.sum == task.y && task.sum_row == task.y_row);
-    const bool adds = task.add != nullptr && whole && in_place;
-    if (task.z == task.y && task.z_row == task.y_row &&
-        (!task.activate || of.activation == nullptr || of.in_registers) && (of.scale == nullptr || whole) &&
-        (task.add == nullptr || adds || !of.add_first)) {
+  if constexpr (kFull || __is_same(Family, WindowTile)) {
+    if (finishes_in_registers(task, panel)) {
+      const bool adds = adds_in_registers(task, panel);
       t.scale = of.scale ? of.scale + panel.unit : nullptr;
       t.shift = of.shift ? of.shift + panel.unit : nullptr;
       t.add = adds ? task.add + in_lanes * task.add_row + panel.unit : nullptr;

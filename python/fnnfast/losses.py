@@ -228,7 +228,7 @@ class CrossEntropy(_OfLabels):
     Examples
     --------
     >>> import fnnfast as fnn
-    >>> net = fnn.Sequential([fnn.Input(2), fnn.Dense(3, "softmax")], seed=0)
+    >>> net = fnn.Sequential([fnn.Input(2), fnn.Dense(3, "softmax", bias=False)], seed=0)
     >>> net.parameters["dense_1.weight"] = [[0, 0, 0], [0, 0, 0]]
     >>> result = net.evaluate([[1, 2], [3, 4]], [0, 2], loss=fnn.CrossEntropy())
     >>> round(result["loss"], 4)  # log 3
@@ -250,7 +250,7 @@ class MulticlassHinge(_OfLabels):
     Examples
     --------
     >>> import fnnfast as fnn
-    >>> net = fnn.Sequential([fnn.Input(3), fnn.Dense(3)])
+    >>> net = fnn.Sequential([fnn.Input(3), fnn.Dense(3, bias=False)])
     >>> net.parameters["dense_1.weight"] = [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
     >>> net.evaluate([[3, 1, 2.5]], [0], loss=fnn.MulticlassHinge())["loss"]
     0.5
@@ -271,7 +271,7 @@ class BinaryCrossEntropy(_OfBinaryLabels):
     Examples
     --------
     >>> import fnnfast as fnn
-    >>> net = fnn.Sequential([fnn.Input(1), fnn.Dense(1, "sigmoid")])
+    >>> net = fnn.Sequential([fnn.Input(1), fnn.Dense(1, "sigmoid", bias=False)])
     >>> net.parameters["dense_1.weight"] = [[1]]
     >>> result = net.evaluate([[-1], [1]], [0, 1], loss=fnn.BinaryCrossEntropy())
     >>> round(result["loss"], 4), result["accuracy"]
@@ -293,7 +293,7 @@ class Hinge(_OfBinaryLabels):
     Examples
     --------
     >>> import fnnfast as fnn
-    >>> net = fnn.Sequential([fnn.Input(1), fnn.Dense(1)])
+    >>> net = fnn.Sequential([fnn.Input(1), fnn.Dense(1, bias=False)])
     >>> net.parameters["dense_1.weight"] = [[1]]
     >>> net.evaluate([[-2], [0.5]], [0, 1], loss=fnn.Hinge())
     {'loss': 0.25, 'accuracy': 1.0}
@@ -312,7 +312,7 @@ class MeanSquaredError(_OfReals):
     Examples
     --------
     >>> import fnnfast as fnn
-    >>> net = fnn.Sequential([fnn.Input(1), fnn.Dense(1)])
+    >>> net = fnn.Sequential([fnn.Input(1), fnn.Dense(1, bias=False)])
     >>> net.parameters["dense_1.weight"] = [[2]]
     >>> net.evaluate([[1], [2]], [2, 3], loss=fnn.MeanSquaredError())["loss"]
     0.5
@@ -338,7 +338,7 @@ class GaussianNLL(_OfReals):
     Examples
     --------
     >>> import fnnfast as fnn
-    >>> net = fnn.Sequential([fnn.Input(1), fnn.Dense(1)])
+    >>> net = fnn.Sequential([fnn.Input(1), fnn.Dense(1, bias=False)])
     >>> net.parameters["dense_1.weight"] = [[2]]
     >>> round(net.evaluate([[1], [2]], [2, 3], loss=fnn.GaussianNLL(4.0))["loss"], 4)
     1.2258
@@ -423,7 +423,7 @@ class Poisson(_OfReals):
     Examples
     --------
     >>> import fnnfast as fnn
-    >>> net = fnn.Sequential([fnn.Input(1), fnn.Dense(1)])
+    >>> net = fnn.Sequential([fnn.Input(1), fnn.Dense(1, bias=False)])
     >>> net.parameters["dense_1.weight"] = [[1]]
     >>> net.evaluate([[0]], [3], loss=fnn.Poisson())["loss"]
     1.0

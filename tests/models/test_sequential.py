@@ -284,7 +284,7 @@ def test_repr():
     [
         # CS231n, "Setting up the architecture": [3 x 4] + [4 x 2] weights; [3 x 4] + [4 x 4] + [4 x 1] weights.
         ((3, 4, 2), "2-layer network, 3 inputs, 2 outputs", "6 neurons, 26 parameters"),
-        ((3, 4, 4, 1), "3-layer network, 3 inputs, 1 outputs", "9 neurons, 41 parameters"),
+        ((3, 4, 4, 1), "3-layer network, 3 inputs, 1 output", "9 neurons, 41 parameters"),
     ],
 )
 def test_summary_counts_like_the_notes(sizes, title, total):

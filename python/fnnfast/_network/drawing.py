@@ -51,7 +51,8 @@ def _columns(network: Network) -> list[tuple[str, Shape]]:
 
 def _draw_network(network: Network, ax: Axes) -> None:
     columns = _columns(network)
-    places = [_places(shape) for _, shape in columns]
+    most = max(_shown(shape) for _, shape in columns)
+    places = [_places(shape, 2 / max(most - 1, 1)) for _, shape in columns]
     connected = {name for name, layer in network.named_layers.items() if layer.has_units}
     for column, (name, shape) in enumerate(columns):
         if column:
@@ -70,15 +71,17 @@ def _draw_network(network: Network, ax: Axes) -> None:
     ax.set_axis_off()
 
 
-def _places(shape: Shape) -> Array:
-    """Heights of the neurons that are drawn, around 0; an image is a box."""
-    if is_image(shape):
-        return np.zeros(1)
-    shown = min(shape[0], _MOST)
-    places = np.linspace(1, -1, shown) if shown > 1 else np.zeros(1)
-    if shown < shape[0]:  # room for the dots
-        places = np.concatenate((np.linspace(1, 0.3, _MOST // 2), np.linspace(-0.3, -1, _MOST // 2)))
-    return places
+def _shown(shape: Shape) -> int:
+    """How many neurons of a layer are drawn; an image is a box."""
+    return 1 if is_image(shape) else min(shape[0], _MOST)
+
+
+def _places(shape: Shape, distance: float) -> Array:
+    """Heights of the neurons that are drawn, around 0."""
+    shown = _shown(shape)
+    if not is_image(shape) and shown < shape[0]:  # room for the dots
+        return np.concatenate((np.linspace(1, 0.3, _MOST // 2), np.linspace(-0.3, -1, _MOST // 2)))
+    return np.asarray(distance * ((shown - 1) / 2 - np.arange(shown)))
 
 
 def _connect(ax: Axes, column: int, before: Array, after: Array, *, all_to_all: bool) -> None:

@@ -195,8 +195,9 @@ class Network(_cpu.Forward):
         >>> list(net.parameters)
         ['dense_1.weight', 'dense_1.bias']
         >>> net.parameters["dense_1.weight"] = [[1.0], [2.0]]
+        >>> net.parameters["dense_1.bias"] = [3.0]
         >>> net([[10.0, 1.0]])
-        array([[12.]], dtype=float32)
+        array([[15.]], dtype=float32)
         """
         return self._parameters
 
@@ -291,7 +292,7 @@ class Network(_cpu.Forward):
         Examples
         --------
         >>> import fnnfast as fnn
-        >>> net = fnn.Sequential([fnn.Input(1), fnn.Dense(1, "sigmoid")])
+        >>> net = fnn.Sequential([fnn.Input(1), fnn.Dense(1, "sigmoid", bias=False)])
         >>> net.parameters["dense_1.weight"] = [[2.0]]
         >>> net.logits([[-1.0], [3.0]])
         array([[-2.],
@@ -443,7 +444,7 @@ class Network(_cpu.Forward):
         Examples
         --------
         >>> import fnnfast as fnn
-        >>> net = fnn.Sequential([fnn.Input(1), fnn.Dense(1)])
+        >>> net = fnn.Sequential([fnn.Input(1), fnn.Dense(1, bias=False)])
         >>> net.parameters["dense_1.weight"] = [[2.0]]
         >>> net.evaluate([[1.0], [2.0]], [2.0, 4.0])
         {'loss': 0.0, 'r2': 1.0}
@@ -497,6 +498,7 @@ class Network(_cpu.Forward):
         >>> net.diagnose([[1.0], [2.0]], units=True)["dead"]
         {'dense_1': array([False,  True])}
         """
+        units = _checks.flag("units", units)
         self._device.require(x=x)
         if self._device is not CPU:
             host = Network._restored(self.layers, _checks.sum_type(self._dtype), self._tensors())

@@ -40,13 +40,15 @@ def table(structure: Structure, dtype: str, compute_dtype: str, device: str) -> 
         neurons, parameters = neurons + units, parameters + own
         operations += products
     depth = _depth(structure.chain)
-    title = f"{depth}-layer network, {first.size} inputs, {structure.outputs} outputs, {compute_dtype}"
+    ends = f"{_counted(first.size, 'input')}, {_counted(structure.outputs, 'output')}"
+    title = f"{depth}-layer network, {ends}, {compute_dtype}"
     if device != "cpu":
         title, compute_dtype = f"{title} on {device}", dtype
     tensors = stored(structure.parameter_shapes, dtype, compute_dtype).values()
     nbytes = sum(np.dtype(kind).itemsize * math.prod(shape) for kind, shape in tensors)
     total = (
-        f"{neurons:,} neurons, {parameters:,} parameters ({nbytes:,} bytes), {operations:,} multiply-adds per sample"
+        f"{_counted(neurons, 'neuron')}, {_counted(parameters, 'parameter')} ({nbytes:,} bytes), "
+        f"{_counted(operations, 'multiply-add')} per sample"
     )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
@@ -119,6 +121,10 @@ def _depth(layers: Iterable[Layer]) -> int:
     return sum(
         max(map(_depth, layer.children().values())) if layer.children() else int(layer.has_units) for layer in layers
     )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _count(number: int) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_SCORES = {"accuracy": "accuracy", "validation_accuracy": "accuracy", "validation_r2": "R²"}
+_SCORES = {"accuracy": "accuracy", "r2": "R²"}  # titles; with data for validation also as validation_accuracy, ...
 _NAMES = ("loss", "accuracy", "validation_loss", "validation_accuracy", "validation_r2", "learning_rate")
 _BY_LAYER = ("dead", "saturated", "linear", "gradient_norm", "gradient_rms", "update_norm")
 
@@ -158,7 +158,8 @@ class History:
 
         from .._extras import pyplot
 
-        names = ["loss", *dict.fromkeys(title for name, title in _SCORES.items() if getattr(self, name))]
+        scores = [score for score in _SCORES if self._of(score) or self._of(f"validation_{score}")]
+        names = ["loss", *scores]
         if axes is None:
             axes = pyplot().subplots(1, len(names), figsize=(4.5 * len(names), 3.2), layout="constrained")[1]
         drawn = np.atleast_1d(axes)
@@ -166,15 +167,18 @@ class History:
             self._draw(name, ax)
         return drawn
 
+    def _of(self, name: str) -> list[float]:
+        """What was recorded under a name, nothing under others: R² is known of data for validation alone."""
+        return getattr(self, name, [])
+
     def _draw(self, name: str, ax: Axes) -> None:
         epochs = range(1, len(self.loss) + 1)
-        key = {title: name.removeprefix("validation_") for name, title in _SCORES.items()}.get(name, name)
         for prefix, label, color in (("", "training", "C0"), ("validation_", "validation", "C1")):
-            if values := getattr(self, f"{prefix}{key}", []):
+            if values := self._of(f"{prefix}{name}"):
                 ax.plot(epochs, values, label=label, color=color)
         if ax.lines:
             ax.legend(frameon=False)
-        ax.set(xlabel="epoch", title=name)
+        ax.set(xlabel="epoch", title=_SCORES.get(name, name))
 
     def _repr_html_(self) -> str:
         """The first, the best and the last of each quantity: for notebooks."""
@@ -182,7 +186,7 @@ class History:
         for name in _NAMES:
             values = getattr(self, name)
             if values:
-                best = max(values) if name in _SCORES else min(values)
+                best = max(values) if name.removeprefix("validation_") in _SCORES else min(values)
                 cells = "" if name == "learning_rate" else f"{best:.4g}"
                 rows += f"<tr><td>{name.replace('_', ' ')}</td><td>{values[0]:.4g}</td><td>{cells}</td>"
                 rows += f"<td>{values[-1]:.4g}</td></tr>"

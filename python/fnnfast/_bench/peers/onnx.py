@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..._cli import machine
 from ..networks import Conv, Dense, GlobalAverage, Layer, MaxPool, Parallel, Residual, folded
 from ..problems import Problem
 from .base import Array, Peer, Variant, as_rows, channels_first, expression
@@ -110,16 +111,18 @@ def _quantized(problem: Problem, threads: int) -> Iterator[Variant]:
     """The inputs' scales found before (static), or anew in every call (dynamic)."""
     quantization: Any = import_module("onnxruntime.quantization")
     signed, unsigned = quantization.QuantType.QInt8, quantization.QuantType.QUInt8
+    # Without VNNI, ONNX Runtime adds pairs of products in 16 bits, which overflow unless the weights have 7.
+    reduced = "vnni" not in machine.cpu_flags()
     with tempfile.TemporaryDirectory() as folder:
         for name in ("static", "dynamic"):
             file = str(Path(folder) / f"{name}.onnx")
             (_, model), *_ = _models(problem)  # a new one: quantising takes it to pieces
             if name == "static":
                 calibration = _Calibration(iter([{"x": problem.x}]))
-                options = {"per_channel": True, "activation_type": unsigned, "weight_type": signed}
-                quantization.quantize_static(model, file, calibration, **options)
+                options = {"activation_type": unsigned, "weight_type": signed, "reduce_range": reduced}
+                quantization.quantize_static(model, file, calibration, per_channel=True, **options)
             else:
-                quantization.quantize_dynamic(model, file, per_channel=True, weight_type=signed)
+                quantization.quantize_dynamic(model, file, per_channel=True, weight_type=signed, reduce_range=reduced)
             yield _bound(_session(file, threads), problem, f"run_with_iobinding, quantize_{name}")
 
 
