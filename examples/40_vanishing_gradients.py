@@ -4,11 +4,11 @@
 The gradient of every layer before training: a sigmoid divides it by four, layer after layer, and tanh does not.
 
 The notes give it as the fault of sigmoid and tanh: on its way back the gradient gets smaller and smaller, and hardly
-reaches the layers by the input. Backpropagation multiplies by the derivative of the activation f in every layer,
+reaches the layers by the input. Backpropagation multiplies by the derivative of the activation f in every layer::
 
     dL/dx = W^T (f'(z) dL/dy),    y = f(z),    z = W x + b,
 
-and the derivative of a sigmoid is at most 1/4. Here are ten layers of 64 units on small digits, each activation with
+The derivative of a sigmoid is at most 1/4. Here are ten layers of 64 units on small digits, each activation with
 the start that the library chooses for it (``activation.init``). Left: the root mean square of the weights' gradient,
 as the geometric mean of ten seeds and the range of all ten. The sigmoid loses a factor of four per layer, which is what
 its derivative says. The surprise is tanh: its derivative is 1 at zero, its start keeps values near there, and at ten

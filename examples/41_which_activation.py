@@ -14,10 +14,11 @@ Left: the test error as the difference to ReLU on the same split, with its stand
 and what makes one of them hard cancels out of the difference. The error itself is on the right of each row, and the
 number of parameters where it is not about 4,500. Right: the error on validation digits over the rate.
 
-What holds: sigmoid is the worst, and needs a higher rate than others to learn at all in that time. All five that are
+What holds: sigmoid is the worst, and needs a higher rate than the others to learn in that time. All five that are
 called good have fewer errors than ReLU, though only maxout by three standard errors, and more units do not bring ReLU
-as far. Care for the rate is needed: at 0.1 most fail, maxout less than ReLU. What does not hold here: tanh is no worse
-than ReLU. With twelve comparisons, less than two or three standard errors may be chance.
+as far. Care for the rate is needed, too: at 0.1 all are worse, tanh and sigmoid learn almost nothing, and maxout
+suffers less than ReLU. What does not hold here: tanh is no worse than ReLU. With twelve comparisons, less than two or
+three standard errors may be chance.
 
 To try: ``fnn.SGD`` in the place of Adam, with rates from 0.03 to 1.
 """
