@@ -6,7 +6,7 @@ The gradient of every layer before training: a sigmoid divides it by four, layer
 The notes give it as the fault of sigmoid and tanh: on its way back the gradient gets smaller and smaller, and hardly
 reaches the layers by the input. Backpropagation multiplies by the derivative of the activation f in every layer::
 
-    dL/dx = W^T (f'(z) dL/dy),    y = f(z),    z = W x + b,
+    dL/dx = W^T (f'(z) dL/dy),    y = f(z),    z = W x + b
 
 The derivative of a sigmoid is at most 1/4. Here are ten layers of 64 units on small digits, each activation with
 the start that the library chooses for it (``activation.init``). Left: the root mean square of the weights' gradient,

@@ -3,10 +3,10 @@
 
 SGD, momentum and Adam, each at its own best rate, and what a decaying rate does at the end.
 
-The notes train by stochastic gradient descent; Saito's "Deep learning from scratch" uses Adam, and names a decaying
+CS231n trains by stochastic gradient descent; Saito's "Deep learning from scratch" uses Adam, and names a decaying
 learning rate as one of the ways to a higher accuracy (chapter 8). The steps of the three are::
 
-    SGD: w -= rate g,    momentum: v = 0.9 v - rate g, w += v,    Adam: w -= rate mean(g) / sqrt(mean(g^2)),
+    SGD: w -= rate g,    momentum: v = 0.9 v - rate g, w += v,    Adam: w -= rate mean(g) / sqrt(mean(g^2))
 
 Here g is the gradient on a batch and Adam's means forget (Kingma and Ba, "Adam: a method for stochastic optimization",
 2015). Left and middle: small digits, two hidden layers of 64 ReLUs, ten epochs; the median of nine seeds and their
