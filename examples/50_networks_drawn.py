@@ -7,7 +7,7 @@ CS231n ("Neural Networks Part 1", layer-wise organization) arranges neurons in l
 of the layer before, with none of its own. The course draws two such networks, and measures their size in two ways. An
 N-layer network does not count its input layer, as inputs compute nothing. So 3-4-2 has two layers and 4 + 2 = 6
 neurons, 3-4-4-1 has three layers and 4 + 4 + 1 = 9. A layer of U neurons with I inputs has an edge for every pair, its
-weights, and a bias in every neuron:
+weights, and a bias in every neuron::
 
     parameters of a layer = I U + U = (I + 1) U
 

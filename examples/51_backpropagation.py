@@ -6,7 +6,7 @@ The chain rule, written layer by layer in NumPy for CS231n's 3-4-4-1 network: th
 CS231n ("Neural Networks Part 1", example feed-forward computation) gives the three lines of the forward pass with
 sigmoid neurons, and leaves the gradients to "chain rule and backpropagation". Here is the way back. With the squared
 error L = (y - t)^2 of the output y, let d be the derivative of L by the net input z of a layer, what its neurons add up
-before their activation. The last layer has none, so that its d is 2 (y - t). From there, for each layer,
+before their activation. The last layer has none, so that its d is 2 (y - t). From there on back, for each layer::
 
     dL/dW = h^T d,    dL/db = d,    d of the layer before = (d W^T) * h (1 - h)
 

@@ -5,7 +5,7 @@ Without a nonlinearity between them two matrices are one, and the scores are a l
 
 CS231n ("Neural Networks Part 1", quick intro) writes a 2-layer network as s = W2 max(0, W1 x), and says what the
 nonlinearity is for: without it the two matrices could be collapsed into one; the wiggles of the function come from it.
-With biases, and with samples in rows as in fnnfast,
+With biases, and with samples in rows as in fnnfast::
 
     (x W1 + b1) W2 + b2  =  x (W1 W2) + (b1 W2 + b2)
 
@@ -14,8 +14,8 @@ image to another, a + t (b - a). Two linear layers go straight, and so does the 
 30,720 weights in place of 308,200. With ReLU the score bends wherever a hidden neuron starts or stops to answer.
 
 Middle and right, what follows from it: networks of 2-16-1 learn two arcs from twelve starts each. Two linear layers can
-only cut the plane in two halves, and err as often as a single neuron; ReLU lets them bend. Look for: twelve
-linear networks of 65 parameters found the line that a neuron with its three found, too. Try: ten linear layers.
+only cut the plane in two halves, and err as often as a single neuron; ReLU lets them bend. Look for: twelve linear
+networks of 65 parameters found the line that a neuron with its three found, too. Try: ten linear layers.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ Ten classes: a softmax head predicts a categorical distribution, a probability f
 The notes (their parts on multiclass classification) generalise the Bernoulli distribution of two outcomes to K, the
 categorical distribution p(y = k) = p_k, where p_1 + ... + p_K = 1. The network gives K scores z, the logits, softmax
 makes them the probabilities, and cross-entropy, the negative logarithm of the probability of the right class, is small
-if that class was expected:
+if that class was expected::
 
     p_k = exp(z_k) / sum_j exp(z_j),        loss = -log p_label
 

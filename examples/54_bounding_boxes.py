@@ -5,12 +5,12 @@ Regression with four outputs: where on a sheet is the digit, and how large is it
 
 The slides on feedforward networks name the box around an object as a problem of regression, beside the pose of a body:
 several numbers at once, for which the output layer leaves its net inputs as they are (identity), so that they can have
-any value. Squared error over the four numbers is the negative log-likelihood of Gaussian errors of one variance.
+any value. The loss is the squared error of the four, as for one output.
 
 The sheets have 28 x 28 pixels, with a digit of MNIST somewhere, 12 to 24 pixels large before its margins are cut away.
 The digits of the test sheets occur on no other. The network, 784-256-64-4, predicts left, top, right and bottom. How
 good a box is says the intersection over union, the area that it shares with the true box over the area of both
-together:
+together::
 
     IoU = |predicted and true| / |predicted or true|
 

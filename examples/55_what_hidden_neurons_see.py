@@ -13,13 +13,14 @@ noise so small that what is seen was learned; a few neurons die early, answer no
 Top left: first-layer weights, learned from images, from shuffled images, and the latter with the pixels put back. One
 number says whether there is a picture: the correlation of the weights of neighbouring pixels, 0 for noise. Top right:
 how much of what a neuron does is explained by the label of the digit, the variance of its mean outputs for the ten
-labels over the variance of its outputs (eta squared in statistics),
+labels over the variance of its outputs (eta squared in statistics)::
 
     share = variance between the labels / variance of all
 
-median over the neurons of a layer, on 1,000 test digits. Bottom: for the first six neurons of the second layer that
-answer at all, the ten test digits that excite them most, from ``net.hidden``. Look for: neurons that like two labels,
-or one stroke that several labels share. Try: ``init="he"``, where the noise of the start remains in the pictures.
+Shown is the median over the neurons of a layer, on 1,000 test digits. Bottom: for the first six neurons of the second
+layer that answer at all, the ten test digits that excite them most, from ``net.hidden``. Look for: neurons that like
+two labels, or one stroke that several labels share. Try: ``init="he"``, where the noise of the start remains in the
+pictures.
 """
 
 from __future__ import annotations

@@ -5,20 +5,21 @@ A surface over the plane, and what 1, 4, 16, 64 and 256 hidden neurons make of i
 
 The slides on feedforward networks state the theorem for R^n: one hidden layer, with enough neurons, comes as close to a
 continuous function on a compact set as one likes, under mild assumptions on the activation. On a line that is example
-``07_universal_approximation``. In the plane each sigmoid neuron is a step along a straight edge, of any direction, and
+``07_universal_approximation``. In the plane each sigmoid neuron is a step along a straight edge of any direction, and
+of such steps the network has to make hills and valleys::
 
     g(x) = sum_i c_i sigmoid(w_i x + b_i) + c
 
-has to make hills and valleys of such steps. Barron ("Universal approximation bounds for superpositions of a sigmoidal
-function", 1993) adds how fast: for functions that are smooth in a certain sense the root mean square error of the best
-n neurons falls at least as 1 / sqrt(n), in any dimension.
+Barron ("Universal approximation bounds for superpositions of a sigmoidal function", 1993) adds how fast: for functions
+that are smooth in a certain sense the root mean square error of the best n neurons falls at least as 1 / sqrt(n), in
+any dimension.
 
 Top: the surface, and what the first of eight starts learned of it at each width; below, what is left to learn. Right:
 the root mean square error on a grid of new points, mean of the starts with its standard error. The steps start spread
 over the square, in random directions. That matters: the theorem says that good weights exist, not that training finds
-them. From the usual start, where the steps are soft and most of them pass near the middle, equally long training gets
-no lower than 0.12, with 16 neurons. Look for: single edges in the fits of 1 and 4 neurons. Try: ``tanh``, or a
-continuous surface with a sharp ridge.
+them. From the usual start, where weights are so small that most neurons are nearly linear over the square, training of
+the same length gets no lower than 0.12, with 16 neurons. Look for: single edges in the fits of 1 and 4 neurons. Try:
+``tanh``, or a continuous surface with a sharp ridge.
 """
 
 from __future__ import annotations

@@ -3,11 +3,11 @@
 
 A 1 x 1 convolution is a dense layer on every pixel, and two 3 x 3 convolutions without activation are one of 5 x 5.
 
-Two remarks of "Deep Learning from Scratch" (chapter 8, on depth), without any training. GoogLeNet uses 1 x 1
+Two remarks of "Deep Learning from Scratch" (chapter 8, on depth). GoogLeNet uses 1 x 1
 convolutions to reduce the channels of an image. Such a convolution sees one pixel at a time: it is a dense layer that
 reads the channels of each pixel, ``fnn.dense`` on an array (batch, height, width, channels). And two 3 x 3 convolutions
 in a row see the window of one of 5 x 5, with 2 x 9 = 18 weights in place of 25. If nothing is between them they are a
-5 x 5 convolution, whose kernel is the convolution of theirs:
+5 x 5 convolution, whose kernel is the convolution of theirs::
 
     k[i, j] = sum_ab k1[a, b] k2[i - a, j - b]
 
