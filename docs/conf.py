@@ -103,6 +103,22 @@ def show_figures(app: Any) -> None:
             page.write_text(text[:code] + image + text[code:])
 
 
+def show_sections(app: Any) -> None:
+    """Divide the gallery's overview into the sections of gallery.md, with their headings and first lines."""
+    sections = re.split(r"^## ", Path(app.srcdir, "gallery.md").read_text(), flags=re.MULTILINE)[1:]
+    page = Path(app.srcdir, "auto_examples", "index.rst")
+    text = page.read_text()
+    open_list, close_list = (f".. raw:: html\n\n    {tag}\n\n" for tag in ('<div class="sphx-glr-thumbnails">', "</div>"))
+    for section in sections:
+        title, _, first_line = section.split("\n", 3)[:3]
+        first, *_ = re.findall(r"\]\(\.\./examples/(\w+)\.py\)", section)
+        heading = f"{title}\n{'-' * len(title)}\n\n"
+        if heading not in text:
+            at = text.rindex(".. raw:: html", 0, text.index(f"sphx_glr_{first}_thumb.png"))
+            text = text[:at] + close_list + heading + first_line + "\n\n" + open_list + text[at:]
+    page.write_text(text)
+
+
 def adapt(app: Any, name: str, source: list[str]) -> None:
     """What pages that are also read on code hosts lack here: a toctree, which would be shown as code there.
 
@@ -123,5 +139,6 @@ def escape_stars(app: Any, what: str, name: str, obj: Any, options: Any, lines: 
 
 def setup(app: Any) -> None:
     app.connect("builder-inited", show_figures, priority=900)  # after the gallery is written
+    app.connect("builder-inited", show_sections, priority=901)
     app.connect("source-read", adapt)
     app.connect("autodoc-process-docstring", escape_stars, priority=900)  # after numpydoc
