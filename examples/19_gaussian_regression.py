@@ -16,7 +16,7 @@ Left: 1,000 points around a sine, whose noise the script chose and so knows, and
 head learned from them: the mean and the interval that should hold 90% of the points. At three inputs the predicted
 density is drawn sideways on the curve, beside the true one (black, dotted). Middle: the standard deviation over the
 input, as the mean of networks of ten data sets with twice their standard deviation, beside the true one and the only
-one that a constant beta can give. Look at x = 0: the constant is three times too large there.
+one that a constant beta can give. Look at x = 0: the constant is 2.6 times too large there.
 
 Right, real data: scikit-learn's 442 patients, ten measurements each, and how far their diabetes went within a year.
 Networks of 10-8-1 answer for patients that they were not trained on (ten folds, ten times). Drawn is the share of
@@ -111,6 +111,7 @@ def main() -> None:
         left.plot([x0, x0], targets[near][[0, -1]], "C1", lw=1)
     left.text(-0.9, 1.6, "mean and 90% interval", color="C0")
     left.text(-0.9, 1.3, "density of t at three x", color="C1")
+    left.text(-0.9, 1.05, "dotted: the true density", fontsize="small")
     left.set(title="A normal distribution at every x", xlabel="x", ylabel="t", xlim=(-1, 1.02), ylim=(-2.2, 2))
 
     deviations = np.sqrt([net.distribution(X[:, None]).variance[:, 0] for _, _, net, _ in sets])
@@ -119,7 +120,7 @@ def main() -> None:
     middle.plot(X, mean, "C0", lw=2.2)
     middle.plot(X, noise(X), "k:", lw=1.6)
     middle.axhline(constant, color="0.45", ls="--")
-    middle.text(0, constant + 0.012, "constant", color="0.35", ha="center")
+    middle.text(0, 0.285, "constant", color="0.35", ha="center", fontsize="small")
     middle.text(0, 0.045, "learned", color="C0", ha="center")
     middle.text(0.5, 0.47, "true", ha="center")
     middle.set(title="Standard deviation of the noise", xlabel="x", xlim=(-1, 1), ylim=(0, 0.53))
