@@ -36,8 +36,8 @@ RATES = np.array([0.03, 0.1, 0.3, 1.0, 3.0, 6.0])
 STYLES = {"relu": ("C0", "-", "o"), "tanh": ("C1", "--", "s"), "sigmoid": ("0.25", ":", "^")}
 
 
-LEFT = {"relu": (24, 0.95), "tanh": (9.5, 0.23), "sigmoid": (11, 2.65)}  # where names stand
-RIGHT = {"relu": (0.031, 420), "tanh": (0.1, 430), "sigmoid": (2.6, 590)}
+LEFT = {"relu": (24, 0.95), "tanh": (9.5, 0.16), "sigmoid": (11, 2.65)}  # where names stand
+RIGHT = {"relu": (0.03, 370), "tanh": (0.1, 430), "sigmoid": (2.6, 590)}
 
 
 def curve(x: np.ndarray, y: np.ndarray, activation: str, rate: float, seed: int) -> list[float]:
@@ -87,11 +87,11 @@ def main() -> None:
             ax.text(*place, text if ax is left else name, color=STYLES[activation][0])
     left.set_xticks([10, 100, 1000], ["10", "100", "1,000"])
     left.set_yticks([0.1, 1], ["0.1", "1"])
-    right.set_xticks(RATES, [f"{rate:g}" for rate in RATES])
     right.axhspan(LIMIT, 1.8 * LIMIT, color="0.9")
     right.text(0.1, 1.6 * LIMIT, "not reached", va="center", color="0.3")
     right.set(title=f"Steps to a training loss of {TARGET}", xlabel="learning rate", ylabel="steps")
     right.set(xscale="log", yscale="log", ylim=(60, 1.8 * LIMIT))
+    right.set_xticks(RATES, [f"{rate:g}" for rate in RATES])
     right.set_yticks([100, 1000], ["100", "1,000"])
     right.tick_params(axis="x", which="minor", bottom=False)
     save(figure, __file__)
