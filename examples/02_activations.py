@@ -4,9 +4,9 @@
 The activation functions and their derivatives, drawn from the library's own kernels, with their ranges and means.
 
 An activation f turns a neuron's sum z into its output. Backpropagation sees of it only the derivative f'(z), by which
-it multiplies what comes back through the neuron:
+it multiplies what comes back through the neuron::
 
-    dL/dz = f'(z) dL/dy.
+    dL/dz = f'(z) dL/dy
 
 CS231n's notes on neural networks list sigmoid, tanh, ReLU, leaky ReLU and maxout. Lectures add ELU, swish and its
 relatives, and begin with the step function of McCulloch and Pitts, which gradients cannot train. Each panel shows f in

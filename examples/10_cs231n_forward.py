@@ -4,9 +4,9 @@
 The course's 3-4-4-1 network, drawn with the numbers on its neurons, by hand in NumPy and by fnnfast.
 
 CS231n's notes show a network of three inputs, two hidden layers of four sigmoid neurons and one output, and say that
-its forward pass is three matrix products and two activations:
+its forward pass is three matrix products and two activations::
 
-    h1 = f(W1 x + b1),   h2 = f(W2 h1 + b2),   out = W3 h2 + b3,   f(z) = 1 / (1 + exp(-z)).
+    h1 = f(W1 x + b1),   h2 = f(W2 h1 + b2),   out = W3 h2 + b3,   f(z) = 1 / (1 + exp(-z))
 
 By the notes' convention it is a 3-layer network, since inputs are not counted, of 4 + 4 + 1 = 9 neurons and 41
 parameters: 12 + 16 + 4 weights and 9 biases. Their smaller one, 3-4-2, has 6 neurons and 26 parameters.

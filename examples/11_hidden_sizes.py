@@ -6,9 +6,9 @@ CS231n's two figures on the size of a network, measured over sixteen data sets: 
 The course shows what networks of 3, 6 and 20 hidden neurons make of a few points in the plane: the larger, the more
 complicated the regions, and 20 neurons reach for each stray point. One could take a small network, then. The notes
 advise against it: control overfitting by regularisation, not by the number of neurons, as their second figure does
-with 20 neurons and three strengths of L2. L2 adds to the loss half the sum of the squared weights, times its strength:
+with 20 neurons and three strengths of L2. L2 adds to the loss half the sum of the squared weights, times its strength::
 
-    loss + l2 / 2 * sum of w^2.
+    loss + l2 / 2 * sum of w^2
 
 The data here are eighty points of two interleaved arcs, six of them with the wrong label (ringed). The nine panels show
 the predicted probability of the orange class for one data set, its line of 1/2, and how many of other points, with
@@ -21,7 +21,7 @@ to 0.003 all three are better than they were, and the three sizes differ by less
 may be large. Too much of it, 0.01, takes the bend out of the line. That the large network with L2 is better than the
 small ones with as much is not so here: the task is too simple for that.
 
-To try: more hidden neurons, or twice as many points, of which overfitting makes less.
+To try: 100 hidden neurons, or twice as many points.
 """
 
 from __future__ import annotations

@@ -6,9 +6,9 @@ What comes through ten layers before training, from four starts, and whether tra
 Saito's "Deep Learning from Scratch" draws histograms of the outputs of each layer of a network that has only been
 initialised; here they are for small digits, 64 inputs of mean square 1, and ten layers of 64 units. A weight of
 variance v over I inputs multiplies the mean square of what comes in by about I v, and a ReLU lets half of it through.
-So He et al. ("Delving deep into rectifiers", 2015) take
+So He et al. ("Delving deep into rectifiers", 2015) take::
 
-    v = 2 / I,
+    v = 2 / I
 
 and values keep their size from layer to layer. Xavier's variance, 2 / (inputs + outputs), is half of that here: the
 mean square halves with every layer. Weights of standard deviation 0.05 make the values 3.5 times smaller in every

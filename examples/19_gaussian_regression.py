@@ -4,9 +4,9 @@
 A network that predicts a normal distribution for every input: where the curve is, and how far from it data may lie.
 
 Regression in lectures starts from a target t = y(x) + noise, with a normal distribution of precision beta, the inverse
-of the variance:
+of the variance::
 
-    p(t | x) = N(t | y(x), 1 / beta).
+    p(t | x) = N(t | y(x), 1 / beta)
 
 With one beta for all inputs its likelihood is largest where the squared error is smallest, so that a network needs to
 predict the mean only. If the noise depends on the input, beta can be a second output: the head ``fnn.Gaussian(1)``
@@ -25,8 +25,7 @@ Learned precisions are more even over the thirds and give a higher likelihood, b
 most of the bars overlap, and the gain in log-likelihood is smaller than twice its standard error. Both kinds hold a
 little less than 90%.
 
-To try: fewer points on the left, 100 for instance. The interval then becomes too narrow where the curve bends to the
-points that it has seen.
+To try: fewer points of the sine, 100 for instance, and see what becomes of the middle panel.
 """
 
 from __future__ import annotations

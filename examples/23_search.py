@@ -16,7 +16,7 @@ the mean of thirty searches with twice its standard error; the grids are shifted
 them does not count. With four trials random search is far better, a loss of 0.50 beside 0.84. With more trials a grid
 has enough rates for this smooth curve, too: the difference is within its error at 9 and 16 trials, and 0.02 at 25.
 
-To try: a narrower range of rates, 0.1 to 1, where nearly every trial is a good one.
+To try: a narrower range of rates, 0.1 to 1, where most trials are good ones.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@ A network grown in depth, in width, in resolution, and in all three by one numbe
 
 Tan and Le, "EfficientNet: rethinking model scaling for convolutional neural networks" (2019), say two things. Grown in
 one dimension alone, a network gets better at first and then hardly any more. Grown in all three at once, by fixed
-powers of one coefficient phi, it is better for the same work:
+powers of one coefficient phi, it is better for the same work::
 
-    depth = base depth a^phi,   width = base width b^phi,   resolution = base resolution c^phi.
+    depth = base depth a^phi,   width = base width b^phi,   resolution = base resolution c^phi
 
 ``fnn.compound_scale(base, phi, depth=a, width=b, resolution=c)`` makes such networks. Here the base is a small fully
 connected one for MNIST's digits, drawn with 7 x 7 pixels: two residual blocks of 16 units, F(x) + x, since plain layers
