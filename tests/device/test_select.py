@@ -1,5 +1,6 @@
 """Why CUDA is off, in words: no kernels, no CuPy, no device, or one that is too old."""
 
+import importlib.metadata
 import sys
 from contextlib import nullcontext
 from types import ModuleType, SimpleNamespace
@@ -62,7 +63,7 @@ def test_a_wheel_of_their_own(monkeypatch, version, reason):
     monkeypatch.setitem(sys.modules, "fnnfast_cuda13", ModuleType("fnnfast_cuda13"))
     monkeypatch.setitem(sys.modules, "fnnfast_cuda13._cuda", kernels)
     monkeypatch.setitem(sys.modules, "cupy", stand_in())
-    monkeypatch.setattr(select.metadata, "version", {"fnnfast": "1.2.3", "fnnfast-cuda13": version}.__getitem__)
+    monkeypatch.setattr(importlib.metadata, "version", {"fnnfast": "1.2.3", "fnnfast-cuda13": version}.__getitem__)
     assert select.why_not().endswith(reason)
     assert bool(select.why_not()) == bool(reason)
     if not reason:

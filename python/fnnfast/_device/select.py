@@ -5,7 +5,7 @@ This is the only module that imports CuPy and the CUDA kernels, when the first a
 
 from __future__ import annotations
 
-from importlib import import_module, metadata
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -94,7 +94,9 @@ def kernels() -> ModuleType:
         return import_module(_KERNELS)
     except ModuleNotFoundError:
         module = import_module(_INSTALLED)
-    theirs, ours = metadata.version(_DISTRIBUTION), metadata.version("fnnfast")
+    from importlib.metadata import version  # it takes longer to import than fnnfast
+
+    theirs, ours = version(_DISTRIBUTION), version("fnnfast")
     if theirs != ours:
         raise ImportError(f"{_DISTRIBUTION} {theirs} is not for fnnfast {ours}: pip install {_DISTRIBUTION}=={ours}")
     return module
