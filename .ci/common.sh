@@ -49,3 +49,37 @@ sys.exit(not importlib.util.find_spec("fnnfast").origin.startswith(sys.argv[1]))
     -Dpybind11_DIR="$(python -m pybind11 --cmakedir)" "$@"
   quietly cmake --build "$folder" --target "${targets[@]}"
 }
+
+# arm_python: makes the command $arm/python, which runs the Python of aarch64 from this system's own package sources in
+# qemu; its version is in $arm_version. It is unpacked in $arm/root: nothing is installed. Returns 1, with a line that
+# says so, where it cannot be had.
+arm=$scratch/arm
+arm_python() {
+  need qemu-aarch64-static qemu-user-static || return 1
+  mkdir -p "$arm"/{root,lists/partial,cache/archives/partial}
+  touch "$arm/status"
+  local apt=(apt-get -qq -o APT::Architecture=arm64 -o APT::Architectures::=arm64 -o APT::Sandbox::User=root
+    -o Dir::State="$arm" -o Dir::State::lists="$arm/lists" -o Dir::State::status="$arm/status" -o Dir::Cache="$arm/cache")
+  if ! { "${apt[@]}" update &&
+    "${apt[@]}" install --yes --no-install-recommends --download-only python3 libpython3-dev libstdc++6; } \
+    >"$scratch/log" 2>&1; then
+    echo "SKIPPED: needs a Python of aarch64 from Debian's packages"
+    return 1
+  fi
+  local package
+  for package in "$arm"/cache/archives/*.deb; do dpkg-deb --extract "$package" "$arm/root"; done
+
+  cat >"$arm/python" <<END
+#!/bin/sh
+PYTHONHOME=$arm/root/usr exec qemu-aarch64-static -L $arm/root -0 "\$0" $arm/root/usr/bin/python3 "\$@"
+END
+  chmod +x "$arm/python"
+  arm_version=$("$arm/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+}
+
+# arm_packages FOLDER PACKAGE...: puts packages of PyPI for that Python in a folder, which is for PYTHONPATH.
+arm_packages() {
+  quietly pip install --disable-pip-version-check --target "$1" \
+    --only-binary=:all: --python-version "$arm_version" \
+    --platform manylinux2014_aarch64 --platform manylinux_2_27_aarch64 --platform manylinux_2_28_aarch64 "${@:2}"
+}

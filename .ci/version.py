@@ -11,12 +11,14 @@ PLACES = {
     "CHANGELOG.md": r"(?m)^## (\d\S*) - \d{4}-\d\d-\d\d$",  # its first section that has a date
     "SECURITY.md": r"That is (\d[\w.]*\w)",
     "conda/recipe.yaml": r'(?m)^  version: "(.+)"$',
+    "cuda13/pyproject.toml": r'(?m)^version = "(.+)"$',
+    "cuda13/pyproject.toml, dependencies": r'"fnnfast==(.+?)"',
 }
 
 
 def main(tag: str | None = None) -> int:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    found = {path: re.search(pattern, (ROOT / path).read_text()) for path, pattern in PLACES.items()}
+    found = {path: re.search(pattern, (ROOT / path.partition(",")[0]).read_text()) for path, pattern in PLACES.items()}
     versions = {path: match and match[1] for path, match in found.items()}
     if tag is not None:
         versions["the tag"] = tag.removeprefix("v")

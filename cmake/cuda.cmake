@@ -41,4 +41,4 @@ target_compile_features(_cuda PRIVATE cxx_std_20)
 target_compile_options(_cuda PRIVATE
   $<$<COMPILE_LANGUAGE:CXX>:-O3 -Wall -Wextra -Wconversion>
   $<$<COMPILE_LANGUAGE:CUDA>:-O3 -fmad=false --expt-relaxed-constexpr --compress-mode=size -Xcompiler=-Wall,-Wextra,-Wno-unknown-pragmas -Xptxas=--warn-on-spills -Wno-deprecated-gpu-targets>)
-install(TARGETS _cuda LIBRARY DESTINATION fnnfast)
+install(TARGETS _cuda LIBRARY DESTINATION ${FNNFAST_CUDA_PACKAGE} COMPONENT cuda)

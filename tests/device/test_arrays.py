@@ -13,6 +13,7 @@ from fnnfast._device.cpu import CPU
 def test_gpu_arrays_in_a_build_for_the_cpu(monkeypatch):
     monkeypatch.setattr(select, "_opened", {})
     monkeypatch.setattr(select, "_KERNELS", "fnnfast._no_cuda")
+    monkeypatch.setattr(select, "_INSTALLED", "fnnfast._no_cuda")
     x, weight = np.ones((6, 12), np.float32), np.ones((12, 5), np.float32)
     for call in (lambda: fnn.dense(OnGpu(6, 12), OnGpu(6, 12)), lambda: fnn.Tanh()(OnGpu(6, 12))):
         with pytest.raises(TypeError, match=r"expected NumPy arrays, got a GPU array .*this build has no CUDA kernels"):

@@ -1,5 +1,6 @@
 """Why CUDA is off, in words: no kernels, no CuPy, no device, or one that is too old."""
 
+import importlib.metadata
 import sys
 from contextlib import nullcontext
 from types import ModuleType, SimpleNamespace
@@ -27,7 +28,7 @@ def stand_in(available=True, capability="80"):
 @pytest.mark.parametrize(
     ("kernels", "cupy", "reason"),
     [
-        (False, stand_in(), "this build has no CUDA kernels"),
+        (False, stand_in(), "this build has no CUDA kernels, and fnnfast-cuda13 is not installed"),
         (True, None, r"CuPy is not installed: pip install 'fnnfast\[cuda13\]'"),
         (True, stand_in(available=False), "no CUDA device"),
         (True, stand_in(capability="75"), "compute capability 7.5 is below 8.0"),
@@ -35,6 +36,7 @@ def stand_in(available=True, capability="80"):
 )
 def test_why_not(monkeypatch, kernels, cupy, reason):
     monkeypatch.setattr(select, "_KERNELS", "fnnfast._no_kernels")
+    monkeypatch.setattr(select, "_INSTALLED", "fnnfast._none_either")
     monkeypatch.setattr(select, "_opened", {})
     if kernels:
         monkeypatch.setitem(sys.modules, "fnnfast._no_kernels", ModuleType("fnnfast._no_kernels"))
@@ -48,6 +50,24 @@ def test_why_not(monkeypatch, kernels, cupy, reason):
         net.to("cuda")
     with pytest.raises(TypeError, match=f"expected NumPy arrays, got a GPU array .*{reason}.*cupy.asnumpy"):
         fnn.Tanh()(ByDlpack(SimpleNamespace(__dlpack_device__=lambda: (2, 0)), 1))
+
+
+@pytest.mark.parametrize(
+    ("version", "reason"),
+    [("1.2.3", ""), ("1.2.2", "fnnfast-cuda13 1.2.2 is not for fnnfast 1.2.3: pip install fnnfast-cuda13==1.2.3")],
+)
+def test_a_wheel_of_their_own(monkeypatch, version, reason):
+    kernels = ModuleType("fnnfast_cuda13._cuda")
+    monkeypatch.setattr(kernels, "probe", lambda: None, raising=False)
+    monkeypatch.setattr(select, "_KERNELS", "fnnfast._no_kernels")
+    monkeypatch.setitem(sys.modules, "fnnfast_cuda13", ModuleType("fnnfast_cuda13"))
+    monkeypatch.setitem(sys.modules, "fnnfast_cuda13._cuda", kernels)
+    monkeypatch.setitem(sys.modules, "cupy", stand_in())
+    monkeypatch.setattr(importlib.metadata, "version", {"fnnfast": "1.2.3", "fnnfast-cuda13": version}.__getitem__)
+    assert select.why_not().endswith(reason)
+    assert bool(select.why_not()) == bool(reason)
+    if not reason:
+        assert select.kernels() is kernels
 
 
 @pytest.mark.parametrize("capability", ["80", "90", "120"])

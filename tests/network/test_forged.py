@@ -85,7 +85,12 @@ def forge(path, edit):
     values = edit(values, tensors) or values
     text = values if isinstance(values, str) else json.dumps(values)
     metadata |= {"run": text, "sha256": file_format.digest(text, tensors)}
-    safetensors.numpy.save_file(tensors, path, metadata)
+    try:
+        safetensors.numpy.save_file(tensors, path, metadata)
+    except safetensors.SafetensorError as error:
+        if "complex64" not in str(error):
+            raise
+        pytest.skip("this safetensors has no complex numbers")
 
 
 def put(*keys, to):

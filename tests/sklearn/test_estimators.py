@@ -9,7 +9,7 @@ from sklearn.metrics import accuracy_score, log_loss, mean_poisson_deviance, r2_
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import fnnfast as fnn
 from factories import diabetes, digit_labels, digits
@@ -25,7 +25,16 @@ DIABETES, PROGRESSION = diabetes()
 
 
 # scikit-learn's checks -----------------------------------------------------------------------------------------------
-@parametrize_with_checks([FNNClassifier(max_iter=100), FNNRegressor(max_iter=100)])
+# Not their parametrize_with_checks: before 1.9 it passes a generator, which pytest does not take any more.
+@pytest.mark.parametrize(
+    ("estimator", "check"),
+    [
+        pair
+        for model in (FNNClassifier(max_iter=100), FNNRegressor(max_iter=100))
+        for pair in estimator_checks_generator(model)
+    ],
+    ids=lambda value: getattr(value, "func", type(value)).__name__,
+)
 def test_estimator_checks(estimator, check):
     check(estimator)
 

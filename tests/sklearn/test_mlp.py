@@ -1,5 +1,6 @@
 """The scikit-learn estimators give the numbers of MLPClassifier and MLPRegressor."""
 
+import inspect
 import time
 
 import numpy as np
@@ -18,6 +19,9 @@ LABELS = digit_labels()
 DIABETES, PROGRESSION = diabetes()
 COUNTS = np.random.default_rng(0).poisson(np.exp(PROGRESSION.clip(max=2)))
 VALUES = {"one": PROGRESSION[:, 0], "two": PROGRESSION, "counts": COUNTS[:, 0], "two counts": COUNTS}
+# What scikit-learn 1.6, the oldest that is supported, has not.
+THEY_WEIGH = "sample_weight" in inspect.signature(MLPClassifier.fit).parameters
+THEY_COUNT = "loss" in inspect.signature(MLPRegressor).parameters
 SETTINGS = {
     "adam": {"alpha": 0.1},
     "epsilon": {"epsilon": 0.01},
@@ -67,6 +71,8 @@ def assert_same(theirs, ours, tolerance):
 def test_same_as_mlp_classifier(name, targets):
     settings = {"random_state": 3, "max_iter": 8, "hidden_layer_sizes": 16, **SETTINGS[name]}
     y = LABELS[targets]
+    if name == "early stopping" and y.dtype.kind == "U" and not THEY_WEIGH:
+        pytest.skip("MLPClassifier of scikit-learn 1.6.0 looks for NaN among texts")
     theirs, ours = MLPClassifier(**settings).fit(X, y), FNNClassifier(**settings).fit(X, y)
     assert_same(theirs, ours, 1e-6 if name == "lbfgs" else 1e-11)
     np.testing.assert_array_equal(ours.classes_, theirs.classes_)
@@ -82,6 +88,8 @@ def test_same_as_mlp_classifier(name, targets):
 def test_same_as_mlp_regressor(name, targets):
     settings = {"random_state": 3, "max_iter": 8, "hidden_layer_sizes": 16, **SETTINGS[name]}
     if "counts" in targets:
+        if not THEY_COUNT:
+            pytest.skip("MLPRegressor has no losses")
         settings["loss"] = "poisson"
     settings["learning_rate_init"] = min(0.01, settings.get("learning_rate_init", 1.0))
     y = VALUES[targets]
@@ -122,6 +130,7 @@ def test_same_as_warm_start():
 
 
 # With several batches, theirs divide the penalty by the weight of each, ours by the mean weight: alpha is 0.
+@pytest.mark.skipif(not (THEY_WEIGH and THEY_COUNT), reason="MLPClassifier and MLPRegressor have no sample weights")
 @pytest.mark.parametrize("name", ["adam", "sgd", "early stopping", "lbfgs"])
 def test_same_as_weighted(name):
     weights = np.random.default_rng(0).uniform(0.1, 3, len(X))

@@ -6,6 +6,7 @@ This is the only module that imports CuPy and the CUDA kernels, when the first a
 from __future__ import annotations
 
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 from .. import _checks
@@ -13,7 +14,8 @@ from .base import HOST, UNSAID, Device, gpu_of, on_host
 from .cpu import CPU
 from .cuda import Cuda
 
-_KERNELS = f"{__package__.partition('.')[0]}._cuda"
+_KERNELS = f"{__package__.partition('.')[0]}._cuda"  # built with the package, where nvcc was
+_DISTRIBUTION, _INSTALLED = "fnnfast-cuda13", "fnnfast_cuda13._cuda"  # a wheel of their own
 _LEAST_CAPABILITY = (8, 0)
 
 
@@ -74,16 +76,38 @@ def cuda(index: int | None = None) -> Cuda:
             raise RuntimeError(f"CUDA is off: {reason}")
         cupy = import_module("cupy")
         index = cupy.cuda.runtime.getDevice() if index is None else index
-        device = _opened.setdefault(index, Cuda(index, cupy, import_module(_KERNELS)))
+        device = _opened.setdefault(index, Cuda(index, cupy, kernels()))
     return device
+
+
+def kernels() -> ModuleType:
+    """The CUDA kernels: those built with the package, else those of ``fnnfast-cuda13``.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        Where neither are there.
+    ImportError
+        Where they cannot be loaded, or are those of another version.
+    """
+    try:
+        return import_module(_KERNELS)
+    except ModuleNotFoundError:
+        module = import_module(_INSTALLED)
+    from importlib.metadata import version  # it takes longer to import than fnnfast
+
+    theirs, ours = version(_DISTRIBUTION), version("fnnfast")
+    if theirs != ours:
+        raise ImportError(f"{_DISTRIBUTION} {theirs} is not for fnnfast {ours}: pip install {_DISTRIBUTION}=={ours}")
+    return module
 
 
 def why_not(index: int | None = None) -> str:
     """Why the GPU of that number, by default CuPy's current one, cannot be used; empty where it can."""
     try:
-        kernels = import_module(_KERNELS)
+        module = kernels()
     except ModuleNotFoundError:
-        return "this build has no CUDA kernels"
+        return f"this build has no CUDA kernels, and {_DISTRIBUTION} is not installed"
     except ImportError as error:
         return f"the CUDA kernels cannot be loaded: {error}"
     try:
@@ -100,7 +124,7 @@ def why_not(index: int | None = None) -> str:
         return f"compute capability {major}.{minor} is below {'.'.join(map(str, _LEAST_CAPABILITY))}"
     try:
         with cupy.cuda.Device(index):
-            kernels.probe()
+            module.probe()
     except RuntimeError as error:  # a driver older than the toolkit that compiled the kernels, say
         return f"the CUDA kernels do not run here: {error}"
     return ""
