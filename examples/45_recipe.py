@@ -16,9 +16,9 @@ rate for gradient descent would make everything after it look good. Left: the er
 every epoch.
 
 ReLU, dropout, augmentation and the ensemble each take away errors. He's weights do little in a network that is not deep
-(example 16 has ten layers). Adam and decay do not help here, with as many epochs and the rate of gradient descent well
-chosen: Adam is ahead in the first epochs only, and then all digits that are trained with are right. What helps after
-that is what works against overfitting. The whole halves the errors.
+(``16_initialisation.py`` has ten layers). Adam and decay do not help here, with as many epochs and the rate of gradient
+descent well chosen: Adam is ahead in the first epochs only, and then all digits that are trained with are right. What
+helps after that is what works against overfitting. The whole halves the errors.
 
 To try: the ingredients in another order, or the last recipe without one of them.
 """
