@@ -10,7 +10,8 @@ are for testing, and scikit-learn's 1,797 digits of 8 x 8 pixels, of which 397 a
 take the same steps.
 
 Top: a digit of each class as it is, and variants of it. Bottom: the error on the test digits after every epoch. On
-MNIST augmentation takes away more than a third of it; the small digits, centred and of one size, gain nothing.
+MNIST it falls from 5.3% to 3.4% with augmentation; from other choices of test digits, three of which were tried, it
+falls by a quarter to two fifths. The small digits, centred and of one size, gain nothing.
 """
 
 from __future__ import annotations
