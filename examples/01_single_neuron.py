@@ -5,9 +5,10 @@ One neuron is a linear classifier: with cross-entropy logistic regression, with 
 
 CS231n: a neuron can like or dislike a linear region of its inputs, and the loss on its output makes it a classifier.
 Left, the sigmoid turns the score into a probability, and every point pulls at the line a little. Middle and right, the
-hinge loss only counts points that lie on the wrong side of their margin, or within it: the support vectors, ringed.
-L2 pulls the weights w towards 0, gradual forgetting in CS231n's words, and the margin ``1 / |w|`` gets wider for it.
-All three are held against scikit-learn's solvers, and the middle one is trained again on its support vectors alone.
+hinge loss only counts points that lie on the wrong side of their margin, or within it: the support vectors, ringed. L2,
+which adds half its strength times ``|w|^2`` to the loss, pulls the weights w towards 0, gradual forgetting in CS231n's
+words, and the margin ``1 / |w|`` gets wider for it. All three are held against scikit-learn's solvers, and the middle
+one is trained again on its support vectors alone.
 """
 
 from __future__ import annotations

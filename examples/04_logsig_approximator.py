@@ -1,12 +1,13 @@
 """The logsig approximator
 =======================
 
-The notes' 2-layer function approximator, 1-2-1: two logsig neurons, then a linear one.
+A 2-layer function approximator, 1-2-1: two logsig neurons (sigmoids), then a linear one.
 
-The first panel is the response with the printed weights: two steps, one at p = 1 and one at p = -1, where the net input
-of a neuron is 0 (p = -b/w). In each of the others one parameter moves and the rest stay (black: the printed value):
-first-layer biases move a step, first-layer weights make it steeper and move it as well, second-layer weights set its
-height, and the last bias lifts it all.
+It is an example of Hagan et al., "Neural Network Design" (the chapter on backpropagation), with the weights printed
+there. The first panel is the response with these weights: two steps, one at p = 1 and one at p = -1, where the net
+input of a neuron is 0 (p = -b/w). In each of the others one parameter moves and the rest stay (black: the printed
+value): first-layer biases move a step, first-layer weights make it steeper and move it as well, second-layer weights
+set its height, and the last bias lifts it all.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from common import save
 import fnnfast as fnn
 
 P = np.linspace(-2, 2, 801)
-# Parameter, its index, what it is called in the notes, and the values it takes, the printed one among them.
+# Parameter, its index, its name in the book, and the values it takes, the printed one among them.
 MOVES = [
     ("dense_1.weight", (0, 0), "$w^1_{1,1}$", [5, 10, 20, 40]),
     ("dense_1.weight", (0, 1), "$w^1_{2,1}$", [5, 10, 20, 40]),
@@ -59,7 +60,7 @@ def main() -> None:
 
     figure, axes = plt.subplots(2, 4, figsize=(9.6, 4.4), sharex=True, sharey=True)
     first, *others = axes.flat
-    first.set(title="with the weights of the notes", ylim=(-1.3, 4.4), yticks=range(-1, 4))
+    first.set(title="with the printed weights", ylim=(-1.3, 4.4), yticks=range(-1, 4))
     first.plot(P, nominal, "k", lw=2)
     for centre in centres:
         first.plot(centre, np.interp(centre, P, nominal), "o", color="C1", ms=8)

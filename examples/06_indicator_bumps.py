@@ -27,7 +27,8 @@ def f(x: np.ndarray) -> np.ndarray:
 def bumps(left: np.ndarray, right: np.ndarray, height: np.ndarray, steepness: float) -> fnn.Sequential:
     """A network of len(height) bumps: sigmoid(k (x - left)) - sigmoid(k (x - right)), times height."""
     edges = np.concatenate([left, right])
-    net = fnn.Sequential([fnn.Input(1), fnn.Dense(len(edges), "sigmoid"), fnn.Dense(1)], dtype="float64")
+    layers = [fnn.Dense(len(edges), "sigmoid"), fnn.Dense(1, bias=False)]
+    net = fnn.Sequential([fnn.Input(1), *layers], dtype="float64")
     net.parameters["dense_1.weight"] = np.full((1, len(edges)), steepness)
     net.parameters["dense_1.bias"] = -steepness * edges
     net.parameters["dense_2.weight"] = np.concatenate([height, -height])[:, None]

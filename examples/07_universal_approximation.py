@@ -29,8 +29,8 @@ def f(x: np.ndarray) -> np.ndarray:
 def fitted(width: int, seed: int) -> np.ndarray:
     """What a network of that width answers on X after training."""
     net = fnn.Sequential([fnn.Input(1), fnn.Dense(width, "sigmoid"), fnn.Dense(1)], seed=seed)
-    # The steps start spread over the interval, steeper where there are more: from biases of 0 all would start in its
-    # middle, and it would be training, not the width, that limits the error.
+    # The steps start spread over the interval, steeper where there are more. From the usual start, of gentle slopes
+    # around its middle, training and not the width would limit the error: to 0.19 with 64 neurons.
     rng = np.random.default_rng(seed)
     net.parameters["dense_1.weight"] = rng.choice([-1, 1], (1, width)) * (4.0 + 2 * width**0.5)
     net.parameters["dense_1.bias"] = net.parameters["dense_1.weight"][0] * rng.uniform(-1, 1, width)

@@ -1,12 +1,17 @@
 """Maxout units
 ============
 
-The notes' maxout network: two maxout units of three linear nodes each, and an output neuron that weighs them.
+A maxout network of two maxout units with three linear nodes each, and an output neuron that weighs them.
 
 A maximum of lines is convex, so one unit alone can only be convex or, with a negative weight, concave; a difference of
-two is as close to any continuous function as its pieces allow (Goodfellow et al., "Maxout networks", 2013, section 4).
-The figure shows the two learned units with their nodes (grey), each times its weight in the output neuron, then their
-sum beside the function to learn, and beside what a single unit with all six nodes learns.
+two is as close to any continuous function as its pieces allow (Goodfellow et al., "Maxout networks", 2013, section 4,
+which lecture slides draw as this network). The figure shows the two learned units with their nodes (grey), each times
+its weight in the output neuron, then their sum beside the function to learn, and beside what a single unit with all six
+nodes learns.
+
+The best of 24 starts is drawn. The biases start at 0, for the reason that "Maxout pieces" gives: then 4 of the starts
+end with an error of about 0.03, as the one drawn. From random biases, the default, none of the same 24 came below
+0.057, as one of the six nodes or more was never in use.
 """
 
 from __future__ import annotations
@@ -18,7 +23,7 @@ from common import save
 import fnnfast as fnn
 
 X = np.linspace(-1, 1, 257)[:, None]
-EPOCHS = 1500
+EPOCHS, STARTS = 1500, 24
 
 
 def f(x: np.ndarray) -> np.ndarray:
@@ -29,22 +34,29 @@ def rms(net: fnn.Sequential) -> float:
     return float(np.sqrt(np.mean((net(X) - f(X)) ** 2)))
 
 
-def learned(units: int, pieces: int) -> fnn.Sequential:
-    """The best of eight starts; plain gradient descent, with which more pieces stay in use than with Adam."""
+def learned(units: int, pieces: int) -> list[fnn.Sequential]:
+    """Networks from all starts, the best first; by gradient descent, which keeps more pieces in use than Adam."""
+    layers = [fnn.Input(1), fnn.Maxout(units, pieces, bias_init="zeros"), fnn.Dense(1, bias_init="zeros")]
     nets = []
-    for seed in range(8):
-        net = fnn.Sequential([fnn.Input(1), fnn.Maxout(units, pieces), fnn.Dense(1)], dtype="float64", seed=seed)
+    for seed in range(STARTS):
+        net = fnn.Sequential(layers, dtype="float64", seed=seed)
         schedule = fnn.CosineDecay(EPOCHS)
         net.fit(X, f(X), None, fnn.SGD(0.2), EPOCHS, 64, schedule=schedule, seed=seed, progress=False)
         nets.append(net)
-    return min(nets, key=rms)
+    return sorted(nets, key=rms)
+
+
+def in_use(net: fnn.Sequential) -> list[int]:
+    """How many pieces of each unit win somewhere."""
+    weight, bias, *_ = net.parameters.values()
+    _, winners = fnn.maxout_forward(X, weight, bias)
+    return [len(np.unique(unit)) for unit in winners.T]
 
 
 def main() -> None:
-    two, one = learned(units=2, pieces=3), learned(units=1, pieces=6)
+    several, (one, *_) = learned(units=2, pieces=3), learned(units=1, pieces=6)
+    two, used = several[0], [in_use(net) for net in several]
     weight, bias, scale, _ = two.parameters.values()
-    _, winners = fnn.maxout_forward(X, weight, bias)
-    used = [len(np.unique(unit)) for unit in winners.T]
 
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.5))
     for unit, ax in enumerate(axes[:2]):
@@ -60,7 +72,9 @@ def main() -> None:
     ax.legend(loc="upper left")
     save(figure, __file__)
 
-    print(f"two units of three pieces: error {rms(two):.4f}, pieces in use {used}; one unit of six: {rms(one):.4f}")
+    print(f"two units of three pieces: error {rms(two):.4f}, pieces in use {used[0]}; one unit of six: {rms(one):.4f}")
+    close = sum(rms(net) < 0.04 for net in several)
+    print(f"all six pieces in use in {used.count([3, 3])} of {STARTS} starts, error < 0.04 in {close}")
     assert sorted(np.sign(scale[:, 0])) == [-1, 1], "one unit should be subtracted from the other"
     assert rms(two) < 0.05 < 0.3 < rms(one), "two units should come close, and one convex unit cannot"
 

@@ -3,9 +3,11 @@
 
 A unit saturated on the wrong side: squared error leaves it there, cross-entropy turns it round at once.
 
-The notes: a sigmoid head wants cross-entropy, whose logarithm cancels the exponential; with another loss the gradient
-saturates (Goodfellow, Bengio and Courville, "Deep learning", section 6.2.2). One neuron starts with large weights of
-the wrong sign and learns to tell two clouds of points apart, by the same steps of gradient descent for both losses.
+A sigmoid output layer wants cross-entropy, whose logarithm cancels the exponential. The loss of a point with label 1 is
+``-log sigmoid(z) = log(1 + exp(-z))``, with a slope of nearly -1 wherever the answer is wrong. With another loss the
+gradient saturates (Goodfellow, Bengio and Courville, "Deep learning", section 6.2.2). One neuron starts with large
+weights of the wrong sign and learns to tell two clouds of points apart, by the same steps of gradient descent for both
+losses.
 
 Left: the two losses over the logit of a point whose label is 1, and where the neuron stands on them, on average, before
 and after training. Squared error is flat where the neuron starts. Right: the mean logit towards the label, which has to
@@ -27,7 +29,7 @@ LOSSES = {"cross-entropy": (fnn.BinaryCrossEntropy(), "C0"), "squared error": (f
 
 def train(x: np.ndarray, y: np.ndarray, loss: fnn.losses.Loss) -> tuple[np.ndarray, float, float]:
     """Mean logit towards the label after each step, the first gradient's norm, and the last accuracy."""
-    net = fnn.Sequential([fnn.Input(2), fnn.Dense(1, "sigmoid")], seed=0)
+    net = fnn.Sequential([fnn.Input(2), fnn.Dense(1, "sigmoid", bias_init="zeros")], seed=0)
     net.parameters["dense_1.weight"] = START
     trainer = fnn.Trainer(net, loss, fnn.SGD(lr=0.5))
     slope = float(np.linalg.norm(trainer.gradients(x, y)["dense_1.weight"]))

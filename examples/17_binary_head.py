@@ -3,13 +3,16 @@
 
 Binary classification on real data: a sigmoid head predicts a Bernoulli distribution, and its p means something.
 
-The notes: is a tissue sample malignant? The network gives a score, the logit; the sigmoid makes it the p of a Bernoulli
-distribution, and cross-entropy trains it. The data are scikit-learn's breast cancer set: 569 samples, 30 measurements
-of cell nuclei each. Every sample is answered by a network that was not trained on it (ten folds).
+Lecture slides on feedforward networks ask whether a tissue sample is malignant. The network gives a score, the logit;
+the sigmoid makes it the p of a Bernoulli distribution, and cross-entropy trains it. The data are scikit-learn's breast
+cancer set: 569 samples, 30 measurements of cell nuclei each. Every sample is answered by a network that was not trained
+on it (ten folds).
 
-Left: the ROC curve, the share of malignant samples found over the share of benign ones called malignant, for every
-threshold; the dot is the discriminant's threshold of 0.5. Right: is p a probability? Of the samples with a similar p,
-the share that is malignant, beside what Bernoulli draws with these p give in 90% of all cases (bars).
+Left: the ROC curve (receiver operating characteristic): the share of malignant samples found over the share of benign
+ones called malignant, for every threshold. The area below it is the probability that a malignant sample has a larger p
+than a benign one: 0.995 here. The dot is the threshold of 0.5, at which 96.8% of the answers are right. Right: is p a
+probability (calibration)? Of the samples with a similar p, the share that is malignant, beside what Bernoulli draws
+with these p give in 90% of all cases (bars).
 """
 
 from __future__ import annotations

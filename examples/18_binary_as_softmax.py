@@ -3,8 +3,8 @@
 
 Two classes by one sigmoid or by two softmax scores: the same function, and the same training.
 
-The notes: a binary problem can be solved as a multiclass one, and softmax generalises the sigmoid. Indeed
-sigmoid(z) = softmax([0, z]), for only the difference of the scores counts. Here a softmax network takes over the
+Lectures say that a binary problem can be solved as a multiclass one, and that softmax generalises the sigmoid. Indeed
+sigmoid(z) = softmax([0, z])[1], for only the difference of the scores counts. Here a softmax network takes over the
 parameters of a sigmoid network, with a first score of 0: their probabilities agree to rounding. Trained on the same
 batches, with that score kept at 0 (its gradients are zeroed between the two halves of a step), they go on agreeing.
 Where both scores learn, training takes another path, to much the same end.

@@ -3,13 +3,15 @@
 
 Handwritten digits, and data augmentation: new variants of the same digits for every epoch.
 
-The notes: an image of 28 x 28 pixels enters a feedforward network as a vector of 784, and turning and shifting the
-images makes more data of them. SciPy does that here, anew before every epoch, to a random half of the images: by up to
-12 degrees and a fourteenth of the width. Two data sets: 5,000 digits of MNIST, of which 1,000 are for testing, and
-scikit-learn's 1,797 digits of 8 x 8 pixels, of which 397 are. With and without it the networks take the same steps.
+An image of 28 x 28 pixels enters a feedforward network as a vector of 784. Turned and shifted, the images make more
+data (Saito, "Deep Learning from Scratch", chapter 8). SciPy does that here, anew before every epoch, to a random half
+of the images: by up to 12 degrees and a fourteenth of the width. Two data sets: 5,000 digits of MNIST, of which 1,000
+are for testing, and scikit-learn's 1,797 digits of 8 x 8 pixels, of which 397 are. With and without it the networks
+take the same steps.
 
 Top: a digit of each class as it is, and variants of it. Bottom: the error on the test digits after every epoch. On
-MNIST augmentation takes away more than a third of it; the small digits, centred and of one size, gain nothing.
+MNIST it falls from 5.3% to 3.4% with augmentation; from other choices of test digits, three of which were tried, it
+falls by a quarter to two fifths. The small digits, centred and of one size, gain nothing.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ By hand: two ReLU neurons fold the interval [0, 1] in the middle, and each furth
 that L layers make 2^L linear pieces; the same 2 L neurons in one layer, with as many parameters, make 2 L + 1
 (Telgarsky, "Representation benefits of deep feedforward networks", 2015). Left, four folds; middle, pieces counted.
 Learned: networks of about 600 parameters and one to sixteen hidden layers, on rings in the plane. Right, their errors
-on new points: one layer is far off, a few are best, and the deepest, hard to optimise, fail from some starts.
+on new points from nine starts: the median is 0.21 for one layer and 0.06 for four. Ten layers and more are hard to
+optimise: most starts end at 0.70, the error of answering 0 everywhere.
 """
 
 from __future__ import annotations
@@ -101,7 +102,8 @@ def main() -> None:
         print(f"{depth} x {width}: median error {median:.3f}, from {min(found):.3f} to {max(found):.3f}")
     assert deep == [2**n for n in layers], f"each layer should double the pieces: {deep}"
     assert wide == [2 * n + 1 for n in layers], f"each neuron should add one piece: {wide}"
-    assert medians.min() < medians[[0, -1]].min() / 3, "a few layers should be far better than one, or sixteen"
+    assert medians.min() < medians[0] / 2, f"a few layers should be far better than one: {medians}"
+    assert medians.min() < medians[-1] / 4, f"a few layers should be far better than sixteen: {medians}"
 
 
 if __name__ == "__main__":

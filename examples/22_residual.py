@@ -3,17 +3,19 @@
 
 Skip connections: twenty layers that do not learn, and the same twenty with F(x) + x, that do.
 
-The notes: very deep networks learn badly; ResNet adds a block's input to its output, so that each block only has to
-learn what to change, and gradients have a way past it. Here a first layer of 32 ReLUs is followed by plain layers of
-32, or by residual blocks of two, a ReLU layer and a linear one, on small digits with gradient descent.
+Very deep networks learn badly. ResNet adds a block's input to its output, F(x) + x, so that each block only has to
+learn what to change, and gradients have a way past it (Saito, "Deep Learning from Scratch", chapter 8). Here a first
+layer of 32 ReLUs is followed by plain layers of 32, or by residual blocks of two, a ReLU layer and a linear one, on
+small digits with gradient descent.
 
 The last layer of each block starts at zero, so that a block starts as the identity (so do "Accurate, large minibatch
 SGD", Goyal et al., 2017, and "Fixup initialization", Zhang et al., 2019). With the usual start F(x) + x has twice the
-variance of x, ten blocks multiply it by a thousand, and the same steps end in NaN; ResNet normalises against that.
+variance of x, ten blocks multiply it by a thousand, and the same steps end in a loss of NaN, of which `fit` would warn;
+ResNet normalises against that.
 
-Left: the loss of twenty layers, from three seeds. Middle: how alike digits are after each layer before training, as the
+Left: the loss of twenty layers, from five seeds. Middle: how alike digits are after each layer before training, as the
 mean cosine between two of them. Plain layers make all digits alike, and what is alike the rest can hardly tell apart.
-Right: the error on test digits over the depth, the median of the seeds. (Adam takes twenty plain layers to 12%.)
+Right: the error on test digits over the depth, the median of the seeds. (Adam takes twenty plain layers to 11%.)
 """
 
 from __future__ import annotations
@@ -27,15 +29,15 @@ from sklearn.datasets import load_digits
 
 import fnnfast as fnn
 
-WIDTH, RATE, EPOCHS, SEEDS = 32, 0.03, 15, 3
+WIDTH, RATE, EPOCHS, SEEDS = 32, 0.03, 15, 5
 DEPTHS = (2, 6, 10, 20, 30)
 STYLES = {"plain": "C1s--", "residual": "C0o-"}
 
 
-def network(kind: str, depth: int, seed: int, init: float | None = 0.0) -> fnn.Sequential:
-    """``depth`` layers of that kind, between a first one and the head."""
+def network(kind: str, depth: int, seed: int, start: float | None = 0.0) -> fnn.Sequential:
+    """``depth`` layers of that kind, between a first one and the head; ``start`` is that of a block's last layer."""
     relu = fnn.Dense(WIDTH, "relu")
-    block = fnn.Residual([relu, fnn.Dense(WIDTH, init=init)])
+    block = fnn.Residual([relu, fnn.Dense(WIDTH, init=start, bias_init=start)])
     layers = [relu] * depth if kind == "plain" else [block] * (depth // 2)
     return fnn.Sequential([fnn.Input(64), relu, *layers, fnn.Dense(10, "softmax")], seed=seed)
 
@@ -43,15 +45,8 @@ def network(kind: str, depth: int, seed: int, init: float | None = 0.0) -> fnn.S
 def likeness(net: fnn.Sequential, x: np.ndarray) -> list[float]:
     """The mean cosine between two rows after the first layer, and after each layer or block that follows."""
     found = []
-    for count in range(2, len(net.layers)):
-        # Cut off there, with a head that changes nothing: a block cannot be the last.
-        part = fnn.Sequential([*net.layers[:count], fnn.Dense(WIDTH)])
-        *kept, weight, _ = part.parameters
-        for name in kept:
-            part.parameters[name] = net.parameters[name]
-        part.parameters[weight] = np.eye(WIDTH)
-        rows = part(x)
-        rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    for outputs in list(net.hidden(x).values())[:-1]:
+        rows = outputs / np.linalg.norm(outputs, axis=1, keepdims=True)
         found.append(float((rows @ rows.T)[np.triu_indices(len(x), 1)].mean()))
     return found
 
@@ -59,6 +54,7 @@ def likeness(net: fnn.Sequential, x: np.ndarray) -> list[float]:
 def fit(net: fnn.Sequential, x: np.ndarray, y: np.ndarray, seed: int, optimizer: str | fnn.SGD) -> list[float]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", fnn.DeadUnitsWarning)
+        warnings.simplefilter("ignore", fnn.DivergenceWarning)  # blocks with the usual start, as the text says
         return net.fit(x, y, None, optimizer, EPOCHS, seed=seed, progress=False).loss
 
 
@@ -88,12 +84,13 @@ def main() -> None:
         alike[kind] = likeness(network(kind, 20, 0), x_test)
         middle.plot(np.linspace(0, 20, len(alike[kind])), alike[kind], style, ms=4, label=kind)
 
-    usual = network("residual", 20, 0, init=None)
+    usual = network("residual", 20, 0, start=None)
     middle.plot(np.linspace(0, 20, 11), likeness(usual, x_test), color="0.6", label="residual, usual start")
     print(f"residual, 20 layers, usual start: loss {fit(usual, x, y, 0, fnn.SGD(RATE))[-1]}")
-    by_adam = network("plain", 20, 0)
-    print(f"plain, 20 layers, Adam: loss {fit(by_adam, x, y, 0, 'adam')[-1]:.2f}", end=", ")
-    print(f"test error {1 - by_adam.evaluate(x_test, y_test)['accuracy']:.1%}")
+    by_adam = [network("plain", 20, seed) for seed in range(SEEDS)]
+    adam_loss = np.median([fit(net, x, y, seed, "adam")[-1] for seed, net in enumerate(by_adam)])
+    adam_error = np.median([1 - net.evaluate(x_test, y_test)["accuracy"] for net in by_adam])
+    print(f"plain, 20 layers, Adam: loss {adam_loss:.2f}, test error {adam_error:.1%}")
 
     left.set(title="Training loss, 20 layers", xlabel="epoch", xticks=(1, 5, 10, 15))
     middle.set(title="Likeness of digits before training", xlabel="layer", ylim=(0, 1.02))

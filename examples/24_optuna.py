@@ -3,11 +3,11 @@
 
 Bayesian search: Optuna learns from its trials where to look, which random search does not.
 
-The notes: depth and width have to be found by trial and error. Optuna's TPE (Bergstra et al., "Algorithms for
-hyper-parameter optimization", 2011) draws its first ten trials at random. From then on it estimates two densities, of
-the parameters of good trials and of all others, and tries what is likely under the first and unlikely under the second.
-Here it looks for the learning rate of Adam, the width and the depth of a network that learns small digits for five
-epochs, against as many trials drawn at random from the same ranges.
+Lectures say that depth and width have to be found by trial and error. Optuna's TPE, the tree-structured Parzen
+estimator (Bergstra et al., "Algorithms for hyper-parameter optimization", 2011), draws its first ten trials at random.
+From then on it estimates two densities, of the parameters of good trials and of all others, and tries what is likely
+under the first and unlikely under the second. Here it looks for the learning rate of Adam, the width and the depth of a
+network that learns small digits for five epochs, against as many trials drawn at random from the same ranges.
 
 Left and middle: forty trials of each, the later the darker; large ones have ended with a loss below 0.2. TPE soon gives
 up the regions where nothing is to be found. Right: the best validation loss so far, the mean of ten searches with its

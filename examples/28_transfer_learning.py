@@ -3,10 +3,10 @@
 
 Transfer learning: what a network learned about the digits 0 to 4 helps it to learn 5 to 9 from a few of them.
 
-The notes: a trained network can learn another task, above all where there is little data for it. A network of
-160-96-64 leaky ReLUs learns the digits 0 to 4 from many images. `replace_head` gives it a new last layer for the
-digits 5 to 9, which it learns from 2 to 50 images of each: with all other layers frozen, with the first two frozen, or
-with none. Beside them a new network of that shape learns the same images from nothing.
+A trained network can learn another task, above all where there is little data for it (Saito, "Deep Learning from
+Scratch", chapter 8). A network of 160-96-64 leaky ReLUs learns the digits 0 to 4 from many images. `replace_head` gives
+it a new last layer for the digits 5 to 9, which it learns from 2 to 50 images of each: with all other layers frozen,
+with the first two frozen, or with none. Beside them a new network of that shape learns the same images from nothing.
 
 Left: digits of 8 x 8 pixels at random places on sheets of 12 x 12. To know a shape wherever it lies is hard to learn,
 and it transfers. With few images, frozen layers help most, as there is less to fit wrongly; with many, they are in the

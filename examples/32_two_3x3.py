@@ -3,14 +3,15 @@
 
 Two 3 x 3 convolutions in place of one of 5 x 5: the same window, 18 weights instead of 25, and one more ReLU.
 
-The notes: two 3 x 3 convolutions in a row see as much of the image as one of 5 x 5, with fewer parameters, and a
-nonlinearity between them. Without it they are a 5 x 5 convolution: its kernel is the convolution of theirs, to the last
-digits. Networks of both kinds learn 2,000 digits of MNIST, of 14 x 14 pixels, where they differ in two places only: a
-5 x 5 convolution, or two of 3 x 3, each with ReLU and with as many filters.
+Two 3 x 3 convolutions in a row see as much of the image as one of 5 x 5, with fewer parameters, and a nonlinearity
+between them (Saito, "Deep Learning from Scratch", chapter 8). Without it they are a 5 x 5 convolution: its kernel is
+the convolution of theirs, to the last digits. Networks of both kinds learn 1,000 digits of MNIST, of 14 x 14 pixels,
+where they differ in two places only: a 5 x 5 convolution, or two of 3 x 3, each with ReLU and with as many filters.
 
 Left: on how many ways each pixel reaches one output of two 3 x 3 convolutions. Right: the error on 3,000 test digits
-over the number of parameters, the mean of six seeds with its standard error; the numbers are the filters. With 24
-filters both err alike, and the pair has a quarter fewer parameters. With 6 the pair is worse.
+over the number of parameters, the mean of four seeds with its standard error; the numbers are the filters. With 24
+filters, where the pair has a quarter fewer parameters, it errs on 5.4% and the 5 x 5 convolution on 5.0%, which is 1.3
+standard errors apart. With 6 and 12 filters the pair is clearly worse.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from scipy.signal import convolve2d
 
 import fnnfast as fnn
 
-SIDE, TRAIN, EPOCHS, RATE = 14, 2000, 10, 0.003
+SIDE, TRAIN, TEST, EPOCHS, RATE = 14, 1000, 3000, 10, 0.003
 FILTERS = (6, 12, 24)
-SEEDS = range(6)
+SEEDS = range(4)
 STYLES = {"one of 5 x 5": "C1s--", "two of 3 x 3": "C0o-"}
 
 
@@ -47,7 +48,7 @@ def difference() -> float:
 
 def main() -> None:
     images, labels = mnist(SIDE)
-    x, y, x_test, y_test = images[:TRAIN], labels[:TRAIN], images[TRAIN:], labels[TRAIN:]
+    x, y, x_test, y_test = images[:TRAIN], labels[:TRAIN], images[-TEST:], labels[-TEST:]
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 4.2), width_ratios=[1, 1.5])
     ways = np.zeros((1, 7, 7, 1))

@@ -1,17 +1,19 @@
 """Residual networks and depth
 ===========================
 
-Residual against plain convolutional networks of 20, 32 and 56 layers: the deeper plain one trains worse.
+Residual against plain convolutional networks of 20 and 56 layers: the deeper plain one trains worse.
 
-The notes: with depth, learning fails, and ResNet's F(x) + x repairs it. He et al. (2015) showed it on CIFAR-10: their
-plain network of 56 layers had a higher training error than the one of 20, so overfitting was not the cause, and their
-deepest residual network was the best. These are their networks, three groups of 3 x 3 convolutions with batch
-normalization, but with half the channels (8, 16 and 32), for 1,000 digits of MNIST of 14 x 14 pixels.
+With depth, learning fails, and ResNet's F(x) + x repairs it. He et al. ("Deep residual learning for image recognition",
+2015) showed it on CIFAR-10: their plain network of 56 layers had a higher training error than the one of 20, so
+overfitting was not the cause, and their deepest residual network was the best. These are their networks, three groups
+of 3 x 3 convolutions with batch normalization, but with half the channels (8, 16 and 32), for 1,000 digits of MNIST of
+14 x 14 pixels.
 
 Left and middle: the training loss of plain and of residual networks, from three seeds. Right: the error after the last
-epoch, on the training digits and on 2,000 others, as the mean of the seeds with its standard error. Training separates
-the two kinds as in the paper. That the deepest residual network has the lowest test error is not reproduced: for so
-few and easy digits, 20 layers are enough.
+epoch, on the training digits and on 2,000 others, as the mean of the seeds with its standard error. Of the training
+digits the plain network of 20 layers gets 1% wrong and that of 56 layers 80%; with shortcuts 56 layers get 2% wrong.
+That the deepest residual network is the best is not reproduced: for so few and easy digits 20 layers are enough, with
+5.2% of the test digits wrong beside 9.1%.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from digits import errors, mean_and_error, mnist, train
 
 import fnnfast as fnn
 
-DEPTHS = {20: "C0", 32: "C2", 56: "C1"}
+DEPTHS = {20: "C0", 56: "C1"}
 SIDE, CHANNELS, TRAIN, EPOCHS = 14, 8, 1000, 10
 SEEDS = range(3)
 
@@ -74,10 +76,10 @@ def main() -> None:
             right.errorbar(list(DEPTHS), mean, error, fmt=colour + line, capsize=3, label=f"{kind}, {name}")
     right.set(title="Error after the last epoch", xlabel="layers", xticks=list(DEPTHS), ylim=(-0.03, 1))
     right.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
-    right.legend(loc="center left")
+    right.legend(loc="upper left")
     save(figure, __file__)
 
-    assert loss["plain", 56].min() > 3 * loss["plain", 20].max(), f"expected 56 plain layers far higher, got {loss}"
+    assert loss["plain", 56].min() > 5 * loss["plain", 20].max(), f"expected 56 plain layers far higher, got {loss}"
     assert loss["residual", 56].max() < loss["plain", 56].min() / 5, f"expected 56 residual ones far lower, got {loss}"
     assert seen["residual", 56].mean() < 0.05, f"56 residual layers: expected < 5%, got {seen['residual', 56]}"
 

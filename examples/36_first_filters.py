@@ -3,15 +3,18 @@
 
 What the filters of a first layer become: edges and lines, and a few blobs.
 
-The notes: a first layer extracts edges and blobs. Sixteen filters of 7 x 7 pixels, with ReLU and a pool, begin a
-network for MNIST's digits with a test error of about 4.5%. The filters start as noise so small that what is seen
-afterwards was learned. Each is then compared with patterns of three kinds, at 45 sizes and places and, but for blobs,
-in 12 directions: the Gaussian bell (a blob) and its first (an edge) and second derivative (a line). The share of a
-filter that a pattern explains is the squared cosine between the two.
+A first layer extracts edges and blobs (Saito, "Deep Learning from Scratch", chapter 8). Sixteen filters of 7 x 7
+pixels, with ReLU and a pool, begin a network for MNIST's digits with a test error of about 4.6%. The filters start as
+noise so small that what is seen afterwards was learned, and with biases of 0: random ones, the default, would be larger
+than what such filters answer, and those below 0 would leave a filter dead and noise for ever. After training each is
+then compared with patterns of three kinds, at 45 sizes and places and, but for blobs, in 12 directions: the Gaussian
+bell (a blob) and its first (an edge) and second derivative (a line). The share of a filter that a pattern explains is
+the squared cosine between the two.
 
-Top: the filters of one network in the order of that share, the best pattern for each, and the shares of all filters
-of five networks: before training, after it, and after training on images whose pixels are in a random order, the same
-for all, where neighbours mean nothing. Bottom: a digit, and what eight of the filters answer to it.
+Top: the filters of one network in the order of that share, the best pattern for each, and the shares of all filters of
+three networks: before training, after it, and after training on images whose pixels are in a random order, the same for
+all, where neighbours mean nothing. An edge alone explains more than half of 90% of the filters after training, and of
+none before it or of those from shuffled pixels. Bottom: a digit, and what eight of the filters answer to it.
 """
 
 from __future__ import annotations
@@ -23,13 +26,13 @@ from digits import errors, mnist, train
 
 import fnnfast as fnn
 
-SIZE, FILTERS, TRAIN, EPOCHS = 7, 16, 4000, 8
-SEEDS = range(5)
+SIZE, FILTERS, TRAIN, EPOCHS = 7, 16, 4000, 6
+SEEDS = range(3)
 KINDS = ("edge", "line", "blob")
 
 
 def network(seed: int) -> fnn.Sequential:
-    first, second = fnn.Conv2D(FILTERS, SIZE, "relu", init=0.01), fnn.Conv2D(32, 5, "relu")
+    first, second = fnn.Conv2D(FILTERS, SIZE, "relu", init=0.01, bias_init="zeros"), fnn.Conv2D(32, 5, "relu")
     body = [first, fnn.MaxPool2D(2), second, fnn.MaxPool2D(2), fnn.Dense(64, "relu"), fnn.Dense(10, "softmax")]
     return fnn.Sequential([fnn.Input(28, 28, 1), *body], seed=seed)
 
@@ -121,7 +124,7 @@ def main() -> None:
     save(figure, __file__)
 
     well = {case: float(np.mean(values > 0.5)) for case, values in edges.items()}
-    assert well["after training"] > 0.6, f"expected most filters to be edges for more than half, got {well}"
+    assert well["after training"] > 0.7, f"expected most filters to be edges for more than half, got {well}"
     assert max(well["before training"], well["shuffled pixels"]) < 0.1, f"expected hardly any of the others, got {well}"
 
 
