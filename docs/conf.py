@@ -69,7 +69,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "show_memory": False,
     "min_reported_time": 1e9,
-    "default_thumb_file": str(EXAMPLES / "figures" / "05_xor.png"),
+    "default_thumb_file": str(EXAMPLES / "figures" / "07_xor.png"),
 }
 
 # HTML ----------------------------------------------------------------------------------------------------------------

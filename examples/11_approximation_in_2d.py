@@ -5,7 +5,7 @@ A surface over the plane, and what 1, 4, 16, 64 and 256 hidden neurons make of i
 
 The slides on feedforward networks state the theorem for R^n: one hidden layer, with enough neurons, comes as close to a
 continuous function on a compact set as one likes, under mild assumptions on the activation. On a line that is example
-``07_universal_approximation``. In the plane each sigmoid neuron is a step along a straight edge of any direction, and
+``10_universal_approximation``. In the plane each sigmoid neuron is a step along a straight edge of any direction, and
 of such steps the network has to make hills and valleys::
 
     g(x) = sum_i c_i sigmoid(w_i x + b_i) + c

@@ -16,7 +16,7 @@ rate for gradient descent would make everything after it look good. Left: the er
 every epoch.
 
 ReLU, dropout, augmentation and the ensemble each take away errors. He's weights do little in a network that is not deep
-(``16_initialisation.py`` has ten layers). Adam and decay do not help here, with as many epochs and the rate of gradient
+(``33_initialisation.py`` has ten layers). Adam and decay do not help here, with as many epochs and the rate of gradient
 descent well chosen: Adam is ahead in the first epochs only, and then all digits that are trained with are right. What
 helps after that is what works against overfitting. The whole halves the errors.
 
@@ -35,7 +35,7 @@ from digits import mean_and_error, mnist
 
 import fnnfast as fnn
 
-augment = import_module("20_digits").augment
+augment = import_module("43_digits").augment
 
 EPOCHS, BATCH, SEEDS, ENSEMBLES, MEMBERS = 20, 50, 6, 3, 3
 

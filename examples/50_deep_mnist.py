@@ -28,7 +28,7 @@ from digits import mnist
 
 import fnnfast as fnn
 
-augment = import_module("20_digits").augment
+augment = import_module("43_digits").augment
 
 EPOCHS, BATCH, HELD_OUT, NETWORKS = 10, 50, 1000, 2
 BOOK = 0.0062

@@ -15,7 +15,7 @@ Top: a digit in three colours, its channels, reduced to two by ``conv2d``, and t
 digit through two 3 x 3 kernels, and through the 5 x 5 one that they make. Bottom: the other direction. The saving is a
 restriction: two kernels of 3 x 3 are fitted by gradient descent to ten random ones of 5 x 5, from four starts each, and
 the best of them get about nine tenths of the 25 weights right, measured by squares. With two channels between the
-convolutions, 36 weights, they get all. Example ``32_two_3x3`` trains networks of both kinds, with ReLU between. Try:
+convolutions, 36 weights, they get all. Example ``36_two_3x3`` trains networks of both kinds, with ReLU between. Try:
 three of 3 x 3 against 7 x 7.
 """
 

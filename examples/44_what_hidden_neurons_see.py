@@ -4,7 +4,7 @@
 The first layer of a dense network becomes pictures of strokes, and deeper layers answer more and more to the label.
 
 The chapter on depth in "Deep Learning from Scratch" says that a first layer extracts edges and blobs, and later layers
-something higher. It means convolutions, whose filters ``36_first_filters`` shows. A dense layer has one weight for each
+something higher. It means convolutions, whose filters ``40_first_filters`` shows. A dense layer has one weight for each
 pixel, so that the weights of a neuron are an image, of what excites it (red) and what silences it (blue). But a dense
 layer does not know which pixels are neighbours: nothing changes for it if the pixels of all images are shuffled alike.
 Networks of 784-64-32-10 learn 4,000 digits of MNIST, as they are and shuffled, from five starts each. They start with

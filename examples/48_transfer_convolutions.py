@@ -27,7 +27,7 @@ from digits import mnist
 
 import fnnfast as fnn
 
-augment = import_module("20_digits").augment
+augment = import_module("43_digits").augment
 
 VARIANTS, EPOCHS, DRAWS, STEPS, BATCH = 2, 6, 4, 200, 32
 SAMPLES = (1, 3, 10, 50)
