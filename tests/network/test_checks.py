@@ -137,4 +137,6 @@ def test_beyond_the_range_of_float32():
     assert fnn.dense(np.ones((1, 1), np.float32), np.full((1, 1), 1e39, np.longdouble)) == np.inf
     with pytest.raises(ValueError, match="y: expected finite targets"):
         net.fit([[1.0]], [1e39])
-    assert fnn.Sequential([fnn.Input(2), fnn.Dense(2, fnn.Swish(1e39), bias=False)], dtype="float64")([[0, 0]]).tolist() == [[0, 0]]
+    assert fnn.Sequential([fnn.Input(2), fnn.Dense(2, fnn.Swish(1e39), bias=False)], dtype="float64")(
+        [[0, 0]]
+    ).tolist() == [[0, 0]]

@@ -281,6 +281,20 @@ def test_pieces_that_win_once_an_epoch_are_alive():
         assert found["linear"] == {"maxout_1": linear}
 
 
+def test_pieces_that_win_in_any_block_of_images():
+    """One image in a batch that is summed in blocks."""
+    net = fnn.Sequential([fnn.Input(4, 4, 1), fnn.MaxoutConv2D(1, 1), fnn.Flatten(), fnn.Dense(1)], dtype="float64")
+    net.parameters["maxout_conv2d_1.weight"] = np.reshape([1.0, -1.0], (2, 1, 1, 1, 1))
+    net.parameters["maxout_conv2d_1.bias"] = np.zeros((2, 1))
+    x = np.ones((3000, 4, 4, 1))
+    for image in (0, 1500, 2999):
+        x[image] = -1
+        found = in_training(net, x, np.zeros(len(x)))
+        assert found["dead"]["maxout_conv2d_1"] == found["linear"]["maxout_conv2d_1"] == 0
+        x[image] = 1
+    assert in_training(net, x, np.zeros(len(x)))["linear"]["maxout_conv2d_1"] == 1
+
+
 def test_frozen_maxout_is_not_counted():
     net = watched_network([fnn.Maxout(9), fnn.Maxout(9), fnn.Maxout(9)])
     net.freeze("maxout_2")
