@@ -54,15 +54,6 @@ def cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
-def cpu_flags() -> str:
-    """The names of the processor's extensions as Linux spells them; empty elsewhere."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return ""
-    return next((line for line in lines if line.startswith(("flags", "Features"))), "")
-
-
 def affinity() -> int:
     """How many processors this process may run on, quotas aside."""
     if hasattr(os, "sched_getaffinity"):

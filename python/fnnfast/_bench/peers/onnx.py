@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from ..._cli import machine
 from ..networks import Conv, Dense, GlobalAverage, Layer, MaxPool, Parallel, Residual, folded
 from ..problems import Problem
 from .base import Array, Peer, Variant, as_rows, channels_first, expression
@@ -112,7 +111,7 @@ def _quantized(problem: Problem, threads: int) -> Iterator[Variant]:
     quantization: Any = import_module("onnxruntime.quantization")
     signed, unsigned = quantization.QuantType.QInt8, quantization.QuantType.QUInt8
     # Without VNNI, ONNX Runtime adds pairs of products in 16 bits, which overflow unless the weights have 7.
-    reduced = "vnni" not in machine.cpu_flags()
+    reduced = not _has_vnni()
     with tempfile.TemporaryDirectory() as folder:
         for name in ("static", "dynamic"):
             file = str(Path(folder) / f"{name}.onnx")
@@ -124,6 +123,13 @@ def _quantized(problem: Problem, threads: int) -> Iterator[Variant]:
             else:
                 quantization.quantize_dynamic(model, file, per_channel=True, weight_type=signed, reduce_range=reduced)
             yield _bound(_session(file, threads), problem, f"run_with_iobinding, quantize_{name}")
+
+
+def _has_vnni() -> bool:
+    try:
+        return "vnni" in Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
 
 
 class _Calibration:
