@@ -108,7 +108,8 @@ def show_sections(app: Any) -> None:
     sections = re.split(r"^## ", Path(app.srcdir, "gallery.md").read_text(), flags=re.MULTILINE)[1:]
     page = Path(app.srcdir, "auto_examples", "index.rst")
     text = page.read_text()
-    open_list, close_list = (f".. raw:: html\n\n    {tag}\n\n" for tag in ('<div class="sphx-glr-thumbnails">', "</div>"))
+    tags = ('<div class="sphx-glr-thumbnails">', "</div>")
+    open_list, close_list = (f".. raw:: html\n\n    {tag}\n\n" for tag in tags)
     for section in sections:
         title, _, first_line = section.split("\n", 3)[:3]
         first, *_ = re.findall(r"\]\(\.\./examples/(\w+)\.py\)", section)
