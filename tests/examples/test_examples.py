@@ -19,9 +19,14 @@ EXTRAS = {"matplotlib", "ml_dtypes", "mlxtend", "optuna", "scipy", "sklearn", "t
 MAX_BYTES = 100_000  # the figures are part of the repository
 
 
+# Convolutional networks that are trained for more than a minute of processor time.
+LONG = {"37_residual_depth", "38_inception", "39_scaling_convolutions", "41_maxout_convolution", "50_deep_mnist"}
+RUNS = [pytest.param(script, marks=[pytest.mark.long] * (script.stem in LONG), id=script.stem) for script in EXAMPLES]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("script", EXAMPLES, ids=lambda script: script.stem)
+@pytest.mark.parametrize("script", RUNS)
 def test_example(script: Path, tmp_path: Path) -> None:
     image = pytest.importorskip("matplotlib.image")
     done = subprocess.run(
@@ -43,6 +48,10 @@ def test_example(script: Path, tmp_path: Path) -> None:
     pixels = image.imread(figure)
     drawn = (pixels != pixels[0, 0]).any(axis=-1)
     assert drawn.mean() > 0.01, "the figure is blank"
+
+
+def test_the_long_examples_exist() -> None:
+    assert {script.stem for script in EXAMPLES} >= LONG
 
 
 def test_the_gallery_shows_every_example() -> None:
