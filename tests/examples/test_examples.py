@@ -20,7 +20,14 @@ MAX_BYTES = 100_000  # the figures are part of the repository
 
 
 # Convolutional networks that are trained for more than a minute of processor time.
-LONG = {"37_residual_depth", "38_inception", "39_scaling_convolutions", "41_maxout_convolution", "50_deep_mnist"}
+LONG = {
+    "37_residual_depth",
+    "38_inception",
+    "39_scaling_convolutions",
+    "41_maxout_convolution",
+    "48_transfer_convolutions",
+    "50_deep_mnist",
+}
 RUNS = [pytest.param(script, marks=[pytest.mark.long] * (script.stem in LONG), id=script.stem) for script in EXAMPLES]
 
 
