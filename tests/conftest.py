@@ -10,6 +10,7 @@ FNNFAST_EMULATED=path/to/_cuda.so runs the GPU's tests without a GPU: on that ex
 import importlib
 import os
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,6 +51,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("backend", ["cpu", pytest.param("cuda", marks=gpu)], indirect=True)
     else:
         metafunc.parametrize("isa", isas, indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def _same_numbers_in_every_run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What draws without a seed draws the same in every run of a test, so that a failure is seen again."""
+    default_rng = np.random.default_rng
+    of_this_test = np.random.SeedSequence(zlib.crc32(request.node.nodeid.encode()))
+    monkeypatch.setattr(
+        np.random, "default_rng", lambda seed=None: default_rng(of_this_test.spawn(1)[0] if seed is None else seed)
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -330,7 +330,7 @@ class Network(_cpu.Forward):
         Examples
         --------
         >>> import fnnfast as fnn
-        >>> net = fnn.Sequential([fnn.Input(2), fnn.Dense(2, "softmax")])
+        >>> net = fnn.Sequential([fnn.Input(2), fnn.Dense(2, "softmax", bias=False)])
         >>> net.parameters["dense_1.weight"] = [[1.0, 0.0], [0.0, 1.0]]
         >>> net.predict([[1.0, 3.0], [2.0, 1.0]])
         array([1, 0])
