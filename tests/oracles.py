@@ -194,7 +194,7 @@ def reference_layers(net: Any) -> list[dict[str, Any]]:
             if f"{name}.{key}" in net.parameters:
                 found[key] = net.parameters[f"{name}.{key}"]
         if isinstance(layer, (fnn.Dense, fnn.Activation, fnn.Residual)):
-            found["activation"] = layer.activation.kernel
+            found["activation"] = layer.activation.formula
             if layer.activation.parameter is not None and not layer.activation.learned:
                 found["parameter"] = layer.activation.parameter
         if isinstance(layer, fnn.Residual):

@@ -22,7 +22,7 @@ def test_activations():
     """The public ones and their synonyms; one of the kernels alone is no name to write."""
     assert names(typing.ActivationName) == set(activations._BY_NAME)
     kernels = {info["name"] for info in _cpu.activations()}
-    assert {activations.get(name).kernel for name in names(typing.ActivationName)} <= kernels
+    assert {activations.get(name).formula for name in names(typing.ActivationName)} <= kernels
 
 
 def test_optimizers():

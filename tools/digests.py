@@ -21,7 +21,8 @@ import fnnfast as fnn
 from fnnfast import _cpu
 
 HEADER = """\
-# Digests of answers, gradients and trained parameters, made by fnnfast 0.1.0 with tools/digests.py.
+# Digests of answers, gradients and trained parameters, made with tools/digests.py: those of fnnfast 0.1.0, but of 0.2.0
+# where there is a tanh or selu, which are rounded better since then.
 # group name dtype batch kind digest; tests/kept/digest_cases.py says what each is of.
 """
 

@@ -10,9 +10,13 @@
 
 namespace fnnfast {
 
+// "tanh", or "accurate tanh" for its accurate form.
 inline int activation_number(const std::string& name) {
+  const std::string accurate = "accurate ";
+  const bool is_accurate = name.starts_with(accurate);
   for (int i = 0; i < kActivations; ++i)
-    if (name == kActivationInfo[i].name) return i;
+    if (name.compare(is_accurate ? accurate.size() : 0, std::string::npos, kActivationInfo[i].name) == 0)
+      return is_accurate ? i + kActivations : i;
   throw pybind11::value_error("unknown activation '" + name + "'");
 }
 

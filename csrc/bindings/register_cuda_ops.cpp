@@ -21,6 +21,7 @@ struct ActivationUse {
 template <class S>
 ActivationUse<S> activation_use(const std::string& name, py::handle parameter, std::int64_t units) {
   const int activation = activation_number(name);
+  if (activation >= kActivations) throw py::value_error(name + " runs on the CPU only");
   if (kActivationInfo[activation].parameter == parameter.is_none())
     throw py::value_error(name + (parameter.is_none() ? " needs a parameter" : " takes no parameter"));
   if (parameter.is_none()) return {activation, nullptr, 0};

@@ -155,6 +155,7 @@ py::list activation_list() {
     row["saves"] = info.saves == Saves::kInput ? "input" : info.saves == Saves::kOutput ? "output" : "nothing";
     row["differentiable"] = info.differentiable;
     row["rowwise"] = info.rowwise;
+    row["exact"] = info.exact;
     row["parameter"] = info.parameter;
     row["default"] = info.parameter_default;
     row["learned"] = info.learned;

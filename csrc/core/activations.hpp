@@ -13,6 +13,7 @@
 //   derivative<M>(z, p)               from the input
 //   derivative_from_output<M>(y, p)   if kSaves is kOutput: used by backward
 //   parameter_derivative<M>(z, p)     if kLearned: d forward / d p
+//   kExact       whether forward and derivative round at most once, so that there is no accurate form
 //   kInRegisters whether it is short enough for a product to apply it before its sums are stored
 //   kWatch       which statistic of its derivatives training counts (see Watch); kSteepest: the largest derivative
 //
@@ -51,6 +52,7 @@ struct Elementwise {
   static constexpr bool kLearned = false;
   static constexpr bool kDifferentiable = true;
   static constexpr bool kRowwise = false;
+  static constexpr bool kExact = false;
   static constexpr bool kInRegisters = false;
 };
 
@@ -104,6 +106,7 @@ struct SigmoidPair {
 // f(z) = z
 struct Identity : Elementwise {
   static constexpr const char* kName = "identity";
+  static constexpr bool kExact = true;
   static constexpr Start kStart = Start::kXavier;
   static constexpr Saves kSaves = Saves::kNothing;
   template <class M, class V>
@@ -119,6 +122,7 @@ struct Identity : Elementwise {
 // f(z) = 1 if z >= 0 else 0
 struct Step : Elementwise {
   static constexpr const char* kName = "step";
+  static constexpr bool kExact = true;
   static constexpr Start kStart = Start::kXavier;
   static constexpr Saves kSaves = Saves::kNothing;
   static constexpr bool kDifferentiable = false;
@@ -132,6 +136,7 @@ struct Step : Elementwise {
 // f(z) = 1 if z >= 0 else -1
 struct Sign : Elementwise {
   static constexpr const char* kName = "sign";
+  static constexpr bool kExact = true;
   static constexpr Start kStart = Start::kXavier;
   static constexpr Saves kSaves = Saves::kNothing;
   static constexpr bool kDifferentiable = false;
@@ -188,6 +193,7 @@ struct Tanh : Elementwise {
 // f(z) = max(0, z);  f'(0) = 0
 struct Relu : Elementwise {
   static constexpr const char* kName = "relu";
+  static constexpr bool kExact = true;
   static constexpr Start kStart = Start::kHe;
   static constexpr bool kInRegisters = true;
   static constexpr Watch kWatch = Watch::kDead;
@@ -210,6 +216,7 @@ struct Relu : Elementwise {
 // f(z) = z if z > 0 else alpha z, alpha >= 0 (so that the output has the sign of the input)
 struct LeakyRelu : Elementwise {
   static constexpr const char* kName = "leaky_relu";
+  static constexpr bool kExact = true;
   static constexpr Start kStart = Start::kHe;
   static constexpr Watch kWatch = Watch::kDead;
   static constexpr Saves kSaves = Saves::kOutput;
@@ -232,6 +239,7 @@ struct LeakyRelu : Elementwise {
 // f(z) = z if z > 0 else a_j z, a_j learned, of either sign (He et al. 2015)
 struct Prelu : Elementwise {
   static constexpr const char* kName = "prelu";
+  static constexpr bool kExact = true;
   static constexpr Start kStart = Start::kHe;
   static constexpr Watch kWatch = Watch::kDead;
   static constexpr bool kParameter = true;
@@ -303,7 +311,8 @@ struct Selu : Elementwise {
   static constexpr double kLambdaAlpha = kLambda * 1.6732632423543772848170429916717;
   template <class M, class V>
   static FNNFAST_INLINE V forward(V z, V) {
-    return M::select(z > M::constant(0.0), M::constant(kLambda) * z, M::constant(kLambdaAlpha) * M::expm1(z));
+    const V above = M::fma(M::constant(kLambda - 1.0), z, z);  // lambda has fewer digits in T than lambda - 1
+    return M::select(z > M::constant(0.0), above, M::times_expm1(kLambdaAlpha, z));
   }
   template <class M, class V>
   static FNNFAST_INLINE V derivative(V z, V) {
@@ -419,6 +428,7 @@ struct Softmax : Elementwise {
 // f(z) = min(max(0, z), 6);  f' = 1 in between, 0 at 0 and 6
 struct Relu6 : Elementwise {
   static constexpr const char* kName = "relu6";
+  static constexpr bool kExact = true;
   static constexpr Start kStart = Start::kHe;
   static constexpr Watch kWatch = Watch::kDead;
   static constexpr Saves kSaves = Saves::kOutput;
@@ -439,6 +449,7 @@ struct Relu6 : Elementwise {
 // f(z) = max(-1, min(z, 1));  f' = 1 in between, 0 at -1 and 1
 struct HardTanh : Elementwise {
   static constexpr const char* kName = "hard_tanh";
+  static constexpr bool kExact = true;
   static constexpr Start kStart = Start::kXavier;
   static constexpr Watch kWatch = Watch::kSaturated;
   static constexpr Saves kSaves = Saves::kOutput;
@@ -623,7 +634,7 @@ struct ActivationInfo {
   const char* name;
   Start start;
   Saves saves;
-  bool parameter, learned, differentiable, rowwise;
+  bool parameter, learned, differentiable, rowwise, exact;
   Watch watch;
   double small;  // the derivative under which Watch counts
   double parameter_default;
@@ -638,11 +649,14 @@ template <class... A>
 struct ActivationRegistry;
 template <class... A>
 struct ActivationRegistry<TypeList<A...>> {
-  static constexpr ActivationInfo kRows[] = {{A::kName, A::kStart, A::kSaves, A::kParameter, A::kLearned,
-                                              A::kDifferentiable, A::kRowwise, A::kWatch, small_derivative<A>(),
-                                              A::kDefault}...};
+  template <class Act>
+  static constexpr ActivationInfo kRow = {
+      Act::kName,    Act::kStart, Act::kSaves, Act::kParameter,         Act::kLearned, Act::kDifferentiable,
+      Act::kRowwise, Act::kExact, Act::kWatch, small_derivative<Act>(), Act::kDefault};
+  static constexpr ActivationInfo kRows[] = {kRow<A>..., kRow<A>...};
 };
 
+// The number of activation i's accurate form, which only the CPU has, is i + kActivations.
 inline constexpr int kActivations = Activations::kSize;
 inline constexpr const ActivationInfo* kActivationInfo = ActivationRegistry<Activations>::kRows;
 inline constexpr int kIdentity = 0;  // the first of Activations

@@ -39,16 +39,15 @@ struct Coefficients<float> {
   static constexpr float kLog1p[] = {
       0.66666675f, 0.3999889f, 0.28616595f, 0.21430771f, 0.24289447f,
   };
-  static constexpr float kTanhEdge = 0.8125f;
-  // degrees 1 and 2, error 2^-27.0
+  static constexpr float kTanhEdge = 0.625f;
+  // degrees 1 and 1, error 2^-27.2
   static constexpr float kTanhNumerator[] = {
-      -0.33333334f,
-      -0.014729741f,
+      -0.33333308f,
+      -0.0015415678f,
   };
   static constexpr float kTanhDenominator[] = {
       1.0f,
-      0.44418916f,
-      0.015771186f,
+      0.40461227f,
   };
   static constexpr float kNormalShift = 2.5f;
   static constexpr float kNormalCentre = 0.21337890625f;
@@ -106,19 +105,18 @@ struct Coefficients<double> {
       0.18181823161069344, 0.15384453047160757, 0.13336786835626743, 0.1171615762749605,
       0.10971168795671518, 0.06999575737894222, 0.16458873403543486,
   };
-  static constexpr double kTanhEdge = 0.8125;
-  // degrees 3 and 3, error 2^-56.9
+  static constexpr double kTanhEdge = 0.625;
+  // degrees 2 and 3, error 2^-56.7
   static constexpr double kTanhNumerator[] = {
-      -0.3333333333333333,
-      -0.021413592001766974,
-      -0.00024347480428873845,
-      -1.7334754490905992e-08,
+      -0.33333333333333326,
+      -0.02049678600249867,
+      -0.00019908890515057286,
   };
   static constexpr double kTanhDenominator[] = {
       1.0,
-      0.46424077600530056,
-      0.024521972910229315,
-      0.0002545144711692332,
+      0.46149035800748095,
+      0.023288648013941135,
+      0.00020643827743071672,
   };
   static constexpr double kNormalEdge = 0.671875;
   // degree 9, error 2^-53.8

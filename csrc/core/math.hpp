@@ -113,6 +113,20 @@ struct Math {
     return copysign(select(top, y + y, y), z);
   }
 
+  // c (exp(z) - 1) for z <= 0, that is c 2^n (r + r^2 P(r)) + c (2^n - 1) with what c, r^2 and the last product were
+  // rounded by, and the largest term added last.
+  static FNNFAST_INLINE Vector times_expm1(double c, Vector z) {
+    const Reduced x = reduce(at_least(z, Limits::kExpm1Low));
+    const Vector factor = constant(c), power = pow2(x.n), less = power - constant(1);
+    const Vector large = factor * less;
+    const Vector lost = fma(rest(c), less, fma(factor, less, -large));
+    const Vector square = x.r * x.r;
+    const Vector half = fma(x.r, x.r, -square) * constant(0.5);
+    const Vector scaled = factor * power;
+    const Vector small = fma(scaled, fma(square, polynomial<Table::kExpm1>(x.r), half), lost);
+    return copysign(fma(scaled, x.r, small) + large, z);
+  }
+
   // log(1 + u) for u in [0, 1]. With s = u / (2 + u): log(1 + u) = 2 atanh(s) = 2 s + s R(s^2), and 2 s = u - s u,
   // which makes it u - s (u - R): only the outer difference rounds at full weight.
   static FNNFAST_INLINE Vector log1p_unit(Vector u) {
@@ -138,17 +152,21 @@ struct Math {
     return select(x > constant(0), select(x < infinity, y, x), select(x == constant(0), -infinity, x));
   }
 
-  // 1 - 2 e / (1 + e) with e = exp(-2 |z|); where that would cancel, |z| + |z|^3 P(z^2) / Q(z^2). One division serves
-  // both.
+  // 2 / (1 + e) - 1 with e = exp(-2 |z|); where that would cancel, |z| + |z|^3 P(z^2) / Q(z^2). One division serves
+  // both. With q near 1 / (1 + e), 2 q - 1 is exact, and what 1 + e and q were rounded by is added last.
   static FNNFAST_INLINE Vector tanh(Vector z) {
     const Vector a = abs(z);
     const Reduced x = reduce(at_least(a * constant(-2), Limits::kExpm1Low));
     const Vector e = scale_normal(exp_reduced(x.r), x.n);
     const Vector v = a * a;
+    const Vector one = constant(1);
+    const Vector sum = e + one;
     const Mask near = a < constant(Table::kTanhEdge);
-    const Vector numerator = select(near, polynomial<Table::kTanhNumerator>(v) * (a * v), e * constant(-2));
-    const Vector denominator = select(near, polynomial<Table::kTanhDenominator>(v), e + constant(1));
-    return copysign(numerator / denominator + select(near, a, constant(1)), z);
+    const Vector numerator = select(near, polynomial<Table::kTanhNumerator>(v) * (a * v), one);
+    const Vector q = numerator / select(near, polynomial<Table::kTanhDenominator>(v), sum);
+    const Vector lost = fma(-sum, q, one) - (e - (sum - one)) * q;
+    const Vector twice = q + q;
+    return copysign(select(near, a + q, fma(twice, lost, twice - one)), z);
   }
 
   // With e = exp(-|z|) and w = e / (1 + e): 1 - w for z >= 0, else e / (1 + e) = e (1 - w). One division for both, and

@@ -250,7 +250,7 @@ struct Kernels {
   void (*noise)(const NoiseTask<T>&);
   T (*fma_peak)(ptrdiff_t iterations);      // 2 * 12 * lanes * iterations operations
   T (*read)(const T* buffer, ptrdiff_t n);  // reads n elements, a multiple of 8 vectors
-  ActivationKernels<T> activation[kActivations];
+  ActivationKernels<T> activation[2 * kActivations];  // and their accurate forms
 
   FNNFAST_INLINE ptrdiff_t panel_width() const { return ptrdiff_t{lanes} * panel_vectors; }
 };

@@ -10,6 +10,7 @@
 #endif
 #include "../core/loss_rows.hpp"
 #include "../core/random.hpp"
+#include "accurate.hpp"
 #include "local_response.hpp"
 #include "maxout_backward.hpp"
 #include "normalize.hpp"
@@ -30,6 +31,21 @@ constexpr ActivationKernels<T> activation_kernels() {
     }
     return k;
   }
+}
+
+// The accurate form, which differs in float32 only, and forward only.
+template <class T, class Act>
+constexpr ActivationKernels<T> accurate_kernels() {
+  ActivationKernels<T> k = activation_kernels<T, Act>();
+  if constexpr (sizeof(T) == sizeof(float) && !Act::kExact) {
+    if constexpr (Act::kRowwise) {
+      k.forward = softmax_in_double;
+    } else {
+      k.forward = in_double<activation_forward<double, Act>>;
+      if constexpr (Act::kDifferentiable) k.derivative = in_double<activation_derivative<double, Act>>;
+    }
+  }
+  return k;
 }
 
 template <class T>
@@ -67,7 +83,7 @@ constexpr Kernels<T> make_kernels(TypeList<Act...>) {
           noise<T>,
           fma_peak<T>,
           read_buffer<T>,
-          {activation_kernels<T, Act>()...}};
+          {activation_kernels<T, Act>()..., accurate_kernels<T, Act>()...}};
 }
 
 #if defined(FNNFAST_QUADS)

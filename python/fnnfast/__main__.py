@@ -1,4 +1,4 @@
-"""``python -m fnnfast info | check | bench | demo | convert``."""
+"""``python -m fnnfast info | check | bench | demo | convert | certify``."""
 
 from __future__ import annotations
 
@@ -31,6 +31,17 @@ def parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="train, time, save and reload a network on real handwritten digits")
     demo.add_argument("--output", metavar="FOLDER", default="fnnfast-demo", help="for the model and the figure")
     demo.add_argument("--seed", type=int, default=0, help="of initial weights, order of rows and dropout (default: 0)")
+
+    certify = commands.add_parser("certify", help="the errors of the activations over all floats")
+    certify.add_argument(
+        "--activation", metavar="NAMES", help="names of the registry, such as tanh,swish (default: all)"
+    )
+    certify.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="(default: float32)")
+    certify.add_argument(
+        "--sample", type=_at_least_one, metavar="N", help="about N values instead of 2^32, or 10^8 float64"
+    )
+    certify.add_argument("--threads", type=_at_least_one, help="(default: fnnfast's)")
+    certify.add_argument("--json", metavar="FILE", help="also write a certificate here")
 
     convert = commands.add_parser("convert", help="a model file from one of another kind, such as ONNX")
     convert.add_argument("source", metavar="SOURCE", help="a file that ends in .onnx, .keras or .safetensors")

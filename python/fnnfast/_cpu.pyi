@@ -21,6 +21,7 @@ class ActivationInfo(TypedDict):
     saves: str  # "input", "output" or "nothing": what backward reads
     differentiable: bool
     rowwise: bool  # softmax: needs whole rows
+    exact: bool  # rounds at most once, so that there is no accurate form
     parameter: bool  # takes alpha or beta
     default: float  # of the parameter
     learned: bool  # the parameter is trained, one per neuron
@@ -66,7 +67,10 @@ MAX_SAVED_PIECES: int
 # Kernels ---------------------------------------------------------------------------------------------------------
 def activations() -> list[ActivationInfo]: ...
 def activation_forward(name: str, parameter: Array | None, z: Array, out: Array) -> None:
-    """z, out (B, O); parameter (1,) or (O,), None for an activation without one. out may be z."""
+    """z, out (B, O); parameter (1,) or (O,), None for an activation without one. out may be z.
+
+    The accurate form of "tanh" is "accurate tanh"; so everywhere.
+    """
 
 def activation_derivative(name: str, parameter: Array | None, z: Array, out: Array) -> None: ...
 def dense_forward(

@@ -8,6 +8,7 @@ parameters. An activation of the registry without a class of its own is a ``Regi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -30,14 +31,22 @@ class Activation(Frozen):
     ----------
     name : str
         The public name, which ``get`` and the layers accept.
+    accurate : bool
+        Whether float32 is computed in float64 and rounded once, see ``get``.
     """
 
     name: str
+    accurate: bool = False
+
+    @property
+    def formula(self) -> str:
+        """The name of the activation in the registry of the kernels."""
+        return self.name
 
     @property
     def kernel(self) -> str:
-        """The name of the activation in the registry of the kernels."""
-        return self.name
+        """The name of the kernel: that of the formula, or of its accurate form."""
+        return f"accurate {self.formula}" if self.accurate else self.formula
 
     @property
     def parameter(self) -> float | Array | None:
@@ -55,32 +64,37 @@ class Activation(Frozen):
     @property
     def differentiable(self) -> bool:
         """Whether gradients can pass through: True for all but step and sign."""
-        return _REGISTRY[self.kernel]["differentiable"]
+        return _REGISTRY[self.formula]["differentiable"]
 
     @property
     def rowwise(self) -> bool:
         """Whether an output depends on its whole row, as in softmax."""
-        return _REGISTRY[self.kernel]["rowwise"]
+        return _REGISTRY[self.formula]["rowwise"]
 
     @property
     def saves(self) -> str:
         """What the backward pass reads: "input" (z), "output" (y) or "nothing"."""
-        return _REGISTRY[self.kernel]["saves"]
+        return _REGISTRY[self.formula]["saves"]
 
     @property
     def init(self) -> str:
         """How the weights of a dense layer with this activation are initialized: "he", "lecun" or "xavier"."""
-        return _REGISTRY[self.kernel]["init"]
+        return _REGISTRY[self.formula]["init"]
 
     @property
     def watch(self) -> str:
         """What small derivatives are counted as: "dead" units, "saturated" values, or "" if they are not counted."""
-        return _REGISTRY[self.kernel]["watch"]
+        return _REGISTRY[self.formula]["watch"]
 
     @property
     def small(self) -> float:
         """The limit below which ``watch`` counts a derivative as small."""
-        return _REGISTRY[self.kernel]["small"]
+        return _REGISTRY[self.formula]["small"]
+
+    def _store_accuracy(self, accurate: bool) -> None:
+        """Set the field if it is not the default: a file holds it only then."""
+        if _checks.flag("accurate", accurate):
+            self._store(accurate=True)
 
     def parameter_array(self, units: int, dtype: _checks.DType) -> Array | None:
         """Return the parameter as an array for the kernels.
@@ -202,6 +216,13 @@ class Activation(Frozen):
         return device.deliver(result, out)
 
 
+class _Rounded(Activation):
+    """Base class of activations without parameter that round more than once, so that an accurate form is a gain."""
+
+    def __init__(self, *, accurate: bool = False) -> None:
+        self._store_accuracy(accurate)
+
+
 class Identity(Activation):
     """Identity, y = z.
 
@@ -247,10 +268,15 @@ class Sign(Activation):
     name = "sign"
 
 
-class Sigmoid(Activation):
+class Sigmoid(_Rounded):
     """Logistic sigmoid, y = 1 / (1 + exp(-z)).
 
     This is the output head of a binary classification: the probability of a Bernoulli distribution.
+
+    Parameters
+    ----------
+    accurate : bool
+        Whether float32 is computed in float64 and rounded once.
 
     Examples
     --------
@@ -262,8 +288,13 @@ class Sigmoid(Activation):
     name = "sigmoid"
 
 
-class Tanh(Activation):
+class Tanh(_Rounded):
     """Hyperbolic tangent, y = tanh z.
+
+    Parameters
+    ----------
+    accurate : bool
+        Whether float32 is computed in float64 and rounded once.
 
     Examples
     --------
@@ -368,6 +399,8 @@ class ELU(_PerNeuron):
         -alpha is the limit for z to minus infinity. With ``learn`` it is the initial value.
     learn : bool
         Whether training adapts alpha, with one value per neuron.
+    accurate : bool
+        Whether float32 is computed in float64 and rounded once.
 
     Examples
     --------
@@ -380,12 +413,15 @@ class ELU(_PerNeuron):
     learn: bool
 
     @_checks.advised("alpha")
-    def __init__(self, alpha: float | Sequence[float] | Array = 1.0, learn: bool = False) -> None:
+    def __init__(
+        self, alpha: float | Sequence[float] | Array = 1.0, learn: bool = False, *, accurate: bool = False
+    ) -> None:
         learn = _checks.flag("learn", learn)
         self._store(alpha=_learned_alpha(alpha) if learn else _checks.positive("alpha", alpha), learn=learn)
+        self._store_accuracy(accurate)
 
     @property
-    def kernel(self) -> str:
+    def formula(self) -> str:
         return "elu_learned" if self.learn else "elu"
 
     @property
@@ -393,11 +429,16 @@ class ELU(_PerNeuron):
         return self.learn
 
 
-class SELU(Activation):
+class SELU(_Rounded):
     """Scaled exponential linear unit, y = lambda (z if z > 0 else alpha (exp(z) - 1)).
 
     lambda = 1.0507 and alpha = 1.6733 make networks self-normalizing. Klambauer et al., "Self-normalizing neural
     networks", 2017.
+
+    Parameters
+    ----------
+    accurate : bool
+        Whether float32 is computed in float64 and rounded once.
 
     Examples
     --------
@@ -418,6 +459,8 @@ class GELU(Activation):
     ----------
     approximate : {"none", "tanh"}
         "none" uses the exact erf, "tanh" the approximation of the paper.
+    accurate : bool
+        Whether float32 is computed in float64 and rounded once.
 
     Examples
     --------
@@ -431,20 +474,26 @@ class GELU(Activation):
     name = "gelu"
     approximate: Literal["none", "tanh"]
 
-    def __init__(self, approximate: Literal["none", "tanh"] = "none") -> None:
+    def __init__(self, approximate: Literal["none", "tanh"] = "none", *, accurate: bool = False) -> None:
         if not isinstance(approximate, str) or approximate not in ("none", "tanh"):
             raise _checks.unknown("approximate", approximate, ("none", "tanh"))
         self._store(approximate=approximate)
+        self._store_accuracy(accurate)
 
     @property
-    def kernel(self) -> str:
+    def formula(self) -> str:
         return "gelu_tanh" if self.approximate == "tanh" else "gelu"
 
 
-class Softplus(Activation):
+class Softplus(_Rounded):
     """Softplus, y = log(1 + exp z).
 
     Dugas et al., "Incorporating second-order functional knowledge for better option pricing", 2001.
+
+    Parameters
+    ----------
+    accurate : bool
+        Whether float32 is computed in float64 and rounded once.
 
     Examples
     --------
@@ -465,6 +514,8 @@ class Swish(Activation):
     ----------
     beta : float
         Factor of z in the sigmoid.
+    accurate : bool
+        Whether float32 is computed in float64 and rounded once.
 
     Examples
     --------
@@ -478,18 +529,24 @@ class Swish(Activation):
     name = "swish"
     beta: float
 
-    def __init__(self, beta: float = 1.0) -> None:
+    def __init__(self, beta: float = 1.0, *, accurate: bool = False) -> None:
         self._store(beta=_checks.finite("beta", beta))
+        self._store_accuracy(accurate)
 
     @property
     def parameter(self) -> float:
         return self.beta
 
 
-class Softmax(Activation):
+class Softmax(_Rounded):
     """Softmax, y_i = exp(z_i - max z) / sum_j exp(z_j - max z), along the last axis.
 
     This is the output head of a classification: the probabilities of a Categorical distribution.
+
+    Parameters
+    ----------
+    accurate : bool
+        Whether float32 is computed in float64 and rounded once.
 
     Examples
     --------
@@ -532,10 +589,15 @@ class HardTanh(Activation):
     name = "hard_tanh"
 
 
-class HardSigmoid(Activation):
+class HardSigmoid(_Rounded):
     """Piecewise linear approximation of the sigmoid, y = max(0, min(z / 6 + 1/2, 1)).
 
     The derivative is 0 at -3 and at 3.
+
+    Parameters
+    ----------
+    accurate : bool
+        Whether float32 is computed in float64 and rounded once.
 
     Examples
     --------
@@ -547,10 +609,15 @@ class HardSigmoid(Activation):
     name = "hard_sigmoid"
 
 
-class HardSwish(Activation):
+class HardSwish(_Rounded):
     """Approximation of swish with a hard sigmoid, y = z max(0, min(z / 6 + 1/2, 1)).
 
     The derivative is 0 at -3 and 1 at 3. Howard et al., "Searching for MobileNetV3", 2019.
+
+    Parameters
+    ----------
+    accurate : bool
+        Whether float32 is computed in float64 and rounded once.
 
     Examples
     --------
@@ -562,10 +629,15 @@ class HardSwish(Activation):
     name = "hard_swish"
 
 
-class Mish(Activation):
+class Mish(_Rounded):
     """Mish, y = z tanh(log(1 + exp z)).
 
     Misra, "Mish: a self regularized non-monotonic activation function", 2020.
+
+    Parameters
+    ----------
+    accurate : bool
+        Whether float32 is computed in float64 and rounded once.
 
     Examples
     --------
@@ -577,8 +649,13 @@ class Mish(Activation):
     name = "mish"
 
 
-class Softsign(Activation):
+class Softsign(_Rounded):
     """Softsign, y = z / (1 + abs(z)).
+
+    Parameters
+    ----------
+    accurate : bool
+        Whether float32 is computed in float64 and rounded once.
 
     Examples
     --------
@@ -599,6 +676,8 @@ class CELU(Activation):
     ----------
     alpha : float > 0
         -alpha is the limit for z to minus infinity.
+    accurate : bool
+        Whether float32 is computed in float64 and rounded once.
 
     Examples
     --------
@@ -610,16 +689,22 @@ class CELU(Activation):
     name = "celu"
     alpha: float
 
-    def __init__(self, alpha: float = 1.0) -> None:
+    def __init__(self, alpha: float = 1.0, *, accurate: bool = False) -> None:
         self._store(alpha=_checks.positive("alpha", alpha))
+        self._store_accuracy(accurate)
 
     @property
     def parameter(self) -> float:
         return self.alpha
 
 
-class Exponential(Activation):
+class Exponential(_Rounded):
     """Exponential function, y = exp z.
+
+    Parameters
+    ----------
+    accurate : bool
+        Whether float32 is computed in float64 and rounded once.
 
     Examples
     --------
@@ -631,8 +716,13 @@ class Exponential(Activation):
     name = "exponential"
 
 
-class LogSigmoid(Activation):
+class LogSigmoid(_Rounded):
     """Logarithm of the sigmoid, y = log(1 / (1 + exp(-z))) = -log(1 + exp(-z)).
+
+    Parameters
+    ----------
+    accurate : bool
+        Whether float32 is computed in float64 and rounded once.
 
     Examples
     --------
@@ -651,6 +741,8 @@ class Registered(Activation):
     ----------
     name : str
         The name in the registry of the kernels.
+    accurate : bool
+        Whether float32 is computed in float64 and rounded once.
     **parameters : float or sequence of O floats
         ``alpha``, if the activation has a parameter. It must be > 0 if the backward pass reads the output, which
         otherwise does not determine the sign of the input. A learned alpha may be a sequence with one value per neuron.
@@ -663,7 +755,7 @@ class Registered(Activation):
 
     alpha: float | tuple[float, ...]
 
-    def __init__(self, name: str, **parameters: Any) -> None:
+    def __init__(self, name: str, *, accurate: bool = False, **parameters: Any) -> None:
         info = _REGISTRY[name]
         unknown = [key for key in parameters if key != "alpha" or not info["parameter"]]
         if unknown:
@@ -673,6 +765,7 @@ class Registered(Activation):
             alpha = parameters.get("alpha", info["default"])
             check = _checks.positive if info["saves"] == "output" else _checks.finite
             self._store(alpha=_learned_alpha(alpha) if info["learned"] else check("alpha", alpha))
+        self._store_accuracy(accurate)
 
     @property
     def learned(self) -> bool:
@@ -695,7 +788,7 @@ _BY_NAME: dict[str, Callable[..., Activation]] = {
     "logistic": Sigmoid,
     "silu": Swish,
     # The names in the kernels for variants of a class:
-    "gelu_tanh": lambda: GELU(approximate="tanh"),
+    "gelu_tanh": lambda **parameters: GELU(approximate="tanh", **parameters),
     "elu_learned": lambda **parameters: ELU(learn=True, **parameters),
 }
 
@@ -712,8 +805,11 @@ def get(name: str | Activation | None, **parameters: Any) -> Activation:
         A name of the registry or of a class, in upper or lower case, with or without underscores. "linear" and None
         are identity, "silu" is swish, "hard_silu" is hard_swish, "logistic" is sigmoid. An activation object is
         returned as it is.
-    **parameters : float or str
-        The parameters of its class, instead of the defaults.
+    **parameters : float, str or bool
+        The parameters of its class, instead of the defaults. With ``accurate=True``, which every activation takes here,
+        float32 is computed in float64 and rounded once, forward and in ``derivative``: the error is then half an ulp,
+        at several times the cost. The backward pass, float64 and activations that are exact as they are, such as ReLU,
+        do not change. It runs on the CPU only.
 
     Returns
     -------
@@ -734,9 +830,12 @@ def get(name: str | Activation | None, **parameters: Any) -> Activation:
     LeakyReLU(alpha=0.1)
     >>> fnn.activations.get("ReLU").name
     'relu'
+    >>> fnn.activations.get("tanh", accurate=True)
+    Tanh(accurate=True)
     """
     if isinstance(name, Activation) and not parameters:
         return name
+    accurate = _checks.flag("accurate", parameters.pop("accurate", False))
     if name is None:
         name = Identity.name
     if not isinstance(name, str):
@@ -744,11 +843,11 @@ def get(name: str | Activation | None, **parameters: Any) -> Activation:
     known = name.lower()
     if known not in _REGISTRY:
         known = _KEYS.get(_checks.key(name), known)
-    if known in _BY_NAME:
-        return _BY_NAME[known](**parameters)
-    if known in _REGISTRY:
-        return Registered(known, **parameters)
-    raise _checks.unknown("activation", name, list(dict.fromkeys([*_REGISTRY, *_BY_NAME])))
+    make = _BY_NAME.get(known) or (partial(Registered, known) if known in _REGISTRY else None)
+    if make is None:
+        raise _checks.unknown("activation", name, list(dict.fromkeys([*_REGISTRY, *_BY_NAME])))
+    found = make(**parameters)
+    return make(**parameters, accurate=True) if accurate and not _REGISTRY[found.formula]["exact"] else found
 
 
 def _meant(value: object) -> str:

@@ -58,7 +58,7 @@ WRITTEN = [name for name in CASES if name in RULES]
 
 
 def test_all_activations_with_a_class_can_be_written():
-    assert RULES.keys() >= {fnn.activations.get(cls.name).kernel for cls in fnn.activations._PUBLIC}
+    assert RULES.keys() >= {fnn.activations.get(cls.name).formula for cls in fnn.activations._PUBLIC}
     assert RULES.keys() <= CASES.keys()
 
 

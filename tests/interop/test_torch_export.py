@@ -65,7 +65,7 @@ def test_every_activation(activation, dtype):
 
 
 def test_all_activations_with_a_class_are_known():
-    public = {fnn.activations.get(cls.name).kernel for cls in fnn.activations._PUBLIC}
+    public = {fnn.activations.get(cls.name).formula for cls in fnn.activations._PUBLIC}
     assert public - {"identity"} <= ACTIVATIONS.keys() <= {info["name"] for info in _cpu.activations()}
 
 

@@ -31,7 +31,7 @@ from digest_networks import (
 )
 from fnnfast import _cpu
 
-TABLE = Path(__file__).parent / "digests-0.1.0.txt"
+TABLE = Path(__file__).parent / "digests.txt"
 
 FLOATS = ("float32", "float64")
 STEPS, LONG = 20, 200

@@ -24,7 +24,7 @@ def layer_oracle(low, x):
     if layer.kind == "maxout":
         return reference.quantized_maxout(x, weight, bias, scales), off.max(axis=0)
     parameter = p[f"{name}.alpha"] if layer.activation.learned else layer.activation.parameter
-    kernel = layer.activation.kernel
+    kernel = layer.activation.formula
     if kernel == "softmax":
         off = np.broadcast_to(off.max(axis=1, keepdims=True), off.shape)
     off = off * lipschitz(kernel, parameter)

@@ -66,7 +66,7 @@ def oracle(low, x):
         parts.append(reference.quantized_pre_activation(rows[group], flat, bias[own], of_group))
     z = np.concatenate(parts, axis=1)
     parameter = p[f"{name}.alpha"] if layer.activation.learned else layer.activation.parameter
-    kernel = layer.activation.kernel
+    kernel = layer.activation.formula
     off = 32 * eps(np.float32) * (abs(z) + 2) * lipschitz(kernel, parameter)
     return reference.ACTIVATIONS[kernel].forward(z, parameter), off
 

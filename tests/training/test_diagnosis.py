@@ -48,7 +48,7 @@ def oracle(net, x):
         return z.max(axis=1)
 
     def activate(name, layer, z):
-        f = reference.ACTIVATIONS[layer.activation.kernel]
+        f = reference.ACTIVATIONS[layer.activation.formula]
         parameter = net.parameters[f"{name}.alpha"] if layer.activation.learned else layer.activation.parameter
         if f.name in SATURATED:
             steepest = f.derivative(np.zeros(1))[0]

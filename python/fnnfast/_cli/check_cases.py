@@ -101,7 +101,7 @@ def cases() -> Iterator[tuple[str, Callable[[Comparison], None]]]:
         kinds = ", ".join(f"{layer.kind} {layer.units}" for layer in block)
         yield f"residual block of {kinds}", partial(residual, block)
     for layer in (fnn.Dense(5, "tanh"), fnn.Dense(40, "softmax"), fnn.Maxout(33, pieces=3)):
-        words = f"maxout of {layer.pieces}" if isinstance(layer, fnn.Maxout) else f"dense {layer.activation.kernel}"
+        words = f"maxout of {layer.pieces}" if isinstance(layer, fnn.Maxout) else f"dense {layer.activation.formula}"
         yield f"bfloat16 {words}", partial(bfloat16_layer, layer)
         yield f"int8 {words}", partial(int8_layer, layer)
     adam = {"beta1": 0.8, "beta2": 0.95, "eps": 1e-2}  # a large eps: where g is next to nothing, g/|g| is all rounding
@@ -286,7 +286,7 @@ def bfloat16_layer(layer: Any, result: Comparison) -> None:
         if layer.kind == "maxout":
             wanted, magnitude = reference.maxout(x, weight, bias), reference.pieces(*size).max(axis=0)
         else:
-            wanted, magnitude = reference.dense(x, weight, bias, layer.activation.kernel), reference.dense(*size)
+            wanted, magnitude = reference.dense(x, weight, bias, layer.activation.formula), reference.dense(*size)
         result.add(low(x), wanted, result.sum_tolerance(inputs, magnitude))
 
 
@@ -301,7 +301,7 @@ def int8_layer(layer: Any, result: Comparison) -> None:
         if layer.kind == "maxout":
             wanted = reference.quantized_maxout(x, weight, bias, scales)
         else:
-            wanted = reference.quantized_dense(x, weight, bias, scales, layer.activation.kernel)
+            wanted = reference.quantized_dense(x, weight, bias, scales, layer.activation.formula)
         result.add(low(x), wanted, result.sum_tolerance(0, np.abs(z).max()))  # the sums are exact
 
 
@@ -343,7 +343,7 @@ def residual(block: Any, result: Comparison) -> None:
         own: dict[str, Any] = {key.rpartition(".")[2]: p[key] for key in p if key.rpartition(".")[0] == name}
         own["kind"] = layer.kind
         if layer.kind == "dense":
-            own["activation"] = layer.activation.kernel
+            own["activation"] = layer.activation.formula
         described[name.rpartition(".")[0]].append(own)
     described[""][0]["layers"] = described["residual_1"]
     x, y = _data(loss, result.dtype)

@@ -139,6 +139,8 @@ class Structure:
         for name, layer in self.named.items():
             if layer.cpu_only:
                 raise ValueError(f"{name}: {type(layer).__name__} runs on the CPU only; write device='cpu'")
+            if layer.activation.accurate:
+                raise ValueError(f"{name}: {layer.activation} runs on the CPU only; write device='cpu'")
 
     def within(self, name: str) -> list[str]:
         """The names of a layer and of those inside it."""

@@ -86,7 +86,7 @@ class Dense(Layer):
 
     @property
     def format_version(self) -> int:
-        return 1 if self.bias and self.bias_init is None else 2
+        return 1 if self.bias and self.bias_init is None and not self.activation.accurate else 2
 
     def spec(self, shape: Shape) -> tuple[Any, ...]:
         fixed = None if self.activation.learned else self.activation.parameter

@@ -40,7 +40,7 @@ def _same(layer: Layer, x: Array) -> Array:
 
 
 def _apply(activation: Activation, x: Array) -> Array:
-    found: Array = reference.ACTIVATIONS[activation.kernel].forward(x, activation.parameter)
+    found: Array = reference.ACTIVATIONS[activation.formula].forward(x, activation.parameter)
     return found
 
 

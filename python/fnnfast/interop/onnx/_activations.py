@@ -194,7 +194,7 @@ RULES: dict[str, Rule] = {
 
 def write(writer: Writer, x: str, activation: Activation, alpha: str, layer: str) -> str:
     """The value of an activation of x; alpha names its slopes, if it learns them."""
-    rule = RULES.get(activation.kernel)
+    rule = RULES.get(activation.formula)
     if rule is None:
         raise refusal(layer, f"the activation {activation.name}", ", ".join(RULES))
     return rule(writer, x, activation, alpha, layer)

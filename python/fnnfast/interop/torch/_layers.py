@@ -136,7 +136,7 @@ class Builder:
         return self.place(name, module, _TRANSPOSED, "weight", "bias")
 
     def activation(self, name: str, activation: Activation) -> nn.Module:
-        make = ACTIVATIONS.get(activation.kernel)
+        make = ACTIVATIONS.get(activation.formula)
         if make is None:
             raise refusal(name, f"the activation {activation.name}", ", ".join(ACTIVATIONS))
         shape = self.output_shape(name)

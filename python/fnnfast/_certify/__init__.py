@@ -1,0 +1,1 @@
+"""Errors of the activations in ulp, over all floats: ``python -m fnnfast certify``."""
