@@ -181,15 +181,17 @@ class PyTrainer {
   std::vector<double> sample_weights_;
   template <class T>
   using Owned = std::unique_ptr<Typed<T>>;
+  py::object network_;  // whose layers are trained: kept alive
   variant_over<Dtypes, Owned> trainer_;
   bool measures_accuracy_ = false;
   double right_ = 0.0, scored_ = 0.0;  // weights of rows, since the last take_accuracy()
 
  public:
-  PyTrainer(PyNetwork& network, const std::string& loss, const std::string& optimizer,
+  PyTrainer(py::object network, const std::string& loss, const std::string& optimizer,
             const std::map<std::string, double>& settings, std::uint64_t seed, py::handle precision,
-            const std::vector<ptrdiff_t>& frozen) {
-    network.visit([&]<class T>(Network<T>& n) {
+            const std::vector<ptrdiff_t>& frozen)
+      : network_(std::move(network)) {
+    py::cast<PyNetwork&>(network_).visit([&]<class T>(Network<T>& n) {
       std::vector<bool> layers(n.blocks().size());
       for (const ptrdiff_t spec : frozen)
         if (const Block<T>* const layer = n.find(spec))
@@ -369,10 +371,10 @@ class PyTrainer {
 void register_trainer(py::module_& m) {
   using py::arg;
   py::class_<PyTrainer>(m, "Trainer")
-      .def(py::init<PyNetwork&, const std::string&, const std::string&, const std::map<std::string, double>&,
+      .def(py::init<py::object, const std::string&, const std::string&, const std::map<std::string, double>&,
                     std::uint64_t, py::handle, const std::vector<ptrdiff_t>&>(),
            arg("network"), arg("loss"), arg("optimizer"), arg("settings"), arg("seed") = 0,
-           arg("precision") = py::none(), arg("frozen") = std::vector<ptrdiff_t>(), py::keep_alive<1, 2>())
+           arg("precision") = py::none(), arg("frozen") = std::vector<ptrdiff_t>())
       .def("step", &PyTrainer::step, arg("x"), arg("targets"), arg("learning_rate"), arg("rows") = py::none(),
            arg("weights") = py::none())
       .def("try_step", &PyTrainer::try_step, arg("x"), arg("labels"), arg("learning_rate"))
