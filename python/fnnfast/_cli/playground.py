@@ -6,7 +6,7 @@ import argparse
 import sys
 from importlib import util
 
-NEEDS = {"bokeh": "bokeh"}
+NEEDS = {"bokeh": "bokeh", "sklearn": "scikit-learn"}
 
 
 def run(options: argparse.Namespace) -> int:

@@ -61,7 +61,7 @@ class DigitsPage(TrainingPage):
             if command["do"] == "ready":
                 self._show_sample(self._sample)
             super().on_command(command)
-        self._drawn = -1
+        self._drawn = None
 
     def _show_sample(self, number: int) -> None:
         """Show a digit of the test set in place of a drawn one."""

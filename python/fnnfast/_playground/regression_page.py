@@ -55,6 +55,7 @@ class RegressionPage(TrainingPage):
         self.error_points = widths.scatter("width", "error", source=self.errors, size=7)
         widths.x_range, widths.y_range = Range1d(0.8, 80), Range1d(0.01, 1)
         widths.xaxis.ticker = [1, 2, 4, 8, 16, 32, 64]
+        widths.yaxis.ticker = [digit * 10.0**power for power in range(-4, 3) for digit in (1, 2, 5)]
         self.figures["widths"] = widths
         self.draw_data()
 
@@ -87,7 +88,7 @@ class RegressionPage(TrainingPage):
             self.restart(replace(self.settings, points=self.settings.points + points))
         except ValueError as error:
             self.texts["message"] = str(error)
-            self._drawn = -1
+            self._drawn = None
 
     # Width against error --------------------------------------------------------------------------------------------
     def on_command(self, command: dict[str, Any]) -> None:

@@ -46,7 +46,9 @@ class Run:
         self.changes.append((self.steps, settings.learning_rate, settings.l2))
 
     def advance(self, steps: int) -> float:
-        """Make some steps; their mean loss, NaN if training ended because it diverged."""
+        """Make some steps; their mean loss, which is not finite if training diverged. ValueError without data."""
+        if not len(self.data.x):
+            raise ValueError("There is no point to train on: draw some, or choose a data set.")
         loss = self.trainer.epoch(self.data.x, self.data.y, self._next(steps * self.batch), self.batch)
         self.diverged = not math.isfinite(loss)
         return loss

@@ -26,7 +26,10 @@ def script(settings: Settings, steps: int, changes: Sequence[tuple[int, float, f
     layers = "".join(f"    {text},\n" for text in build.layer_texts(settings))
     trained = _constant_training(settings) if len(changes) == 1 else _changed_training(changes)
     scored = "accuracy" if settings.part != "regression" else "r2"
-    tested = "" if settings.data == "drawn" else f'print("test {scored}", net.evaluate(x_test, y_test)["{scored}"])\n'
+    score = f'net.evaluate({{}}, {{}}, loss=trainer.loss)["{scored}"]'
+    if settings.part == "classification" and settings.head == "squared_error":
+        score = "np.mean(net.predict({}) == {})"  # evaluate would have R2 of it
+    tested = "" if settings.data == "drawn" else f'print("test {scored}", {score.format("x_test", "y_test")})\n'
     return f'''"""A network of fnnfast's playground: data, layers and training are the same, and so are its weights."""
 
 import hashlib
@@ -50,8 +53,8 @@ batch = min({settings.batch}, len(x))
 rng = np.random.default_rng(SEED)
 per_epoch = len(x) // batch
 {trained}
-print("training {scored}", net.evaluate(x, y, loss=trainer.loss)["{scored}"])
-{tested.replace(", y_test)", ", y_test, loss=trainer.loss)")}\
+print("training {scored}", {score.format("x", "y")})
+{tested}\
 weights = b"".join(values.tobytes() for values in net.parameters.values())
 print("SHA-256 of the weights:", hashlib.sha256(weights).hexdigest())
 # on the page: {found}

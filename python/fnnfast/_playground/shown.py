@@ -128,7 +128,7 @@ class Shown:
     # Figures --------------------------------------------------------------------------------------------------------
     def scores(self) -> dict[str, float]:
         """Loss and accuracy (or R2) on rows of the training set and, if there is one, of the test set."""
-        found = {}
+        found: dict[str, float] = {}
         for name, x, y in (
             ("train", self._data.x[:_SCORED], self._data.y[:_SCORED]),
             ("test", self._data.x_test[:_SCORED], self._data.y_test[:_SCORED]),
@@ -136,8 +136,10 @@ class Shown:
             if len(x):
                 with warnings.catch_warnings(), np.errstate(all="ignore"):
                     warnings.simplefilter("ignore")
-                    for kind, value in self.network.evaluate(x, y, loss=self._loss).items():
-                        found[f"{name}_{'loss' if kind == 'loss' else 'score'}"] = value
+                    loss, score = self.network.evaluate(x, y, loss=self._loss).values()
+                    if self.settings.part == "classification" and self.settings.head == "squared_error":
+                        score = float(np.mean(self.network.predict(x) == y))  # evaluate would have R2 of it
+                found |= {f"{name}_loss": loss, f"{name}_score": score}
         return found
 
     def marks(self) -> dict[str, Array]:

@@ -64,14 +64,14 @@ class TrainingPage(Page):
         except ValueError as error:
             settings, message = DEFAULTS[self.part], f"The settings of this address are not valid: {error}"
         if package := missing(settings.data):
-            raise ModuleNotFoundError(f"digits need {package}: pip install {package}", name=package)
+            settings, message = DEFAULTS[self.part], f"These digits need {package}: pip install {package}"
         self.limit: int | None = int(_SPEED)
-        self._drawn = -1  # steps of the state that is on the page
         self._count = 0
         self._begin(settings)
         self.make_figures()
         self.plots = {
-            "losses": OverSteps({"train_loss": "training", "test_loss": "test"}, log=True),
+            # That of a Gaussian head may be negative.
+            "losses": OverSteps({"train_loss": "training", "test_loss": "test"}, log=self.scored == "accuracy"),
             "gradients": OverSteps({name: name.replace("_", " ") for name in _LAYERS}, log=True),
         }
         if self.scored == "accuracy":
@@ -135,7 +135,7 @@ class TrainingPage(Page):
         self.worker = Worker(Run(settings, self.data), self.limit)
         self.history = History(["train_loss", "test_loss", "train_score", "test_score", *_LAYERS])
         self._times: deque[tuple[float, int]] = deque(maxlen=40)
-        self._drawn = -1
+        self._drawn: State | None = None  # what is on the page
 
     def restart(self, settings: Settings) -> None:
         """Start anew, and train if it did before."""
@@ -153,7 +153,7 @@ class TrainingPage(Page):
             settings = from_query(self.part, query)
         except ValueError as error:
             self.texts["message"] = str(error)
-            self._drawn = -1
+            self._drawn = None
             return
         if settings == self.settings:
             return
@@ -161,7 +161,7 @@ class TrainingPage(Page):
             self.settings = settings
             self.worker.change(settings)
             self.extra["query"] = settings.query()
-            self._drawn = -1
+            self._drawn = None
         else:
             self.restart(settings)
 
@@ -184,16 +184,14 @@ class TrainingPage(Page):
             self.bridge.script = script(self.settings, steps, changes, digest(parameters))
         elif what == "ready":
             self.extra["query"] = self.settings.query()
-        self._drawn = -1
+        self._drawn = None
 
     def _toggle(self) -> None:
         if self.worker.running:
             self.worker.pause()
-        elif len(self.data.x):
+        else:
             self._times.clear()
             self.worker.start()
-        else:
-            self.texts["message"] = "There is no point to train on: draw some, or choose a data set."
 
     # Frames ---------------------------------------------------------------------------------------------------------
     def frame(self) -> None:
@@ -203,7 +201,7 @@ class TrainingPage(Page):
                 self.worker.pause()
             return
         state = self.worker.frame()
-        if state.steps == self._drawn and not self.extra:
+        if state is self._drawn and not self.extra:
             return
         settled = not self.worker.running
         self._count += 1
@@ -212,7 +210,7 @@ class TrainingPage(Page):
         # Painting takes a browser some milliseconds for each figure: not all are drawn in one frame.
         self.draw(more=settled or (self._count % 2 == 0 and rest != 0))
         self._draw_plots(list(self.plots) if settled else list(self.plots)[turn : turn + 1] if rest == 0 else [])
-        self._drawn = state.steps if self.worker.running == state.running or settled else -1
+        self._drawn = state
         self.send(running=self.worker.running)
 
     def on_seen(self) -> None:

@@ -18,12 +18,14 @@ _SLICE = 0.015
 
 @dataclass(frozen=True)
 class State:
-    """A run after some steps; ``gradient_norm`` is by layer, over the steps since the state before."""
+    """A run after some steps; ``gradient_norm`` is by layer, over the steps since the state before.
+
+    ``message`` says why there can be no more steps.
+    """
 
     steps: int
     parameters: Mapping[str, Array]
     gradient_norm: Mapping[str, float] = field(default_factory=dict)
-    running: bool = False
     message: str = ""
 
 
@@ -37,7 +39,7 @@ class Worker:
         self._run = run
         self._limit = limit
         self._allowed = 0
-        self._started = self._closed = False
+        self._started = self._busy = self._closed = False
         self._changed: Settings | None = None
         self._slice = 1
         self._condition = threading.Condition()
@@ -108,8 +110,6 @@ class Worker:
             self._thread.join()
 
     # In the thread --------------------------------------------------------------------------------------------------
-    _busy = False
-
     def _may(self) -> int:
         """How many steps may be made now."""
         if self._started and self._limit is None:
@@ -144,10 +144,10 @@ class Worker:
         """Make the steps; why there can be no more, or nothing."""
         try:
             self._run.advance(steps)
-        except ValueError as error:  # of data that do not fit the loss, or are none
+        except ValueError as error:
             return str(error)
         return "Training diverged: the loss is not finite. Try a lower learning rate." if self._run.diverged else ""
 
     def _newest(self, message: str) -> State:
         norms = self._run.trainer._diagnosis()["gradient_norm"]
-        return State(self._run.steps, dict(self._run.network.parameters), norms, not message, message)
+        return State(self._run.steps, dict(self._run.network.parameters), norms, message)
