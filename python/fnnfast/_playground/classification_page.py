@@ -133,10 +133,11 @@ class ClassificationPage(TrainingPage):
             super().on_command(command)
 
     # A state --------------------------------------------------------------------------------------------------------
-    def draw(self, *, more: bool) -> None:
+    def draw(self, *, first: bool, second: bool) -> None:
         decision = self.shown.decision()
-        self.region.data = {"image": [decision]}
-        if more:
+        if first:
+            self.region.data = {"image": [decision]}
+        if second:
             self._draw_network(decision)
 
     def _draw_network(self, decision: Any) -> None:

@@ -70,14 +70,18 @@ class DigitsPage(TrainingPage):
         pixels = np.round(255 * self.image[:, :, 0]).astype(int)
         self.extra["digit"] = {"side": len(pixels), "pixels": pixels.ravel().tolist()}
 
-    def draw(self, *, more: bool) -> None:
+    def draw(self, *, first: bool, second: bool) -> None:
+        if first:
+            self._draw_answer()
+        if second:
+            self.seen.data = {"image": [self.image[::-1, :, 0]]}
+            self._draw_weights()
+
+    def _draw_answer(self) -> None:
         probabilities = np.nan_to_num(self.shown.probabilities(self.image))
         best = int(probabilities.argmax())
         self.texts["answer"] = f"a {best}, with {probabilities[best]:.0%}" if self.image.any() else "nothing yet"
         self.bars.data = {"digit": list(range(10)), "probability": probabilities}
-        if more:
-            self.seen.data = {"image": [self.image[::-1, :, 0]]}
-            self._draw_weights()
 
     def _draw_weights(self) -> None:
         pictures = as_bytes(self.shown.first_weights())[:, ::-1]

@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader
 from . import figures
 
 PATHS = {"classification": "/", "regression": "/regression", "activations": "/activations", "digits": "/digits"}
-FRAME = 40  # milliseconds
+FRAME = 33  # milliseconds
 _LOST = 5.0  # seconds after which a page that has not seen its frame is taken for lost; training waits for it
 
 

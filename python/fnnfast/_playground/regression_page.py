@@ -127,13 +127,18 @@ class RegressionPage(TrainingPage):
         super().close()
 
     # A state --------------------------------------------------------------------------------------------------------
-    def draw(self, *, more: bool) -> None:
+    def draw(self, *, first: bool, second: bool) -> None:
+        if first:
+            self._draw_curve()
+        if second:
+            x = np.linspace(-EDGE, EDGE, CURVE, dtype=np.float32)[::4]
+            for source, lines in ((self.units, self.shown.unit_curves()), (self.pieces, self.shown.piece_lines())):
+                source.data = {"xs": [x] * len(lines), "ys": list(np.ascontiguousarray(lines[:, ::4]))}
+
+    def _draw_curve(self) -> None:
         x, y, interval = self.shown.curve()
         self.answer.data = {"x": x, "y": y}
         if interval is not None:
             self.band.data = {"x": x, "low": interval[0], "high": interval[1]}
         elif len(self.band.data["x"]):
             self.band.data = {"x": [], "low": [], "high": []}
-        if more:
-            for source, lines in ((self.units, self.shown.unit_curves()), (self.pieces, self.shown.piece_lines())):
-                source.data = {"xs": [x[::4]] * len(lines), "ys": list(np.ascontiguousarray(lines[:, :CURVE:4]))}

@@ -104,8 +104,8 @@ class TrainingPage(Page):
     def draw_data(self) -> None:
         """Draw the data."""
 
-    def draw(self, *, more: bool) -> None:
-        """Draw the newest state; more says whether what is drawn in every other frame is drawn, too."""
+    def draw(self, *, first: bool, second: bool) -> None:
+        """Draw the newest state: what is most looked at, what else changes with every step, or both."""
         raise NotImplementedError
 
     # Settings -------------------------------------------------------------------------------------------------------
@@ -206,10 +206,12 @@ class TrainingPage(Page):
         settled = not self.worker.running
         self._count += 1
         self._take(state)
-        turn, rest = divmod(self._count % (_SLOW * len(self.plots)), _SLOW)
-        # Painting takes a browser some milliseconds for each figure: not all are drawn in one frame.
-        self.draw(more=settled or (self._count % 2 == 0 and rest != 0))
-        self._draw_plots(list(self.plots) if settled else list(self.plots)[turn : turn + 1] if rest == 0 else [])
+        # A browser takes some milliseconds to paint a figure: not all are drawn in one frame.
+        turn, rest = divmod(self._count, _SLOW)
+        plots = [list(self.plots)[turn % len(self.plots)]] if rest == 0 else []
+        first = self._count % 2 == 1
+        self.draw(first=settled or first, second=settled or not (first or plots))
+        self._draw_plots(list(self.plots) if settled else plots)
         self._drawn = state
         self.send(running=self.worker.running)
 
