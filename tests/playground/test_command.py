@@ -178,6 +178,20 @@ def test_a_slow_page_gets_fewer_frames(document: Any) -> None:
         page.close()
 
 
+def test_layers_are_called_as_in_the_form() -> None:
+    pytest.importorskip("bokeh")
+    import numpy as np
+
+    from fnnfast._playground.training_page import in_words
+
+    assert in_words({"dense_1": np.array([1, 0]), "maxout_1": np.array([3, 3, 0])}) == (
+        "layer 1: 1 of 2 dead; layer 2: 2 of 3 linear"
+    )
+    assert in_words({"conv2d_1": np.array([1]), "dense_1": np.array([2])}) == (
+        "convolution: 1 of 1 dead; layer 1: 1 of 1 saturated"
+    )
+
+
 def test_activations(document: Any) -> None:
     from fnnfast._playground.activations_page import ActivationsPage, spans
 

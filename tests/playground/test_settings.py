@@ -35,7 +35,7 @@ def test_a_permalink_restores_everything(settings: Settings) -> None:
 
 def test_a_network_without_hidden_layers_has_a_permalink() -> None:
     linear = replace(DEFAULTS["classification"], layers=())
-    assert from_query("classification", f"layers=&{linear.query()}") == linear
+    assert from_query("classification", linear.query()) == linear
 
 
 def test_what_a_query_does_not_mention_is_the_default() -> None:

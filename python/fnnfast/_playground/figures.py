@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from bokeh.core.properties import value
 from bokeh.models import Axis, ColumnDataSource, Grid, Legend, LinearColorMapper, Range1d, Span
 from bokeh.plotting import figure
 
@@ -116,14 +118,16 @@ class OverSteps:
             axis.ticker.update(desired_num_ticks=4, num_minor_ticks=0)
         legend(self.figure)
 
-    def draw(self, columns: dict[str, Array], most: int) -> None:
-        """Draw the first lines, of columns of a History."""
+    def draw(self, columns: dict[str, Array], labels: Sequence[str]) -> None:
+        """Draw the first lines, of columns of a History, which the legend calls so."""
         self._source.data = {name: columns[name] for name in ("step", *self._names)}
         for index, item in enumerate(self.figure.legend[0].items):
-            item.visible = item.renderers[0].visible = index < most
+            item.visible = item.renderers[0].visible = index < len(labels)
+            if item.visible and item.label != value(labels[index]):
+                item.label = value(labels[index])
         steps = columns["step"]
         self.figure.x_range.end = max(1.0, float(steps[-1])) if len(steps) else 1.0
-        values = np.concatenate([columns[name] for name in self._names[:most]])
+        values = np.concatenate([columns[name] for name in self._names[: len(labels)]])
         fit(self.figure.y_range, values, log=self._log)
 
 

@@ -124,6 +124,7 @@ class Settings:
         for field in fields(self):
             value = getattr(self, field.name)
             if field.name == "layers":
+                pairs += [] if value else [("layers", "")]
                 for layer in value:
                     pairs += [("kind", layer.kind), ("units", str(layer.units)), ("pieces", str(layer.pieces))]
             elif field.name == "points":

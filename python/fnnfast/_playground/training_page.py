@@ -238,9 +238,9 @@ class TrainingPage(Page):
 
     def _draw_plots(self, names: Sequence[str]) -> None:
         columns = self.history.columns()
-        depth = len(self.settings.layers) + 1 + bool(self.settings.filters)
+        layers = [*map(title, number_layers(self.shown.hidden_names)), "output"]
         for name in names:
-            self.plots[name].draw(columns, depth if name == "gradients" else 2)
+            self.plots[name].draw(columns, layers if name == "gradients" else ["training", "test"])
 
     def close(self) -> None:
         """End what works for the page."""
@@ -259,8 +259,19 @@ def _number(scores: Mapping[str, float], name: str, *, percent: bool) -> str:
 def in_words(marks: Mapping[str, Any]) -> str:
     """Which units are marked, for those who do not see the marks."""
     found = []
-    for layer, values in enumerate(marks.values(), start=1):
+    for layer, values in zip(number_layers(list(marks)), marks.values(), strict=True):
         for mark, word in _MARKS.items():
             if count := int((values == mark).sum()):
-                found.append(f"layer {layer}: {count} of {len(values)} {word}")
+                found.append(f"{title(layer)}: {count} of {len(values)} {word}")
     return "; ".join(found)
+
+
+def number_layers(names: Sequence[str]) -> list[int]:
+    """The numbers of hidden layers in the form, where a convolution before them has none, here 0."""
+    first = not (names and names[0].startswith("conv"))
+    return [number + first for number in range(len(names))]
+
+
+def title(number: int) -> str:
+    """What a hidden layer is called."""
+    return f"layer {number}" if number else "convolution"
