@@ -1,4 +1,4 @@
-"""``python -m fnnfast info | check | bench | demo | convert | certify``."""
+"""``python -m fnnfast info | check | bench | demo | playground | convert | certify``."""
 
 from __future__ import annotations
 
@@ -43,6 +43,10 @@ def parser() -> argparse.ArgumentParser:
     certify.add_argument("--threads", type=_at_least_one, help="(default: fnnfast's)")
     certify.add_argument("--json", metavar="FILE", help="also write a certificate here")
 
+    playground = commands.add_parser("playground", help="a local page on which networks learn, in a browser")
+    playground.add_argument("--port", type=_port, default=0, help="of the page, on 127.0.0.1 (default: a free one)")
+    playground.add_argument("--no-browser", dest="browser", action="store_false", help="print the address alone")
+
     convert = commands.add_parser("convert", help="a model file from one of another kind, such as ONNX")
     convert.add_argument("source", metavar="SOURCE", help="a file that ends in .onnx, .keras or .safetensors")
     convert.add_argument("target", metavar="TARGET", help="a file that ends in .safetensors or .onnx; it is replaced")
@@ -57,6 +61,13 @@ def _at_least_one(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"expected a number >= 1, got {text}")
+    return value
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 65535:
+        raise argparse.ArgumentTypeError(f"expected a port from 0 to 65535, got {text}")
     return value
 
 
