@@ -1,4 +1,7 @@
-"""Several ranks in one process: a thread each, and a communicator that passes arrays between them."""
+"""Several ranks in one process: a thread each, and a communicator that passes arrays between them.
+
+And a model whose process dies.
+"""
 
 import pickle
 import queue
@@ -51,3 +54,27 @@ def run(size, work, delays=None):
     for thread in threads:
         thread.join()
     return results
+
+
+def killed_once(network, mark, flag):
+    """A model that kills its process the first time that it sees an input; the flag is a file that is there then.
+
+    Its class is local, so that it travels by value: workers cannot import the tests.
+    """
+    import os
+    import signal
+    import time
+
+    class Killed:
+        def predict(self, x):
+            time.sleep(0.05)
+            if (x == mark).any():
+                try:
+                    os.close(os.open(flag, os.O_CREAT | os.O_EXCL))
+                except FileExistsError:
+                    pass
+                else:
+                    os.kill(os.getpid(), signal.SIGKILL)
+            return network.predict(x)
+
+    return Killed()

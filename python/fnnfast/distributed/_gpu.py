@@ -39,7 +39,7 @@ def sum_parts(
             continue
         some, share = rows[first:last], float(of_rows[first:last].sum()) / whole
         loss, gradients = core.gradients(x, targets, some, None if weights is None else weights[some])
-        parts.append((i, float(loss) * share, math.nan, np.zeros(0)))
+        parts.append((i, float(core._device.host(loss)) * share, math.nan, np.zeros(0)))
         known[i, i + 1] = [gradient * share for gradient in gradients]
     sums = total((0, len(ends) - 1), known, lambda one, other: [a + b for a, b in zip(one, other, strict=True)])
     for to, values in zip(out, sums or [], strict=False):

@@ -70,6 +70,7 @@ class Step:
         self._record = 4 + sum(1 + 2 * units for units in self._units)
         self._tails = [np.zeros(1 + self._record * (of_ranks[r + 1] - of_ranks[r])) for r in ranks]
         self._first_shard = of_ranks
+        self._memory: dict[tuple[int, Node | None], Array] = {}
 
     def run(self, data: Data, rows: NDArray[np.int64], rate: float, state: float) -> tuple[Outcome, Exception | None]:
         """Take a step on a batch; what failed here is returned after the others know of it, and nothing changes."""
@@ -120,7 +121,7 @@ class Step:
         for r in others:
             sends += [(r, self._packed(self._own[node][0][self._slices[r]])) for node in filled[rank]]
             sends.append((r, self._tails[rank]))
-            arrived = [(node, self._blank(mine.stop - mine.start)) for node in filled[r]]
+            arrived = [(node, self._received(r, node, mine.stop - mine.start)) for node in filled[r]]
             receives += [(r, array) for _, array in arrived]
             receives.append((r, self._tails[r]))
             sums |= dict(arrived)
@@ -138,7 +139,8 @@ class Step:
         result[self._slices[rank]] = found
         packed = self._packed(found)
         others = [r for r in range(self._comm.size) if r != rank]
-        places = {r: self._blank(self._slices[r].stop - self._slices[r].start) for r in others} if self._narrow else {}
+        sizes = {r: self._slices[r].stop - self._slices[r].start for r in others if self._narrow}
+        places = {r: self._received(r, None, size) for r, size in sizes.items()}
         self._comm.exchange(
             [(r, packed) for r in others], [(r, places.get(r, result[self._slices[r]])) for r in others]
         )
@@ -175,8 +177,12 @@ class Step:
 
     # bfloat16 --------------------------------------------------------------------------------------------------------
     # Numbers of 8 bits as float32: their upper halves are those numbers in bfloat16.
-    def _blank(self, size: int) -> Array:
-        return self._device.empty((size,), np.uint16 if self._narrow else self._trainer._dtype)
+    def _received(self, rank: int, node: Node | None, size: int) -> Array:
+        """Memory for a node's slice from a rank, or for that rank's sum: the same in every step."""
+        if (rank, node) not in self._memory:
+            dtype = np.uint16 if self._narrow else self._trainer._dtype
+            self._memory[rank, node] = self._device.empty((size,), dtype)
+        return self._memory[rank, node]
 
     def _packed(self, values: Array) -> Array:
         if not self._narrow:
