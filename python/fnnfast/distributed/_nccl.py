@@ -46,7 +46,8 @@ class Nccl:
             from cupy.cuda import nccl
         self._cupy, self._nccl = cupy, nccl
         self._host = communicator(comm)
-        self.rank, self.size = self._host.rank, self._host.size
+        self.rank: int = self._host.rank
+        self.size: int = self._host.size
         identifier = self.share(nccl.get_unique_id() if self.rank == 0 else None)[0]
         self._ranks = nccl.NcclCommunicator(self.size, identifier, self.rank)
 

@@ -216,8 +216,6 @@ def _chosen(columns: Sequence[str] | None, known: list[str]) -> list[str]:
 
 # NumPy and joblib ----------------------------------------------------------------------------------------------------
 def _of_numpy(answer: _Answer, data: Array, out: Array | None, n_jobs: int | None) -> Array:
-    with needs("joblib", "answers in several processes need joblib: pip install 'fnnfast[sklearn]'"):
-        import joblib
     _checks.refuse_mask("data", data)
     if data.ndim < 2:
         raise ValueError(message("data", "rows of inputs, (N, I) or (N, *shape)", f"shape {data.shape}"))
@@ -229,6 +227,8 @@ def _of_numpy(answer: _Answer, data: Array, out: Array | None, n_jobs: int | Non
         raise TypeError(message("out", "a NumPy array", type(out).__name__))
     else:
         _checks.check_output(out, shape, like.dtype, data=data)
+    with needs("joblib", "answers in several processes need joblib: pip install 'fnnfast[sklearn]'"):
+        import joblib
     rows = max(1, _TASK_BYTES // max(1, data[:1].nbytes))
     parts = [slice(first, first + rows) for first in range(0, len(data), rows)]
     call: Callable[..., Any] = joblib.delayed(_of_block)
