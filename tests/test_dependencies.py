@@ -26,6 +26,7 @@ LAYERS = [
     {"_pickles"},
     {"sklearn"},
     {"interop"},
+    {"distributed"},
 ]
 APART = {"reference"}  # imports nothing of the package, and is imported by `check`, and to compare a conversion
 ABOVE = {"_cli", "_bench", "_playground", "__main__", ""}  # commands, and the package itself
@@ -127,4 +128,4 @@ def test_imports_go_one_way(name):
 
 def test_what_is_not_exported_has_an_underscore():
     public = {name for name in dir(fnn) if not name.startswith("_")}
-    assert public - set(fnn.__all__) <= {"ops", "threads", "interop", "reference", "sklearn"}
+    assert public - set(fnn.__all__) <= {"ops", "threads", "interop", "reference", "sklearn", "distributed"}

@@ -11,6 +11,7 @@ import fnnfast as fnn
 MODULES = (
     "fnnfast",
     "fnnfast.activations",
+    "fnnfast.distributed",
     "fnnfast.distributions",
     "fnnfast.interop",
     "fnnfast.interop.keras",
@@ -32,10 +33,11 @@ MODULES = (
 )
 # A docstring; all parameters, in their order, with types and descriptions; what is returned, with a description.
 CODES = {"GL08", "PR01", "PR02", "PR03", "PR04", "PR07", "RT01", "RT03"}
-# Not constructed by users: its constructor takes anything and only raises.
-NO_CONSTRUCTOR = {"fnnfast.InferenceNetwork"}
+# Not constructed by users: the constructor takes anything and only raises.
+NO_CONSTRUCTOR = {"fnnfast.InferenceNetwork", "fnnfast.distributed.Communicator"}
 # Examples that need a package which need not be installed.
 NEEDS = {
+    "fnnfast.distributed.predict": "joblib",
     "fnnfast.interop.sklearn.from_sklearn": "sklearn",
     **{
         f"fnnfast.interop.{package}.{direction}_{package}": package

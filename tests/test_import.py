@@ -56,6 +56,10 @@ def test_nothing_heavy_comes_along():
         "onnx",
         "keras",
         "h5py",
+        "joblib",
+        "dask",
+        "ray",
+        "mpi4py",
     )
     assert top_level.isdisjoint(heavy)
     code = "import numpy, sys; before = set(sys.modules); import fnnfast; print('numpy.random' in sys.modules)"

@@ -44,19 +44,24 @@ std::vector<ptrdiff_t> shape_of(const Block<T>& layer, Part part) {
 }
 
 template <class T>
-py::object unpacked_part(const Block<T>& layer, Part part, const T* panels, const T* alpha) {
-  py::array_t<T> array(shape_of(layer, part));
+void unpack_part(const Block<T>& layer, Part part, const T* panels, const T* alpha, T* to) {
   switch (part) {
     case Part::kWeight:
-      unpack_weight(layer.layout, panels, contiguous_weight(array.mutable_data(), layer.layout));
+      unpack_weight(layer.layout, panels, contiguous_weight(to, layer.layout));
       break;
     case Part::kBias:
-      unpack_bias(layer.layout, panels, contiguous_bias(array.mutable_data(), layer.layout));
+      unpack_bias(layer.layout, panels, contiguous_bias(to, layer.layout));
       break;
     case Part::kAlpha:
-      std::copy_n(alpha, layer.layout.units, array.mutable_data());
+      std::copy_n(alpha, layer.layout.units, to);
       break;
   }
+}
+
+template <class T>
+py::object unpacked_part(const Block<T>& layer, Part part, const T* panels, const T* alpha) {
+  py::array_t<T> array(shape_of(layer, part));
+  unpack_part(layer, part, panels, alpha, array.mutable_data());
   return array;
 }
 
@@ -94,6 +99,15 @@ py::list unpacked(const Block<T>& layer, const T* panels, const T* alpha) {
   return arrays;
 }
 
+template <class T>
+ptrdiff_t unpack_all(const Block<T>& layer, const py::sequence& arrays, ptrdiff_t at, const T* panels, const T* alpha) {
+  for (const Part part : parts_of(layer)) {
+    const py::object array = arrays[static_cast<std::size_t>(at++)];
+    unpack_part(layer, part, panels, alpha, view<T>(array, name_of(layer, part), shape_of(layer, part), true));
+  }
+  return at;
+}
+
 std::size_t array_count(const ParameterBlock& block) { return parts_of(block).size(); }
 
 template <class T>
@@ -105,6 +119,8 @@ ptrdiff_t pack_all(const Block<T>& layer, const py::sequence& values, ptrdiff_t 
 
 template py::list unpacked(const Block<float>&, const float*, const float*);
 template py::list unpacked(const Block<double>&, const double*, const double*);
+template ptrdiff_t unpack_all(const Block<float>&, const py::sequence&, ptrdiff_t, const float*, const float*);
+template ptrdiff_t unpack_all(const Block<double>&, const py::sequence&, ptrdiff_t, const double*, const double*);
 template ptrdiff_t pack_all(const Block<float>&, const py::sequence&, ptrdiff_t, float*, float*);
 template ptrdiff_t pack_all(const Block<double>&, const py::sequence&, ptrdiff_t, double*, double*);
 

@@ -52,6 +52,10 @@ class PyNetwork {
 template <class T>
 py::list unpacked(const Block<T>& layer, const T* panels, const T* alpha);
 
+// The same into arrays of these shapes, from values[at] on. Returns the index of the next layer's.
+template <class T>
+ptrdiff_t unpack_all(const Block<T>& layer, const py::sequence& arrays, ptrdiff_t at, const T* panels, const T* alpha);
+
 // The number of these arrays.
 std::size_t array_count(const ParameterBlock& block);
 

@@ -267,6 +267,52 @@ class PyTrainer {
     });
   }
 
+  // gradients() of parts of a batch, see _cpu.pyi.
+  py::tuple sum_parts(py::handle x, py::handle targets, py::handle indices, py::handle sample_weights,
+                      const std::vector<ptrdiff_t>& ends, const py::sequence& out, bool round) {
+    return use([&]<class T>(Typed<T>& typed) {
+      const Data<T> data = check(typed, x, targets, indices, sample_weights);
+      if (ends.size() < 2 || ends.front() < 0 || ends.back() > data.rows || !std::is_sorted(ends.begin(), ends.end()))
+        throw py::value_error("ends must be ascending row numbers of the batch");
+      const Batch<T> whole = batch(data, 0, data.rows);
+      double weight = total_weight(whole.rows, whole.sample_weights);
+      if (whole.sample_weights != nullptr) weight *= typed.units[0];
+      std::vector<typename Trainer<T>::PartResult> parts;
+      {
+        const Unlocked unlocked;
+        parts = typed.trainer.sum_parts(whole, {ends.data(), static_cast<ptrdiff_t>(ends.size()) - 1, round});
+      }
+      if (!parts.empty()) {
+        ptrdiff_t at = 0;
+        for (ptrdiff_t spec = 0; spec < typed.network.specs(); ++spec)
+          if (const Block<T>* const layer = typed.network.find(spec)) {
+            const auto i = static_cast<std::size_t>(layer - typed.network.blocks().data());
+            at = unpack_all(*layer, out, at, typed.trainer.gradient(i).data(), typed.trainer.alpha_gradient(i).data());
+          }
+      }
+      py::list found;
+      const bool measured = typed.trainer.measures_accuracy();
+      for (const auto& part : parts)
+        found.append(py::make_tuple(
+            part.part, part.loss, measured ? part.accuracy : std::numeric_limits<double>::quiet_NaN(),
+            py::array_t<double>(static_cast<ptrdiff_t>(part.statistics.size()), part.statistics.data())));
+      return py::make_tuple(weight, found);
+    });
+  }
+
+  void set_batch_statistics(const std::vector<double>& statistics) {
+    use([&](auto& typed) {
+      if (statistics.size() != typed.trainer.batch_statistics().size())
+        throw py::value_error("expected " + std::to_string(typed.trainer.batch_statistics().size()) + " numbers, got " +
+                              std::to_string(statistics.size()));
+      typed.trainer.set_batch_statistics(statistics);
+    });
+  }
+
+  std::vector<ptrdiff_t> normalized_units() {
+    return use([](auto& typed) { return typed.trainer.normalized_units(); });
+  }
+
   void apply(const py::sequence& gradients, double learning_rate) {
     use([&]<class T>(Typed<T>& typed) {
       typed.trainer.reserve_gradients();
@@ -382,6 +428,10 @@ void register_trainer(py::module_& m) {
            arg("batch_size"))
       .def("gradients", &PyTrainer::gradients, arg("x"), arg("targets"), arg("rows") = py::none(),
            arg("weights") = py::none())
+      .def("sum_parts", &PyTrainer::sum_parts, arg("x"), arg("targets"), arg("rows"), arg("weights"), arg("ends"),
+           arg("out"), arg("round") = false)
+      .def("set_batch_statistics", &PyTrainer::set_batch_statistics, arg("statistics"))
+      .def("normalized_units", &PyTrainer::normalized_units)
       .def("apply", &PyTrainer::apply, arg("gradients"), arg("learning_rate"))
       .def("set_l2", &PyTrainer::set_l2, arg("l2"))
       .def("sum_weight_squares", &PyTrainer::sum_weight_squares, arg("wanted"))

@@ -21,10 +21,10 @@ double Loss<T>::constant(ptrdiff_t outputs) const {
 }
 
 template <class T>
-double Loss<T>::mean(ptrdiff_t rows, const double* row_loss, double weight, ptrdiff_t outputs) const {
+double Loss<T>::mean(ptrdiff_t rows, const double* row_loss, double weight, ptrdiff_t outputs, double share) const {
   double sum = 0.0;
   for (ptrdiff_t r = 0; r < rows; ++r) sum += row_loss[r];
-  return weight > 0.0 ? sum / terms(weight, outputs) + constant(outputs) : 0.0;
+  return weight > 0.0 ? sum / terms(weight, outputs) + constant(outputs) * share : 0.0;
 }
 
 template <class T>

@@ -23,8 +23,9 @@ struct Loss {
   double terms(double weight, ptrdiff_t outputs) const {
     return info().over_outputs ? weight * static_cast<double>(outputs) : weight;
   }
-  // The mean of the rows' losses for a total weight; 0 if that is 0.
-  double mean(ptrdiff_t rows, const double* row_loss, double weight, ptrdiff_t outputs) const;
+  // The mean of the rows' losses for a total weight; 0 if that is 0. If they are only a part of the rows that have this
+  // weight, then their share of it: what they add to the mean of all.
+  double mean(ptrdiff_t rows, const double* row_loss, double weight, ptrdiff_t outputs, double share = 1.0) const;
   // std::invalid_argument if the settings do not match that many outputs.
   void check(ptrdiff_t outputs) const;
 };

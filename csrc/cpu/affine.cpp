@@ -218,17 +218,33 @@ constexpr ptrdiff_t kSummedBytes = ptrdiff_t{1} << 19;
 template <class T>
 void dense_weight_gradient(const Kernels<T>& k, const Panel& panel, ptrdiff_t first, ptrdiff_t count,
                            const GradientSource<T>& from, const GradientSink<T>& to) {
-  T* const tile = thread_scratch<T>(Scratch::kTile, std::max(count, ptrdiff_t{1}) * panel.width);
+  const ptrdiff_t size = std::max(count, ptrdiff_t{1}) * panel.width;
+  T* const tile = thread_scratch<T>(Scratch::kTile, size * (from.parts ? levels(*from.parts) : 1));
+  // f(first row, rows, their sum) for all rows, or for parts of them.
+  const auto sum = [&](ptrdiff_t elements, auto&& f) {
+    if (from.parts == nullptr) return f(0, from.rows, tile);
+    const RowParts& parts = *from.parts;
+    const auto leaf = [&](ptrdiff_t part, ptrdiff_t level) {
+      f(parts.ends[part], parts.ends[part + 1] - parts.ends[part], tile + level * size);
+      if (parts.round) round_bits(tile + level * size, elements);
+    };
+    sum_tree(parts, 0, parts.count, 0, leaf,
+             [&](ptrdiff_t level) { add_sums(tile + level * size, tile + (level + 1) * size, elements, parts.round); });
+  };
   const T* const dz = from.dz_panels ? from.dz_panels + panel.unit * from.rows : from.dz + panel.unit;
   const ptrdiff_t dz_row = from.dz_panels ? panel.width : from.dz_row;
   if (first == 0) {
-    k.column_sums(from.rows, panel.width, dz, dz_row, tile);
+    sum(panel.width, [&](ptrdiff_t row, ptrdiff_t rows, T* into) {
+      k.column_sums(rows, panel.width, dz + row * dz_row, dz_row, into);
+    });
     to.take(to.context, panel, -1, 1, tile);
   }
   T* const scratch = thread_scratch<T>(Scratch::kKernel, count * panel.width);
-  k.product({count, from.rows, panel.width, from.x, 1, from.x_row, dz, dz_row, tile, panel.width,
-             kc_inputs<T>(panel.width, from.rows), dz + from.rows * dz_row, from.dz_panels ? from.rows * dz_row : 0,
-             scratch});
+  sum(count * panel.width, [&](ptrdiff_t row, ptrdiff_t rows, T* into) {
+    const T* const own = dz + row * dz_row;
+    k.product({count, rows, panel.width, from.x + row * from.x_row, 1, from.x_row, own, dz_row, into, panel.width,
+               kc_inputs<T>(panel.width, rows), own + rows * dz_row, from.dz_panels ? rows * dz_row : 0, scratch});
+  });
   to.take(to.context, panel, first, count, tile);
 }
 

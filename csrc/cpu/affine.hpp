@@ -9,6 +9,7 @@
 #include "interrupt.hpp"
 #include "kernels.hpp"
 #include "pack.hpp"
+#include "parts.hpp"
 #include "threads.hpp"
 
 namespace fnnfast::cpu {
@@ -101,6 +102,7 @@ struct GradientSource {
   const T* sorted;                      // dz in that order
   const WindowPlan* windows = nullptr;  // of a maxout layer: x are images, and row 0 is output pixel first_row of them
   ptrdiff_t first_row = 0;
+  const RowParts* parts = nullptr;  // of a dense layer: the sum is that of parts of the rows
 };
 
 // Receives a finished part of a gradient: inputs [first, first + count) of a panel (input -1 is the bias), count rows

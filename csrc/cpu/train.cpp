@@ -173,7 +173,8 @@ std::uint8_t* Trainer<T>::choice_at(NodeId node, ptrdiff_t first) {
 template <class T>
 double Trainer<T>::run(const Batch<T>& batch, const UpdateStep<T>* weights, const UpdateStep<T>* others) {
   for (std::size_t b = 0; b < states_.size(); ++b) refresh_transposed(static_cast<BlockId>(b));
-  batch_weight_ = total_weight(batch.rows, batch.sample_weights);
+  const double own_weight = total_weight(batch.rows, batch.sample_weights);
+  batch_weight_ = batch.is_part() ? batch.whole_weight : own_weight;
   // A step moves weights and activations between threads, a line at a time. On cores that share no cache, this pays
   // only with more work than in a forward pass.
   constexpr double kExchange = 0.25;
@@ -188,7 +189,8 @@ double Trainer<T>::run(const Batch<T>& batch, const UpdateStep<T>* weights, cons
   const ptrdiff_t blocks = divide_up(batch.rows, samples_each);
   reserve(batch, blocks);
   std::optional<double> loss;  // before the first parameter changes
-  const auto mean = [&] { return loss_.mean(batch.rows, row_loss_.data(), batch_weight_, network_.outputs()); };
+  const double share = batch.is_part() ? own_weight / batch_weight_ : 1.0;
+  const auto mean = [&] { return loss_.mean(batch.rows, row_loss_.data(), batch_weight_, network_.outputs(), share); };
   for (const Region& region : schedule_.regions) switch (region.over) {
       case Over::kSamples:
         run_samples(region, batch, samples_each, blocks, threads);
@@ -351,7 +353,109 @@ double Trainer<T>::gradients(const Batch<T>& batch) {
       std::fill_n(s.gradient.data(), s.gradient.size(), T(0));
       std::fill_n(s.alpha_gradient.data(), s.alpha_gradient.size(), T(0));
     }
-  return run(batch, nullptr, nullptr);
+  const double loss = run(batch, nullptr, nullptr);
+  if (batch.is_part() && measures_accuracy_) accuracy_ = batch_accuracy(batch);
+  return loss;
+}
+
+template <class T>
+Batch<T> Trainer<T>::part_of(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t last) const {
+  Batch<T> part = batch;
+  part.rows = last - first;
+  part.rows_before = first;
+  if (batch.whole_weight <= 0.0) part.whole_weight = total_weight(batch.rows, batch.sample_weights);
+  if (batch.indices != nullptr) part.indices += first;
+  if (batch.indices == nullptr) part.x += first * network_.inputs();
+  if (batch.indices == nullptr && batch.targets != nullptr) part.targets += first * loss_.targets(network_.outputs());
+  if (batch.labels != nullptr) part.labels += first;
+  if (batch.sample_weights != nullptr) part.sample_weights += first;
+  return part;
+}
+
+// Whether gradients of parts differ from those of a whole batch in the sums of dense layers alone. Else each part has a
+// step of its own, in which sums over images, pieces or slopes, and statistics, are those of its rows.
+template <class T>
+bool Trainer<T>::sums_parts_at_once() const {
+  for (const Node& node : program_.nodes) {
+    if (trains(node.epilogue.slopes) || (node.template is<Normalize>() && trains(block_of(node)))) return false;
+    if (!node.template is<Affine>() || !trains(block_of(node))) continue;
+    const Block<T>& of = network_.blocks()[static_cast<std::size_t>(block_of(node))];
+    if (of.convolution || of.layout.pieces > 1) return false;
+  }
+  return true;
+}
+
+template <class T>
+std::vector<typename Trainer<T>::PartResult> Trainer<T>::sum_parts(const Batch<T>& batch, const RowParts& parts) {
+  std::vector<PartResult> results;
+  const auto add_result = [&](ptrdiff_t part, double loss) {
+    results.push_back({part, loss, accuracy_, batch_statistics()});
+  };
+  if (sums_parts_at_once()) {
+    const ptrdiff_t begin = parts.ends[0];
+    std::vector<ptrdiff_t> ends(parts.ends, parts.ends + parts.count + 1);
+    for (ptrdiff_t& end : ends) end -= begin;
+    if (ends.back() == 0) return results;
+    Batch<T> rows = part_of(batch, begin, begin + ends.back());
+    const RowParts own{ends.data(), parts.count, parts.round};
+    rows.parts = &own;
+    gradients(rows);
+    for (ptrdiff_t i = 0; i < parts.count; ++i) {
+      if (parts.ends[i] == parts.ends[i + 1]) continue;
+      const Batch<T> part = part_of(batch, parts.ends[i], parts.ends[i + 1]);
+      const ptrdiff_t first = parts.ends[i] - begin;
+      const double share = total_weight(part.rows, part.sample_weights) / part.whole_weight;
+      if (measures_accuracy_) accuracy_ = batch_accuracy(part, first);
+      add_result(i, loss_.mean(part.rows, row_loss_.data() + first, part.whole_weight, network_.outputs(), share));
+    }
+    return results;
+  }
+  reserve_gradients();
+  const auto leaf = [&](ptrdiff_t i, ptrdiff_t level) {
+    swap_gradients(static_cast<std::size_t>(level));
+    const double loss = gradients(part_of(batch, parts.ends[i], parts.ends[i + 1]));
+    swap_gradients(static_cast<std::size_t>(level));
+    add_result(i, loss);
+    if (parts.round)
+      for_sums(static_cast<std::size_t>(level), [](T* sum, const T*, ptrdiff_t n) { round_bits(sum, n); });
+  };
+  sum_tree(parts, 0, parts.count, 0, leaf, [&](ptrdiff_t level) {
+    for_sums(static_cast<std::size_t>(level),
+             [&](T* sum, const T* next, ptrdiff_t n) { add_sums(sum, next, n, parts.round); });
+  });
+  return results;
+}
+
+// Exchanges the gradients with the sums of a level. Those of level 0 are where gradients are.
+template <class T>
+void Trainer<T>::swap_gradients(std::size_t level) {
+  if (held_.size() < level + 1) held_.resize(level + 1);  // one more than there are levels, for for_sums()
+  for (std::vector<Buffer<T>>& held : held_)
+    for (std::size_t i = held.size() / 2; i < states_.size(); ++i) {
+      held.emplace_back(states_[i].gradient.size());
+      held.emplace_back(states_[i].alpha_gradient.size());
+    }
+  if (level == 0) return;
+  for (std::size_t i = 0; i < states_.size(); ++i) {
+    std::swap(states_[i].gradient, held_[level - 1][2 * i]);
+    std::swap(states_[i].alpha_gradient, held_[level - 1][2 * i + 1]);
+  }
+}
+
+// f(sum, the next level's, elements) for parts of all sums of a level.
+template <class T>
+template <class F>
+void Trainer<T>::for_sums(std::size_t level, F&& f) {
+  constexpr ptrdiff_t kEach = ptrdiff_t{1} << 15;
+  const auto run = [&](const Buffer<T>& sums, const Buffer<T>& next) {
+    parallel_for(divide_up(sums.size(), kEach), [&](ptrdiff_t i) {
+      f(sums.data() + i * kEach, next.data() + i * kEach, std::min(kEach, sums.size() - i * kEach));
+    });
+  };
+  for (std::size_t i = 0; i < states_.size(); ++i) {
+    run(level == 0 ? states_[i].gradient : held_[level - 1][2 * i], held_[level][2 * i]);
+    run(level == 0 ? states_[i].alpha_gradient : held_[level - 1][2 * i + 1], held_[level][2 * i + 1]);
+  }
 }
 
 template class Trainer<float>;

@@ -16,6 +16,7 @@
 #include "convolution.hpp"
 #include "loss.hpp"
 #include "network.hpp"
+#include "parts.hpp"
 
 namespace fnnfast::cpu {
 
@@ -29,6 +30,11 @@ struct Batch {
   const std::int64_t* labels;  // (rows), or null
   const T* sample_weights;     // (rows), or null: all 1
   const std::int64_t* indices;
+  // If these rows are a part of a step's batch: the number of its rows before them, and the weight of all.
+  ptrdiff_t rows_before = 0;
+  double whole_weight = 0.0;
+  bool is_part() const { return whole_weight > 0.0; }
+  const RowParts* parts = nullptr;  // whose gradients are summed in a tree; only if sums_parts_at_once()
 };
 
 // Statistics of a block's parameters: |gradient|^2 and |change|^2, summed over steps.
@@ -58,11 +64,22 @@ class Trainer {
   // The weighted share of the rows of the last step's batch whose class the network knew before the update; of several
   // labels per row, their share. Only if the loss classifies, and from measure_accuracy(true) on.
   double accuracy() const { return accuracy_; }
+  bool measures_accuracy() const { return measures_accuracy_; }
   void measure_accuracy(bool wanted) { measures_accuracy_ = wanted && loss_.info().classifies; }
 
   // The same without the update; gradient(i) then holds block i's gradient, as panels, and alpha_gradient(i) its
-  // learned parameter's.
+  // learned parameter's. Of a part of a batch, loss, gradients and accuracy() are what it adds to those of the batch.
   double gradients(const Batch<T>& batch);
+
+  // The same for parts of the rows of a batch, beside each other from parts.ends[0] on: gradient(i) holds the sum of
+  // the parts' gradients in the tree of sum_tree(). Of each part that has rows, what it adds to the batch. None: no
+  // rows, and no gradients.
+  struct PartResult {
+    ptrdiff_t part;
+    double loss, accuracy;
+    std::vector<double> statistics;  // batch_statistics()
+  };
+  std::vector<PartResult> sum_parts(const Batch<T>& batch, const RowParts& parts);
   Buffer<T>& gradient(std::size_t block) { return states_[block].gradient; }
   Buffer<T>& alpha_gradient(std::size_t block) { return states_[block].alpha_gradient; }
 
@@ -71,6 +88,13 @@ class Trainer {
 
   // Allocates gradient(i) and alpha_gradient(i).
   void reserve_gradients();
+
+  // What the next update moves running statistics by: of each normalization in order the number of values, then the
+  // means and the sums of squared deviations of its channels. gradients() makes them; those of a batch in parts are to
+  // be joined and set before apply().
+  std::vector<double> batch_statistics() const;
+  std::vector<ptrdiff_t> normalized_units() const;  // the number of channels of each
+  void set_batch_statistics(const std::vector<double>& statistics);
 
   // The optimizer's states, as panels and one per unit; the second ones are empty if it has one state.
   struct OptimizerState {
@@ -162,6 +186,11 @@ class Trainer {
   // train.cpp: the step as a whole
   void check() const;
   void reserve(const Batch<T>& batch, ptrdiff_t sample_blocks);
+  Batch<T> part_of(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t last) const;
+  bool sums_parts_at_once() const;
+  void swap_gradients(std::size_t level);
+  template <class F>
+  void for_sums(std::size_t level, F&& f);
   double run(const Batch<T>& batch, const UpdateStep<T>* weights, const UpdateStep<T>* others);
   void run_samples(const Region& region, const Batch<T>& batch, ptrdiff_t samples_each, ptrdiff_t blocks,
                    ptrdiff_t threads);
@@ -188,7 +217,7 @@ class Trainer {
   void perturb(const Perturb& op, ptrdiff_t first, ptrdiff_t samples, const Shape& shape, Rows in, Rows out) const;
   void loss_step(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples);
   void count_right_outputs(const LossTask<T>& task, ptrdiff_t first);
-  double batch_accuracy(const Batch<T>& batch) const;
+  double batch_accuracy(const Batch<T>& batch, ptrdiff_t first = 0) const;  // first: its place in right_
   void epilogue_step(const TrainingStep& step, const Batch<T>& batch, ptrdiff_t block, ptrdiff_t first,
                      ptrdiff_t samples);
   void pass_gradient(const TrainingStep& step, const Batch<T>& batch, ptrdiff_t first, ptrdiff_t samples);
@@ -263,8 +292,9 @@ class Trainer {
   double batch_weight_ = 0.0;
   bool watching_ = false, sums_weight_squares_ = false;
   double weight_squares_ = 0.0;
-  std::int64_t watched_rows_ = 0;  // since the last take_shares()
-  Buffer<T> input_, targets_;      // gathered or perturbed input, gathered targets
+  std::int64_t watched_rows_ = 0;             // since the last take_shares()
+  std::vector<std::vector<Buffer<T>>> held_;  // by level of sum_parts(), from 1 on: two for each block
+  Buffer<T> input_, targets_;                 // gathered or perturbed input, gathered targets
   Buffer<double> row_loss_;
   Buffer<std::int32_t> right_;  // outputs of each row
   double accuracy_ = 0.0;

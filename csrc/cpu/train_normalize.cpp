@@ -232,6 +232,43 @@ void Trainer<T>::update_running() {
   }
 }
 
+template <class T>
+std::vector<ptrdiff_t> Trainer<T>::normalized_units() const {
+  std::vector<ptrdiff_t> units;
+  for (const Node& node : program_.nodes)
+    if (node.template is<Normalize>()) units.push_back(program_.value(node.in).shape.c);
+  return units;
+}
+
+template <class T>
+std::vector<double> Trainer<T>::batch_statistics() const {
+  std::vector<double> all;
+  for (std::size_t n = 0; n < program_.nodes.size(); ++n) {
+    if (!program_.nodes[n].template is<Normalize>()) continue;
+    const Workspace& w = workspaces_[n];
+    const auto units = static_cast<std::size_t>(program_.value(program_.nodes[n].in).shape.c);
+    all.push_back(w.count);
+    for (const std::vector<double>* of : {&w.batch_mean, &w.batch_squares})
+      for (std::size_t u = 0; u < units; ++u)
+        all.push_back(u < of->size() ? (*of)[u] : 0.0);  // none where it is frozen
+  }
+  return all;
+}
+
+template <class T>
+void Trainer<T>::set_batch_statistics(const std::vector<double>& all) {
+  std::size_t at = 0;
+  for (std::size_t n = 0; n < program_.nodes.size(); ++n) {
+    if (!program_.nodes[n].template is<Normalize>()) continue;
+    Workspace& w = workspaces_[n];
+    w.count = all.at(at++);
+    for (std::vector<double>* of : {&w.batch_mean, &w.batch_squares}) {
+      of->resize(static_cast<std::size_t>(program_.value(program_.nodes[n].in).shape.c));
+      for (double& value : *of) value = all.at(at++);
+    }
+  }
+}
+
 template class Trainer<float>;
 template class Trainer<double>;
 

@@ -89,6 +89,7 @@ void Trainer<T>::weights_task(NodeId id, ptrdiff_t first_part, ptrdiff_t last_pa
   from.dz = dz.data;
   from.dz_row = dz.row;
   if (w.gathers) from.dz_panels = w.columns.data();
+  from.parts = batch.parts;
   if (block.layout.pieces > 1) {
     from.maxout = &order;
     from.order = w.order.data();

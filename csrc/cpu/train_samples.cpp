@@ -42,7 +42,7 @@ void Trainer<T>::forward_step(NodeId id, const Batch<T>& batch, ptrdiff_t first,
   if (node.template is<Pointwise>()) return pointwise_forward_step(id, batch, first, samples);
   if (node.template is<Normalize>()) return normalize_forward_step(id, batch, first, samples);
   if (runs_on_images(node)) return images_forward_step(id, batch, first, samples);
-  perturb(*node.template as<Perturb>(), first, samples, program_.value(node.out).shape,
+  perturb(*node.template as<Perturb>(), batch.rows_before + first, samples, program_.value(node.out).shape,
           rows_at(schedule_.value_at(node.in), batch, first), rows_at(schedule_.value_at(node.out), batch, first));
 }
 
@@ -149,7 +149,7 @@ void Trainer<T>::loss_step(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t sam
   t.dz = dz.data;
   t.dz_row = dz.row * pixels;
   t.row_loss = row_loss_.data() + first;
-  if (watching_ && measures_accuracy_) count_right_outputs(t, first);
+  if ((watching_ || batch.is_part()) && measures_accuracy_) count_right_outputs(t, first);
   kernels_.loss(loss_.kind, t);  // may write dz over z
 }
 
@@ -167,8 +167,8 @@ void Trainer<T>::count_right_outputs(const LossTask<T>& t, ptrdiff_t first) {
 }
 
 template <class T>
-double Trainer<T>::batch_accuracy(const Batch<T>& batch) const {
-  const std::int32_t* const right = right_.data();
+double Trainer<T>::batch_accuracy(const Batch<T>& batch, ptrdiff_t first) const {
+  const std::int32_t* const right = right_.data() + first;
   double sum = 0.0;
   if (batch.sample_weights != nullptr)
     for (ptrdiff_t r = 0; r < batch.rows; ++r) sum += static_cast<double>(batch.sample_weights[r]) * right[r];
@@ -325,7 +325,7 @@ void Trainer<T>::input_step(const TrainingStep& step, const Batch<T>& batch, ptr
     normalize_input_step(step.node, batch, first, samples, dz, to);
   } else if (const Perturb* const op = node.template as<Perturb>()) {
     if (!op->noise)
-      perturb(*op, first, samples, in, dz, to);
+      perturb(*op, batch.rows_before + first, samples, in, dz, to);
     else if (dz.data != to.data)
       copy_rows(in_rows, in.c, dz.data, dz.row, to.data, to.row);
   } else if (step.adds) {

@@ -367,7 +367,7 @@ def output(out: object, shape: tuple[int, ...], dtype: DType, **inputs: Array | 
         raise TypeError(message("out", "a NumPy array", type(out).__name__))
     check_output(out, shape, dtype, **inputs)
     fits = out.flags.c_contiguous and out.flags.aligned
-    return out if fits else np.empty(shape, dtype)
+    return np.asarray(out) if fits else np.empty(shape, dtype)  # of a subclass, such as a memory map, the plain array
 
 
 def check_output(out: Array, shape: tuple[int, ...], dtype: DType, **inputs: Array | None) -> None:
@@ -386,7 +386,8 @@ def deliver(result: Array, out: Any) -> Array:
     """Hand the filled array to the caller: through ``out`` if one was given."""
     if out is None or out is result:
         return result
-    out[...] = result
+    if not same_memory(result, out):
+        out[...] = result
     return out  # type: ignore[no-any-return]
 
 

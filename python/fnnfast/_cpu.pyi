@@ -319,6 +319,32 @@ class Trainer:
     ) -> tuple[float, list[Array]]:
         """The loss and the gradients, in the order of the layers and of names(); nothing is updated."""
 
+    def sum_parts(
+        self,
+        x: Array,
+        targets: Array,
+        rows: NDArray[np.int64] | None,
+        weights: Array | None,
+        ends: Sequence[int],
+        out: Sequence[Array],
+        round: bool = False,
+    ) -> tuple[float, list[tuple[int, float, float, NDArray[np.float64]]]]:
+        """Parts of the batch that rows picks: part i has its rows ends[i] to ends[i + 1]; a part may have none.
+
+        out, arrays of the parameters' shapes, gets the sum of what the parts add to the gradient of the batch, in a
+        binary tree whose left subtree has as many leaves as the largest power of two below their number; a part without
+        rows is no leaf. round: each sum of the tree is rounded to bfloat16. Dropout and noise are those of the rows'
+        places in the batch. Returns the weight of the batch, and of each part that has rows its index, what it adds to
+        the mean loss and to the accuracy (NaN unless that is measured), and the statistics of its batch normalizations:
+        for each the number of values, the means and the sums of squared deviations. Without rows, out stays as it is.
+        """
+
+    def set_batch_statistics(self, statistics: Sequence[float]) -> None:
+        """What the next apply() moves running statistics by: those of the parts, joined."""
+
+    def normalized_units(self) -> list[int]:
+        """The channels of each batch normalization, in the order of these statistics."""
+
     def apply(self, gradients: Sequence[Array], learning_rate: float) -> None:
         """One optimizer update with those gradients; step(x, t) is gradients and then apply, to the bit."""
 

@@ -14,7 +14,18 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("[0-9]*.py"))
 
 # What an example may import that fnnfast does not need. Any other module that is missing is a mistake.
-EXTRAS = {"matplotlib", "ml_dtypes", "mlxtend", "optuna", "scipy", "sklearn", "threadpoolctl", "torch", "tqdm"}
+EXTRAS = {
+    "matplotlib",
+    "ml_dtypes",
+    "mlxtend",
+    "mpi4py",
+    "optuna",
+    "scipy",
+    "sklearn",
+    "threadpoolctl",
+    "torch",
+    "tqdm",
+}
 
 MAX_BYTES = 100_000  # the figures are part of the repository
 

@@ -347,7 +347,7 @@ class Perceptron(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())
         trainer = state.pop("_trainer", None)
-        if trainer is not None:  # it cannot be pickled
+        if trainer is not None:  # all else of it is made of what the estimator has
             state["_paused"] = trainer.learning_rate, trainer.state()
         return state
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,19 +79,36 @@ def checkpoint_at(checkpoint: str | os.PathLike[str] | Checkpoint | None) -> Che
     return Checkpoint(_checks.path("checkpoint", checkpoint))
 
 
-class Run:
-    """A call of ``fit`` for its checkpoint; without a checkpoint it only keeps the seed."""
+Found = tuple[dict[str, Any], dict[str, Array]]  # the values and tensors of a checkpoint
 
-    def __init__(self, settings: FitSettings) -> None:
+
+class Run:
+    """A call of ``fit`` for its checkpoint; without a checkpoint it only keeps the seed.
+
+    more is what the bits depend on besides the settings. given are the ``seed`` and what was ``found`` by another
+    process, which also writes the file.
+    """
+
+    def __init__(
+        self,
+        settings: FitSettings,
+        more: Mapping[str, object] | None = None,
+        given: tuple[int | None, Found | None] | None = None,
+    ) -> None:
         self._settings = settings
         self._at, seed = settings.checkpoint, settings.seed
+        self._more = more or {}
         self._identity = ""
-        self._found: tuple[dict[str, Any], dict[str, Array]] | None = None
+        self.found: Found | None = None
         self.seed = seed
+        self._writes = given is None
+        if given is not None:
+            self.seed, self.found = given
+            return
         if self._at is not None and file_format.is_there(self._at.path):
-            self._found = _read(self._at.path)
+            self.found = _read(self._at.path)
             if seed is None:
-                self.seed = self._found[0]["seed"]
+                self.seed = self.found[0]["seed"]
         if self._at is not None and self.seed is None:
             self.seed = int(np.random.SeedSequence().entropy)  # type: ignore[arg-type]  # an int, of fresh entropy
 
@@ -108,7 +125,7 @@ class Run:
         import json
 
         folder = os.path.dirname(os.path.realpath(self._at.path))
-        if not os.path.isdir(folder):  # reported now, not after the first epoch
+        if self._writes and not os.path.isdir(folder):  # reported now, not after the first epoch
             raise FileNotFoundError(message("checkpoint", "a folder that exists", repr(folder)))
         shared = held_out is not None and len(rows) < len(data.that_count())  # a share of the rows, drawn with the seed
         network, settings = trainer.network, self._settings
@@ -124,24 +141,25 @@ class Run:
             "seed": self.seed,
             "data": _digest(data, network),
             "validation": len(data.that_count()) - len(rows) if shared else _digest(held_out, network),
+            **self._more,
         }
         self._identity = json.dumps(parts)
-        if self._found is None or self._found[0]["identity"] == self._identity:
-            if self._found is None or self._found[0]["epochs"] < settings.epochs:
+        if self.found is None or self.found[0]["identity"] == self._identity:
+            if self._writes and (self.found is None or self.found[0]["epochs"] < settings.epochs):
                 file_format.require_replaceable(self._at.path)  # said now, not after the first epoch
             return
-        of_file = json.loads(self._found[0]["identity"])
-        other = [name for name, value in json.loads(self._identity).items() if of_file.get(name) != value]
+        of_file, of_this = json.loads(self.found[0]["identity"]), json.loads(self._identity)
+        other = [name for name in of_file | of_this if of_file.get(name) != of_this.get(name)]
         expected = f"the same run as in {self._at.path!r}"
         got = f"another {', '.join(other) or 'one'}; remove the file to begin anew"
         raise ValueError(message("checkpoint", expected, got))
 
     def resume(self, trainer: Trainer, rng: Generator, history: History, callbacks: Sequence[Any]) -> int:
         """Restore the state of the file; the number of epochs that are done."""
-        if self._found is None:
+        if self.found is None:
             return 0
         assert self._at is not None
-        values, tensors = self._found
+        values, tensors = self.found
         stateful = _with_state(callbacks)
         states = {
             name: (values["callbacks"][name], _part(tensors, f"callback.{name}."))
@@ -177,7 +195,7 @@ class Run:
         self, epochs: int, trainer: Trainer, rng: Generator, history: History, callbacks: Sequence[Any], last: bool
     ) -> None:
         """Write the state after some epochs, if it is time."""
-        if self._at is None or (epochs % self._at.every and not last):
+        if self._at is None or not self._writes or (epochs % self._at.every and not last):
             return
         import json
 

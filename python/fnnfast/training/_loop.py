@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .. import _checks
-from .._network.data import hold_out, prepare, validation_not_finite
+from .._network.data import Data, hold_out, prepare, validation_not_finite
 from .._network.network import Network
 from ..losses import Loss
 from ..typing import LossName
@@ -112,13 +112,54 @@ def evaluate(
     return network.evaluate(x, y, loss=loss, sample_weight=sample_weight)
 
 
+class Team:
+    """The processes that train a network: here this one alone. ``fnnfast.distributed`` has one of several."""
+
+    first = True
+    """Whether this is the process that shows the progress."""
+
+    def run(self, settings: FitSettings) -> Run:
+        """The checkpoint of the run, and its seed."""
+        return Run(settings)
+
+    def begin(self, trainer: Trainer, data: Data) -> None:
+        """Called before training begins, or goes on."""
+
+    def epoch(
+        self,
+        trainer: Trainer,
+        data: Data,
+        order: NDArray[np.int64],
+        batch_size: int,
+        after_steps: Callable[[int], object],
+    ) -> dict[str, float]:
+        """Train for an epoch; the loss, and of classes the accuracy."""
+        values = {"loss": trainer._epoch(data, order, batch_size, after_steps)}
+        if (accuracy := trainer._core.take_accuracy()) is not None:
+            values["accuracy"] = accuracy
+        return values
+
+    def agree(self, stop: bool) -> bool:
+        """Whether any process wants to stop after the epoch."""
+        return stop
+
+    def end(self) -> None:
+        """Called when the last epoch is saved."""
+
+
 def run(
-    network: Network, x: ArrayLike, y: ArrayLike, settings: FitSettings, sample_weight: ArrayLike | None = None
+    network: Network,
+    x: ArrayLike,
+    y: ArrayLike,
+    settings: FitSettings,
+    sample_weight: ArrayLike | None = None,
+    team: Team | None = None,
 ) -> History:
     """``fit`` with its settings in one object."""
+    team = team or Team()
     epochs, batch_size, callbacks = settings.epochs, settings.batch_size, settings.callbacks
     schedule = settings.schedule
-    kept = Run(settings)
+    kept = team.run(settings)
     rng = np.random.default_rng(kept.seed)
     seed = int(rng.integers(2**63))
     trainer = Trainer(
@@ -133,19 +174,18 @@ def run(
             data = prepare(network._interface, trainer.loss, x, y, sample_weight, settings.class_weight)
             rows, held_out = hold_out(network._interface, trainer.loss, data, settings.validation, rng)
             kept.identify(trainer, data, rows, held_out)
-            display = _progress.choose(settings.progress, epochs, -(-len(rows) // batch_size))
+            display = _progress.choose(settings.progress if team.first else False, epochs, -(-len(rows) // batch_size))
             ending.callback(display.close)
             for callback in callbacks:
                 begin(callback, network, ending)
             first = kept.resume(trainer, rng, history, callbacks)
             display.skip(first)
+            team.begin(trainer, data)
             warned: set[str] = set()
             for epoch in range(first, epochs if history.stopped != "early" else 0):
                 if schedule is not None:
                     trainer.learning_rate = trainer.optimizer.lr * _checks.not_negative("schedule", schedule(epoch))
-                values = {"loss": trainer._epoch(data, rng.permutation(rows), batch_size, display.steps)}
-                if (accuracy := trainer._core.take_accuracy()) is not None:
-                    values["accuracy"] = accuracy
+                values = team.epoch(trainer, data, rng.permutation(rows), batch_size, display.steps)
                 if held_out is not None:
                     measured = network._measure(trainer.loss, held_out)
                     values |= {f"validation_{name}": value for name, value in measured.items()}
@@ -159,10 +199,12 @@ def run(
                     place = validation_not_finite(network._interface, trainer.loss, data, settings.validation, rows)
                     _warn_of_validation(values, place)
                 wishes = [callback(epoch, history) for callback in callbacks]  # call all of them in every epoch
-                history.stopped = "early" if any(wishes) else "completed"
-                kept.save(epoch + 1, trainer, rng, history, callbacks, last=epoch + 1 == epochs or any(wishes))
-                if any(wishes):
+                stops = team.agree(any(wishes))
+                history.stopped = "early" if stops else "completed"
+                kept.save(epoch + 1, trainer, rng, history, callbacks, last=epoch + 1 == epochs or stops)
+                if stops:
                     break
+            team.end()
     except KeyboardInterrupt:
         history.stopped = "interrupted"
     return history

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -64,6 +64,9 @@ class Trainer:
 
     Notes
     -----
+    A trainer can be copied and pickled, with its network and the state of the optimizer. The copy goes on with the same
+    bits.
+
     Layers that are frozen when the trainer is created do not change. With sample weights, the loss of a batch is the
     weighted mean of the losses of its rows; a row of weight 0 has no effect, whatever x contains there.
 
@@ -111,16 +114,31 @@ class Trainer:
         precision = self.loss.precision_array(network.outputs, self._dtype)
         frozen = [i for i, name in enumerate(network.named_layers) if name in network.frozen]
         dropout_seed = int(np.random.default_rng(seed).integers(2**63))
-        trained = (self.loss.kernel, self.optimizer.kernel, settings, dropout_seed, precision, frozen)
+        self._made_of = (dropout_seed, precision, frozen)
+        self._settings = settings
+        self._compile()
+        self._work_a_row = _ROW + 3 * sum(math.prod(shape) for shape in network.parameters.shapes.values())
+
+    def _compile(self) -> None:
+        made_of = (self.loss.kernel, self.optimizer.kernel, self._settings, *self._made_of)
+        compiled = self.network._network
         self._core: _cpu.Trainer | CudaTrainer
-        if isinstance(network._network, _cpu.Network):
-            self._core = _cpu.Trainer(network._network, *trained)
+        if isinstance(compiled, _cpu.Network):
+            self._core = _cpu.Trainer(compiled, *made_of)
         else:
             from .._device.cuda_trainer import CudaTrainer
 
-            self._core = CudaTrainer(network._network, *trained)
-        self._settings = settings
-        self._work_a_row = _ROW + 3 * sum(math.prod(shape) for shape in network.parameters.shapes.values())
+            self._core = CudaTrainer(compiled, *made_of)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {name: value for name, value in vars(self).items() if name != "_core"}
+        return state | {"state": self.state()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        moments = state.pop("state")
+        vars(self).update(state)
+        self._compile()
+        self.set_state(moments)
 
     def __repr__(self) -> str:
         steps = self._core.steps
@@ -350,7 +368,7 @@ class Trainer:
     ) -> float:
         """``epoch`` on prepared data, some steps per call; Ctrl-C and the progress bar are handled in between."""
         rate, total, weight = self._rate(), 0.0, 0.0
-        rows_a_call = batch_size * max(1, _CALL // (batch_size * self._work_a_row + _STEP))
+        rows_a_call = batch_size * self._steps_a_call(batch_size)
         for first in range(0, len(order), rows_a_call):
             rows = order[first : first + rows_a_call]
             of_rows, their_weight = self._core.epoch(data.x, data.targets, rate, rows, data.weights, batch_size)
@@ -360,6 +378,10 @@ class Trainer:
                 break
             after_steps(-(-len(rows) // batch_size))
         return total / weight if weight else 0.0
+
+    def _steps_a_call(self, batch_size: int) -> int:
+        """The number of steps whose losses are summed together."""
+        return max(1, _CALL // (batch_size * self._work_a_row + _STEP))
 
     def _blame(self, data: Data, order: NDArray[np.int64] | None = None) -> None:
         """Raise ValueError if a step's loss is NaN because of x."""

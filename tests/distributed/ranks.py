@@ -1,0 +1,80 @@
+"""Several ranks in one process: a thread each, and a communicator that passes arrays between them.
+
+And a model whose process dies.
+"""
+
+import pickle
+import queue
+import threading
+import time
+
+import numpy as np
+
+
+class Fake:
+    """One rank of a group of threads; ``delay`` seconds before all that it sends."""
+
+    def __init__(self, rank, queues, delay=0.0):
+        self.rank, self.size, self._queues, self._delay = rank, len(queues), queues, delay
+        self.sent = 0
+
+    def exchange(self, sends, receives):
+        time.sleep(self._delay)
+        for rank, array in sends:
+            assert array.ndim == 1
+            assert array.flags.c_contiguous
+            self.sent += array.nbytes
+            self._queues[self.rank][rank].put(np.array(array))
+        for rank, array in receives:
+            arrived = self._queues[rank][self.rank].get(timeout=60)
+            assert (arrived.shape, arrived.dtype) == (array.shape, array.dtype)
+            array[...] = arrived
+
+    def share(self, value):
+        time.sleep(self._delay)
+        for rank in range(self.size):
+            self._queues[self.rank][rank].put(pickle.loads(pickle.dumps(value)))
+        return [self._queues[rank][self.rank].get(timeout=60) for rank in range(self.size)]
+
+
+def run(size, work, delays=None):
+    """The results of work(communicator), by rank; an exception is a result, too."""
+    queues = [[queue.Queue() for _ in range(size)] for _ in range(size)]
+    results = [None] * size
+
+    def of_rank(rank):
+        try:
+            results[rank] = work(Fake(rank, queues, (delays or {}).get(rank, 0.0)))
+        except Exception as error:
+            results[rank] = error
+
+    threads = [threading.Thread(target=of_rank, args=(rank,)) for rank in range(size)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+def killed_once(network, mark, flag):
+    """A model that kills its process the first time that it sees an input; the flag is a file that is there then.
+
+    Its class is local, so that it travels by value: workers cannot import the tests.
+    """
+    import os
+    import signal
+    import time
+
+    class Killed:
+        def predict(self, x):
+            time.sleep(0.05)
+            if (x == mark).any():
+                try:
+                    os.close(os.open(flag, os.O_CREAT | os.O_EXCL))
+                except FileExistsError:
+                    pass
+                else:
+                    os.kill(os.getpid(), signal.SIGKILL)
+            return network.predict(x)
+
+    return Killed()
