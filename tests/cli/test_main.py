@@ -247,5 +247,5 @@ def test_every_command_is_there() -> None:
     from fnnfast.__main__ import parser
 
     (commands,) = (action for action in parser()._actions if isinstance(action, argparse._SubParsersAction))
-    assert list(commands.choices) == ["info", "check", "bench", "demo", "playground", "certify", "convert"]
+    assert list(commands.choices) == ["info", "check", "bench", "demo", "certify", "playground", "convert"]
     assert all(callable(import_module(f"fnnfast._cli.{name}").run) for name in commands.choices)
