@@ -29,7 +29,7 @@ LAYERS = [
     {"distributed"},
 ]
 APART = {"reference"}  # imports nothing of the package, and is imported by `check`, and to compare a conversion
-ABOVE = {"_cli", "_bench", "_playground", "__main__", ""}  # commands, and the package itself
+ABOVE = {"_cli", "_bench", "_certify", "_playground", "__main__", ""}  # commands, and the package itself
 
 
 def modules():

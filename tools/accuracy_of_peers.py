@@ -29,7 +29,7 @@ TORCH: dict[str, Callable[[Any], Any]] = {
     "selu": torch.nn.functional.selu,
     "gelu": torch.nn.functional.gelu,
     "gelu_tanh": lambda z: torch.nn.functional.gelu(z, approximate="tanh"),
-    "softplus": lambda z: torch.nn.functional.softplus(z, threshold=1e30),
+    "softplus": torch.nn.functional.softplus,
     "swish": torch.nn.functional.silu,
     "hard_sigmoid": torch.nn.functional.hardsigmoid,
     "hard_swish": torch.nn.functional.hardswish,

@@ -88,6 +88,7 @@ def test_what_it_is(tmp_path):
     net = fnn.Sequential(NETWORK, seed=0)
     net.save(tmp_path / "net.safetensors")
     assert fnn.load(tmp_path / "net.safetensors").layers == net.layers
+    assert net.layers[1].format_version == 2 > fnn.Dense(3, "tanh").format_version
     with pytest.raises(TypeError, match="accurate"):
         fnn.Tanh(accurate=1)
 
