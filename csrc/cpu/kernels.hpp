@@ -248,8 +248,8 @@ struct Kernels {
   void (*update[2])(const UpdateTask<T>&);  // by OptimizerKind
   void (*dropout)(const DropoutTask<T>&);
   void (*noise)(const NoiseTask<T>&);
-  T (*fma_peak)(ptrdiff_t iterations);      // 2 * 12 * lanes * iterations operations
-  T (*read)(const T* buffer, ptrdiff_t n);  // reads n elements, a multiple of 8 vectors
+  T (*fma_peak)(ptrdiff_t iterations);                // 2 * 12 * lanes * iterations operations
+  T (*read)(const T* buffer, ptrdiff_t n);            // reads n elements, a multiple of 8 vectors
   ActivationKernels<T> activation[2 * kActivations];  // and their accurate forms
 
   FNNFAST_INLINE ptrdiff_t panel_width() const { return ptrdiff_t{lanes} * panel_vectors; }

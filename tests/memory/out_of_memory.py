@@ -1,7 +1,8 @@
 """Every allocation of the kernels' library fails once, in every public call: run with failing_allocations preloaded.
 
-``python out_of_memory.py LIBRARY [step]`` prints a line for each call, of training steps or of all else. A failure is to be a MemoryError, or nothing where the
-call can do without the memory. What the call was to change is as before, and the same call then answers as ever.
+``python out_of_memory.py LIBRARY [step]`` prints a line for each call, of training steps or of all else. A failure is
+to be a MemoryError, or nothing where the call can do without the memory. What the call was to change is as before, and
+the same call then answers as ever.
 """
 
 from __future__ import annotations
