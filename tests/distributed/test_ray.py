@@ -22,7 +22,10 @@ NET = fnn.Sequential([fnn.Input(6), fnn.Dense(50, "swish"), fnn.Dense(3, "softma
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster():
-    ray.init(num_cpus=4, include_dashboard=False, logging_level="error", log_to_driver=False)
+    with pytest.MonkeyPatch.context() as patch:
+        # Workers inherit it, and Dask sets it in this process: Ray itself sets it to a task's CPUs.
+        patch.delenv("OMP_NUM_THREADS", raising=False)
+        ray.init(num_cpus=4, include_dashboard=False, logging_level="error", log_to_driver=False)
     ray.data.DataContext.get_current().enable_progress_bars = False
     yield
     ray.shutdown()

@@ -12,7 +12,7 @@ import pytest
 
 HERE = Path(__file__).parent
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # some 4,000 calls
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def run(library: Path, *calls: str) -> None:
         env=os.environ | {"LD_PRELOAD": str(library)},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=1100,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-3000:]
