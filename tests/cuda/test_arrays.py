@@ -40,7 +40,7 @@ def test_numbers_may_be_lists(cuda):
     y = fnn.dense(cuda.array(np.array([[1.0, 2.0]], F32)), [[1, 2], [3, 4]], [0, 1])
     assert y.dtype == F32
     assert cuda.host(y).tolist() == [[7, 11]]
-    net = fnn.Sequential([fnn.Input(2), fnn.Dense(1)], device="cuda")
+    net = fnn.Sequential([fnn.Input(2), fnn.Dense(1, bias=False)], device="cuda")
     net.parameters["dense_1.weight"] = [[1], [2]]
     assert cuda.host(net([[3, 4]])).tolist() == [[11]]
 
