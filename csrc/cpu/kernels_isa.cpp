@@ -33,7 +33,7 @@ constexpr ActivationKernels<T> activation_kernels() {
   }
 }
 
-// The accurate form, which differs in float32 only, and forward only.
+// The accurate form, which differs in float32 only, and not in the backward pass.
 template <class T, class Act>
 constexpr ActivationKernels<T> accurate_kernels() {
   ActivationKernels<T> k = activation_kernels<T, Act>();

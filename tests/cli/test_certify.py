@@ -110,6 +110,11 @@ def test_other_bits_are_found(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert (_cpu.isa(), _cpu.get_num_threads()) == before
 
 
+def test_float64_has_one_form(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["certify", "--activation", "tanh", "--dtype", "float64", "--sample", "20000"]) == 0
+    assert capsys.readouterr().out.count("tanh") == 1
+
+
 def test_bad_arguments(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["certify", "--activation", "tanhh"]) == 2
     assert "'tanh'" in capsys.readouterr().err
