@@ -34,11 +34,11 @@ pybind11_add_module(_cuda MODULE ${cuda_sources} ${cuda_kernels})
 target_compile_definitions(_cuda PRIVATE ${cuda_definitions})
 target_link_libraries(_cuda PRIVATE CUDA::cudart_static)
 set_target_properties(_cuda PROPERTIES
-  CXX_VISIBILITY_PRESET hidden CUDA_VISIBILITY_PRESET hidden CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON
-  INTERPROCEDURAL_OPTIMIZATION OFF)
-target_compile_features(_cuda PRIVATE cxx_std_20)
+  CXX_VISIBILITY_PRESET hidden CUDA_VISIBILITY_PRESET hidden INTERPROCEDURAL_OPTIMIZATION OFF)
+# -std is an option: older CMake (3.25.1, which Debian 12 has) does not know that nvcc has C++20, and CUDA_STANDARD is
+# by default CXX_STANDARD.
 # No contraction, as on the CPU: multiply and add are fused where the source says fma.
-target_compile_options(_cuda PRIVATE
+target_compile_options(_cuda PRIVATE -std=c++20
   $<$<COMPILE_LANGUAGE:CXX>:-O3 -Wall -Wextra -Wconversion>
   $<$<COMPILE_LANGUAGE:CUDA>:-O3 -fmad=false --expt-relaxed-constexpr --compress-mode=size -Xcompiler=-Wall,-Wextra,-Wno-unknown-pragmas -Xptxas=--warn-on-spills -Wno-deprecated-gpu-targets>)
 install(TARGETS _cuda LIBRARY DESTINATION ${FNNFAST_CUDA_PACKAGE} COMPONENT cuda)
