@@ -215,11 +215,41 @@ constexpr ptrdiff_t kSharedBytes = ptrdiff_t{1} << 20;
 // The most for the part of maxout's weight gradient that a task computes at a time: less than half of a 1.25 MB L2.
 constexpr ptrdiff_t kSummedBytes = ptrdiff_t{1} << 19;
 
+// GradientScratch of this thread.
+template <class T>
+struct GradientMemory {
+  T *tile, *kernel, *rows;
+  explicit GradientMemory(const GradientScratch& sizes)
+      : tile(thread_scratch<T>(Scratch::kTile, sizes.tile)),
+        kernel(thread_scratch<T>(Scratch::kKernel, sizes.kernel)),
+        rows(thread_scratch<T>(Scratch::kRows, sizes.rows)) {}
+};
+
+// Inputs of a part of maxout's gradient, to whole vectors, at least one.
+ptrdiff_t maxout_width(ptrdiff_t count, int lanes) {
+  return divide_up(std::max(count, ptrdiff_t{1}), ptrdiff_t{lanes}) * lanes;
+}
+
+// Blocks of a maxout layer's units that share a chunk of x: as many as have their sums in L2.
+template <class T>
+ptrdiff_t blocks_at_once(const GradientParts& parts) {
+  const PanelLayout& layout = parts.layout;
+  const ptrdiff_t bytes =
+      layout.block_units() * layout.pieces * parts.inputs_each() * static_cast<ptrdiff_t>(sizeof(T));
+  return std::max(ptrdiff_t{1}, kSummedBytes / bytes);
+}
+
+// Whether several blocks of a dense layer's units read a contiguous copy of those columns of x: if it fits the cache.
+template <class T>
+bool shares_columns(ptrdiff_t blocks, ptrdiff_t rows, ptrdiff_t count) {
+  return blocks >= 3 && rows * count * static_cast<ptrdiff_t>(sizeof(T)) <= kSharedBytes;
+}
+
 template <class T>
 void dense_weight_gradient(const Kernels<T>& k, const Panel& panel, ptrdiff_t first, ptrdiff_t count,
-                           const GradientSource<T>& from, const GradientSink<T>& to) {
+                           const GradientSource<T>& from, const GradientMemory<T>& memory, const GradientSink<T>& to) {
   const ptrdiff_t size = std::max(count, ptrdiff_t{1}) * panel.width;
-  T* const tile = thread_scratch<T>(Scratch::kTile, size * (from.parts ? levels(*from.parts) : 1));
+  T* const tile = memory.tile;
   // f(first row, rows, their sum) for all rows, or for parts of them.
   const auto sum = [&](ptrdiff_t elements, auto&& f) {
     if (from.parts == nullptr) return f(0, from.rows, tile);
@@ -239,22 +269,21 @@ void dense_weight_gradient(const Kernels<T>& k, const Panel& panel, ptrdiff_t fi
     });
     to.take(to.context, panel, -1, 1, tile);
   }
-  T* const scratch = thread_scratch<T>(Scratch::kKernel, count * panel.width);
   sum(count * panel.width, [&](ptrdiff_t row, ptrdiff_t rows, T* into) {
     const T* const own = dz + row * dz_row;
     k.product({count, rows, panel.width, from.x + row * from.x_row, 1, from.x_row, own, dz_row, into, panel.width,
-               kc_inputs<T>(panel.width, rows), own + rows * dz_row, from.dz_panels ? rows * dz_row : 0, scratch});
+               kc_inputs<T>(panel.width, rows), own + rows * dz_row, from.dz_panels ? rows * dz_row : 0,
+               memory.kernel});
   });
   to.take(to.context, panel, first, count, tile);
 }
 
 template <class T>
-void maxout_bias_gradient(const PanelLayout& layout, ptrdiff_t block, const GradientSource<T>& from,
+void maxout_bias_gradient(const PanelLayout& layout, ptrdiff_t block, const GradientSource<T>& from, T* row,
                           const GradientSink<T>& to) {
   const MaxoutOrder& maxout = *from.maxout;
   for (ptrdiff_t group = 0; group < layout.groups(); ++group) {
     const Panel panel = layout.panel(block, group);
-    T* const row = thread_scratch<T>(Scratch::kTile, panel.width);
     std::fill_n(row, panel.width, T(0));
     for (ptrdiff_t chunk = 0; chunk < maxout.chunks(); ++chunk)
       for (ptrdiff_t u = 0; u < panel.units; ++u) {
@@ -273,9 +302,8 @@ void maxout_bias_gradient(const PanelLayout& layout, ptrdiff_t block, const Grad
 // Passes on [unit][piece][input], the layout of maxout_weight(), as a panel of [input][piece][unit].
 template <class T>
 void maxout_take(const Panel& panel, ptrdiff_t pieces, ptrdiff_t first, ptrdiff_t count, const T* dw, ptrdiff_t width,
-                 const GradientSink<T>& to) {
+                 T* tile, const GradientSink<T>& to) {
   constexpr ptrdiff_t kInputs = 16;  // their rows of a panel, a few lines each, stay in L1 until they are full
-  T* const tile = thread_scratch<T>(Scratch::kTile, count * panel.width);
   if (panel.units < panel.stride) std::fill_n(tile, count * panel.width, T(0));
   for (ptrdiff_t i0 = 0; i0 < count; i0 += kInputs)
     for (ptrdiff_t p = 0; p < panel.pieces; ++p)
@@ -291,16 +319,16 @@ void maxout_take(const Panel& panel, ptrdiff_t pieces, ptrdiff_t first, ptrdiff_
 template <class T>
 void maxout_weight_gradient(const Kernels<T>& k, const PanelLayout& layout, ptrdiff_t first_block, ptrdiff_t last_block,
                             ptrdiff_t first, ptrdiff_t count, const GradientSource<T>& from,
-                            const GradientSink<T>& to) {
+                            const GradientMemory<T>& memory, const GradientSink<T>& to) {
   const MaxoutOrder& maxout = *from.maxout;
-  const ptrdiff_t width = (std::max(count, ptrdiff_t{1}) + k.lanes - 1) / k.lanes * k.lanes;  // at least a vector
+  const ptrdiff_t width = maxout_width(count, k.lanes);
   const ptrdiff_t unit = layout.panel(first_block, 0).unit;
   const ptrdiff_t unit_size = layout.pieces * width;
   const Panel end = layout.panel(last_block - 1, 0);
   const ptrdiff_t units = end.unit + end.units - unit;
   // [unit][piece][input]: inputs in the lanes, as in x. Chunk by chunk over the rows, so that a chunk of x stays in L1
   // for all units.
-  T* const dw = thread_scratch<T>(Scratch::kRows, units * unit_size + kMaxoutChunk * width);
+  T* const dw = memory.rows;
   T* const x = dw + units * unit_size;
   std::fill_n(dw, units * unit_size + kMaxoutChunk * width, T(0));
   for (ptrdiff_t chunk = 0; chunk < maxout.chunks(); ++chunk) {
@@ -314,10 +342,10 @@ void maxout_weight_gradient(const Kernels<T>& k, const PanelLayout& layout, ptrd
                      from.sorted + maxout.gradient_at(unit, chunk), x, width, dw, width});
   }
   for (ptrdiff_t block = first_block; block < last_block; ++block) {
-    if (first == 0) maxout_bias_gradient(layout, block, from, to);
+    if (first == 0) maxout_bias_gradient(layout, block, from, memory.tile, to);
     for (ptrdiff_t group = 0; group < layout.groups(); ++group) {
       const Panel panel = layout.panel(block, group);
-      maxout_take(panel, layout.pieces, first, count, dw + (panel.unit - unit) * unit_size, width, to);
+      maxout_take(panel, layout.pieces, first, count, dw + (panel.unit - unit) * unit_size, width, memory.tile, to);
     }
   }
 }
@@ -335,49 +363,63 @@ void gather_columns(const PanelLayout& layout, ptrdiff_t batch, const T* dz, ptr
 }
 
 template <class T>
+GradientScratch gradient_scratch(const Kernels<T>& k, const GradientParts& parts, ptrdiff_t rows,
+                                 const RowParts* row_parts) {
+  const PanelLayout& layout = parts.layout;
+  const ptrdiff_t count = std::min(parts.inputs_each(), layout.inputs), panel = layout.panel(0, 0).width;
+  GradientScratch sizes;
+  sizes.tile = std::max(count, ptrdiff_t{1}) * panel * (row_parts ? levels(*row_parts) : 1);
+  if (layout.pieces > 1) {
+    const ptrdiff_t units = std::min(blocks_at_once<T>(parts), layout.blocks()) * layout.block_units();
+    sizes.rows = (units * layout.pieces + kMaxoutChunk) * maxout_width(count, k.lanes);
+  } else {
+    sizes.kernel = count * panel;
+    if (shares_columns<T>(layout.blocks(), rows, count)) sizes.rows = rows * count;
+  }
+  return sizes;
+}
+
+template <class T>
 void weight_gradient(const Kernels<T>& k, const GradientParts& parts, ptrdiff_t first, ptrdiff_t last,
                      const GradientSource<T>& from, const GradientSink<T>& to) {
+  const GradientMemory<T> memory(gradient_scratch(k, parts, from.rows, from.parts));
   const ptrdiff_t blocks = parts.layout.blocks();
   for (ptrdiff_t part = first; part < last;) {
     const ptrdiff_t input = part / blocks * parts.inputs_each();
     const ptrdiff_t count = std::min(parts.inputs_each(), parts.layout.inputs - input);
     const ptrdiff_t end = std::min(last, (part / blocks + 1) * blocks);
     if (parts.layout.pieces > 1) {
-      // As many units share a chunk of x as have their sums in L2.
-      const ptrdiff_t block_bytes =
-          parts.layout.block_units() * parts.layout.pieces * parts.inputs_each() * static_cast<ptrdiff_t>(sizeof(T));
-      const ptrdiff_t each = std::max(ptrdiff_t{1}, kSummedBytes / block_bytes);
+      const ptrdiff_t each = blocks_at_once<T>(parts);
       for (; part < end; part = std::min(part + each, end))
         maxout_weight_gradient(k, parts.layout, part % blocks, (std::min(part + each, end) - 1) % blocks + 1, input,
-                               count, from, to);
+                               count, from, memory, to);
       continue;
     }
-    // The columns of x that these parts share are copied to contiguous memory if there are several parts and they fit
-    // the cache.
     GradientSource<T> source = from;
     source.x += input;
-    if (end - part >= 3 && from.rows * count * static_cast<ptrdiff_t>(sizeof(T)) <= kSharedBytes) {
-      T* const together = thread_scratch<T>(Scratch::kRows, from.rows * count);
-      for (ptrdiff_t r = 0; r < from.rows; ++r) std::copy_n(source.x + r * from.x_row, count, together + r * count);
-      source.x = together;
+    if (shares_columns<T>(end - part, from.rows, count)) {
+      for (ptrdiff_t r = 0; r < from.rows; ++r) std::copy_n(source.x + r * from.x_row, count, memory.rows + r * count);
+      source.x = memory.rows;
       source.x_row = count;
     }
-    for (; part < end; ++part) dense_weight_gradient(k, parts.layout.panel(part % blocks, 0), input, count, source, to);
+    for (; part < end; ++part)
+      dense_weight_gradient(k, parts.layout.panel(part % blocks, 0), input, count, source, memory, to);
   }
 }
 
-#define FNNFAST_INSTANTIATE(T)                                                                                      \
-  template ptrdiff_t kc_inputs<T>(ptrdiff_t, ptrdiff_t);                                                            \
-  template void set_sizes<T>(AffineConstants<T>&, const PanelLayout&);                                              \
-  template void affine_forward<T>(const AffineKernel<T>&, const AffineCall<T>&);                                    \
-  template void affine_forward_serial<T>(const AffineKernel<T>&, AffineCall<T>&);                                   \
-  template void activate_rows<T>(ElementwiseFunction<T>, ptrdiff_t, ptrdiff_t, const T*, ptrdiff_t, T*, ptrdiff_t); \
-  template void data_gradient<T>(const Kernels<T>&, const PanelLayout&, const T*, ptrdiff_t, const T*, ptrdiff_t,   \
-                                 const std::uint8_t*, ptrdiff_t, T*, ptrdiff_t);                                    \
-  template void MaxoutOrder::sort<T>(ptrdiff_t, const std::uint8_t*, ptrdiff_t, const T*, ptrdiff_t, std::uint8_t*, \
-                                     T*) const;                                                                     \
-  template void gather_columns<T>(const PanelLayout&, ptrdiff_t, const T*, ptrdiff_t, ptrdiff_t, ptrdiff_t, T*);    \
-  template void weight_gradient<T>(const Kernels<T>&, const GradientParts&, ptrdiff_t, ptrdiff_t,                   \
+#define FNNFAST_INSTANTIATE(T)                                                                                       \
+  template ptrdiff_t kc_inputs<T>(ptrdiff_t, ptrdiff_t);                                                             \
+  template void set_sizes<T>(AffineConstants<T>&, const PanelLayout&);                                               \
+  template void affine_forward<T>(const AffineKernel<T>&, const AffineCall<T>&);                                     \
+  template void affine_forward_serial<T>(const AffineKernel<T>&, AffineCall<T>&);                                    \
+  template void activate_rows<T>(ElementwiseFunction<T>, ptrdiff_t, ptrdiff_t, const T*, ptrdiff_t, T*, ptrdiff_t);  \
+  template void data_gradient<T>(const Kernels<T>&, const PanelLayout&, const T*, ptrdiff_t, const T*, ptrdiff_t,    \
+                                 const std::uint8_t*, ptrdiff_t, T*, ptrdiff_t);                                     \
+  template void MaxoutOrder::sort<T>(ptrdiff_t, const std::uint8_t*, ptrdiff_t, const T*, ptrdiff_t, std::uint8_t*,  \
+                                     T*) const;                                                                      \
+  template void gather_columns<T>(const PanelLayout&, ptrdiff_t, const T*, ptrdiff_t, ptrdiff_t, ptrdiff_t, T*);     \
+  template GradientScratch gradient_scratch<T>(const Kernels<T>&, const GradientParts&, ptrdiff_t, const RowParts*); \
+  template void weight_gradient<T>(const Kernels<T>&, const GradientParts&, ptrdiff_t, ptrdiff_t,                    \
                                    const GradientSource<T>&, const GradientSink<T>&);
 FNNFAST_INSTANTIATE(float)
 FNNFAST_INSTANTIATE(double)

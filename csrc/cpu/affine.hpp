@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "../core/schedule.hpp"
+#include "buffer.hpp"
 #include "interrupt.hpp"
 #include "kernels.hpp"
 #include "pack.hpp"
@@ -138,6 +139,26 @@ inline bool gathers_columns(const PanelLayout& layout) { return layout.pieces ==
 template <class T>
 void gather_columns(const PanelLayout& layout, ptrdiff_t batch, const T* dz, ptrdiff_t dz_row, ptrdiff_t first,
                     ptrdiff_t rows, T* panels);
+
+// The scratch memory of weight_gradient(), in elements. A thread that has reserved it finds it there: what is updated
+// with the gradient is then updated whole.
+struct GradientScratch {
+  ptrdiff_t tile = 0, kernel = 0, rows = 0;
+  void include(const GradientScratch& other) {
+    tile = std::max(tile, other.tile);
+    kernel = std::max(kernel, other.kernel);
+    rows = std::max(rows, other.rows);
+  }
+  template <class T>
+  void reserve() const {
+    thread_scratch<T>(Scratch::kTile, tile);
+    thread_scratch<T>(Scratch::kKernel, kernel);
+    thread_scratch<T>(Scratch::kRows, rows);
+  }
+};
+template <class T>
+GradientScratch gradient_scratch(const Kernels<T>& k, const GradientParts& parts, ptrdiff_t rows,
+                                 const RowParts* row_parts);
 
 // Parts [first, last).
 template <class T>

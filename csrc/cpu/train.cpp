@@ -1,7 +1,11 @@
 #include "train.hpp"
 
 #include <algorithm>
+#include <atomic>
+#include <bit>
 #include <cmath>
+#include <cstdint>
+#include <new>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -289,31 +293,63 @@ void Trainer<T>::run_parameters(const Region& region, const Batch<T>& batch, con
   // Few enough groups of neighbouring parts that each goes to the same thread in every step (threads.hpp): weights and
   // states then stay in that core's cache instead of moving between cores, which costs as much as the arithmetic.
   constexpr ptrdiff_t kGroups = 48;
-  const bool updates = weights != nullptr;  // half of an update would be neither the old weights nor the new ones
+  const bool updates = weights != nullptr;
   const double work = updates ? 0.0 : static_cast<double>(batch.rows) * network_.work();
   const auto most = static_cast<ptrdiff_t>(kPollWork * static_cast<double>(tasks) / std::max(work, 1.0));
   const ptrdiff_t group = std::max(ptrdiff_t{1}, std::min(divide_up(tasks, kGroups), most));
   const auto run_group = [&](ptrdiff_t i) { run_tasks(i * group, std::min(tasks, (i + 1) * group)); };
   const ptrdiff_t groups = divide_up(tasks, group);
   const double work_each = work / static_cast<double>(std::max(groups, ptrdiff_t{1}));
-  if (threads == 1 && updates)
-    run_tasks(0, tasks);
+  if (updates && threads == 1)
+    update_whole(region, batch, 1, [&](ptrdiff_t) { run_tasks(0, tasks); });
+  else if (updates)
+    update_whole(region, batch, groups, run_group);
   else if (threads == 1)
     long_serial_for(groups, work_each, run_group);
   else
     long_parallel_for(groups, work_each, run_group);
 }
 
+// All groups of tasks or none: half of an update would be neither the old weights nor the new ones. Nothing is asked in
+// between, and this thread, which has its memory before it begins, does what others have no memory for.
+template <class T>
+template <class RunGroup>
+void Trainer<T>::update_whole(const Region& region, const Batch<T>& batch, ptrdiff_t groups,
+                              const RunGroup& run_group) {
+  GradientScratch scratch;
+  for (std::int32_t s = region.first; s < region.last; ++s) {
+    const Node& node = program_.node(schedule_.steps[static_cast<std::size_t>(s)].node);
+    if (!node.template is<Affine>() || convolution_of(node) != nullptr) continue;
+    const GradientParts parts(block(block_of(node)).layout);
+    scratch.include(gradient_scratch(kernels_, parts, batch.rows * pixels_of(node.out), batch.parts));
+  }
+  scratch.template reserve<T>();
+  std::atomic<std::uint64_t> left{0};
+  parallel_for(groups, [&](ptrdiff_t i) {
+    try {
+      scratch.template reserve<T>();
+    } catch (const std::bad_alloc&) {
+      left.fetch_or(std::uint64_t{1} << i, std::memory_order_relaxed);
+      return;
+    }
+    run_group(i);
+  });
+  for (std::uint64_t rest = left.load(std::memory_order_relaxed); rest != 0; rest &= rest - 1)
+    run_group(std::countr_zero(rest));
+}
+
 template <class T>
 double Trainer<T>::step(const Batch<T>& batch, double learning_rate) {
-  // A step that is ended from outside leaves everything as it was: nothing is asked once weights are being updated. If
-  // their gradients take long, they are made first.
+  // A step that is ended from outside, or for want of memory, leaves everything as it was: once weights are being
+  // updated, nothing ends it. If gradients then take long, or if those of other layers follow, all are made first.
   constexpr double kLongUpdate = 4e9;  // multiply-adds of one thread, a tenth of a second
   const bool is_long = static_cast<double>(batch.rows) * network_.work() > kLongUpdate * num_threads();
+  const auto over_parameters = [](const Region& region) { return region.over == Over::kParameters; };
+  const bool in_turns = std::ranges::count_if(schedule_.regions, over_parameters) > 1;
   const Watching watching(watching_);
   const double squares = sums_weight_squares_ ? weight_squares() : 0.0;
   double loss;
-  if (settings_.clip_norm > 0.0 || is_long) {
+  if (settings_.clip_norm > 0.0 || is_long || in_turns) {
     loss = gradients(batch);
     if (!std::isnan(loss)) apply(learning_rate);
   } else {

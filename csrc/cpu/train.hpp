@@ -197,6 +197,8 @@ class Trainer {
   void run_once(const Region& region, const Batch<T>& batch);
   void run_parameters(const Region& region, const Batch<T>& batch, const UpdateStep<T>* weights,
                       const UpdateStep<T>* others, ptrdiff_t threads);
+  template <class RunGroup>
+  void update_whole(const Region& region, const Batch<T>& batch, ptrdiff_t groups, const RunGroup& run_group);
   ptrdiff_t parameter_tasks(NodeId node) const;
   bool copies_input(const Batch<T>& batch) const;
   Rows rows_at(const Place& place, const Batch<T>& batch, ptrdiff_t first);

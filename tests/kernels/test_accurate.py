@@ -6,11 +6,11 @@ import pickle
 
 import numpy as np
 import pytest
-from oracles import assert_same_bits
 
 import fnnfast as fnn
 from fnnfast import _cpu, activations
 from fnnfast.reference import ACTIVATIONS
+from oracles import assert_same_bits
 
 INFO = {info["name"]: info for info in _cpu.activations()}
 ROUNDED = [name for name, info in INFO.items() if not info["exact"]]

@@ -90,15 +90,15 @@ def test_a_signal_is_handled_soon_in_operations(gaps, name):
     assert max(np.diff(times)) < longest(times)
 
 
-def interrupted(call):
-    """What a call does whose signal handler raises after half a second."""
+def interrupted(call, after=0.5):
+    """What a call does whose signal handler raises after that many seconds."""
 
     def stop(*_):
         signal.setitimer(signal.ITIMER_REAL, 0)
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    signal.setitimer(signal.ITIMER_REAL, after)
     try:
         return call()
     finally:
@@ -121,6 +121,29 @@ def test_an_interrupted_step_changes_nothing(clip_norm):
     for name, values in trainer.state().items():
         np.testing.assert_array_equal(values, state[name])
     trainer.step(x[:100], y[:100])  # and it goes on
+
+
+def test_an_interrupted_step_over_whole_batches_changes_nothing():
+    """With batch normalization, gradients of late layers are ready while those of early ones are not begun."""
+    hidden = [layer for _ in range(3) for layer in (fnn.Dense(40), fnn.BatchNorm(), fnn.Activation("tanh"))]
+    net = fnn.Sequential([fnn.Input(2), *hidden, fnn.Dense(1, "sigmoid")], seed=0)
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((500_000, 2), np.float32), rng.integers(0, 2, 500_000)
+    trainer = fnn.Trainer(net, seed=0)
+    trainer.step(x, y)
+    started = time.perf_counter()
+    trainer.step(x, y)
+    whole = time.perf_counter() - started
+    ended = 0
+    for part in np.linspace(0.1, 0.95, 18):
+        before = {**net.parameters, **net.buffers}
+        try:
+            interrupted(lambda: trainer.step(x, y), after=part * whole)
+        except KeyboardInterrupt:
+            ended += 1
+            for name, values in {**net.parameters, **net.buffers}.items():
+                np.testing.assert_array_equal(values, before[name])
+    assert ended > 5
 
 
 def test_all_of_fit_many_end():
