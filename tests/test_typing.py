@@ -9,6 +9,7 @@ import fnnfast as fnn
 from fnnfast import _cpu, activations, optimizers, typing
 from fnnfast._device.cpu import Cpu
 from fnnfast._device.cuda import Cuda
+from fnnfast.activations import _names
 from fnnfast.layers import _initial
 
 
@@ -20,7 +21,7 @@ def names(alias):
 
 def test_activations():
     """The public ones and their synonyms; one of the kernels alone is no name to write."""
-    assert names(typing.ActivationName) == set(activations._BY_NAME)
+    assert names(typing.ActivationName) == set(_names.BY_NAME)
     kernels = {info["name"] for info in _cpu.activations()}
     assert {activations.get(name).formula for name in names(typing.ActivationName)} <= kernels
 

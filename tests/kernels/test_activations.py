@@ -9,6 +9,7 @@ from numpy.testing import assert_array_equal
 import fnnfast as fnn
 from factories import CASES, ELEMENTWISE, JUMPS, LAYOUTS, SMOOTH, THROUGH_ZERO, VANISHING
 from fnnfast import _cpu, reference
+from fnnfast.activations import _names
 from oracles import assert_same_bits, assert_within, eps
 
 INF, NAN = np.inf, np.nan
@@ -40,7 +41,7 @@ def test_the_examples_are_right():
 
 
 def test_every_class_is_public():
-    for cls in fnn.activations._PUBLIC:
+    for cls in _names.CLASSES:
         assert getattr(fnn, cls.__name__) is cls
         assert cls.__name__ in fnn.__all__
         assert type(fnn.activations.get(cls.__name__)) is type(fnn.activations.get(cls.name)) is cls

@@ -8,6 +8,7 @@ import pytest
 
 import fnnfast as fnn
 from fnnfast import reference
+from fnnfast.activations import _base
 
 SPECS = [
     fnn.Input(28, 28),
@@ -111,7 +112,7 @@ def test_an_activation_that_only_the_kernels_know(monkeypatch):
     """A name in the registry is enough, with a parameter or without."""
     entry = {"name": "cube", "init": "he", "saves": "input", "differentiable": True, "rowwise": False}
     entry |= {"parameter": False, "learned": False, "default": 1.0}
-    registry = fnn.activations._REGISTRY
+    registry = _base.REGISTRY
     monkeypatch.setitem(registry, "cube", entry)
     monkeypatch.setitem(registry, "root", {**entry, "name": "root", "parameter": True, "default": 0.5})
     monkeypatch.setitem(registry, "side", {**registry["root"], "name": "side", "saves": "output"})
