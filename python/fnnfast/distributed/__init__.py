@@ -6,10 +6,12 @@ and the trained weights have the same bits for any number of workers.
 
 from .. import _public
 from ._communicator import Communicator
+from ._engines import ray_communicator, run_on_dask
 from ._fit import fit
 from ._nccl import Nccl
 from ._predict import predict
+from ._tcp import Tcp
 
-__all__ = ["Communicator", "Nccl", "fit", "predict"]
+__all__ = ["Communicator", "Nccl", "Tcp", "fit", "predict", "ray_communicator", "run_on_dask"]
 
 _public.publish(__name__, globals(), __all__)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -335,7 +336,8 @@ class _Ranks(Team):
         if self._before is not None:
             signal.signal(signal.SIGINT, self._before)
         if error is not None and not self._agreed:
-            self._comm.share((FAILED, _text(error)))
+            with suppress(RuntimeError):  # the others may be gone, and this error says so
+                self._comm.share((FAILED, _text(error)))
 
 
 def _text(error: BaseException) -> str:
