@@ -265,30 +265,27 @@ class _Ranks(Team):
         batch_size: int,
         after_steps: Callable[[int], object],
     ) -> dict[str, float]:
-        assert self._step is not None
-        rate, loss, weight, right, scored = trainer._rate(), 0.0, 0.0, 0.0, 0.0
+        step, rate, right, scored = self._step, trainer._rate(), 0.0, 0.0
+        assert step is not None
         self._share(None)  # all have come here: the next thing that they talk about is a step
-        steps_a_call = trainer._steps_a_call(batch_size)
-        batches = [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
-        for call in range(0, len(batches), steps_a_call):
-            of_call = weight_of_call = 0.0
-            some = batches[call : call + steps_a_call]
-            for rows in some:
-                outcome, error = self._step.run(data, rows, rate, INTERRUPTED if self._interrupted else FINE)
+
+        def call(rows: NDArray[np.int64]) -> tuple[float, float]:
+            nonlocal right, scored
+            loss = weight = 0.0
+            for first in range(0, len(rows), batch_size):
+                batch = rows[first : first + batch_size]
+                outcome, error = step.run(data, batch, rate, INTERRUPTED if self._interrupted else FINE)
                 if any(outcome.states):
                     self._part(outcome.states, error)
-                of_call += outcome.loss * outcome.weight
-                weight_of_call += outcome.weight
+                loss, weight = loss + outcome.loss * outcome.weight, weight + outcome.weight
                 if outcome.loss != outcome.loss:
                     break
                 right, scored = right + outcome.accuracy * outcome.weight, scored + outcome.weight
-            loss, weight = loss + of_call, weight + weight_of_call
-            if of_call != of_call:
-                trainer._blame(data, order)
-                self._share(None)  # another rank may have found the cause in its data
-                break
-            after_steps(len(some))
-        values = {"loss": loss / weight if weight else 0.0}
+            return loss, weight
+
+        values = {"loss": trainer._epoch(data, order, batch_size, after_steps, call)}
+        if values["loss"] != values["loss"]:
+            self._share(None)  # another rank may have found the cause in its data
         if scored and right == right:  # NaN: the loss does not classify
             values["accuracy"] = right / scored
         return values
