@@ -262,6 +262,20 @@ def test_a_communicator_that_nobody_uses_is_closed():
     assert str(first) == GONE.replace("2", "1")
 
 
+def test_a_slow_rank_is_not_given_up(monkeypatch):
+    """It reads nothing for longer than a silent machine has, while more is sent to it than connections hold."""
+    monkeypatch.setattr("fnnfast.distributed._tcp._SILENCE", (1, 1, 1))
+
+    def work(comm):
+        got = np.zeros(3_000_000)
+        if comm.rank == 1:
+            time.sleep(4)
+        comm.exchange([(1 - comm.rank, np.full(3_000_000, 1.0))], [(1 - comm.rank, got)])
+        return got.sum()
+
+    assert run(2, work) == [3e6, 3e6]
+
+
 # Meeting -------------------------------------------------------------------------------------------------------------
 def test_a_rank_that_does_not_come():
     begun = time.monotonic()

@@ -1,4 +1,4 @@
-"""More than one machine, on engines that exist: joblib, Dask, Ray, MPI and NCCL.
+"""More than one machine, on engines that exist: joblib, Dask, Ray, MPI and NCCL; and TCP where there is no MPI.
 
 ``predict`` takes what these engines hold data in, and ``fit`` trains one network in several processes. A row's answer
 and the trained weights have the same bits for any number of workers.

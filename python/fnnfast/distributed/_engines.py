@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,6 +16,7 @@ from ._tcp import Tcp
 
 T = TypeVar("T")
 _POLL = 1.0  # seconds between two looks at Dask's workers
+_GRACE = 5.0  # seconds that other ranks have to say more, when one has failed
 
 
 def ray_communicator(*, timeout: float = 60.0) -> Tcp:
@@ -162,6 +164,7 @@ def _results(client: Any, futures: list[Any], workers: list[str]) -> list[Any]:
     """What all ranks return; the error of one of them, that of the cause if that is known."""
     from distributed import wait
 
+    end: float | None = None
     while waiting := [rank for rank, future in enumerate(futures) if not future.done()]:
         with suppress(TimeoutError):
             wait([futures[rank] for rank in waiting], _POLL, "FIRST_COMPLETED")
@@ -169,6 +172,10 @@ def _results(client: Any, futures: list[Any], workers: list[str]) -> list[Any]:
         # Dask would wait for a worker of the same address.
         if gone := [rank for rank in waiting if workers[rank] not in known and not futures[rank].done()]:
             raise RuntimeError(f"rank {gone[0]} is gone: Dask lost its worker {workers[gone[0]]}")
+        if end is None and any(future.status == "error" for future in futures):
+            end = time.monotonic() + _GRACE
+        if end is not None and time.monotonic() > end:
+            break
     errors = {rank: future.exception() for rank, future in enumerate(futures) if future.status == "error"}
     if errors:
         rank = min(errors, key=lambda rank: isinstance(errors[rank], RuntimeError))  # "rank 1 failed", say others

@@ -95,7 +95,8 @@ def fit(
     progress : bool, optional
         Whether rank 0 shows progress.
     comm : communicator of mpi4py or Communicator, optional
-        The processes, for example ``MPI.COMM_WORLD``. By default this one alone, with the bits that several would have.
+        The processes, for example ``MPI.COMM_WORLD``, ``ray_communicator()`` or what ``run_on_dask`` passes. By default
+        this one alone, with the bits that several would have.
     shards : int >= 1
         Number of parts of a batch, at least as many as ranks. The bits depend on it. With one, they are those of
         ``Sequential.fit``.
@@ -129,7 +130,7 @@ def fit(
     TypeError
         If an argument has a wrong type, or the network is not a Sequential.
     RuntimeError
-        If another rank failed; the message says which and why.
+        If another rank failed or is gone; the message says which and why.
 
     Notes
     -----
@@ -140,8 +141,8 @@ def fit(
     Dropout and noise are drawn for the place of a row in its batch, the same as in ``Sequential.fit``.
 
     If a step's loss is NaN, no rank changes, and an error of one rank is raised on all. A process that is killed takes
-    the others with it, if the launcher ends the job, as mpiexec does; the checkpoint then resumes. Start scripts with
-    ``python -m mpi4py`` if other code than ``fit`` may fail on one rank.
+    the others with it: by the launcher, as mpiexec does, or by ``Tcp``, which Ray Train and Dask use. The checkpoint
+    then resumes. Start scripts of MPI with ``python -m mpi4py`` if other code than ``fit`` may fail on one rank.
 
     Examples
     --------
