@@ -25,6 +25,7 @@ def cluster():
     with pytest.MonkeyPatch.context() as patch:
         # Workers inherit it, and Dask sets it in this process: Ray itself sets it to a task's CPUs.
         patch.delenv("OMP_NUM_THREADS", raising=False)
+        patch.setenv("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "300")  # on a busy machine
         ray.init(num_cpus=4, include_dashboard=False, logging_level="error", log_to_driver=False)
     ray.data.DataContext.get_current().enable_progress_bars = False
     yield
@@ -130,7 +131,7 @@ def job(tmp_path):
     train, folder = training(ROWS, LABELS), str(tmp_path)
 
     def loop(config):
-        comm = distributed.ray_communicator()
+        comm = distributed.ray_communicator(timeout=300)
         net = train(comm, **config)
         net.save(f"{folder}/rank{comm.rank}.safetensors")
 

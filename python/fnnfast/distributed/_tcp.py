@@ -23,7 +23,7 @@ from ._communicator import Piece
 # Before what a rank sends to another in one call: its number of bytes, or -1 - rank if that rank is gone.
 _HEADER = struct.Struct("<q")
 _NONCE = 32  # bytes, as of a proof by SHA-256
-_STRANGER = 5.0  # seconds that somebody who connects has to prove that it is a rank
+_STRANGER = 10.0  # seconds that somebody who connects has to prove that it is a rank
 _SILENCE = 60, 10, 6  # seconds until a silent machine is asked, seconds between questions, and their number
 _PIECES = 64  # given to the system in one call; it takes at least so many
 
@@ -111,8 +111,6 @@ class Tcp:
             except BaseException:
                 self.close()
                 raise
-        for connection in self._sockets.values():
-            _settle(connection)
 
     # Meeting ---------------------------------------------------------------------------------------------------------
     def _meet(self, listener: socket.socket, place: Address, first: Address, key: bytes) -> None:
@@ -139,7 +137,7 @@ class Tcp:
                 connection.sendall(number + own + _proof(key, b"visitor", challenge, own, number))
                 if not hmac.compare_digest(_read(connection, _NONCE), _proof(key, b"host", own, _HEADER.pack(rank))):
                     raise ConnectionError("it is none of this job")
-                connection.setblocking(False)
+                _settle(connection)
             except BaseException:
                 connection.close()
                 raise
@@ -169,7 +167,7 @@ class Tcp:
                 if not known or rank not in missing:
                     raise ConnectionError
                 connection.sendall(_proof(key, b"host", own, _HEADER.pack(self.rank)))
-                connection.setblocking(False)
+                _settle(connection)
             except OSError:
                 connection.close()
             else:
@@ -361,7 +359,8 @@ def _read(connection: socket.socket, length: int) -> bytes:
 
 
 def _settle(connection: socket.socket) -> None:
-    """Send small things at once, and notice when the other machine is gone without a word."""
+    """Wait for several at once, send small things at once, and notice when the other machine is gone without a word."""
+    connection.setblocking(False)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     # Not TCP_USER_TIMEOUT: Linux then also gives up a rank that computes for long and does not read what it is sent.
