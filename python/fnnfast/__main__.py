@@ -97,7 +97,10 @@ def _at_least_one(text: str) -> int:
 
 def _numbers(text: str) -> list[int]:
     """Each once, in their order."""
-    return list(dict.fromkeys(map(_at_least_one, text.split(","))))
+    try:
+        return list(dict.fromkeys(map(_at_least_one, text.split(","))))
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"expected numbers >= 1 such as 1,2,4, got {text!r}") from None
 
 
 def _port(text: str) -> int:

@@ -143,16 +143,16 @@ def test_the_cost_of_a_work_of_ones_own() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (dict(widths=[5]), "widths such as"),
-        (dict(widths=[5, 0, 3]), "widths such as"),
-        (dict(batch=0), "at least one row"),
-        (dict(batch=2**30), "2^31"),
-        (dict(widths=[2**16, 2**16]), "2^31"),
-        (dict(activation="swash"), "an activation out of identity, relu"),
-        (dict(precision="int4"), "a precision out of float32, float64, bfloat16, int8"),
-        (dict(precision="bfloat16", trains=True), "float32 or float64 to train in"),
-        (dict(trains=True, loss="hinge"), "a loss out of cross_entropy, mse"),
-        (dict(widths=[5, 1], trains=True), "two outputs"),
+        ({"widths": [5]}, "widths such as"),
+        ({"widths": [5, 0, 3]}, "widths such as"),
+        ({"batch": 0}, "at least one row"),
+        ({"batch": 2**30}, "2^31"),
+        ({"widths": [2**16, 2**16]}, "2^31"),
+        ({"activation": "swash"}, "an activation out of identity, relu"),
+        ({"precision": "int4"}, "a precision out of float32, float64, bfloat16, int8"),
+        ({"precision": "bfloat16", "trains": True}, "float32 or float64 to train in"),
+        ({"trains": True, "loss": "hinge"}, "a loss out of cross_entropy, mse"),
+        ({"widths": [5, 1], "trains": True}, "two outputs"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -202,15 +202,21 @@ def openvino_has_bfloat16() -> bool:
 
 
 @pytest.mark.parametrize("trains", [False, True])
-@pytest.mark.parametrize("name", ["torch", "jax"])
-def test_peers_with_settings_of_a_process_answer_right(name: str, trains: bool) -> None:
+@pytest.mark.parametrize(
+    ("name", "work"),
+    [
+        ("torch", "SMALL + CUSTOM + IMAGES"),
+        ("jax", "SMALL + CUSTOM"),
+        pytest.param("jax", "IMAGES", marks=pytest.mark.slow),  # JAX compiles each for seconds
+    ],
+)
+def test_peers_with_settings_of_a_process_answer_right(name: str, work: str, trains: bool) -> None:
     """In processes of their own: torch switches gradients off for good where it needs none, JAX sets its threads."""
     pytest.importorskip(name)
     code = (
-        "import test_bench; from fnnfast._bench.peers import get;"
-        f"peer = get({name!r}); work = test_bench.SMALL + test_bench.CUSTOM + test_bench.IMAGES;"
-        f"work = [p for p in work if p.trains == {trains} and peer.supports(p)];"
-        "found = {p.title: test_bench.faults(peer, p) for p in work};"
+        "from test_bench import *; from fnnfast._bench.peers import get;"
+        f"peer = get({name!r}); work = [p for p in {work} if p.trains == {trains} and peer.supports(p)];"
+        "found = {p.title: faults(peer, p) for p in work};"
         "print(found); assert all(set(f) == {None} for f in found.values())"
     )
     folder = Path(__file__).parent

@@ -150,9 +150,9 @@ def test_demo_names_the_extra_that_is_missing(
 
 # bench -------------------------------------------------------------------------------------------------------------
 RESULT = {
-    "id": str, "work": str, "precision": str, "threads": int, "flops": int, "weight_bytes": int, "weights_in": str, "limits": dict,
-    "contenders": list, "goal_ratio": float, "goal_share": float, "limit_kind": str, "best_peer": str, "ratio": float,
-    "limit_seconds": float, "limit": str, "share": float, "passes": bool,
+    "id": str, "work": str, "precision": str, "threads": int, "flops": int, "weight_bytes": int, "weights_in": str,
+    "limits": dict, "contenders": list, "goal_ratio": float, "goal_share": float, "limit_kind": str, "best_peer": str,
+    "ratio": float, "limit_seconds": float, "limit": str, "share": float, "passes": bool,
 }  # fmt: skip
 CONTENDER = {
     "name": str, "version": str, "variant": str, "counts": bool, "excluded": type(None), "best": float,
