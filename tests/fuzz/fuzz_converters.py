@@ -270,13 +270,14 @@ def torch_module(source: Source) -> None:
                 if "cat" in combine.__code__.co_names:
                     width *= 2
     module = stirred(nn.Sequential(*layers)).eval()
-    if source.one_in(4):
+    wide = source.one_in(4)
+    if wide:
         module = module.double()
     what = f"{module} of {shape}".replace("\n", "")
     net = converted(what, lambda: fnn.from_torch(module, shape))
     if net is None:
         return
-    x = rows(source, *shape).astype(net.dtype)
+    x = rows(source, *shape).astype(np.float64 if wide else np.float32)  # also without parameters
     expected = answers(module, x)
     if len(shape) == 3 and net.input.shape != shape:  # channels last
         x = np.ascontiguousarray(np.moveaxis(x, 1, -1))
