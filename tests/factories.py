@@ -81,7 +81,8 @@ def maxout_problem(rng: np.random.Generator, b: int, p: int, i: int, o: int, dty
 
 def _spread(array: Array) -> Array:
     """Every second element, along each axis, of a larger array that is NaN, or all ones, in between."""
-    larger = np.full(tuple(2 * n + 1 for n in array.shape), np.nan if array.dtype.kind == "f" else 255, array.dtype)
+    larger = np.full(tuple(2 * n + 1 for n in array.shape), np.nan if array.dtype.kind == "f" else 255)
+    larger = larger.astype(array.dtype)
     view = larger[tuple(slice(1, None, 2) for _ in array.shape)]
     view[...] = array
     return view

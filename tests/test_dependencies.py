@@ -10,6 +10,7 @@ import fnnfast as fnn
 PACKAGE = Path(fnn.__file__).parent
 # From the bottom to the top: whatever is imported stands on an earlier line, or is a part of the same folder.
 LAYERS = [
+    {"_interpreter"},
     {"_cpu", "_cuda"},
     {"_vocabulary", "typing"},
     {"_checks", "_frozen", "_public", "_extras"},

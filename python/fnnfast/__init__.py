@@ -2,7 +2,19 @@
 
 import typing as _typing
 
-from . import _pickles, _public, activations, distributions, layers, losses, models, optimizers, training, typing
+from . import (  # noqa: F401  # the first has nothing but its check
+    _interpreter,
+    _pickles,
+    _public,
+    activations,
+    distributions,
+    layers,
+    losses,
+    models,
+    optimizers,
+    training,
+    typing,
+)
 from ._device.cuda import tf32
 from ._models.ensemble import Ensemble
 from ._models.files import load

@@ -10,9 +10,9 @@ import math
 import numbers
 import operator
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeGuard, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -116,6 +116,11 @@ def _number(name: str, value: Any, expected: str, valid: Callable[[float], bool]
     if not (math.isfinite(number) and valid(number)):
         raise ValueError(message(name, expected, value))
     return number
+
+
+def is_sequence(value: object) -> TypeGuard[Sequence[Any]]:
+    """A sequence of objects. A memoryview is one of numbers, and raises NotImplementedError if it has several axes."""
+    return isinstance(value, Sequence) and not isinstance(value, memoryview)
 
 
 def path(name: str, value: Any) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -348,14 +348,15 @@ class GaussianNLL(_OfReals):
     precision: float | tuple[float, ...] | Literal["learned"]
 
     def __init__(self, precision: float | Sequence[float] | Literal["learned"] = 1.0) -> None:
-        if isinstance(precision, str):
-            if precision != "learned":
-                raise ValueError(_checks.message("precision", "numbers > 0 or 'learned'", repr(precision)))
-            self._store(precision=precision)
-        elif isinstance(precision, Sequence) or (isinstance(precision, np.ndarray) and precision.ndim):
-            self._store(precision=tuple(_checks.positive("precision", value) for value in precision))
+        given: Any = np.asarray(precision) if isinstance(precision, memoryview) else precision
+        if isinstance(given, str):
+            if given != "learned":
+                raise ValueError(_checks.message("precision", "numbers > 0 or 'learned'", repr(given)))
+            self._store(precision=given)
+        elif _checks.is_sequence(given) or (isinstance(given, np.ndarray) and given.ndim):
+            self._store(precision=tuple(_checks.positive("precision", value) for value in given))
         else:
-            self._store(precision=_checks.positive("precision", precision))
+            self._store(precision=_checks.positive("precision", given))
 
     @property
     def learned(self) -> bool:

@@ -69,6 +69,7 @@ BAD = {
     "a dtype": np.dtype("float32"),
     "a structured dtype": np.dtype([("a", "f4")]),
     "a generator": (value for value in ()),
+    "a view of memory": memoryview(np.zeros((2, 2))),
     "a slice": slice(3),
 }
 

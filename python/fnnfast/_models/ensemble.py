@@ -58,7 +58,7 @@ class Ensemble(Frozen):
     networks: tuple[Network, ...]
 
     def __init__(self, networks: Sequence[Network]) -> None:
-        if not isinstance(networks, Sequence):
+        if not _checks.is_sequence(networks):
             raise TypeError(message("networks", "a sequence of networks", repr(networks)))
         if not networks:
             raise ValueError(message("networks", "at least one", "none"))

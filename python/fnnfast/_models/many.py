@@ -112,7 +112,7 @@ def fit_many(
     import threading
     from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
-    if not isinstance(networks, Sequence) or not all(isinstance(net, Sequential) for net in networks):
+    if not _checks.is_sequence(networks) or not all(isinstance(net, Sequential) for net in networks):
         raise TypeError(message("networks", "a sequence of Sequential", repr(networks)))
     if len({id(net) for net in networks}) < len(networks):
         raise ValueError(message("networks", "different networks", "the same one more than once"))

@@ -67,7 +67,7 @@ def compound_scale(
     Dense(units=133, activation=ReLU())
     Dense(units=10, activation=Softmax())
     """
-    if not isinstance(base, (Network, Sequence)):
+    if not (isinstance(base, Network) or _checks.is_sequence(base)):
         raise TypeError(message("base", "a network or a sequence of layers", repr(base)))
     layers = list(base.layers if isinstance(base, Network) else base)
     Structure(layers)  # raises an error if the layers do not make a network

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from .. import _checks
 from .._checks import message
 from ..layers import Input, Layer
 from ..layers._base import no_layer, specs
@@ -149,7 +150,7 @@ class Structure:
 
 def _named(layers: Sequence[Input | Layer]) -> tuple[Input, dict[str, Layer]]:
     """The input, and the layers after it by name."""
-    if isinstance(layers, (Input, Layer)) or not isinstance(layers, Sequence):
+    if isinstance(layers, (Input, Layer)) or not _checks.is_sequence(layers):
         raise TypeError(message("layers", "a sequence of layers", repr(layers)))
     first = layers[0] if layers else None
     if not isinstance(first, Input):

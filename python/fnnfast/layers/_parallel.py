@@ -39,7 +39,7 @@ class Parallel(Layer):
 
     @_checks.advised("Parallel")
     def __init__(self, branches: Sequence[Sequence[Layer]]) -> None:
-        if not isinstance(branches, Sequence) or isinstance(branches, str) or not branches:
+        if not _checks.is_sequence(branches) or isinstance(branches, str) or not branches:
             raise ValueError(_checks.message("branches", "at least one sequence of layers", repr(branches)))
         self._store(branches=tuple(inside("branches", branch, empty=True) for branch in branches))
 

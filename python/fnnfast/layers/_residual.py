@@ -135,7 +135,7 @@ class Residual(Layer):
 
 def inside(name: str, layers: Sequence[Layer], *, empty: bool = False) -> tuple[Layer, ...]:
     """Check layers that are to be inside another one; whether there may be none."""
-    inner = tuple(layers) if isinstance(layers, Sequence) else (layers,)
+    inner = tuple(layers) if _checks.is_sequence(layers) else (layers,)
     if not inner and not empty:
         raise ValueError(_checks.message(name, "at least one layer", "none"))
     for layer in inner:

@@ -57,7 +57,7 @@ class FitSettings(Frozen):
     ) -> None:
         if not (schedule is None or callable(schedule)):
             raise TypeError(message("schedule", "None or a callable", repr(schedule)))
-        if not (isinstance(callbacks, Sequence) and all(map(callable, callbacks))):
+        if not (_checks.is_sequence(callbacks) and all(map(callable, callbacks))):
             raise TypeError(message("callbacks", "a sequence of callables", repr(callbacks)))
         self._store(
             loss=loss,

@@ -7,6 +7,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from ... import _checks
 from ..._models.sequential import Sequential
 from ...layers import Input
 from . import _package
@@ -78,4 +79,4 @@ def from_torch(
 def _shape(given: Any) -> tuple[int, ...] | None:
     if given is None:
         return None
-    return Input(*(tuple(given) if isinstance(given, Sequence) else (given,))).shape
+    return Input(*(tuple(given) if _checks.is_sequence(given) else (given,))).shape
