@@ -66,6 +66,13 @@ void register_machine(py::module_& m) {
     return names;
   });
   m.def("use_isa", &use_isa, py::arg("name"));
+  m.def("extensions", [] {
+    py::dict found;
+    for (const auto& [name, kind] : available_extensions()) found[py::str(name)] = kind;
+    return found;
+  });
+  m.def("multiplies_pairs", [] { return pairs_affine() != nullptr; });
+  m.def("multiplies_pairs_faster", &multiplies_pairs_faster);
   py::class_<Cancellation>(m, "Cancellation")
       .def(py::init<>())
       .def("cancel", &Cancellation::cancel)

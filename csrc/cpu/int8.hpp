@@ -19,28 +19,12 @@ namespace fnnfast::FNNFAST_ISA {
 struct QuadTile : MatrixTile {
   template <class V, int kRows, int kVectors, class Sink>
   static FNNFAST_NOINLINE void run(const Tile<float>& t) {
-    RowPointers<float, kRows> row(t);
     Quads sum[kRows][kVectors];
 #pragma GCC unroll 12
     for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) sum[r][v] = Quads::load(t.start + v * V::kLanes);
-    const float* b = t.b;
-    Fetch<kRows> fetch(t);
-    for (ptrdiff_t k = t.k; k > 0; --k) {
-      fetch(1);
-      QuadWeights w[kVectors];
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) w[v] = QuadWeights::load(b + v * V::kLanes);
-#pragma GCC unroll 12
-      for (int r = 0; r < kRows; ++r) {
-        const QuadInputs x = QuadInputs::broadcast(row.at(r));
-#pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v) sum[r][v] = dot(sum[r][v], x, w[v]);
-      }
-      row.advance(1);
-      b += t.b_step;
-    }
+    multiply_words<QuadWeights, QuadInputs, V::kLanes>(t, sum);
     V z[kRows][kVectors];
     V scale[kVectors], bias[kVectors];
 #pragma GCC unroll 4
@@ -133,6 +117,6 @@ inline void int8_affine(const AffineCall<float>& task) {
       task.y[r * task.y_row + u] = __builtin_nanf("");
 }
 
-inline constexpr AffineKernel<float> kInt8Affine{Vec<float>::kLanes, kPanelVectors, int8_scratch, int8_affine};
+inline constexpr AffineKernel<float> kInt8Affine{Vec<float>::kLanes, kPanelVectors, true, int8_scratch, int8_affine};
 
 }  // namespace fnnfast::FNNFAST_ISA

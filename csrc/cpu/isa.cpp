@@ -9,6 +9,7 @@
 #include <string>
 
 #include "kernels.hpp"
+#include "pack.hpp"
 
 #if defined(__x86_64__) || defined(__i386__)
 #define FNNFAST_X86 1
@@ -96,6 +97,16 @@ bool runs_avx512() noexcept {
 #endif
 }
 
+// AVX-512 and its BF16
+bool runs_avx512bf16() noexcept {
+#if defined(FNNFAST_X86)
+  constexpr std::uint32_t kBf16 = 1u << 5;  // leaf 7, subleaf 1, eax
+  return runs_avx512() && cpuid(7, 0).eax >= 1 && has_bits(cpuid(7, 1).eax, kBf16);
+#else
+  return false;
+#endif
+}
+
 // AVX-512 and its VNNI
 bool runs_avx512vnni() noexcept {
 #if defined(FNNFAST_X86)
@@ -122,8 +133,10 @@ bool runs_neon() noexcept {
   ISA(avx512, runs_avx512)   \
   ISA(neon, runs_neon)
 
-// Extensions that only int8 kernels use, each with the set that it extends.
-#define FNNFAST_INT8_EXTENSIONS(EXTENSION) EXTENSION(avx512vnni, avx512, runs_avx512vnni)
+// Extensions that only kernels of one format use, each with the set that it extends.
+#define FNNFAST_EXTENSIONS(EXTENSION)                                 \
+  EXTENSION(avx512vnni, avx512, WeightFormat::kInt8, runs_avx512vnni) \
+  EXTENSION(avx512bf16, avx512, WeightFormat::kBfloat16Pairs, runs_avx512bf16)
 
 // Whether this build has a name: FNNFAST_BUILT_ISAS is the list from CMake, separated by commas.
 constexpr bool is_built(std::string_view name) {
@@ -146,18 +159,18 @@ constexpr const K* if_built() {
 
 }  // namespace
 
-// Defined by kernels_isa.cpp and kernels_int8.cpp.
+// Defined by kernels_isa.cpp and kernels_extension.cpp.
 #define FNNFAST_DECLARE(name, runs)    \
   namespace name {                     \
   extern const IsaKernels kIsaKernels; \
   }
 FNNFAST_ISAS(FNNFAST_DECLARE)
 #undef FNNFAST_DECLARE
-#define FNNFAST_DECLARE(name, extended, runs) \
-  namespace name {                            \
-  extern const AffineKernel<float> kInt8;     \
+#define FNNFAST_DECLARE(name, extended, format, runs) \
+  namespace name {                                    \
+  extern const AffineKernel<float> kExtension;        \
   }
-FNNFAST_INT8_EXTENSIONS(FNNFAST_DECLARE)
+FNNFAST_EXTENSIONS(FNNFAST_DECLARE)
 #undef FNNFAST_DECLARE
 
 namespace {
@@ -166,15 +179,25 @@ namespace {
 constexpr Isa kIsas[] = {FNNFAST_ISAS(FNNFAST_ROW)};
 #undef FNNFAST_ROW
 
-struct Int8Extension {
-  std::string_view extended;
+struct Extension {
+  std::string_view name, extended;
+  WeightFormat format;
   bool (*is_supported)() noexcept;
   const AffineKernel<float>* kernel;  // null if this build does not have it
 };
-#define FNNFAST_ROW(name, extended, runs) \
-  {#extended, runs, if_built<is_built(#name), AffineKernel<float>, name::kInt8>()},
-constexpr Int8Extension kInt8Extensions[] = {FNNFAST_INT8_EXTENSIONS(FNNFAST_ROW)};
+#define FNNFAST_ROW(name, extended, format, runs) \
+  {#name, #extended, format, runs, if_built<is_built(#name), AffineKernel<float>, name::kExtension>()},
+constexpr Extension kExtensions[] = {FNNFAST_EXTENSIONS(FNNFAST_ROW)};
 #undef FNNFAST_ROW
+
+// That of an instruction set for a format, or null.
+const AffineKernel<float>* extension_of(std::string_view isa, WeightFormat format) noexcept {
+  for (const Extension& extension : kExtensions)
+    if (extension.extended == isa && extension.format == format && extension.kernel != nullptr &&
+        extension.is_supported())
+      return extension.kernel;
+  return nullptr;
+}
 
 // Throws std::invalid_argument unless it is available. argument: what the name was passed as.
 const Isa& find_isa(std::string_view name, const std::string& argument) {
@@ -266,11 +289,34 @@ void use_isa(std::string_view name) { g_selected.store(&find_isa(name, "instruct
 
 const AffineKernel<float>& int8_affine() {
   const Isa* isa = &selected_isa();
-  for (const Int8Extension& extension : kInt8Extensions)
-    if (extension.extended == isa->name && extension.kernel != nullptr && extension.is_supported())
-      return *extension.kernel;
+  if (const AffineKernel<float>* const kernel = extension_of(isa->name, WeightFormat::kInt8)) return *kernel;
   while (!isa->is_available() || isa->kernels->int8 == nullptr) --isa;  // scalar has one
   return *isa->kernels->int8;
+}
+
+const AffineKernel<float>* pairs_affine() noexcept {
+  const Isa& isa = selected_isa();
+  const AffineKernel<float>* const kernel = extension_of(isa.name, WeightFormat::kBfloat16Pairs);
+  return kernel != nullptr ? kernel : isa.kernels->pairs;
+}
+
+// Zen 4 and later multiply pairs at the rate at which they multiply floats. Intel's cores with this instruction do so
+// at half of it (uops.info), which gains nothing.
+bool multiplies_pairs_faster() noexcept {
+#if defined(FNNFAST_X86)
+  constexpr std::uint32_t kAmd = 0x68747541;  // "Auth", of "AuthenticAMD"
+  return cpuid(0, 0).ebx == kAmd && extension_of(selected_isa().name, WeightFormat::kBfloat16Pairs) != nullptr;
+#else
+  return false;
+#endif
+}
+
+std::vector<std::pair<std::string_view, std::string_view>> available_extensions() {
+  std::vector<std::pair<std::string_view, std::string_view>> found;
+  for (const Extension& extension : kExtensions)
+    if (extension.kernel != nullptr && extension.is_supported())
+      found.emplace_back(extension.name, extension.format == WeightFormat::kInt8 ? "int8" : "bfloat16");
+  return found;
 }
 
 const CacheSizes& cache_sizes() {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace fnnfast::cpu {
@@ -30,6 +31,14 @@ void use_isa(std::string_view name);
 template <class T>
 struct AffineKernel;
 const AffineKernel<float>& int8_affine();
+// The kernels of the selected instruction set that multiply bfloat16 in pairs, or null. They are for CPUs that do so
+// faster than they multiply float32, and, in plain C++, for tests.
+const AffineKernel<float>* pairs_affine() noexcept;
+// Whether this CPU multiplies bfloat16 in pairs faster than float32, with the selected instruction set.
+bool multiplies_pairs_faster() noexcept;
+
+// The extensions that this CPU and this build have, of any instruction set, and the format that each is for.
+std::vector<std::pair<std::string_view, std::string_view>> available_extensions();
 
 // In bytes, for one core. L3 is 0 if absent or unknown; an unknown L1d or L2 is a common small size.
 struct CacheSizes {

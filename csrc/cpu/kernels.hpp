@@ -90,6 +90,7 @@ template <class T>
 struct AffineKernel {
   int lanes;          // of a vector
   int panel_vectors;  // vectors side by side in a register tile
+  bool copies_windows;
   ptrdiff_t (*scratch)(const AffineCall<T>&);
   void (*run)(const AffineCall<T>&);
 };
@@ -259,7 +260,8 @@ struct Kernels {
 struct IsaKernels {
   Kernels<float> of_float;
   Kernels<double> of_double;
-  const AffineKernel<float>* int8;  // null if it has none of its own
+  const AffineKernel<float>* int8;   // null if it has none of its own
+  const AffineKernel<float>* pairs;  // of bfloat16; likewise
 
   const Kernels<float>& of(float) const { return of_float; }
   const Kernels<double>& of(double) const { return of_double; }

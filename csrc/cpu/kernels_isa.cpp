@@ -8,6 +8,9 @@
 #if defined(FNNFAST_QUADS)
 #include "int8.hpp"
 #endif
+#if defined(FNNFAST_PAIRS)
+#include "bfloat16_pairs.hpp"
+#endif
 #include "../core/loss_rows.hpp"
 #include "../core/random.hpp"
 #include "accurate.hpp"
@@ -51,7 +54,7 @@ constexpr ActivationKernels<T> accurate_kernels() {
 template <class T>
 constexpr AffineKernel<T> bfloat16_affine() {
   if constexpr (sizeof(T) == sizeof(float))
-    return {Vec<T>::kLanes, kPanelVectors, affine_scratch<T, WeightFormat::kBfloat16>,
+    return {Vec<T>::kLanes, kPanelVectors, false, affine_scratch<T, WeightFormat::kBfloat16>,
             affine<T, WeightFormat::kBfloat16>};
   else
     return {};
@@ -59,31 +62,32 @@ constexpr AffineKernel<T> bfloat16_affine() {
 
 template <class T, class... Act>
 constexpr Kernels<T> make_kernels(TypeList<Act...>) {
-  return {Vec<T>::kLanes,
-          kPanelVectors,
-          {Vec<T>::kLanes, kPanelVectors, affine_scratch<T, WeightFormat::kFull>, affine<T, WeightFormat::kFull>},
-          bfloat16_affine<T>(),
-          product<T>,
-          window_product<T>,
-          column_sums<T>,
-          column_squares<T>,
-          maxout_data<T>,
-          maxout_weight<T>,
-          column_moments<T>,
-          normalize_sums<T>,
-          scale_rows<T>,
-          normalize_backward<T>,
-          pool<T>,
-          pool_gradient<T>,
-          local_response<T>,
-          local_response_gradient<T>,
-          loss<T>,
-          {update<T, Sgd>, update<T, Adam>},
-          dropout<T>,
-          noise<T>,
-          fma_peak<T>,
-          read_buffer<T>,
-          {activation_kernels<T, Act>()..., accurate_kernels<T, Act>()...}};
+  return {
+      Vec<T>::kLanes,
+      kPanelVectors,
+      {Vec<T>::kLanes, kPanelVectors, false, affine_scratch<T, WeightFormat::kFull>, affine<T, WeightFormat::kFull>},
+      bfloat16_affine<T>(),
+      product<T>,
+      window_product<T>,
+      column_sums<T>,
+      column_squares<T>,
+      maxout_data<T>,
+      maxout_weight<T>,
+      column_moments<T>,
+      normalize_sums<T>,
+      scale_rows<T>,
+      normalize_backward<T>,
+      pool<T>,
+      pool_gradient<T>,
+      local_response<T>,
+      local_response_gradient<T>,
+      loss<T>,
+      {update<T, Sgd>, update<T, Adam>},
+      dropout<T>,
+      noise<T>,
+      fma_peak<T>,
+      read_buffer<T>,
+      {activation_kernels<T, Act>()..., accurate_kernels<T, Act>()...}};
 }
 
 #if defined(FNNFAST_QUADS)
@@ -91,8 +95,14 @@ constexpr const AffineKernel<float>* kInt8 = &kInt8Affine;
 #else
 constexpr const AffineKernel<float>* kInt8 = nullptr;
 #endif
+#if defined(FNNFAST_PAIRS)
+constexpr const AffineKernel<float>* kPairs = &kPairsAffine;
+#else
+constexpr const AffineKernel<float>* kPairs = nullptr;
+#endif
 
 extern const IsaKernels kIsaKernels;
-constinit const IsaKernels kIsaKernels{make_kernels<float>(Activations{}), make_kernels<double>(Activations{}), kInt8};
+constinit const IsaKernels kIsaKernels{make_kernels<float>(Activations{}), make_kernels<double>(Activations{}), kInt8,
+                                       kPairs};
 
 }  // namespace fnnfast::FNNFAST_ISA

@@ -138,15 +138,16 @@ template <class T>
 void unpack_bias(const PanelLayout& layout, const T* panels, const BiasView<T>& to);
 
 // Weights for inference only, made from panels of float. They have the same blocks and groups, and fewer rows. A row
-// has words of 32 bits, of type float, which only carries the bits.
-enum class WeightFormat { kFull, kBfloat16, kInt8 };
+// has words of 32 bits, of type float, which only carries the bits. kBfloat16 and kBfloat16Pairs differ in what is
+// multiplied: numbers widened to float, or pairs of bfloat16 (bfloat16_pairs.hpp).
+enum class WeightFormat { kFull, kBfloat16, kBfloat16Pairs, kInt8 };
 
 inline constexpr ptrdiff_t kInt8Header = 3;
 inline constexpr ptrdiff_t kInt8MostInputs = 65536;  // 255 * 127 * so many stays below 2^31
 
 // Rows of words for that many inputs.
 FNNFAST_INLINE constexpr ptrdiff_t stored_rows(ptrdiff_t inputs, WeightFormat format) {
-  const ptrdiff_t each = format == WeightFormat::kInt8 ? 4 : format == WeightFormat::kBfloat16 ? 2 : 1;
+  const ptrdiff_t each = format == WeightFormat::kInt8 ? 4 : format == WeightFormat::kFull ? 1 : 2;
   return (inputs + each - 1) / each;
 }
 // The layout of the words: its `inputs` are the rows after the first.

@@ -36,6 +36,15 @@ def isas() -> list[str]:
 def use_isa(name: str) -> None:
     """Select the variant for later calls and networks (tests; FNNFAST_ISA is for users)."""
 
+def extensions() -> dict[str, str]:
+    """The extensions of instruction sets that this CPU and this build have, and the number format that each is for."""
+
+def multiplies_pairs() -> bool:
+    """Whether the selected variant has kernels that multiply bfloat16 in pairs."""
+
+def multiplies_pairs_faster() -> bool:
+    """Whether it has them, and they are faster than those of float32 on this CPU."""
+
 class Cancellation:
     """``with cancellation: ...`` lets calls of this thread be ended with KeyboardInterrupt, by any other's cancel()."""
 
@@ -226,11 +235,14 @@ class Network:
         product reads, (B, I), and what the activation reads, (B, O). Of images the pixels are rows.
         """
 
-    def bfloat16(self) -> Network:
+    def bfloat16(self, pairs: bool) -> Network:
         """The same with weights rounded to bfloat16, to nearest even; biases and slopes stay float32, x and out too.
 
-        ValueError for a float64 network. What this and ``quantized`` return is for ``try_forward``: ``set`` raises
-        TypeError, and no Trainer takes it.
+        pairs: the inputs of products are rounded as well, and multiplied in pairs, ValueError where the instruction set
+        has no kernels for it. Subnormal numbers are then zeros, and a sum goes over the pairs in order:
+            z = z + x[2 i + 1] w[2 i + 1], z = z + x[2 i] w[2 i]
+        each rounded once, as AVX-512 BF16 and the kernels in plain C++ compute it. ValueError for a float64 network.
+        What this and ``quantized`` return is for ``try_forward``: ``set`` raises TypeError, and no Trainer takes it.
         """
 
     def quantized(self, layers: Sequence[tuple[float, int, Array]]) -> Network:

@@ -20,6 +20,7 @@ from .losses import LOSSES, Gaussian, Loss
 from .low_precision import (
     Scales,
     input_codes,
+    pairs_pre_activation,
     quantized_dense,
     quantized_maxout,
     quantized_pre_activation,
@@ -82,6 +83,7 @@ __all__ = [
     "maxout_conv2d_backward",
     "maxout_conv2d_forward",
     "maxout_forward",
+    "pairs_pre_activation",
     "pieces",
     "pre_activation",
     "quantized_dense",
