@@ -67,12 +67,13 @@ void register_machine(py::module_& m) {
   });
   m.def("use_isa", &use_isa, py::arg("name"));
   m.def("extensions", [] {
-    py::dict found;
-    for (const auto& [name, kind] : available_extensions()) found[py::str(name)] = kind;
+    py::list found;
+    for (const ExtensionInfo& e : available_extensions())
+      found.append(py::make_tuple(e.name, e.extended, e.format, e.is_chosen));
     return found;
   });
+  m.def("use_extension", &use_extension, py::arg("name"));
   m.def("multiplies_pairs", [] { return pairs_affine() != nullptr; });
-  m.def("multiplies_pairs_faster", &multiplies_pairs_faster);
   py::class_<Cancellation>(m, "Cancellation")
       .def(py::init<>())
       .def("cancel", &Cancellation::cancel)

@@ -17,7 +17,7 @@ ptrdiff_t kc_inputs(ptrdiff_t width, ptrdiff_t inputs) {
   const ptrdiff_t most =
       std::clamp(static_cast<ptrdiff_t>(cache_sizes().l2 / 4) / row_bytes, ptrdiff_t{256}, 262144 / row_bytes);
   if (inputs <= most) return std::max(inputs, ptrdiff_t{1});
-  return (divide_up(inputs, divide_up(2 * inputs, most)) + 15) / 16 * 16;
+  return (divide_up(inputs, divide_up(2 * inputs, most)) + 31) / 32 * 32;  // whole blocks of a matrix unit
 }
 
 template <class T>

@@ -5,13 +5,13 @@
 // thread; but how the instruction rounds is its own, so the bits are those of one code path (pairs.hpp).
 #pragma once
 
-#include "gemm.hpp"
+#include "matrix_product.hpp"
 #include "pairs.hpp"
 
 namespace fnnfast::FNNFAST_ISA {
 
 struct DotTile : MatrixTile {
-  static constexpr bool kFinishes = true;
+  static constexpr bool kFinishes = true, kBytes = false;
   template <class V, int kRows, int kVectors, class Sink>
   static FNNFAST_NOINLINE void run(const Tile<float>& t) {
     V acc[kRows][kVectors];
@@ -24,19 +24,33 @@ struct DotTile : MatrixTile {
 // Words from row to row: not a multiple of a page.
 FNNFAST_INLINE ptrdiff_t pair_row(const AffineCall<float>& task) {
   const ptrdiff_t inputs = task.of->inputs < task.of->kc ? task.of->inputs : task.of->kc;
-  return stored_rows(inputs, WeightFormat::kBfloat16Pairs) + 16;
+  return whole_blocks(words_of(inputs, WeightFormat::kBfloat16Pairs), LowProducts::kBlockWords) + 16;
 }
 
-// Rounded rows, maxout's argmax, partial sums.
+// Rounded rows, maxout's argmax, sums of the matrix unit, partial sums; rows of these are read in whole blocks.
+struct PairsScratch {
+  ptrdiff_t rounded, argmax, sums, partial;
+  bool chunked;
+  explicit FNNFAST_INLINE PairsScratch(const AffineCall<float>& task) {
+    constexpr WeightFormat kFormat = WeightFormat::kBfloat16Pairs;
+    const AffineScratch<float, kFormat> scratch(task, layout_of<float, kFormat>(task));
+    rounded = whole_blocks(task.rows, LowProducts::kBlockRows) * pair_row(task);
+    argmax = scratch.argmax;
+    sums = LowProducts::scratch();
+    chunked = scratch.partial > 0;
+    partial = chunked ? scratch.partial + LowProducts::kBlockRows * kNR<float> : 0;
+  }
+};
+
 inline ptrdiff_t pairs_scratch(const AffineCall<float>& task) {
-  constexpr WeightFormat kFormat = WeightFormat::kBfloat16Pairs;
-  const AffineScratch<float, kFormat> scratch(task, layout_of<float, kFormat>(task));
-  return task.rows * pair_row(task) + scratch.argmax + scratch.partial;
+  const PairsScratch scratch(task);
+  return scratch.rounded + scratch.argmax + scratch.sums + scratch.partial;
 }
 
-// The inputs of a chunk of one row; after an odd number of them comes a zero.
+// The inputs of a chunk of one row, and zeros up to a whole block of words.
 FNNFAST_INLINE void round_row(const AffineCall<float>& task, ptrdiff_t row, const Chunk& chunk, std::uint16_t* to) {
-  if (chunk.inputs % 2 != 0) to[chunk.inputs] = 0;
+  const ptrdiff_t end = whole_blocks(chunk.inputs, 2 * LowProducts::kBlockWords);
+  for (ptrdiff_t i = chunk.inputs; i < end; ++i) to[i] = 0;
   if (task.of->windows == nullptr) {
     round_to_pairs(task.x + row * task.x_row + chunk.first, chunk.inputs, to);
     return;
@@ -78,10 +92,12 @@ FNNFAST_INLINE void pair_channels(const AffineCall<float>& task, const Panel& pa
 inline void pairs_affine(const AffineCall<float>& task) {
   constexpr WeightFormat kFormat = WeightFormat::kBfloat16Pairs;
   const PanelLayout layout = layout_of<float, kFormat>(task);
-  const AffineScratch<float, kFormat> scratch(task, layout);
+  const PairsScratch scratch(task);
   const bool depthwise = task.of->windows != nullptr && task.of->windows->depthwise;
   const ChunkRows<float> rounded{task.scratch, pair_row(task)};
-  float* const argmax = task.scratch + task.rows * rounded.row;
+  float* const argmax = task.scratch + scratch.rounded;
+  LowProducts products(argmax + scratch.argmax);
+  float* const partials = argmax + scratch.argmax + scratch.sums;
   const auto rows = [&](const Chunk& chunk) {
     for (ptrdiff_t r = 0; r < task.rows && !depthwise; ++r)
       round_row(task, r, chunk, reinterpret_cast<std::uint16_t*>(task.scratch + r * rounded.row));
@@ -89,10 +105,10 @@ inline void pairs_affine(const AffineCall<float>& task) {
   };
   const auto run_panel = [&](Tile<float>& t, const Panel& panel, Ahead ahead, const Chunk& chunk) {
     if (depthwise) return pair_channels(task, panel, t, chunk);
-    t.k = stored_rows(chunk.inputs, kFormat);
-    affine_panel<DotTile>(task, panel, t, ahead, argmax, chunk.last);
+    t.k = words_of(chunk.inputs, kFormat);
+    products.panel<DotTile>(task, panel, t, ahead, argmax, chunk.last);
   };
-  for_panels<float, kFormat>(task, layout, scratch.partial > 0, argmax + scratch.argmax, rows, run_panel);
+  for_panels<float, kFormat>(task, layout, scratch.chunked, partials, rows, run_panel);
 }
 
 inline constexpr AffineKernel<float> kPairsAffine{Vec<float>::kLanes, kPanelVectors, true, pairs_scratch, pairs_affine};

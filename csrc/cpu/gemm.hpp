@@ -187,7 +187,7 @@ FNNFAST_INLINE Tile<T> panel_tile(const AffineCall<T>& task, const Panel& panel,
     t.start = task.of->unpacked_bias ? task.of->unpacked_bias + panel.unit : kZeros;
   } else {
     t.start = task.of->panels + (panel.offset - (task.of->inputs + 1) * task.of->unpacked_units);
-    t.b = t.start + (stored_rows(chunk.first, kFormat) + 1) * panel.width;
+    t.b = t.start + (words_of(chunk.first, kFormat) + 1) * panel.width;
     t.b_step = panel.width;
   }
   if (chunk.first > 0) {
@@ -356,13 +356,13 @@ FNNFAST_INLINE Ahead panel_after(const AffineCall<T>& task, const PanelLayout& l
   if (panel.unit < task.of->unpacked_units) return ahead_of(task.of->panels, 0);
   if (last_of_set && chunk.last) return ahead_of(task.next, task.next_size);
   const T* const panels = task.of->panels - (task.of->inputs + 1) * task.of->unpacked_units;
-  const ptrdiff_t rows = stored_rows(chunk.inputs, kFormat);
+  const ptrdiff_t rows = words_of(chunk.inputs, kFormat);
   if (last_of_set) {
     const Panel first = layout.panel(first_block, 0);
-    return ahead_of(panels + first.offset + (stored_rows(chunk.first + chunk.inputs, kFormat) + 1) * first.width,
+    return ahead_of(panels + first.offset + (words_of(chunk.first + chunk.inputs, kFormat) + 1) * first.width,
                     rows * first.width);
   }
-  const ptrdiff_t skipped = stored_rows(task.of->inputs, kFormat) + 1 + stored_rows(chunk.first, kFormat) + 1;
+  const ptrdiff_t skipped = stored_rows(task.of->inputs, kFormat) + 1 + words_of(chunk.first, kFormat) + 1;
   return ahead_of(panels + panel.offset + skipped * panel.width, rows * panel.width);
 }
 

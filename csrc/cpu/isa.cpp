@@ -18,6 +18,7 @@
 #if defined(__APPLE__)
 #include <sys/sysctl.h>
 #elif defined(__unix__)
+#include <sys/syscall.h>
 #include <unistd.h>
 #endif
 
@@ -117,6 +118,38 @@ bool runs_avx512vnni() noexcept {
 #endif
 }
 
+// The registers of AMX, which a process has to ask for (Linux 5.16), beside AVX-512 and its BF16.
+bool may_use_amx() noexcept {
+#if defined(FNNFAST_X86) && defined(__linux__) && defined(SYS_arch_prctl)
+  constexpr std::uint32_t kTileState = 3u << 17;  // XCR0: configuration and data
+  constexpr std::uint32_t kAmxTile = 1u << 24;    // leaf 7, edx
+  constexpr int kRequest = 0x1023, kTileData = 18;
+  static const bool may = runs_avx512bf16() && has_bits(cpuid(7, 0).edx, kAmxTile) && saves_state(kTileState) &&
+                          syscall(SYS_arch_prctl, kRequest, kTileData) == 0;
+  return may;
+#else
+  return false;
+#endif
+}
+
+bool runs_amxbf16() noexcept {
+#if defined(FNNFAST_X86)
+  constexpr std::uint32_t kAmxBf16 = 1u << 22;  // leaf 7, edx
+  return has_bits(cpuid(7, 0).edx, kAmxBf16) && may_use_amx();
+#else
+  return false;
+#endif
+}
+
+bool runs_amxint8() noexcept {
+#if defined(FNNFAST_X86)
+  constexpr std::uint32_t kAmxInt8 = 1u << 25;  // leaf 7, edx
+  return has_bits(cpuid(7, 0).edx, kAmxInt8) && runs_avx512vnni() && may_use_amx();
+#else
+  return false;
+#endif
+}
+
 bool runs_neon() noexcept {
 #if defined(__aarch64__)
   return true;  // part of the architecture
@@ -133,10 +166,16 @@ bool runs_neon() noexcept {
   ISA(avx512, runs_avx512)   \
   ISA(neon, runs_neon)
 
-// Extensions that only kernels of one format use, each with the set that it extends.
-#define FNNFAST_EXTENSIONS(EXTENSION)                                 \
-  EXTENSION(avx512vnni, avx512, WeightFormat::kInt8, runs_avx512vnni) \
-  EXTENSION(avx512bf16, avx512, WeightFormat::kBfloat16Pairs, runs_avx512bf16)
+// Extensions that only kernels of one format use, fastest first, each with the set that it extends. Those of plain C++
+// compute what the instructions do, for tests.
+#define FNNFAST_EXTENSIONS(EXTENSION)                                                \
+  EXTENSION(amxint8, avx512, WeightFormat::kInt8, runs_amxint8)                      \
+  EXTENSION(avx512vnni, avx512, WeightFormat::kInt8, runs_avx512vnni)                \
+  EXTENSION(amxbf16, avx512, WeightFormat::kBfloat16Pairs, runs_amxbf16)             \
+  EXTENSION(avx512bf16, avx512, WeightFormat::kBfloat16Pairs, runs_avx512bf16)       \
+  EXTENSION(plain_pairs, scalar, WeightFormat::kBfloat16Pairs, runs_anywhere)        \
+  EXTENSION(plain_matrix_pairs, scalar, WeightFormat::kBfloat16Pairs, runs_anywhere) \
+  EXTENSION(plain_matrix_int8, scalar, WeightFormat::kInt8, runs_anywhere)
 
 // Whether this build has a name: FNNFAST_BUILT_ISAS is the list from CMake, separated by commas.
 constexpr bool is_built(std::string_view name) {
@@ -190,11 +229,30 @@ struct Extension {
 constexpr Extension kExtensions[] = {FNNFAST_EXTENSIONS(FNNFAST_ROW)};
 #undef FNNFAST_ROW
 
-// That of an instruction set for a format, or null.
-const AffineKernel<float>* extension_of(std::string_view isa, WeightFormat format) noexcept {
+std::atomic<const Extension*> g_extension{nullptr};  // chosen by use_extension()
+
+bool is_available(const Extension& extension) noexcept {
+  return extension.kernel != nullptr && extension.is_supported();
+}
+
+// Whether it is chosen where nobody chooses. Zen 4 and later multiply pairs at the rate at which they multiply floats;
+// Intel's cores take twice the time (2.1 cycles measured on Emerald Rapids), which gains nothing.
+bool is_faster(const Extension& extension) noexcept {
+  if (extension.extended == "scalar") return false;
+#if defined(FNNFAST_X86)
+  constexpr std::uint32_t kAmd = 0x68747541;  // "Auth", of "AuthenticAMD"
+  if (extension.name == "avx512bf16") return cpuid(0, 0).ebx == kAmd;
+#endif
+  return true;
+}
+
+// That of the selected instruction set for a format, or null.
+const AffineKernel<float>* extension_for(WeightFormat format) noexcept {
+  const std::string_view isa = selected_isa().name;
+  if (const Extension* const chosen = g_extension.load(std::memory_order_relaxed))
+    return chosen->extended == isa && chosen->format == format ? chosen->kernel : nullptr;
   for (const Extension& extension : kExtensions)
-    if (extension.extended == isa && extension.format == format && extension.kernel != nullptr &&
-        extension.is_supported())
+    if (extension.extended == isa && extension.format == format && is_faster(extension) && is_available(extension))
       return extension.kernel;
   return nullptr;
 }
@@ -288,35 +346,29 @@ const Isa& selected_isa() {
 void use_isa(std::string_view name) { g_selected.store(&find_isa(name, "instruction set")); }
 
 const AffineKernel<float>& int8_affine() {
+  if (const AffineKernel<float>* const kernel = extension_for(WeightFormat::kInt8)) return *kernel;
   const Isa* isa = &selected_isa();
-  if (const AffineKernel<float>* const kernel = extension_of(isa->name, WeightFormat::kInt8)) return *kernel;
   while (!isa->is_available() || isa->kernels->int8 == nullptr) --isa;  // scalar has one
   return *isa->kernels->int8;
 }
 
-const AffineKernel<float>* pairs_affine() noexcept {
-  const Isa& isa = selected_isa();
-  const AffineKernel<float>* const kernel = extension_of(isa.name, WeightFormat::kBfloat16Pairs);
-  return kernel != nullptr ? kernel : isa.kernels->pairs;
-}
+const AffineKernel<float>* pairs_affine() { return extension_for(WeightFormat::kBfloat16Pairs); }
 
-// Zen 4 and later multiply pairs at the rate at which they multiply floats. Intel's cores with this instruction do so
-// at half of it (uops.info), which gains nothing.
-bool multiplies_pairs_faster() noexcept {
-#if defined(FNNFAST_X86)
-  constexpr std::uint32_t kAmd = 0x68747541;  // "Auth", of "AuthenticAMD"
-  return cpuid(0, 0).ebx == kAmd && extension_of(selected_isa().name, WeightFormat::kBfloat16Pairs) != nullptr;
-#else
-  return false;
-#endif
-}
-
-std::vector<std::pair<std::string_view, std::string_view>> available_extensions() {
-  std::vector<std::pair<std::string_view, std::string_view>> found;
+std::vector<ExtensionInfo> available_extensions() {
+  std::vector<ExtensionInfo> found;
   for (const Extension& extension : kExtensions)
-    if (extension.kernel != nullptr && extension.is_supported())
-      found.emplace_back(extension.name, extension.format == WeightFormat::kInt8 ? "int8" : "bfloat16");
+    if (is_available(extension))
+      found.push_back({extension.name, extension.extended,
+                       extension.format == WeightFormat::kInt8 ? "int8" : "bfloat16", is_faster(extension)});
   return found;
+}
+
+void use_extension(std::string_view name) {
+  if (name.empty()) return g_extension.store(nullptr);
+  for (const Extension& extension : kExtensions)
+    if (extension.name == name && is_available(extension)) return g_extension.store(&extension);
+  throw std::invalid_argument("extension: expected one of those of this CPU and build, got '" + std::string(name) +
+                              "'");
 }
 
 const CacheSizes& cache_sizes() {

@@ -260,8 +260,7 @@ struct Kernels {
 struct IsaKernels {
   Kernels<float> of_float;
   Kernels<double> of_double;
-  const AffineKernel<float>* int8;   // null if it has none of its own
-  const AffineKernel<float>* pairs;  // of bfloat16; likewise
+  const AffineKernel<float>* int8;  // null if it has none of its own
 
   const Kernels<float>& of(float) const { return of_float; }
   const Kernels<double>& of(double) const { return of_double; }

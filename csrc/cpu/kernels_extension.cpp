@@ -1,5 +1,5 @@
-// The kernels of low precision for an extension of an instruction set that its other kernels do not use: int8 for
-// AVX-512 VNNI, pairs of bfloat16 for AVX-512 BF16. The rule for weak symbols in kernels_isa.cpp holds here, too.
+// The products of one format of low precision for an extension of an instruction set that its other kernels do not use
+// (fnnfast_add_isa in CMakeLists.txt). The rule for weak symbols in kernels_isa.cpp holds here, too.
 #if defined(FNNFAST_QUADS)
 #include "int8.hpp"
 #endif

@@ -8,9 +8,6 @@
 #if defined(FNNFAST_QUADS)
 #include "int8.hpp"
 #endif
-#if defined(FNNFAST_PAIRS)
-#include "bfloat16_pairs.hpp"
-#endif
 #include "../core/loss_rows.hpp"
 #include "../core/random.hpp"
 #include "accurate.hpp"
@@ -95,14 +92,8 @@ constexpr const AffineKernel<float>* kInt8 = &kInt8Affine;
 #else
 constexpr const AffineKernel<float>* kInt8 = nullptr;
 #endif
-#if defined(FNNFAST_PAIRS)
-constexpr const AffineKernel<float>* kPairs = &kPairsAffine;
-#else
-constexpr const AffineKernel<float>* kPairs = nullptr;
-#endif
 
 extern const IsaKernels kIsaKernels;
-constinit const IsaKernels kIsaKernels{make_kernels<float>(Activations{}), make_kernels<double>(Activations{}), kInt8,
-                                       kPairs};
+constinit const IsaKernels kIsaKernels{make_kernels<float>(Activations{}), make_kernels<double>(Activations{}), kInt8};
 
 }  // namespace fnnfast::FNNFAST_ISA

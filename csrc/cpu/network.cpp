@@ -199,7 +199,7 @@ const T* Network<T>::full_panels(const Block<T>& block, Buffer<T>& copy) const {
       if (format_ == WeightFormat::kInt8)
         unpack_int8(block.layout, block.panels.data(), block.weight_scale.data(), copy.data());
       else
-        unpack_bfloat16(block.layout, block.panels.data(), copy.data());
+        unpack_bfloat16(block.layout, format_, block.panels.data(), copy.data());
       return copy.data();
     }
   }
@@ -236,7 +236,7 @@ Network<T> Network<T>::to_bfloat16(bool pairs) const {
       Block<T>& block = to.blocks_[i];
       copy_rest(blocks_[i], block);
       if (block.kind == ParameterBlock::Kind::kAffine)
-        pack_bfloat16(block.layout, repacked(blocks_[i], block.layout).data(), block.panels.data());
+        pack_bfloat16(block.layout, to.format_, repacked(blocks_[i], block.layout).data(), block.panels.data());
     }
   return to;
 }

@@ -27,6 +27,11 @@ FNNFAST_INLINE std::uint16_t round_to_bfloat16(float x) {
   return static_cast<std::uint16_t>((bits + 0x7FFFu + (bits >> 16 & 1u)) >> 16);
 }
 
+FNNFAST_INLINE float upper_half(std::uint32_t word) {
+  return without_subnormal(__builtin_bit_cast(float, word & 0xFFFF0000u));
+}
+FNNFAST_INLINE float lower_half(std::uint32_t word) { return without_subnormal(__builtin_bit_cast(float, word << 16)); }
+
 struct PairWeights {
   std::uint32_t v;
   static FNNFAST_INLINE PairWeights load(const float* p) { return {__builtin_bit_cast(std::uint32_t, *p)}; }
@@ -41,10 +46,8 @@ struct PairInputs {
 };
 
 FNNFAST_INLINE Vec<float> dot(Vec<float> sum, PairInputs x, PairWeights w) {
-  const auto upper = [](std::uint32_t v) { return without_subnormal(__builtin_bit_cast(float, v & 0xFFFF0000u)); };
-  const auto lower = [](std::uint32_t v) { return without_subnormal(__builtin_bit_cast(float, v << 16)); };
-  const float first = add_product(without_subnormal(sum.v), upper(x.v), upper(w.v));
-  return {add_product(first, lower(x.v), lower(w.v))};
+  const float first = add_product(without_subnormal(sum.v), upper_half(x.v), upper_half(w.v));
+  return {add_product(first, lower_half(x.v), lower_half(w.v))};
 }
 
 FNNFAST_INLINE void round_to_pairs(const float* x, std::ptrdiff_t n, std::uint16_t* to) {

@@ -36,14 +36,17 @@ def isas() -> list[str]:
 def use_isa(name: str) -> None:
     """Select the variant for later calls and networks (tests; FNNFAST_ISA is for users)."""
 
-def extensions() -> dict[str, str]:
-    """The extensions of instruction sets that this CPU and this build have, and the number format that each is for."""
+def extensions() -> list[tuple[str, str, str, bool]]:
+    """The extensions of this CPU and this build: name, the variant that each is for, format of its products, is chosen.
+
+    Those named plain compute in C++ what the instructions do, for tests, and are never chosen.
+    """
+
+def use_extension(name: str) -> None:
+    """Select an extension for networks made from now on, and no other, with its variant (tests); "": the fastest."""
 
 def multiplies_pairs() -> bool:
-    """Whether the selected variant has kernels that multiply bfloat16 in pairs."""
-
-def multiplies_pairs_faster() -> bool:
-    """Whether it has them, and they are faster than those of float32 on this CPU."""
+    """Whether there are kernels that multiply bfloat16 faster than float32, or those of ``use_extension``."""
 
 class Cancellation:
     """``with cancellation: ...`` lets calls of this thread be ended with KeyboardInterrupt, by any other's cancel()."""
@@ -238,10 +241,8 @@ class Network:
     def bfloat16(self, pairs: bool) -> Network:
         """The same with weights rounded to bfloat16, to nearest even; biases and slopes stay float32, x and out too.
 
-        pairs: the inputs of products are rounded as well, and multiplied in pairs, ValueError where the instruction set
-        has no kernels for it. Subnormal numbers are then zeros, and a sum goes over the pairs in order:
-            z = z + x[2 i + 1] w[2 i + 1], z = z + x[2 i] w[2 i]
-        each rounded once, as AVX-512 BF16 and the kernels in plain C++ compute it. ValueError for a float64 network.
+        pairs: the inputs of products are rounded as well, and multiplied by an instruction for bfloat16. ``reference``
+        has its roundings. ValueError where ``multiplies_pairs()`` is false. ValueError for a float64 network.
         What this and ``quantized`` return is for ``try_forward``: ``set`` raises TypeError, and no Trainer takes it.
         """
 

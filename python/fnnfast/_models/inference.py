@@ -56,10 +56,11 @@ class InferenceNetwork(Network):
     bfloat16, ``weights_only``: the outputs have the bits of the float32 network whose weights were rounded to bfloat16,
     to nearest, ties to even, on every CPU.
 
-    bfloat16, else: where the CPU multiplies bfloat16 faster than float32 (AVX-512 BF16 of AMD Zen 4 and later, see
-    ``python -m fnnfast info``), the inputs of each product are rounded to bfloat16 as well, and pairs of products are
-    added to a sum in float32 by an instruction with roundings of its own. An output has the same bits for any batch,
-    row and number of threads on CPUs with this instruction, and those of ``weights_only`` on others.
+    bfloat16, else: where the CPU multiplies bfloat16 faster than float32 (AMX of Intel Sapphire Rapids and later,
+    AVX-512 BF16 of AMD Zen 4 and later, see ``python -m fnnfast info``), the inputs of each product are rounded to
+    bfloat16 as well, and their products are added to sums in float32 by instructions with roundings of their own. An
+    output has the same bits for any batch, row and number of threads on all CPUs whose instruction is the same, and
+    those of ``weights_only`` on others.
 
     float32 and float64: the same bits as the Sequential. A file of one is loaded as a Sequential.
 
@@ -104,10 +105,9 @@ class InferenceNetwork(Network):
         return net
 
     @classmethod
-    def _of_bfloat16(cls, source: Network, weights_only: bool, pairs: bool | None = None) -> InferenceNetwork:
-        """A network with its weights rounded; pairs: whether products are of pairs, by default where that is faster."""
-        if pairs is None:
-            pairs = not weights_only and _cpu.multiplies_pairs_faster()
+    def _of_bfloat16(cls, source: Network, weights_only: bool) -> InferenceNetwork:
+        """A network with its weights rounded, and with products of bfloat16 where they are faster."""
+        pairs = not weights_only and _cpu.multiplies_pairs()
         net = cls._of(source, source._on_cpu("network").bfloat16(pairs))
         net._weights_only = weights_only
         return net

@@ -20,6 +20,7 @@ from .losses import LOSSES, Gaussian, Loss
 from .low_precision import (
     Scales,
     input_codes,
+    matrix_pre_activation,
     pairs_pre_activation,
     quantized_dense,
     quantized_maxout,
@@ -76,6 +77,7 @@ __all__ = [
     "input_codes",
     "local_response_norm",
     "local_response_norm_backward",
+    "matrix_pre_activation",
     "max_pool2d_backward",
     "max_pool2d_forward",
     "maxout",
