@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,9 +17,23 @@ import numpy as np
 import pytest
 
 import fnnfast as fnn
-from fnnfast._bench import answers, architectures, contention, float64, networks, problems, report, timing
+from fnnfast._bench import (
+    activations,
+    answers,
+    architectures,
+    compare,
+    contention,
+    float64,
+    networks,
+    problems,
+    report,
+    scaling,
+    timing,
+)
 from fnnfast._bench.networks import Draw, chain, maxout
 from fnnfast._bench.peers import Fnnfast, Numpy, Peer, all_peers
+from fnnfast._bench.peers.jax import Jax
+from fnnfast._bench.peers.openvino import OpenVino
 from fnnfast._bench.peers.torch import Torch
 from fnnfast._bench.problems import Problem
 from fnnfast._bench.timing import Measurement, Outcome, Settings, Worker
@@ -32,6 +48,14 @@ SMALL = (
     Problem("s7", "maxout_training", 9, maxout(5, 7, 3), 1.0),
     Problem("s8", "network", 9, chain((40, 50, 30), "swish"), 1.0, precision="bfloat16"),
     Problem("s9", "network", 9, chain((40, 50, 30), "gelu"), None, precision="int8"),
+)
+CUSTOM = (
+    problems.custom([5, 7, 3], 9, "mish"),
+    problems.custom([5, 7, 3], 9, "sigmoid", "float64"),
+    problems.custom([40, 50, 30], 9, "hard_swish", "bfloat16"),
+    problems.custom([40, 50, 30], 9, "softsign", "int8"),
+    problems.custom([5, 7, 3], 8, "tanh", trains=True),
+    problems.custom([5, 7, 3], 8, "swish", "float64", trains=True, loss="mse"),
 )
 IMAGES = tuple(dataclasses.replace(p, batch=min(p.batch, 3)) for p in problems.PROBLEMS if p.on_images)
 
@@ -94,6 +118,49 @@ def test_architectures_are_those_of_the_models(network: networks.Network) -> Non
         assert f" {work:,} multiply-adds per sample" in described.summary()
 
 
+@pytest.mark.parametrize("problem", CUSTOM, ids=lambda problem: problem.title)
+def test_a_work_of_ones_own_is_the_same_in_another_process(problem: Problem) -> None:
+    again = problems.get(json.loads(json.dumps(problem.key)))
+    assert again.title == problem.title
+    data = [
+        (again.x, problem.x),
+        *zip(networks.parameters(again.layers), networks.parameters(problem.layers), strict=True),
+    ]
+    if problem.trains:
+        data += zip(again.batches[0], problem.batches[0], strict=True)
+    assert all(one.dtype == two.dtype and np.array_equal(one, two) for one, two in data)
+    assert (problem.goal_ratio, problem.goal_share) == (None, None)
+
+
+def test_the_cost_of_a_work_of_ones_own() -> None:
+    full = problems.custom([5, 7, 3], 4, "tanh")
+    assert full.flops == 2 * 4 * (5 * 7 + 7 * 3)
+    double = problems.custom([5, 7, 3], 4, "tanh", "float64")
+    assert double.weight_bytes == 2 * full.weight_bytes
+    assert (full.limit, double.limit, double.low) == ("fma", None, False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"widths": [5]}, "widths such as"),
+        ({"widths": [5, 0, 3]}, "widths such as"),
+        ({"batch": 0}, "at least one row"),
+        ({"batch": 2**30}, "2^31"),
+        ({"widths": [2**16, 2**16]}, "2^31"),
+        ({"activation": "swash"}, "an activation out of identity, relu"),
+        ({"precision": "int4"}, "a precision out of float32, float64, bfloat16, int8"),
+        ({"precision": "bfloat16", "trains": True}, "float32 or float64 to train in"),
+        ({"trains": True, "loss": "hinge"}, "a loss out of cross_entropy, mse"),
+        ({"widths": [5, 1], "trains": True}, "two outputs"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_work_that_is_none(arguments: dict[str, object], said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        problems.custom(**({"widths": [5, 7, 3], "batch": 4, "activation": "relu"} | arguments))
+
+
 def test_every_process_draws_the_same_data() -> None:
     first, again = (Problem("s1", "network", 9, chain((5, 7, 3), "swish"), 1.0) for _ in range(2))
     other = Problem("s2", "network", 9, chain((5, 7, 3), "swish"), 1.0)
@@ -116,30 +183,45 @@ expected = functools.cache(answers.expected)
     [
         pytest.param(peer, problem, id=f"{peer.name}-{problem.id}-{problem.title}")
         for peer in all_peers()
-        if not isinstance(peer, Torch)
-        for problem in SMALL + IMAGES
+        if not isinstance(peer, (Torch, Jax))
+        for problem in SMALL + CUSTOM + IMAGES
         if peer.supports(problem)
     ],
 )
 def test_contenders_answer_right(peer: Peer, problem: Problem) -> None:
     if peer.version() is None:
         pytest.skip(f"{peer.name} is not installed")
+    if isinstance(peer, OpenVino) and problem.precision == "bfloat16" and not openvino_has_bfloat16():
+        pytest.skip("this processor has no bfloat16 in OpenVINO")
     assert set(faults(peer, problem)) == {None}
 
 
+def openvino_has_bfloat16() -> bool:
+    openvino = pytest.importorskip("openvino")
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 @pytest.mark.parametrize("trains", [False, True])
-def test_torch_answers_right(trains: bool) -> None:
-    """In a process of its own, because it switches gradients off for good where it needs none."""
-    pytest.importorskip("torch")
+@pytest.mark.parametrize(
+    ("name", "work"),
+    [
+        ("torch", "SMALL + CUSTOM + IMAGES"),
+        ("jax", "SMALL + CUSTOM"),
+        pytest.param("jax", "IMAGES", marks=pytest.mark.slow),  # JAX compiles each for seconds
+    ],
+)
+def test_peers_with_settings_of_a_process_answer_right(name: str, work: str, trains: bool) -> None:
+    """In processes of their own: torch switches gradients off for good where it needs none, JAX sets its threads."""
+    pytest.importorskip(name)
     code = (
-        "import test_bench; from fnnfast._bench.peers.torch import Torch;"
-        "work = test_bench.SMALL + test_bench.IMAGES;"
-        f"found = {{p.id: test_bench.faults(Torch(), p) for p in work if p.trains == {trains}}};"
+        "from test_bench import *; from fnnfast._bench.peers import get;"
+        f"peer = get({name!r}); work = [p for p in {work} if p.trains == {trains} and peer.supports(p)];"
+        "found = {p.title: faults(peer, p) for p in work};"
         "print(found); assert all(set(f) == {None} for f in found.values())"
     )
     folder = Path(__file__).parent
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=400, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "None" in done.stdout
@@ -157,6 +239,22 @@ def every_layer(draw: Draw) -> list[networks.Layer]:
 
 def averaged(draw: Draw) -> list[networks.Layer]:
     return [draw.conv(3, 4, stride=2, norm=True), networks.GlobalAverage(), draw.dense(4, 3)]
+
+
+@pytest.mark.parametrize("name", activations.FORMULAS)
+def test_slopes_are_those_of_finite_differences(name: str) -> None:
+    formula = activations.formula(name)
+    z = np.array([-7.3, -3.4, -2.1, -0.6, -0.2, 0.3, 0.9, 2.4, 3.7, 6.8])  # no kinks
+    step = 1e-6
+    slopes = (formula.value(z + step) - formula.value(z - step)) / (2 * step)
+    kept = formula.value(z) if formula.of_output else z
+    np.testing.assert_allclose(formula.slope(kept) * np.ones_like(z), slopes, rtol=1e-7, atol=1e-8)
+
+
+def test_activations_are_those_of_the_package() -> None:
+    z = np.linspace(-8, 8, 101)
+    for name, formula in activations.FORMULAS.items():
+        np.testing.assert_allclose(formula.value(z), fnn.activations.get(name)(z), rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("make", [every_layer, averaged])
@@ -262,7 +360,8 @@ def test_contention() -> None:
     assert (len(ours.calm), len(ours.busy), failed.factor) == (1, 1, None)
     assert ours.factor == ours.busy[0] / ours.calm[0] > 0
     assert result.passes is (ours.factor <= contention.GOAL)
-    text = contention.table([result], settings)
+    assert "2.5x" not in contention.table([result], settings)
+    text = contention.table([result], settings, goals=True)
     (row,) = (line for line in text.splitlines() if line.startswith("I2  "))
     assert f" {ours.factor:.2f}x  excluded  2.5x  " in row
     assert "I2 abacus: " in text
@@ -352,11 +451,56 @@ def test_table() -> None:
     problem = Problem("p", "network", 100, chain((1000, 1000), "relu"), 1.5, goal_share=0.8)
     result = measured(problem, fnnfast=2.2e-3, fast=4e-3, shown=1e-3)
     result.outcomes.append(Outcome("liar", "1", True, excluded="wrong answer (x): array 0: not finite"))
-    text = report.table([result], Settings(threads=2, rounds=2))
+    text = report.table([result], Settings(threads=2, rounds=2), goals=True)
     times, goals = (line.split() for line in text.splitlines() if line.startswith("p  "))
     assert times[-7:] == ["2.20", "ms", "4.00", "ms", "(1.00", "ms)", "excluded"]
     assert goals == ["p", "fast", "1.82x", "1.5x", "91%", "80%", "FMA", "100", "GFLOP/s", "pass"]
     assert "p liar: wrong answer (x): array 0: not finite" in text
+
+
+def test_table_without_goals() -> None:
+    problem = Problem("p", "network", 100, chain((1000, 1000), "relu"), 1.5, goal_share=0.8)
+    result = measured(problem, fnnfast=2.2e-3, fast=4e-3, shown=1e-3)
+    text = report.table([result], Settings(threads=2, rounds=2))
+    (row,) = (line.split() for line in text.splitlines() if line.startswith("p  "))
+    assert row[-8:] == ["2.20", "ms", "4.00", "ms", "(1.00", "ms)", "fast", "1.82x"]
+    assert "%" not in text
+    assert "pass" not in text
+
+
+def test_scaling() -> None:
+    problem = Problem("p", "network", 100, chain((1000, 1000), "relu"), 1.5)
+    one, two = measured(problem, fnnfast=4e-3, fast=4e-3), measured(problem, fnnfast=2e-3, fast=5e-3)
+    two.threads = 2
+    two.outcomes[1].excluded = "its process ended"
+    settings = Settings(threads=1, rounds=2)
+    text = scaling.table([one, two], settings)
+    _, _, head, ours, theirs, *_, why = text.splitlines()
+    assert head.split() == ["work", "1", "thread", "2", "threads", "t(1)/t(2)"]
+    assert ours.split()[-6:] == ["fnnfast", "4.00", "ms", "2.00", "ms", "2.00x"]
+    assert theirs.split()[-5:] == ["fast", "4.00", "ms", "excluded", "-"]
+    assert why == "p fast: its process ended"
+    record = scaling.record([one, two], settings, {"threads": [1, 2]})
+    assert record["settings"]["threads"] == [1, 2]
+    assert [result["threads"] for result in record["results"]] == [1, 2]
+
+
+def test_records_beside_each_other() -> None:
+    problem = Problem("p", "network", 100, chain((1000, 1000), "relu"), 1.5)
+    machine = {"cpu": "a", "isa": "avx2", "threads": 1}
+    slow, quick = (measured(problem, fnnfast=time, fast=4e-3) for time in (4e-3, 2e-3))
+    quick.outcomes[1].excluded = "wrong answer"
+    first = report.record([slow], Settings(threads=1), machine)
+    second = report.record([quick], Settings(threads=1), machine | {"cpu": "b"})
+    _, row = compare.table(first, second).splitlines()
+    assert row.split()[-7:] == ["1", "fnnfast", "4.00", "ms", "2.00", "ms", "2.00x"]
+    assert list(compare.differences(first, first)) == []
+    assert list(compare.differences(first, second)) == ["cpu: a and b"]
+    quick.threads = 2
+    other = report.record([quick], Settings(threads=2), machine)
+    other["results"][0]["contenders"][0]["version"] = "2"
+    assert compare.table(first, other) == ""
+    assert list(compare.differences(first, other)) == ["threads: 1 and 2"]
 
 
 def test_low_precision_has_tables_of_its_own() -> None:
@@ -366,12 +510,13 @@ def test_low_precision_has_tables_of_its_own() -> None:
         Problem("pq", "network", 100, chain((1000, 1000), "relu"), None, limit=None, precision="int8"),
     )
     settings = Settings(threads=2, rounds=2)
-    alone = report.table([measured(full, fnnfast=2.2e-3, fast=4e-3)], settings)
+    table = functools.partial(report.table, settings=settings, goals=True)
+    alone = table([measured(full, fnnfast=2.2e-3, fast=4e-3)])
     results = [measured(problem, fnnfast=1e-3, other=2e-3, shown=3e-3) for problem in lows]
-    text = report.table([*results, measured(full, fnnfast=2.2e-3, fast=4e-3)], settings)
+    text = table([*results, measured(full, fnnfast=2.2e-3, fast=4e-3)])
     assert text.startswith(alone)
     assert "low precision" not in alone
-    assert "float32" not in report.table(results, settings)
+    assert "float32" not in table(results)
     assert "both in the row's precision" in text
     *_, bfloat16, int8 = text.splitlines()
     assert bfloat16.split() == ["pb", "other", "2.00x", "1.5x", "200%", "-", "FMA", "100", "GFLOP/s", "pass"]

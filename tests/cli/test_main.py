@@ -44,6 +44,18 @@ def test_info(tmp_path: Path) -> None:
     assert lines["cuda"].startswith(("off: ", "on"))
 
 
+def test_info_as_json(tmp_path: Path) -> None:
+    done = start("info", "--json", cwd=tmp_path, OMP_NUM_THREADS="3", FNNFAST_ISA="scalar")
+    assert (done.returncode, done.stderr) == (0, "")
+    facts = json.loads(done.stdout)
+    assert (facts["isa"], facts["isa_by"], facts["isas"]) == ("scalar", "FNNFAST_ISA", _cpu.isas())
+    assert (facts["threads"], facts["threads_by"]) == (3, "OMP_NUM_THREADS=3")
+    assert facts["numpy"] == np.__version__
+    assert facts["cuda_off"] is None or facts["cuda_off"]
+    text = start("info", cwd=tmp_path).stdout
+    assert all(f"{name} {version}" in text for name, version in facts["extras"].items() if version)
+
+
 def test_info_tells_that_the_affinity_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     from fnnfast._cli import machine
 
@@ -138,9 +150,9 @@ def test_demo_names_the_extra_that_is_missing(
 
 # bench -------------------------------------------------------------------------------------------------------------
 RESULT = {
-    "id": str, "work": str, "precision": str, "flops": int, "weight_bytes": int, "weights_in": str, "limits": dict,
-    "contenders": list, "goal_ratio": float, "goal_share": float, "limit_kind": str, "best_peer": str, "ratio": float,
-    "limit_seconds": float, "limit": str, "share": float, "passes": bool,
+    "id": str, "work": str, "precision": str, "threads": int, "flops": int, "weight_bytes": int, "weights_in": str,
+    "limits": dict, "contenders": list, "goal_ratio": float, "goal_share": float, "limit_kind": str, "best_peer": str,
+    "ratio": float, "limit_seconds": float, "limit": str, "share": float, "passes": bool,
 }  # fmt: skip
 CONTENDER = {
     "name": str, "version": str, "variant": str, "counts": bool, "excluded": type(None), "best": float,
@@ -150,7 +162,7 @@ CONTENDER = {
 
 def test_bench(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    options = "--only I2 --peers numpy --rounds 2 --threads 1 --json figures.json --plot p.png --markdown t.md"
+    options = "--only I2 --peers numpy --rounds 2 --threads 1 --goals --json figures.json --plot p.png --markdown t.md"
     done = start("bench", *options.split(), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert re.search(r"^I2 .*\d us .*\d us", done.stdout, re.MULTILINE)
@@ -188,7 +200,7 @@ def test_bench_prints_json_alone(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_bench_beside_a_busy_core(tmp_path: Path) -> None:
-    options = "--busy --only I2 --peers numpy --threads 1 --json figures.json"
+    options = "--busy --goals --only I2 --peers numpy --threads 1 --json figures.json"
     done = start("bench", *options.split(), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert re.search(r"^I2 .* \d+\.\d\dx .* 2\.5x ", done.stdout, re.MULTILINE)
@@ -222,6 +234,19 @@ def test_the_status_of_bench_tells_of_wrong_answers(
     ("arguments", "said"),
     [
         (["--busy", "--plot", "p.png"], "no --plot"),
+        (["--threads", "1,2", "--markdown", "t.md"], "no --markdown"),
+        (["--threads", "1,2", "--busy"], "one number of threads"),
+        (["--threads", "1,2", "--goals"], "one number of threads"),
+        (["784-x-10"], "expected widths such as 784-512-10, got '784-x-10'"),
+        (["784"], "expected widths such as"),
+        (["784-0-10"], "expected widths such as"),
+        (["4-3", "--activation", "swash"], "expected an activation out of identity, relu"),
+        (["4-3", "--train", "--dtype", "int8"], "float32 or float64"),
+        (["4-3", "--only", "I1"], "or --only, got both"),
+        (["4-3", "--loss", "mse"], "--loss needs --train"),
+        (["--batch", "3"], "--batch needs a network"),
+        (["--compare", "none.json", "none.json"], "none.json: No such file"),
+        (["--compare", __file__, __file__], "expected a record that bench --json wrote"),
         (["--only", "I2,X9"], "expected a problem out of I1 I2"),
         (["--peers", "numpy,abacus"], "expected a contender out of fnnfast, numpy"),
     ],
@@ -230,15 +255,73 @@ def test_bench_refuses_names_it_does_not_know(
     arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["bench", *arguments]) == 2
-    assert said in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
 
 
-@pytest.mark.parametrize("arguments", [[], ["fly"], ["bench", "--rounds", "0"], ["bench", "--threads", "many"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["fly"],
+        ["bench", "--rounds", "0"],
+        ["bench", "--threads", "many"],
+        ["bench", "--threads", "1,,2"],
+        ["bench", "4-3", "--batch", "0"],
+        ["bench", "4-3", "--dtype", "float8"],
+    ],
+)
 def test_bad_command_lines(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
     assert stopped.value.code == 2
-    assert "usage: python -m fnnfast" in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("python -m fnnfast")
+    assert (arguments or ["command"])[-1] in line
+
+
+def test_bench_of_a_work_of_ones_own(tmp_path: Path) -> None:
+    """Also with several numbers of threads, and then the record beside itself."""
+    options = "bench 5-7-3 --batch 4 --activation mish --train --loss mse --dtype float64 --peers torch"
+    done = start(*options.split(), "--rounds", "1", "--threads", "1,2", "--json", "a.json", cwd=tmp_path)
+    if done.returncode == 2:
+        pytest.skip(done.stderr)
+    assert done.returncode == 0, done.stderr
+    assert "t(1)/t(2)" in done.stdout
+    assert "Excluded" not in done.stdout
+    assert re.search(r"^own .* fnnfast .* [\d.]+x$", done.stdout, re.MULTILINE)
+    record = json.loads((tmp_path / "a.json").read_text())
+    assert record["machine"]["threads"] == record["settings"]["threads"] == [1, 2]
+    assert [result["threads"] for result in record["results"]] == [1, 2]
+    assert {result["work"] for result in record["results"]} == {"batch 4, 5-7-3 mish, mse, Adam, float64"}
+    beside = start("bench", "--compare", "a.json", "a.json", cwd=tmp_path)
+    assert beside.returncode == 0, beside.stderr
+    assert len(re.findall(r"^own .* 1\.00x$", beside.stdout, re.MULTILINE)) == 4
+    assert "not of the same machine" not in beside.stdout
+
+
+def test_bench_shows_goals_when_asked(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def measure(problem, contenders, settings, caches, note):
+        outcomes = [timing.Outcome(peer.name, "1", True, "", [1e-3]) for peer in contenders]
+        return timing.Measurement(problem, outcomes, {"fma": 1e9, "bandwidth": 1e9}, "L1", settings.threads)
+
+    monkeypatch.setattr(timing, "measure", measure)
+    command = ["bench", "--only", "I1", "--peers", "numpy", "--threads", "1"]
+    assert main(command) == 0
+    plain = capsys.readouterr().out
+    assert main([*command, "--goals"]) == 0
+    full = capsys.readouterr().out
+    for word in ("goal", "share", "%"):
+        assert word not in plain
+        assert word in full
+    assert "1.00x" in plain
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["--version"])
+    assert stopped.value.code == 0
+    assert re.fullmatch(r"fnnfast (\d+\.\d+\..+|\(source tree\))\n", capsys.readouterr().out)
 
 
 def test_every_command_is_there() -> None:

@@ -1,12 +1,12 @@
-"""Ray with worker processes: answers, killed workers, CPUs and threads, and searches."""
+"""Ray with worker processes: answers, training, killed workers, CPUs and threads, and searches."""
 
 import numpy as np
 import pytest
 
 import fnnfast as fnn
 from fnnfast import distributed
-from oracles import assert_same_bits
-from ranks import killed_once
+from oracles import assert_same_bits, assert_same_networks
+from ranks import killed_once, training
 
 ray = pytest.importorskip("ray")
 pytest.importorskip("ray.data")
@@ -25,6 +25,7 @@ def cluster():
     with pytest.MonkeyPatch.context() as patch:
         # Workers inherit it, and Dask sets it in this process: Ray itself sets it to a task's CPUs.
         patch.delenv("OMP_NUM_THREADS", raising=False)
+        patch.setenv("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "300")  # on a busy machine
         ray.init(num_cpus=4, include_dashboard=False, logging_level="error", log_to_driver=False)
     ray.data.DataContext.get_current().enable_progress_bars = False
     yield
@@ -113,3 +114,62 @@ def test_objects_and_read_only_arrays():
     assert (writeable, threads) == (False, 2)
     assert loss == net.fit(X, y, epochs=1, seed=0, progress=False).loss
     assert_same_bits(trained(X), net(X))
+
+
+# Training ------------------------------------------------------------------------------------------------------------
+ROWS, LABELS = X[:330], np.arange(330) % 3
+
+
+@pytest.fixture
+def job(tmp_path):
+    """Ray Train with so many workers; the networks of all ranks."""
+    try:
+        import ray.train
+        from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+    except ImportError as error:
+        pytest.skip(f"no Ray Train: {error}")
+    train, folder = training(ROWS, LABELS), str(tmp_path)
+
+    def loop(config):
+        comm = distributed.ray_communicator(timeout=300)
+        net = train(comm, **config)
+        net.save(f"{folder}/rank{comm.rank}.safetensors")
+
+    def run(ranks, retries=0, **config):
+        storage = ray.train.RunConfig(
+            storage_path=folder, failure_config=ray.train.FailureConfig(max_failures=retries), name=f"{ranks} ranks"
+        )
+        workers = ray.train.ScalingConfig(num_workers=ranks)
+        DataParallelTrainer(loop, train_loop_config=config, scaling_config=workers, run_config=storage).fit()
+        return [fnn.load(f"{folder}/rank{rank}.safetensors") for rank in range(ranks)]
+
+    return run
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_training_has_the_same_bits(job, ranks):
+    alone = training(ROWS, LABELS)(None)
+    for net in job(ranks):
+        assert_same_networks(net, alone)
+        assert_same_bits(net.buffers["batch_norm_1.mean"], alone.buffers["batch_norm_1.mean"])
+
+
+def test_a_killed_rank_ends_the_job_and_the_checkpoint_resumes(job, tmp_path):
+    config = {"checkpoint": str(tmp_path / "run.ckpt"), "flag": str(tmp_path / "flag")}
+    with pytest.raises(ray.train.TrainingFailedError, match="RuntimeError: rank 1 is gone"):
+        job(2, **config)
+    assert (tmp_path / "flag").exists(), "no worker was killed"
+    assert not list(tmp_path.glob("rank*"))
+    assert_same_networks(job(1, **config)[0], training(ROWS, LABELS)(None))
+
+
+def test_ray_train_resumes_by_itself(job, tmp_path):
+    nets = job(2, retries=1, checkpoint=str(tmp_path / "run.ckpt"), flag=str(tmp_path / "flag"))
+    assert (tmp_path / "flag").exists(), "no worker was killed"
+    for net in nets:
+        assert_same_networks(net, training(ROWS, LABELS)(None))
+
+
+def test_outside_of_ray_train(job):
+    with pytest.raises(RuntimeError, match="cannot be used outside of a Ray Train training function"):
+        distributed.ray_communicator()

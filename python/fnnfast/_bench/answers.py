@@ -32,7 +32,7 @@ def expected(problem: Problem) -> list[Array]:
     row and of those two columns depend on which.
     """
     if problem.kind == "training":
-        trainer = float64.Training(problem.layers, LEARNING_RATE)
+        trainer = float64.Training(problem.layers, LEARNING_RATE, problem.loss)
         return [np.array([trainer.step(*batch) for batch in problem.batches[:CHECKED_STEPS]])]
     layers, x = float64.converted(problem.layers), problem.x.astype(np.float64)
     y = float64.forward(layers, x).reshape(problem.batch, -1)
@@ -63,15 +63,16 @@ def tolerance(problem: Problem, answer: Array) -> float:
 
     Rounding errors of a sum of n terms add up like a random walk, so about sqrt(n) eps times the size of the partial
     sums; n counts what flows through all layers (in a gradient also the batch), the factor 8 covers the worst of
-    millions of entries. Training losses have their updates' error in them as well: 1e-4 of their size. In low precision
-    the rounding of weights and inputs outweighs all that: ``LOW_PRECISION``.
+    millions of entries. Training losses have their updates' error in them as well: 1e-4 of their size, in float64 1e-6,
+    for the formulas of Adam differ in its epsilon.
+    In low precision the rounding of weights and inputs outweighs all that: ``LOW_PRECISION``.
     """
     if problem.low:
         return LOW_PRECISION[problem.precision] * float(np.nanmax(np.abs(answer)))
     if problem.kind == "training":
-        return 1e-4 * float(np.nanmax(np.abs(answer)))
+        return (1e-6 if problem.precision == "float64" else 1e-4) * float(np.nanmax(np.abs(answer)))
     terms = sum(layer.terms for layer in products(problem.layers)) + (problem.batch if problem.trains else 0)
-    return 8 * float(np.finfo(np.float32).eps) * math.sqrt(terms) * max(1.0, float(np.nanmax(np.abs(answer))))
+    return 8 * float(np.finfo(problem.dtype).eps) * math.sqrt(terms) * max(1.0, float(np.nanmax(np.abs(answer))))
 
 
 def mistake(problem: Problem, answers: Sequence[Array], given: Sequence[Array]) -> str | None:

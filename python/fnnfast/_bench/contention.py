@@ -104,18 +104,19 @@ def measure(
     return result
 
 
-def table(measured: Sequence[Contention], settings: Settings) -> str:
-    """How many times slower each contender is."""
+def table(measured: Sequence[Contention], settings: Settings, goals: bool = False) -> str:
+    """How many times slower each contender is; with ``goals`` also whether fnnfast reaches its own."""
     names = list(dict.fromkeys(c.name for m in measured for c in m.outcomes))
-    rows = [["", "work", *names, "goal", ""]]
+    rows = [["", "work", *names] + (["goal", ""] if goals else [])]
     for m in measured:
         by_name = {c.name: c for c in m.outcomes}
         cells = [_cell(by_name.get(name)) for name in names]
         verdict = {True: "pass", False: "falls short", None: "not comparable"}[m.passes]
-        rows.append([m.problem.id, m.problem.title, *cells, f"{GOAL:g}x", verdict])
+        rows.append([m.problem.id, m.problem.title, *cells] + ([f"{GOAL:g}x", verdict] if goals else []))
     parts = [
         f"Slowdown by one busy core, {settings.threads} threads: mean time of a call or step with it over the same "
-        f"contender's without, each of {settings.rounds * settings.mean_seconds:g} s (goal: fnnfast's, at most):",
+        f"contender's without, each of {settings.rounds * settings.mean_seconds:g} s"
+        f"{' (goal: that of fnnfast, at most)' if goals else ''}:",
         aligned(rows, left={0, 1, len(names) + 3}),
     ]
     excluded = [f"{m.problem.id} {c.name}: {c.excluded}" for m in measured for c in m.outcomes if c.excluded]

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from .activations import formula
 from .networks import (
     NORM_EPS,
     Conv,
@@ -36,34 +37,6 @@ Backward: TypeAlias = Callable[[Array], tuple[Array, list[Array]]]
 
 _BLOCK = 1 << 20
 """How many numbers of windows are in memory at once."""
-
-_erf = np.frompyfunc(math.erf, 1, 1)
-
-
-def activate(name: str, z: Array) -> Array:
-    """The activation of z (B, O)."""
-    match name:
-        case "identity":
-            return z
-        case "relu":
-            return np.asarray(np.maximum(z, 0))
-        case "tanh":
-            return np.asarray(np.tanh(z))
-        case "swish":
-            return z * (1 / (1 + np.exp(-z)))
-        case "gelu":
-            return np.multiply(z, 0.5 * (1 + np.asarray(_erf(z / math.sqrt(2)), np.float64)))
-    raise ValueError(f"no reference for the activation {name!r}")
-
-
-def activate_backward(name: str, y: Array, dy: Array) -> Array:
-    """The gradient before an activation, of those that training problems have."""
-    match name:
-        case "identity":
-            return dy
-        case "relu":
-            return dy * (y > 0)
-    raise ValueError(f"no reference for the gradient of {name!r}")
 
 
 def forward(layers: Iterable[Layer], x: Array) -> Array:
@@ -142,12 +115,20 @@ def pieces(layer: Maxout, x: Array) -> Array:
     return np.asarray(np.matmul(x, layer.weight) + layer.bias[:, np.newaxis])
 
 
+def _activate(name: str, z: Array) -> tuple[Array, Callable[[Array], Array]]:
+    """The outputs, and what their gradient does; of input and output only the one that this needs is kept."""
+    value, slope, of_output = formula(name)
+    y = np.asarray(value(z))
+    kept = y if of_output else z
+    return y, lambda dy: dy * slope(kept)
+
+
 def _dense(layer: Dense, x: Array) -> tuple[Array, Backward]:
     weight, rows = layer.rows, x.reshape(len(x), -1)
-    y = activate(layer.activation, rows @ weight + layer.bias)
+    y, into = _activate(layer.activation, rows @ weight + layer.bias)
 
     def backward(dy: Array) -> tuple[Array, list[Array]]:
-        dz = activate_backward(layer.activation, y, dy)
+        dz = into(dy)
         return (dz @ weight.T).reshape(x.shape), [(rows.T @ dz).reshape(layer.weight.shape), dz.sum(axis=0)]
 
     return y, backward
@@ -161,10 +142,10 @@ def _conv(layer: Conv, x: Array, training: bool) -> tuple[Array, Backward]:
     if layer.bias is not None:
         z += layer.bias
     normed, norm_backward = (z, None) if layer.norm is None else _norm(layer.norm, z, training)
-    y = activate(layer.activation, normed)
+    y, into = _activate(layer.activation, normed)
 
     def backward(dy: Array) -> tuple[Array, list[Array]]:
-        dz = activate_backward(layer.activation, y, dy)
+        dz = into(dy)
         of_norm: list[Array] = []
         if norm_backward is not None:
             dz, of_norm = norm_backward(dz)
@@ -266,17 +247,18 @@ def converted(layers: Iterable[Layer]) -> Layers:
 
 
 class Training:
-    """Softmax cross-entropy and Adam over the outputs of a network."""
+    """A loss of ``LOSSES`` and Adam over the outputs of a network."""
 
-    def __init__(self, layers: Layers, rate: float) -> None:
-        self._layers = headed(converted(layers), "identity")  # its softmax is in the loss
+    def __init__(self, layers: Layers, rate: float, loss: str = "cross_entropy") -> None:
+        self._layers = headed(converted(layers), "identity")  # a softmax is in the loss
+        self._loss = LOSSES[loss]
         self._adam = Adam(list(parameters(self._layers)), rate)
 
-    def step(self, x: Array, labels: Array) -> float:
+    def step(self, x: Array, targets: Array) -> float:
         """One update; the mean loss before it."""
-        logits, backward = run(self._layers, x.astype(np.float64))
-        loss, dlogits = cross_entropy(logits, labels)
-        self._adam.step(backward(dlogits)[1])
+        outputs, backward = run(self._layers, x.astype(np.float64))
+        loss, gradient = self._loss(outputs, targets)
+        self._adam.step(backward(gradient)[1])
         return loss
 
 
@@ -292,6 +274,21 @@ def cross_entropy(logits: Array, labels: Array) -> tuple[float, Array]:
     p[rows, labels] -= 1
     p /= len(labels)
     return loss, p
+
+
+def squared_error(y: Array, targets: Array) -> tuple[float, Array]:
+    """The mean of (y - targets)^2 over all entries (B, O), and its gradient, which overwrites ``y``."""
+    y -= targets
+    loss = float(np.mean(np.square(y)))
+    y *= 2 / y.size
+    return loss, y
+
+
+LOSSES: dict[str, Callable[[Array, Array], tuple[float, Array]]] = {
+    "cross_entropy": cross_entropy,
+    "mse": squared_error,
+}
+"""By name: from the outputs before a softmax and the targets to the loss and its gradient."""
 
 
 class Adam:

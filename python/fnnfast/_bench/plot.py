@@ -7,7 +7,7 @@ from typing import Any
 
 from .report import duration
 
-NAMES = {"numpy": "NumPy", "torch": "PyTorch", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
+NAMES = {"numpy": "NumPy", "torch": "PyTorch", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "jax": "JAX"}
 
 
 def save(record: dict[str, Any], path: str | PathLike[str]) -> None:

@@ -1,28 +1,42 @@
-"""The named problems: what is done with a network and how often, their random data, their cost and their goals.
+"""The problems: what is done with a network and how often, their random data, their cost and their goals.
 
-Units: time in seconds, work in FLOP (one multiply-add is two), sizes in bytes. All data are float32 and come from a
-generator seeded by the problem's name, so that every process builds the same arrays; a problem in low precision says
-what a contender makes of them.
+Those of ``PROBLEMS`` have names and goals; ``custom`` makes others. Units: time in seconds, work in FLOP (one
+multiply-add is two), sizes in bytes. All data are float32 or, of a problem in float64, that, and come from a generator
+seeded by the problem's name, so that every process builds the same arrays; a problem in low precision says what a
+contender makes of them.
 """
 
 from __future__ import annotations
 
+import itertools
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import architectures
+from .activations import formula
+from .float64 import LOSSES, converted
 from .networks import Conv, Draw, Layers, Maxout, Network, Norm, Shape, chain, flow, headed, maxout, products
 
-Float32 = NDArray[np.float32]
+Array = NDArray[Any]
 Kind = Literal["network", "training", "maxout", "maxout_training"]
 Limit = Literal["fma", "bandwidth", "time", "product"]
-Precision = Literal["float32", "bfloat16", "int8"]
+Precision = Literal["float32", "float64", "bfloat16", "int8"]
+Loss = Literal["cross_entropy", "mse"]
+
+ITEM_BYTES: dict[Precision, int] = {"float32": 4, "float64": 8, "bfloat16": 2, "int8": 1}
+"""Of a weight. These are the precisions."""
+
+CUSTOM = "own"
+"""The id of a problem that has no name."""
+
+MOST_NUMBERS = 2**31
+"""In the weights, or in the inputs and outputs of all layers, of a problem that has no name: 8 GiB."""
 
 LEARNING_RATE = 1e-4
 """Adam's, in the training problems: small, so that thousands of timed steps do not saturate the network."""
@@ -35,8 +49,8 @@ class Problem:
     Attributes
     ----------
     kind
-        ``network``: forward pass. ``training``: forward, softmax cross-entropy, backward and Adam. ``maxout``: one
-        maxout layer, forward. ``maxout_training``: the same, forward and backward.
+        ``network``: forward pass. ``training``: forward, ``loss``, backward and Adam. ``maxout``: one maxout layer,
+        forward. ``maxout_training``: the same, forward and backward.
     goal_ratio
         The best peer's time over ours. None: the ratio is shown and has no goal.
     limit
@@ -47,6 +61,10 @@ class Problem:
         None: the share is shown and has no goal.
     precision
         Of the weights. All peers count in the same, and take inputs as they like them best.
+    loss
+        Of training: ``cross_entropy`` after a softmax, or ``mse``, the mean squared error.
+    recipe
+        The arguments of ``custom``, which made it; None: it is in ``PROBLEMS``.
     """
 
     id: str
@@ -58,17 +76,30 @@ class Problem:
     goal_share: float | None = None
     limit_seconds: float | None = None
     precision: Precision = "float32"
+    loss: Loss = "cross_entropy"
+    recipe: Mapping[str, Any] | None = field(default=None, hash=False)
+
+    @property
+    def key(self) -> str | Mapping[str, Any]:
+        """What ``get`` makes the same problem of, in another process; a JSON value."""
+        return self.recipe or self.id
 
     @property
     def title(self) -> str:
-        adds = {"training": ", Adam", "maxout_training": ", forward + backward"}.get(self.kind, "")
-        precision = f", {self.precision}" if self.low else ""
+        loss = "" if self.loss == "cross_entropy" else f", {self.loss}"
+        adds = {"training": f"{loss}, Adam", "maxout_training": ", forward + backward"}.get(self.kind, "")
+        precision = "" if self.precision == "float32" else f", {self.precision}"
         return f"batch {self.batch}, {self.network.title}{adds}{precision}"
 
     @property
     def low(self) -> bool:
         """Whether the weights have less than float32's precision."""
-        return self.precision != "float32"
+        return ITEM_BYTES[self.precision] < ITEM_BYTES["float32"]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of all arrays here."""
+        return np.dtype(np.float64 if self.precision == "float64" else np.float32)
 
     @property
     def trains(self) -> bool:
@@ -81,9 +112,18 @@ class Problem:
 
     @cached_property
     def layers(self) -> Layers:
-        """With their parameters; a training problem's head is a softmax."""
+        """With their parameters; the head of a training problem is a softmax, or with ``mse`` no activation."""
         layers = tuple(self.network.make(Draw(self._rng(0))))
-        return headed(layers, "softmax") if self.kind == "training" else layers
+        if self.precision == "float64":
+            layers = converted(layers)
+        if self.kind != "training":
+            return layers
+        return headed(layers, "softmax" if self.loss == "cross_entropy" else "identity")
+
+    @property
+    def activations(self) -> set[str]:
+        """The activations of its layers, but for a softmax before the loss."""
+        return {layer.activation for layer in products(self.layers) if not isinstance(layer, Maxout)} - {"softmax"}
 
     @property
     def maxout(self) -> Maxout:
@@ -118,28 +158,41 @@ class Problem:
 
     @property
     def weight_bytes(self) -> int:
-        size = {"float32": 4, "bfloat16": 2, "int8": 1}[self.precision]  # a bias has four bytes in any
-        return sum(layer.weight.size * size + 4 * layer.weight.size // layer.terms for layer in products(self.layers))
+        size = ITEM_BYTES[self.precision]
+        bias = max(size, 4)  # in low precision, too
+        return sum(
+            layer.weight.size * size + bias * layer.weight.size // layer.terms for layer in products(self.layers)
+        )
 
     @cached_property
-    def x(self) -> Float32:
+    def x(self) -> Array:
         """(B, I) or (B, H, W, C)."""
-        return self._rng(1).standard_normal((self.batch, *self.network.input_shape), np.float32)
+        return self._normal(self._rng(1), (self.batch, *self.network.input_shape))
 
     @cached_property
-    def dy(self) -> Float32:
+    def dy(self) -> Array:
         """(B, O): the gradient that enters ``maxout_training``."""
-        return self._rng(2).standard_normal((self.batch, *self.output_shape), np.float32)
+        return self._normal(self._rng(2), (self.batch, *self.output_shape))
 
     @cached_property
-    def batches(self) -> tuple[tuple[Float32, NDArray[np.int64]], ...]:
-        """The batches that a training problem goes through in turn: as ``x``, and class indices (B,)."""
+    def batches(self) -> tuple[tuple[Array, Array], ...]:
+        """The batches that a training problem goes through in turn: as ``x``, and the targets of the loss.
+
+        These are class indices (B,), or of ``mse`` numbers (B, O).
+        """
         rng = self._rng(3)
         count = max(4, min(64, 8192 // self.batch))
-        shape, (classes,) = (self.batch, *self.network.input_shape), self.output_shape
-        return tuple(
-            (rng.standard_normal(shape, np.float32), rng.integers(0, classes, self.batch)) for _ in range(count)
-        )
+        shape, (outputs,) = (self.batch, *self.network.input_shape), self.output_shape
+
+        def targets() -> Array:
+            if self.loss == "mse":
+                return self._normal(rng, (self.batch, outputs))
+            return rng.integers(0, outputs, self.batch)
+
+        return tuple((self._normal(rng, shape), targets()) for _ in range(count))
+
+    def _normal(self, rng: np.random.Generator, shape: Shape) -> Array:
+        return rng.standard_normal(shape, np.float32).astype(self.dtype, copy=False)
 
     def _rng(self, stream: int) -> np.random.Generator:
         return np.random.default_rng([zlib.crc32(self.id.encode()), stream])
@@ -184,8 +237,10 @@ def _lowered(name: str, goal_ratio: float | None) -> Iterator[Problem]:
     yield replace(of, id=f"{of.id}q", precision="int8", goal_ratio=None, goal_share=None, limit=limit)
 
 
-def get(name: str) -> Problem:
-    """The problem of that id, in any case of letters."""
+def get(name: str | Mapping[str, Any]) -> Problem:
+    """The problem of that id, in any case of letters, or of that recipe (``Problem.key``)."""
+    if not isinstance(name, str):
+        return custom(**name)
     for problem in PROBLEMS:
         if problem.id.upper() == name.upper():
             return problem
@@ -205,3 +260,39 @@ def select(names: str | None) -> Iterator[Problem]:
         yield from PROBLEMS
     else:
         yield from (get(name.strip()) for name in names.split(","))
+
+
+def custom(
+    widths: Sequence[int],
+    batch: int,
+    activation: str,
+    precision: Precision = "float32",
+    trains: bool = False,
+    loss: Loss = "cross_entropy",
+) -> Problem:
+    """A network of dense layers that someone asks about: no goals, else as the named problems.
+
+    ``widths`` are the inputs, then the units of each layer.
+    """
+    recipe = {"widths": list(widths), "batch": batch, "activation": activation, "precision": precision}
+    recipe |= {"trains": trains, "loss": loss}
+    formula(activation)
+    if len(widths) < 2 or min(widths) < 1:
+        raise ValueError(f"expected widths such as 784-512-10, got {'-'.join(map(str, widths))!r}")
+    if batch < 1:
+        raise ValueError(f"expected a batch of at least one row, got {batch}")
+    numbers = max(sum(i * o for i, o in itertools.pairwise(widths)), batch * sum(widths))
+    if numbers > MOST_NUMBERS:
+        raise ValueError(f"expected at most 2^31 weights, and inputs and outputs of all layers, got {numbers}")
+    if precision not in ITEM_BYTES:
+        raise ValueError(f"expected a precision out of {', '.join(ITEM_BYTES)}, got {precision!r}")
+    if trains and ITEM_BYTES[precision] < ITEM_BYTES["float32"]:
+        raise ValueError(f"expected float32 or float64 to train in, got {precision!r}")
+    if loss not in LOSSES:
+        raise ValueError(f"expected a loss out of {', '.join(LOSSES)}, got {loss!r}")
+    if trains and loss == "cross_entropy" and widths[-1] < 2:
+        raise ValueError(f"expected at least two outputs for cross_entropy, got {widths[-1]}")
+    limit: Limit | None = "fma" if precision == "float32" else None  # the rate that is measured is float32's
+    kind: Kind = "training" if trains else "network"
+    network = chain(widths, activation)
+    return Problem(CUSTOM, kind, batch, network, None, limit, precision=precision, loss=loss, recipe=recipe)

@@ -81,38 +81,43 @@ def duration(seconds: float) -> str:
     return f"{value:.{digits}f} {unit}"
 
 
-def table(measurements: Sequence[Measurement], settings: Settings) -> str:
-    """Times, and what they are beside the goals; low precision in tables of its own. Then who is excluded, and why."""
+def table(measurements: Sequence[Measurement], settings: Settings, goals: bool = False) -> str:
+    """Times beside the best peer's, or with ``goals`` beside goals and limits; then who is excluded, and why.
+
+    Low precision and float64 have tables of their own.
+    """
     parts: list[str] = []
-    full, low = ([m for m in measurements if m.problem.low is is_low] for is_low in (False, True))
-    if full or not low:
-        parts += _tables(full, f"float32, {_manner(settings)}", "best peer's time over ours")
-    if low:
-        same = "best peer's time over ours, both in the row's precision"
-        parts += _tables(low, f"low precision, each peer in the row's, {_manner(settings)}", same)
+    kinds = {"float32": "float32", "float64": "float64", "low": "low precision, each peer in the row's"}
+    for kind, words in kinds.items():
+        rows = [m for m in measurements if kind == ("low" if m.problem.low else m.problem.precision)]
+        if rows or (kind == "float32" and not measurements):
+            same = ", both in the row's precision" if kind == "low" else ""
+            manner = f"{settings.threads} threads, best of {settings.rounds} rounds"
+            parts += _tables(rows, f"{words}, {manner}", f"best peer's time over ours{same}", goals)
+    return "\n\n".join([*parts, *exclusions(measurements)])
+
+
+def exclusions(measurements: Sequence[Measurement]) -> list[str]:
+    """A headline and a line for each contender that is excluded; nothing where none is."""
     excluded = [f"{m.problem.id} {o.name}: {o.excluded}" for m in measurements for o in m.outcomes if o.excluded]
-    if excluded:
-        parts += ["Excluded:", "\n".join(excluded)]
-    return "\n\n".join(parts)
+    return ["Excluded:", "\n".join(dict.fromkeys(excluded))] if excluded else []
 
 
-def _manner(settings: Settings) -> str:
-    return f"{settings.threads} threads, best of {settings.rounds} rounds"
-
-
-def _tables(measurements: Sequence[Measurement], what: str, ratio: str) -> list[str]:
+def _tables(measurements: Sequence[Measurement], what: str, ratio: str, goals: bool) -> list[str]:
+    """One table, or with ``goals`` a second one for them."""
     names = list(dict.fromkeys(outcome.name for m in measurements for outcome in m.outcomes))
-    times = [["", "work", *names]]
-    goals = [["", "best peer", "ratio", "goal", "share", "goal", "of", ""]]
+    times = [["", "work", *names] + ([] if goals else ["best peer", "ratio"])]
+    beside = [["", "best peer", "ratio", "goal", "share", "goal", "of", ""]]
     for m in measurements:
         by_name = {outcome.name: outcome for outcome in m.outcomes}
-        times.append([m.problem.id, m.problem.title, *(_cell(by_name.get(name)) for name in names)])
         j = judge(m)
-        goals.append(
+        best = [j.best_peer or "-", "-" if j.ratio is None else f"{j.ratio:.2f}x"]
+        row = [m.problem.id, m.problem.title, *(cell(by_name.get(name)) for name in names)]
+        times.append(row + ([] if goals else best))
+        beside.append(
             [
                 m.problem.id,
-                j.best_peer or "-",
-                "-" if j.ratio is None else f"{j.ratio:.2f}x",
+                *best,
                 "-" if m.problem.goal_ratio is None else f"{m.problem.goal_ratio:g}x",
                 "-" if j.share is None else f"{j.share:.0%}",
                 "-" if m.problem.goal_share is None else f"{m.problem.goal_share:.0%}",
@@ -120,11 +125,15 @@ def _tables(measurements: Sequence[Measurement], what: str, ratio: str) -> list[
                 _verdict(m.problem, j),
             ]
         )
+    in_brackets = "in brackets: shown, but not among the peers"
+    if not goals:
+        left = {0, 1, len(names) + 2}
+        return [f"Time of a call or step, {what} (ratio: {ratio}; {in_brackets}):", aligned(times, left)]
     return [
-        f"Time of a call or step, {what} (in brackets: shown, but no goal is set against it):",
+        f"Time of a call or step, {what} ({in_brackets}):",
         aligned(times, left={0, 1}),
         f"Beside the goals (ratio: {ratio}; share: the limit's time over ours):",
-        aligned(goals, left={0, 1, 7}),
+        aligned(beside, left={0, 1, 7}),
     ]
 
 
@@ -134,7 +143,8 @@ def _verdict(problem: Problem, judgement: Judgement) -> str:
     return {True: "pass", False: "falls short", None: "not comparable"}[judgement.passes]
 
 
-def _cell(outcome: Outcome | None) -> str:
+def cell(outcome: Outcome | None) -> str:
+    """The time of a contender, or why there is none."""
     if outcome is None:
         return "-"
     if outcome.excluded:
@@ -156,22 +166,21 @@ def aligned(rows: Sequence[Sequence[str]], left: set[int]) -> str:
     return "\n".join(lines)
 
 
-def markdown(record: dict[str, Any]) -> str:
-    """A record as a Markdown table: times, the ratio of the best peer's to ours, and the share of the limit."""
+def markdown(record: dict[str, Any], goals: bool = False) -> str:
+    """A record as a Markdown table: times, the best peer's over ours, and with ``goals`` the share of the limit."""
     names = list(dict.fromkeys(c["name"] for result in record["results"] for c in result["contenders"]))
-    lines = [
-        f"| | work | {' | '.join(names)} | ratio | share |",
-        f"|---|---|{'---:|' * (len(names) + 2)}",
-    ]
+    ends = ["ratio", "share"][: 1 + goals]
+    lines = [f"| | work | {' | '.join([*names, *ends])} |", f"|---|---|{'---:|' * (len(names) + len(ends))}"]
     for result in record["results"]:
         contenders = {c["name"]: c for c in result["contenders"] if c["best"] is not None}
-        times = []
+        cells = [result["id"], result["work"]]
         for name in names:
             text = duration(contenders[name]["best"]) if name in contenders else "-"
-            times.append(text if name not in contenders or contenders[name]["counts"] else f"({text})")
-        ratio = "-" if result["ratio"] is None else f"{result['ratio']:.2f}x"
-        share = "-" if result["share"] is None else f"{result['share']:.0%}"
-        lines.append(f"| {result['id']} | {result['work']} | {' | '.join(times)} | {ratio} | {share} |")
+            cells.append(text if name not in contenders or contenders[name]["counts"] else f"({text})")
+        cells.append("-" if result["ratio"] is None else f"{result['ratio']:.2f}x")
+        if goals:
+            cells.append("-" if result["share"] is None else f"{result['share']:.0%}")
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -191,6 +200,7 @@ def _result(m: Measurement) -> dict[str, Any]:
         "id": p.id,
         "work": p.title,
         "precision": p.precision,
+        "threads": m.threads,
         "flops": p.flops,
         "weight_bytes": p.weight_bytes,
         "weights_in": m.weights_in,

@@ -39,6 +39,15 @@ main()
 parent folder leaves the path again at once, for its files have names (sklearn.py) that peers import."""
 
 
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NPROC",  # of XLA, which runs JAX's functions
+)
+
+
 @dataclass(frozen=True)
 class Settings:
     """How to measure. Times in seconds."""
@@ -74,12 +83,16 @@ class Outcome:
 
 @dataclass
 class Measurement:
-    """All contenders on one problem, and the machine's limits: FLOP/s, bytes/s, seconds of the bare product."""
+    """All contenders on one problem, and the machine's limits: FLOP/s, bytes/s, seconds of the bare product.
+
+    ``threads`` are those of each contender.
+    """
 
     problem: Problem
     outcomes: list[Outcome]
     limits: dict[str, float] = field(default_factory=dict)
     weights_in: str = ""
+    threads: int = 1
 
 
 class Worker:
@@ -87,7 +100,6 @@ class Worker:
 
     def __init__(self, settings: Settings) -> None:
         folder = str(Path(__file__).resolve().parent.parent)
-        names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
         self._limit = settings.answer_seconds
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in stop()
         self._process = subprocess.Popen(
@@ -95,7 +107,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env=os.environ | dict.fromkeys(names, str(settings.threads)),
+            env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(settings.threads)),
             bufsize=0,
         )
 
@@ -152,7 +164,7 @@ def measure(
     """
     share = max(4096, problem.weight_bytes // settings.threads)
     with prepared(problem, contenders, settings, note) as (outcomes, workers):
-        result = Measurement(problem, outcomes, weights_in=_level(share, caches))
+        result = Measurement(problem, outcomes, weights_in=_level(share, caches), threads=settings.threads)
         for number in range(settings.rounds):
             note(f"{problem.id}: round {number + 1} of {settings.rounds}")
             for outcome in _running(outcomes):
@@ -207,7 +219,7 @@ def _prepare(
             note(f"{problem.id}: {outcome.name} prepares")
             worker = workers[outcome.name]
             reply = worker.ask(
-                "prepare", peer=outcome.name, problem=problem.id, threads=settings.threads, folder=folder
+                "prepare", peer=outcome.name, problem=problem.key, threads=settings.threads, folder=folder
             )
             outcome.excluded = reply.get("error") or _wrong(problem, answers, reply["answers"])
     for outcome in _running(outcomes):
@@ -231,7 +243,7 @@ def _limits(result: Measurement, worker: Worker, settings: Settings, nbytes: int
     """The best of all rounds: rates rise, times fall."""
     found = worker.ask(
         "limits",
-        problem=result.problem.id,
+        problem=result.problem.key,
         threads=settings.threads,
         nbytes=nbytes,
         seconds=settings.limit_seconds,

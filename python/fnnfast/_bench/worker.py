@@ -73,7 +73,7 @@ class Session:
         self._variants: list[Timed] = []
         self._product: Timed | None = None
 
-    def prepare(self, peer: str, problem: str, threads: int, folder: str) -> dict[str, Any]:
+    def prepare(self, peer: str, problem: str | dict[str, Any], threads: int, folder: str) -> dict[str, Any]:
         """Every variant's answers: name -> files."""
         contender, work = peers.get(peer), problems.get(problem)
         answers = {}
@@ -102,7 +102,7 @@ class Session:
         """Seconds a call, on average."""
         return {"seconds": self._variants[0].mean(seconds)}
 
-    def limits(self, problem: str, threads: int, nbytes: int, seconds: float) -> dict[str, Any]:
+    def limits(self, problem: str | dict[str, Any], threads: int, nbytes: int, seconds: float) -> dict[str, Any]:
         """FLOP/s of all threads, bytes/s of all threads, and seconds of the bare product where it is the limit."""
         work = problems.get(problem)
         cpu: Any = import_module("fnnfast._cpu")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -20,31 +22,49 @@ OPTIONAL = {
     "torch": ("torch",),
     "onnxruntime": ("onnxruntime",),
     "onnx": ("onnx",),
+    "openvino": ("openvino",),
+    "jax": ("jax",),
     "cupy": ("cupy", "cupy-cuda13x", "cupy-cuda12x"),
 }
 
 
 def run(options: argparse.Namespace) -> int:
-    for name, value in facts():
-        print(f"{name:<13}{value}")
+    facts = collect()
+    if options.json:
+        print(json.dumps(facts, indent=1))
+    else:
+        for name, value in lines(facts):
+            print(f"{name:<13}{value}")
     return 0
 
 
-def facts() -> Iterator[tuple[str, str]]:
+def collect() -> dict[str, Any]:
+    """All that there is to tell, as JSON values: ``machine.describe``, and what follows from it and around it.
+
+    ``cuda_off`` is the reason, null where CUDA is on; ``extras`` are versions, null where a package is not installed.
+    """
+    return machine.describe() | {
+        "blas": _blas(),
+        "isa_by": "FNNFAST_ISA" if os.environ.get("FNNFAST_ISA") else "the best of this CPU",
+        "threads_by": machine.threads_reason(),
+        "gpus": machine.gpus(),
+        "cuda_off": select.why_not() or None,
+        "extras": {name: machine.installed(*distributions) for name, distributions in OPTIONAL.items()},
+    }
+
+
+def lines(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Name and value of each line."""
-    m = machine.describe()
-    yield "fnnfast", m["fnnfast"]
-    yield "python", f"{m['python']} on {m['system']}"
-    yield "numpy", f"{m['numpy']} ({_blas()})"
-    yield "cpu", f"{m['cpu']}, {m['processors']} processors"
-    chosen = "FNNFAST_ISA" if os.environ.get("FNNFAST_ISA") else "the best of this CPU"
-    yield "isa", f"{m['isa']} ({chosen}); available: {', '.join(m['isas'])}"
-    yield "threads", f"{m['threads']} (default: {machine.threads_reason()})"
-    yield "caches", ", ".join(f"{level} {_size(size)}" for level, size in m["caches"].items())
-    yield "gpu", ", ".join(machine.gpus()) or "none found"
-    reason = select.why_not()
-    yield "cuda", f"off: {reason}" if reason else "on"
-    versions = {name: machine.installed(*distributions) for name, distributions in OPTIONAL.items()}
+    yield "fnnfast", facts["fnnfast"]
+    yield "python", f"{facts['python']} on {facts['system']}"
+    yield "numpy", f"{facts['numpy']} ({facts['blas']})"
+    yield "cpu", f"{facts['cpu']}, {facts['processors']} processors"
+    yield "isa", f"{facts['isa']} ({facts['isa_by']}); available: {', '.join(facts['isas'])}"
+    yield "threads", f"{facts['threads']} (default: {facts['threads_by']})"
+    yield "caches", ", ".join(f"{level} {_size(size)}" for level, size in facts["caches"].items())
+    yield "gpu", ", ".join(facts["gpus"]) or "none found"
+    yield "cuda", f"off: {facts['cuda_off']}" if facts["cuda_off"] else "on"
+    versions = facts["extras"]
     yield "extras", ", ".join(f"{name} {version}" for name, version in versions.items() if version) or "none"
     missing = [name for name, version in versions.items() if not version]
     if missing:

@@ -15,8 +15,9 @@ Piece = tuple[int, Array]
 class Communicator(Protocol):
     """What ``fit`` needs of the processes that train together.
 
-    mpi4py's communicators are taken as they are; ``Nccl`` is for GPUs. An object with these attributes and methods
-    lets ``fit`` run on anything else that can pass arrays.
+    mpi4py's communicators are taken as they are; ``Tcp`` needs no MPI, and ``Nccl`` is for GPUs. An object with these
+    attributes and methods lets ``fit`` run on anything else that can pass arrays. A RuntimeError that it raises ends
+    ``fit`` on this rank.
 
     Attributes
     ----------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -94,7 +95,8 @@ def fit(
     progress : bool, optional
         Whether rank 0 shows progress.
     comm : communicator of mpi4py or Communicator, optional
-        The processes, for example ``MPI.COMM_WORLD``. By default this one alone, with the bits that several would have.
+        The processes, for example ``MPI.COMM_WORLD``, ``ray_communicator()`` or what ``run_on_dask`` passes. By default
+        this one alone, with the bits that several would have.
     shards : int >= 1
         Number of parts of a batch, at least as many as ranks. The bits depend on it. With one, they are those of
         ``Sequential.fit``.
@@ -128,7 +130,7 @@ def fit(
     TypeError
         If an argument has a wrong type, or the network is not a Sequential.
     RuntimeError
-        If another rank failed; the message says which and why.
+        If another rank failed or is gone; the message says which and why.
 
     Notes
     -----
@@ -139,8 +141,8 @@ def fit(
     Dropout and noise are drawn for the place of a row in its batch, the same as in ``Sequential.fit``.
 
     If a step's loss is NaN, no rank changes, and an error of one rank is raised on all. A process that is killed takes
-    the others with it, if the launcher ends the job, as mpiexec does; the checkpoint then resumes. Start scripts with
-    ``python -m mpi4py`` if other code than ``fit`` may fail on one rank.
+    the others with it: by the launcher, as mpiexec does, or by ``Tcp``, which Ray Train and Dask use. The checkpoint
+    then resumes. Start scripts of MPI with ``python -m mpi4py`` if other code than ``fit`` may fail on one rank.
 
     Examples
     --------
@@ -264,30 +266,27 @@ class _Ranks(Team):
         batch_size: int,
         after_steps: Callable[[int], object],
     ) -> dict[str, float]:
-        assert self._step is not None
-        rate, loss, weight, right, scored = trainer._rate(), 0.0, 0.0, 0.0, 0.0
+        step, rate, right, scored = self._step, trainer._rate(), 0.0, 0.0
+        assert step is not None
         self._share(None)  # all have come here: the next thing that they talk about is a step
-        steps_a_call = trainer._steps_a_call(batch_size)
-        batches = [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
-        for call in range(0, len(batches), steps_a_call):
-            of_call = weight_of_call = 0.0
-            some = batches[call : call + steps_a_call]
-            for rows in some:
-                outcome, error = self._step.run(data, rows, rate, INTERRUPTED if self._interrupted else FINE)
+
+        def call(rows: NDArray[np.int64]) -> tuple[float, float]:
+            nonlocal right, scored
+            loss = weight = 0.0
+            for first in range(0, len(rows), batch_size):
+                batch = rows[first : first + batch_size]
+                outcome, error = step.run(data, batch, rate, INTERRUPTED if self._interrupted else FINE)
                 if any(outcome.states):
                     self._part(outcome.states, error)
-                of_call += outcome.loss * outcome.weight
-                weight_of_call += outcome.weight
+                loss, weight = loss + outcome.loss * outcome.weight, weight + outcome.weight
                 if outcome.loss != outcome.loss:
                     break
                 right, scored = right + outcome.accuracy * outcome.weight, scored + outcome.weight
-            loss, weight = loss + of_call, weight + weight_of_call
-            if of_call != of_call:
-                trainer._blame(data, order)
-                self._share(None)  # another rank may have found the cause in its data
-                break
-            after_steps(len(some))
-        values = {"loss": loss / weight if weight else 0.0}
+            return loss, weight
+
+        values = {"loss": trainer._epoch(data, order, batch_size, after_steps, call)}
+        if values["loss"] != values["loss"]:
+            self._share(None)  # another rank may have found the cause in its data
         if scored and right == right:  # NaN: the loss does not classify
             values["accuracy"] = right / scored
         return values
@@ -335,7 +334,8 @@ class _Ranks(Team):
         if self._before is not None:
             signal.signal(signal.SIGINT, self._before)
         if error is not None and not self._agreed:
-            self._comm.share((FAILED, _text(error)))
+            with suppress(RuntimeError):  # the others may be gone, and this error says so
+                self._comm.share((FAILED, _text(error)))
 
 
 def _text(error: BaseException) -> str:

@@ -364,20 +364,33 @@ class Trainer:
         return values
 
     def _epoch(
-        self, data: Data, order: NDArray[np.int64], batch_size: int, after_steps: Callable[[int], object]
+        self,
+        data: Data,
+        order: NDArray[np.int64],
+        batch_size: int,
+        after_steps: Callable[[int], object],
+        call: Callable[[NDArray[np.int64]], tuple[float, float]] | None = None,
     ) -> float:
-        """``epoch`` on prepared data, some steps per call; Ctrl-C and the progress bar are handled in between."""
+        """``epoch`` on prepared data, some steps per call; Ctrl-C and the progress bar are handled in between.
+
+        ``call`` is what takes the steps of some rows, and returns the sum of their losses and of their weights.
+        """
         rate, total, weight = self._rate(), 0.0, 0.0
+
+        def of_core(rows: NDArray[np.int64]) -> tuple[float, float]:
+            return self._core.epoch(data.x, data.targets, rate, rows, data.weights, batch_size)
+
+        call = call or of_core
         rows_a_call = batch_size * self._steps_a_call(batch_size)
         for first in range(0, len(order), rows_a_call):
             rows = order[first : first + rows_a_call]
-            of_rows, their_weight = self._core.epoch(data.x, data.targets, rate, rows, data.weights, batch_size)
+            of_rows, their_weight = call(rows)
             total, weight = total + of_rows, weight + their_weight
             if of_rows != of_rows:
                 self._blame(data, order)
                 break
             after_steps(-(-len(rows) // batch_size))
-        return total / weight if weight else 0.0
+        return total / weight if weight else total
 
     def _steps_a_call(self, batch_size: int) -> int:
         """The number of steps whose losses are summed together."""

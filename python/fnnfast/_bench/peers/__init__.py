@@ -1,7 +1,9 @@
 """The contenders of the benchmark, by name."""
 
 from .base import Peer, Variant
-from .onnx import OnnxRuntime, OpenVino
+from .jax import Jax
+from .onnx import OnnxRuntime
+from .openvino import OpenVino
 from .own import Fnnfast, FnnfastFloat32, FnnfastFrozen, Numpy
 from .sklearn import ScikitLearn
 from .torch import Torch, TorchCompiled
@@ -11,7 +13,7 @@ __all__ = ["Fnnfast", "Numpy", "Peer", "Variant", "all_peers", "get"]
 
 def all_peers() -> tuple[Peer, ...]:
     """Every contender, fnnfast first."""
-    others = Numpy(), Torch(), TorchCompiled(), OnnxRuntime(), OpenVino(), ScikitLearn()
+    others = Numpy(), Torch(), TorchCompiled(), OnnxRuntime(), OpenVino(), Jax(), ScikitLearn()
     return Fnnfast(), *others, FnnfastFrozen(), FnnfastFloat32()
 
 

@@ -1,22 +1,19 @@
-"""ONNX Runtime and OpenVINO on models that ``onnx.helper`` builds from the problem."""
+"""ONNX Runtime on models of ONNX."""
 
 from __future__ import annotations
 
-import io
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..networks import Conv, Dense, GlobalAverage, Layer, MaxPool, Parallel, Residual, folded
 from ..problems import Problem
 from .base import Array, Peer, Variant, as_rows, channels_first, expression
+from .onnx_models import models, quantized
 
-OPSET = 20  # the first with Gelu
-IR_VERSION = 9  # the format version of that opset's release
+# What its kernels for the CPU have in float64; of bfloat16 they have nothing.
+_FLOAT64 = {"identity", "relu", "relu6", "sigmoid", "tanh", "swish", "hard_tanh"}
 
 
 class OnnxRuntime(Peer):
@@ -24,60 +21,30 @@ class OnnxRuntime(Peer):
     requires = ("onnxruntime", "onnx")
 
     def supports(self, problem: Problem) -> bool:
-        return not problem.trains and problem.precision != "bfloat16"  # its kernels for the CPU have no bfloat16
+        match problem.precision:
+            case "bfloat16":
+                return False
+            case "float64":
+                return not problem.trains and problem.activations <= _FLOAT64
+        return not problem.trains
 
     def variants(self, problem: Problem, threads: int) -> Iterator[Variant]:
         if problem.precision == "int8":
-            yield from _quantized(problem, threads)
+            for name, model in quantized(problem):
+                yield _bound(_session(model, threads), problem, f"run_with_iobinding, quantize_{name}")
             return
-        for name, model in _models(problem):
+        for name, model in models(problem):
             session = _session(model.SerializeToString(), threads)
             space = {"run": session.run, "feed": {"x": channels_first(problem.x)}}
             yield expression(f"run{name}", "run(None, feed)[0]", space)
             yield _bound(session, problem, f"run_with_iobinding{name}")
 
 
-class OpenVino(Peer):
-    """OpenVINO on the same models. Its default on some processors is a lower precision than that of the model."""
-
-    name = "openvino"
-    requires = ("openvino", "onnx")
-
-    def supports(self, problem: Problem) -> bool:
-        return not problem.trains and not problem.low
-
-    def variants(self, problem: Problem, threads: int) -> Iterator[Variant]:
-        openvino: Any = import_module("openvino")
-        core = openvino.Core()
-        settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-        for name, model in _models(problem):
-            compiled = core.compile_model(core.read_model(io.BytesIO(model.SerializeToString())), "CPU", settings)
-            request = compiled.create_infer_request()
-            x = channels_first(problem.x)
-            y = np.empty(tuple(compiled.output(0).shape), np.float32)
-            request.set_input_tensor(openvino.Tensor(x, shared_memory=True))
-            request.set_output_tensor(openvino.Tensor(y, shared_memory=True))
-            space = {"infer": request.infer, "start": request.start_async, "wait": request.wait}
-            space |= {"x": x, "y": y}  # for as long as the request has their memory
-            yield _into(f"infer{name}", "infer()", space)
-            yield _into(f"start_async, wait{name}", "start(); wait()", space)
-
-
-def _models(problem: Problem) -> Iterator[tuple[str, Any]]:
-    """The good ways of writing the problem, each with what to add to the name of a variant."""
-    helper: Any = import_module("onnx.helper")
-    if problem.kind == "network":
-        yield "", _model(helper, problem, *_network(helper, problem))
-    else:
-        yield " one Gemm", _model(helper, problem, *_one_gemm(helper, problem))
-        yield " a Gemm a piece", _model(helper, problem, *_gemm_per_piece(helper, problem))
-
-
 def _bound(session: Any, problem: Problem, name: str) -> Variant:
     """The input and output bound once: the nearest that ONNX Runtime has to ``out=``."""
     ort: Any = import_module("onnxruntime")
     (output,) = session.get_outputs()
-    x, y = map(ort.OrtValue.ortvalue_from_numpy, (channels_first(problem.x), np.empty(output.shape, np.float32)))
+    x, y = map(ort.OrtValue.ortvalue_from_numpy, (channels_first(problem.x), np.empty(output.shape, problem.dtype)))
     binding = session.io_binding()
     binding.bind_ortvalue_input("x", x)
     binding.bind_ortvalue_output("y", y)
@@ -95,164 +62,10 @@ def _bound(session: Any, problem: Problem, name: str) -> Variant:
     return Variant(name, "run(binding)", space, answers)
 
 
-def _into(name: str, code: str, space: dict[str, Any]) -> Variant:
-    """A variant whose code writes its output into y."""
-
-    def answers() -> list[Array]:
-        space["y"].fill(np.nan)
-        exec(code, space)
-        return [as_rows(space["y"])]
-
-    return Variant(name, code, space, answers)
-
-
-def _quantized(problem: Problem, threads: int) -> Iterator[Variant]:
-    """The inputs' scales found before (static), or anew in every call (dynamic)."""
-    quantization: Any = import_module("onnxruntime.quantization")
-    signed, unsigned = quantization.QuantType.QInt8, quantization.QuantType.QUInt8
-    # Without VNNI, ONNX Runtime adds pairs of products in 16 bits, which overflow unless the weights have 7.
-    reduced = not _has_vnni()
-    with tempfile.TemporaryDirectory() as folder:
-        for name in ("static", "dynamic"):
-            file = str(Path(folder) / f"{name}.onnx")
-            (_, model), *_ = _models(problem)  # a new one: quantising takes it to pieces
-            if name == "static":
-                calibration = _Calibration(iter([{"x": problem.x}]))
-                options = {"activation_type": unsigned, "weight_type": signed, "reduce_range": reduced}
-                quantization.quantize_static(model, file, calibration, per_channel=True, **options)
-            else:
-                quantization.quantize_dynamic(model, file, per_channel=True, weight_type=signed, reduce_range=reduced)
-            yield _bound(_session(file, threads), problem, f"run_with_iobinding, quantize_{name}")
-
-
-def _has_vnni() -> bool:
-    try:
-        return "vnni" in Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
-
-
-class _Calibration:
-    """What quantize_static asks for batches."""
-
-    def __init__(self, batches: Iterator[dict[str, Array]]) -> None:
-        self._batches = batches
-
-    def get_next(self) -> dict[str, Array] | None:
-        return next(self._batches, None)
-
-
-def _model(helper: Any, problem: Problem, nodes: list[Any], constants: dict[str, Array]) -> Any:
-    numpy_helper: Any = import_module("onnx.numpy_helper")
-    element = helper.np_dtype_to_tensor_dtype(np.dtype(np.float32))
-    sample = problem.network.input_shape, problem.output_shape
-    x, y = ([problem.batch, *shape[-1:], *shape[:-1]] for shape in sample)  # channels first
-    graph = helper.make_graph(
-        nodes,
-        problem.id,
-        [helper.make_tensor_value_info("x", element, x)],
-        [helper.make_tensor_value_info("y", element, y)],
-        [numpy_helper.from_array(value, name) for name, value in constants.items()],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
-
-
-def _session(model: str | bytes, threads: int) -> Any:
-    """Of a file or of the model itself."""
+def _session(model: bytes, threads: int) -> Any:
     ort: Any = import_module("onnxruntime")
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-
-
-class _Graph:
-    """Nodes and constants, by walking over the layers. Images are (B, C, H, W), kernels (F, C, H, W)."""
-
-    def __init__(self, helper: Any) -> None:
-        self.nodes: list[Any] = []
-        self.constants: dict[str, Array] = {}
-        self._helper = helper
-
-    def network(self, layers: Iterable[Layer], x: str, y: str | None = None) -> str:
-        """Add layers after the value named x; the name of their output, which is y if given."""
-        *others, last = layers
-        for layer in others:
-            x = self._layer(layer, x, None)
-        return self._layer(last, x, y)
-
-    def _layer(self, layer: Layer, x: str, y: str | None) -> str:
-        match layer:
-            case Dense():
-                if layer.weight.ndim == 4:
-                    x = self._node("Flatten", [x])
-                return self._product("Gemm", x, [layer.rows_channels_first, layer.bias], layer.activation, y)
-            case Conv():
-                weight = np.ascontiguousarray(layer.weight.transpose(3, 2, 0, 1))
-                settings = {"strides": [layer.stride] * 2, "pads": [layer.padding] * 4}
-                return self._product("Conv", x, [weight, layer.bias], layer.activation, y, **settings)
-            case MaxPool():
-                settings = {"strides": [layer.stride] * 2, "pads": [layer.padding] * 4}
-                return self._node("MaxPool", [x], y, kernel_shape=[layer.size] * 2, **settings)
-            case GlobalAverage():
-                return self._node("Flatten", [self._node("GlobalAveragePool", [x])], y)
-            case Residual():
-                branches = [self.network(branch, x) if branch else x for branch in (layer.body, layer.shortcut)]
-                return self._node("Relu", [self._node("Add", branches)], y)
-            case Parallel():
-                return self._node("Concat", [self.network(branch, x) for branch in layer.branches], y, axis=1)
-        raise ValueError(f"no nodes for {layer}")
-
-    def _product(
-        self, kind: str, x: str, values: list[Array | None], activation: str, y: str | None, **settings: Any
-    ) -> str:
-        names = [self._constant(value) for value in values if value is not None]
-        if activation == "identity":
-            return self._node(kind, [x, *names], y, **settings)
-        z = self._node(kind, [x, *names], **settings)
-        if activation == "swish":
-            return self._node("Mul", [z, self._node("Sigmoid", [z])], y)
-        return self._node(activation.capitalize(), [z], y)
-
-    def _node(self, kind: str, inputs: list[str], y: str | None = None, **settings: Any) -> str:
-        y = y or f"h{len(self.nodes)}"
-        self.nodes.append(self._helper.make_node(kind, inputs, [y], **settings))
-        return y
-
-    def _constant(self, value: Array) -> str:
-        name = f"c{len(self.constants)}"
-        self.constants[name] = value
-        return name
-
-
-def _network(helper: Any, problem: Problem) -> tuple[list[Any], dict[str, Array]]:
-    graph = _Graph(helper)
-    graph.network(folded(problem.layers), "x", "y")
-    return graph.nodes, graph.constants
-
-
-def _one_gemm(helper: Any, problem: Problem) -> tuple[list[Any], dict[str, Array]]:
-    weight, bias = problem.maxout.weight, problem.maxout.bias
-    pieces, inputs, units = weight.shape
-    nodes = [
-        helper.make_node("Gemm", ["x", "w", "b"], ["z"]),
-        helper.make_node("Reshape", ["z", "shape"], ["parts"]),
-        helper.make_node("ReduceMax", ["parts", "axis"], ["y"], keepdims=0),
-    ]
-    constants: dict[str, Array] = {
-        "w": np.ascontiguousarray(weight.transpose(1, 0, 2)).reshape(inputs, -1),
-        "b": bias.reshape(-1),
-        "shape": np.array([problem.batch, pieces, units]),
-        "axis": np.array([1]),
-    }
-    return nodes, constants
-
-
-def _gemm_per_piece(helper: Any, problem: Problem) -> tuple[list[Any], dict[str, Array]]:
-    weight, bias = problem.maxout.weight, problem.maxout.bias
-    names = [f"z{p}" for p in range(len(weight))]
-    nodes = [helper.make_node("Gemm", ["x", f"w{p}", f"b{p}"], [names[p]]) for p in range(len(weight))]
-    constants: dict[str, Array] = {f"w{p}": weight[p] for p in range(len(weight))}
-    constants |= {f"b{p}": bias[p] for p in range(len(weight))}
-    return [*nodes, helper.make_node("Max", names, ["y"])], constants

@@ -47,7 +47,7 @@ class Fnnfast(Peer):
             trainer = fnn.Trainer(net, loss=None, optimizer=fnn.Adam(LEARNING_RATE))
             yield training("Trainer.step", trainer.step, list(problem.batches))
         else:
-            out = np.empty((problem.batch, net.outputs), np.float32)
+            out = np.empty((problem.batch, net.outputs), problem.dtype)
             yield expression("net(x, out=out)", "net(x, out=out)", {"net": net, "x": problem.x, "out": out})
 
     @staticmethod
@@ -56,7 +56,7 @@ class Fnnfast(Peer):
         layers = [fnn.Input(*problem.network.input_shape), *_layers(fnn, problem.layers)]
         if len(problem.output_shape) == 3:
             layers.append(fnn.Flatten())  # outputs are rows
-        net = fnn.Sequential(layers, dtype="float32", seed=0)
+        net = fnn.Sequential(layers, dtype=problem.dtype.name, seed=0)
         for name, value in zip(net.parameters, parameters(problem.layers), strict=True):
             net.parameters[name] = value.reshape(net.parameters.shapes[name])
         statistics = [value for norm in problem.norms for value in (norm.mean, norm.variance)]
@@ -167,7 +167,12 @@ def _layers(fnn: Any, layers: Iterable[Layer]) -> list[Any]:
 _NUMPY_ACTIVATIONS = {
     "identity": "",
     "relu": "np.maximum({h}, 0, out={h})",
+    "leaky_relu": "np.multiply({h}, leak, {s}); np.maximum({h}, {s}, out={h})",
+    "relu6": "np.clip({h}, 0, 6, out={h})",
+    "hard_tanh": "np.clip({h}, -1, 1, out={h})",
     "tanh": "np.tanh({h}, {h})",
+    "sigmoid": "np.negative({h}, {h}); np.exp({h}, {h}); np.add({h}, 1, {h}); np.reciprocal({h}, {h})",
+    "softsign": "np.abs({h}, {s}); np.add({s}, 1, {s}); np.divide({h}, {s}, {h})",
     # h / (1 + exp(-h)) and h (1 + erf(h / sqrt 2)) / 2, with as few passes as NumPy needs
     "swish": "np.negative({h}, {s}); np.exp({s}, {s}); np.add({s}, 1, {s}); np.divide({h}, {s}, {h})",
     "gelu": "np.multiply({h}, r, {s}); erf({s}, {s}); np.add({s}, 1, {s}); np.multiply({h}, {s}, {h}); "
@@ -184,12 +189,11 @@ class Numpy(Peer):
     def supports(self, problem: Problem) -> bool:
         if problem.low or problem.kind == "maxout_training" or problem.on_images:
             return False
-        if all(layer.activation != "gelu" for layer in dense(problem.layers)):
-            return True
-        try:
-            return bool(metadata.version("scipy"))
-        except metadata.PackageNotFoundError:
+        if problem.kind == "training":
+            return problem.loss == "cross_entropy" and problem.activations <= {"relu"}
+        if "gelu" in problem.activations and not _has_scipy():
             return False
+        return problem.activations <= _NUMPY_ACTIVATIONS.keys()
 
     def counts(self, problem: Problem) -> bool:
         return not problem.trains
@@ -208,7 +212,8 @@ class Numpy(Peer):
     @staticmethod
     def _network(problem: Problem, buffers: bool) -> Variant:
         space: dict[str, Any] = {"np": np, "x": problem.x}
-        space |= {"r": np.float32(0.5**0.5), "half": np.float32(0.5)}
+        number = problem.dtype.type
+        space |= {"r": number(0.5**0.5), "half": number(0.5), "leak": number(0.01)}
         lines, previous = [], "x"
         for index, layer in enumerate(dense(problem.layers), start=1):
             h = f"h{index}"
@@ -216,12 +221,12 @@ class Numpy(Peer):
             if layer.activation == "gelu":
                 space["erf"] = import_module("scipy.special").erf
             if buffers:
-                space[h] = np.empty((problem.batch, len(layer.bias)), np.float32)
+                space[h] = np.empty((problem.batch, len(layer.bias)), problem.dtype)
                 lines.append(f"np.dot({previous}, w{index}, {h}); np.add({h}, b{index}, {h})")
             else:
                 lines.append(f"{h} = {previous} @ w{index} + b{index}")
             scratch = f"s{index}"
-            space[scratch] = np.empty((problem.batch, len(layer.bias)), np.float32)
+            space[scratch] = np.empty((problem.batch, len(layer.bias)), problem.dtype)
             lines.append(_NUMPY_ACTIVATIONS[layer.activation].format(h=h, s=scratch))
             previous = h
         code = "\n".join(line for line in lines if line)
@@ -259,6 +264,13 @@ class Numpy(Peer):
 
         yield expression("one product", "call()", {"call": one_product})
         yield expression("a product a piece", "call()", {"call": product_per_piece})
+
+
+def _has_scipy() -> bool:
+    try:
+        return bool(metadata.version("scipy"))
+    except metadata.PackageNotFoundError:
+        return False
 
 
 class NumpyTraining:

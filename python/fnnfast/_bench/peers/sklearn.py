@@ -12,6 +12,8 @@ from ..networks import dense
 from ..problems import LEARNING_RATE, Problem
 from .base import Array, Peer, Variant, training
 
+_ACTIVATIONS = {"identity": "identity", "relu": "relu", "tanh": "tanh", "sigmoid": "logistic"}
+
 
 class ScikitLearn(Peer):
     """MLPClassifier. A partial_fit over many batches shares its checks of the input among them."""
@@ -20,12 +22,18 @@ class ScikitLearn(Peer):
     requires = ("scikit-learn",)
 
     def supports(self, problem: Problem) -> bool:
-        return problem.kind == "training" and not problem.on_images
+        if problem.kind != "training" or problem.on_images or problem.loss != "cross_entropy":
+            return False
+        return problem.activations <= _ACTIVATIONS.keys() and problem.output_shape > (
+            2,
+        )  # of two classes it has one unit
 
     def variants(self, problem: Problem, threads: int) -> Iterator[Variant]:
         sk: Any = import_module("sklearn.neural_network")
+        hidden = dense(problem.layers)[:-1]
         model = sk.MLPClassifier(
-            [len(layer.bias) for layer in dense(problem.layers)[:-1]],
+            [len(layer.bias) for layer in hidden],
+            _ACTIVATIONS[hidden[0].activation] if hidden else "identity",
             alpha=0.0,
             batch_size=problem.batch,
             learning_rate_init=LEARNING_RATE,

@@ -13,7 +13,7 @@ import numpy as np
 from ..networks import Dense, dense, folded, headed
 from ..problems import LEARNING_RATE, Problem
 from .base import Array, Peer, Variant, as_rows, channels_first, expression, training
-from .torch_modules import module
+from .torch_modules import activation, module
 
 _modes = contextlib.ExitStack()
 
@@ -57,7 +57,7 @@ class Torch(Peer):
         # (O, I), as nn.Linear keeps it
         across = [torch.from_numpy(layer.weight.T.copy()).to(dtype) for layer in dense(problem.layers)]
         along = [torch.from_numpy(layer.weight).to(dtype) for layer in dense(problem.layers)]
-        acts = [_activation(torch, layer.activation) for layer in dense(problem.layers)]
+        acts = [activation(torch, layer.activation) for layer in dense(problem.layers)]
 
         def linear(h: Any) -> Any:
             for weight, bias, act in zip(across, biases, acts, strict=True):
@@ -98,21 +98,20 @@ class Torch(Peer):
     def _training(self, torch: Any, problem: Problem) -> Variant:
         functional: Any = import_module("torch.nn.functional")
         layers = headed(problem.layers, "identity")  # the head's softmax is in cross_entropy
+        loss_of = {"cross_entropy": functional.cross_entropy, "mse": functional.mse_loss}[problem.loss]
         order = {"memory_format": torch.channels_last} if problem.on_images else {}
         network = module(torch, layers).train().to(**order) if problem.on_images else _Linear(torch, dense(layers))
         optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, fused=True)
-        forward = self.wrap(torch, lambda x, labels: functional.cross_entropy(network(x), labels))
+        forward = self.wrap(torch, lambda x, targets: loss_of(network(x), targets))
 
-        def step(x: Any, labels: Any) -> Any:
+        def step(x: Any, targets: Any) -> Any:
             optimizer.zero_grad(set_to_none=True)
-            loss = forward(x, labels)
+            loss = forward(x, targets)
             loss.backward()
             optimizer.step()
             return loss
 
-        batches = [
-            (torch.from_numpy(channels_first(x)).to(**order), torch.from_numpy(labels)) for x, labels in problem.batches
-        ]
+        batches = [(torch.from_numpy(channels_first(x)).to(**order), torch.from_numpy(t)) for x, t in problem.batches]
         return training("fused Adam", step, batches)
 
     def _maxouts(self, torch: Any, problem: Problem) -> Iterator[Variant]:
@@ -160,7 +159,7 @@ class _Linear:
         self._linear = functional.linear
         self._weights = [torch.from_numpy(layer.weight.T.copy()).requires_grad_() for layer in layers]
         self._biases = [torch.from_numpy(layer.bias.copy()).requires_grad_() for layer in layers]
-        self._acts = [_activation(torch, layer.activation) for layer in layers]
+        self._acts = [activation(torch, layer.activation, trains=True) for layer in layers]
 
     def parameters(self) -> list[Any]:
         return [*self._weights, *self._biases]
@@ -193,20 +192,12 @@ def _maxout_training(torch: Any, name: str, space: dict[str, Any], problem: Prob
 
 
 def _forward(name: str, call: Callable[[Any], Any], x: Any) -> Variant:
-    """NumPy has no bfloat16: outside the clock the answer goes through float32."""
-    return Variant(name, "call(x)", {"call": call, "x": x}, lambda: [as_rows(call(x).float().numpy())])
+    return Variant(name, "call(x)", {"call": call, "x": x}, lambda: [as_rows(_numpy(call(x)))])
 
 
-def _activation(torch: Any, name: str) -> Callable[[Any], Any]:
-    functional: Any = import_module("torch.nn.functional")
-    table: dict[str, Callable[[Any], Any]] = {
-        "identity": lambda h: h,
-        "relu": torch.relu_,
-        "tanh": torch.tanh_,
-        "swish": lambda h: functional.silu(h, inplace=True),
-        "gelu": functional.gelu,
-    }
-    return table[name]
+def _numpy(y: Any) -> Array:
+    """NumPy has no bfloat16: outside the clock such an answer goes through float32."""
+    return np.asarray(y if y.itemsize > 2 else y.float())
 
 
 class TorchCompiled(Torch):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from importlib import import_module
 from typing import Any
 
 from ..networks import NORM_EPS, Conv, Dense, GlobalAverage, Layer, MaxPool, Norm, Parallel, Residual
@@ -21,14 +23,14 @@ def _parts(torch: Any, layer: Layer) -> list[Any]:
             flatten = [nn.Flatten()] if layer.weight.ndim == 4 else []
             weight = layer.rows_channels_first
             linear = _filled(torch, nn.Linear(*weight.shape), weight.T, layer.bias)
-            return [*flatten, linear, *_activation(nn, layer.activation)]
+            return [*flatten, linear, *_elementwise(torch, layer.activation)]
         case Conv():
             kernel, _, channels, filters = layer.weight.shape
             settings = {"stride": layer.stride, "padding": layer.padding, "bias": layer.bias is not None}
             convolution = nn.Conv2d(channels, filters, kernel, **settings)
             norm = [] if layer.norm is None else [_norm(torch, layer.norm)]
             filled = _filled(torch, convolution, layer.weight.transpose(3, 2, 0, 1), layer.bias)
-            return [filled, *norm, *_activation(nn, layer.activation)]
+            return [filled, *norm, *_elementwise(torch, layer.activation)]
         case MaxPool():
             return [nn.MaxPool2d(layer.size, layer.stride, layer.padding)]
         case GlobalAverage():
@@ -69,12 +71,37 @@ def _joined(torch: Any, branches: Sequence[Any], join: Callable[[list[Any]], Any
     return Joined()
 
 
-def _activation(nn: Any, name: str) -> list[Any]:
-    table: dict[str, Callable[[], list[Any]]] = {
-        "identity": list,
-        "relu": lambda: [nn.ReLU(inplace=True)],
-        "tanh": lambda: [nn.Tanh()],
-        "swish": lambda: [nn.SiLU(inplace=True)],
-        "gelu": lambda: [nn.GELU()],
+def activation(torch: Any, name: str, trains: bool = False) -> Callable[[Any], Any]:
+    """The fastest function for an activation: in place, but in training only where its gradient needs no input."""
+    functional: Any = import_module("torch.nn.functional")
+    into = {"inplace": not trains}
+    table: dict[str, Callable[[Any], Any]] = {
+        "identity": lambda h: h,
+        "relu": torch.relu_,
+        "leaky_relu": functional.leaky_relu_,
+        "relu6": partial(functional.relu6, inplace=True),
+        "elu": functional.elu_,
+        "selu": torch.selu_,
+        "sigmoid": torch.sigmoid_,
+        "tanh": torch.tanh_,
+        "swish": partial(functional.silu, **into),
+        "gelu": functional.gelu,
+        "gelu_tanh": partial(functional.gelu, approximate="tanh"),
+        "softplus": functional.softplus,
+        "mish": partial(functional.mish, **into),
+        "softsign": functional.softsign,
+        "hard_tanh": functional.hardtanh_,
+        "hard_swish": partial(functional.hardswish, **into),
     }
-    return table[name]()
+    return table[name]
+
+
+def _elementwise(torch: Any, name: str) -> list[Any]:
+    """The activation as a module; none for the identity."""
+    function = activation(torch, name)
+
+    class Elementwise(torch.nn.Module):  # type: ignore[misc]
+        def forward(self, x: Any) -> Any:
+            return function(x)
+
+    return [] if name == "identity" else [Elementwise()]
