@@ -1,7 +1,7 @@
 # Fails when an object file of the kernels defines a weak function outside its instruction set's namespace.
 # NM: the tool; OBJECTS: the object files (a list).
 foreach(object ${OBJECTS})
-  string(REGEX MATCH "fnnfast_([a-z0-9]+)\\.dir" _ "${object}")
+  string(REGEX MATCH "fnnfast_([a-z0-9_]+)\\.dir" _ "${object}")
   set(isa ${CMAKE_MATCH_1})
   execute_process(COMMAND ${NM} -C --defined-only ${object} OUTPUT_VARIABLE symbols RESULT_VARIABLE failed)
   if(failed)

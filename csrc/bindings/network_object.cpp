@@ -197,8 +197,8 @@ const Network<float>& PyNetwork::full_float(const char* what) const {
   return **network;
 }
 
-std::unique_ptr<PyNetwork> PyNetwork::bfloat16() const {
-  return std::unique_ptr<PyNetwork>(new PyNetwork(full_float("bfloat16").to_bfloat16()));
+std::unique_ptr<PyNetwork> PyNetwork::bfloat16(bool pairs) const {
+  return std::unique_ptr<PyNetwork>(new PyNetwork(full_float("bfloat16").to_bfloat16(pairs)));
 }
 
 std::unique_ptr<PyNetwork> PyNetwork::quantized(const py::sequence& layers) const {
@@ -222,6 +222,7 @@ std::string PyNetwork::compute_dtype() const {
       []<class T>(const Owned<T>& network) {
         switch (network->format()) {
           case WeightFormat::kBfloat16:
+          case WeightFormat::kBfloat16Pairs:
             return "bfloat16";
           case WeightFormat::kInt8:
             return "int8";

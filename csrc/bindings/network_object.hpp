@@ -15,7 +15,7 @@ class PyNetwork {
   PyNetwork(const std::string& dtype, py::handle input, const py::sequence& layers, bool channels_first);
 
   // The same network with weights of fewer bits, made from float32.
-  std::unique_ptr<PyNetwork> bfloat16() const;
+  std::unique_ptr<PyNetwork> bfloat16(bool pairs) const;
   // layers: (input scale, zero point, weight scales) of each dense and maxout layer, in order.
   std::unique_ptr<PyNetwork> quantized(const py::sequence& layers) const;
   std::string compute_dtype() const;

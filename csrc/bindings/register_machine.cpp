@@ -66,6 +66,14 @@ void register_machine(py::module_& m) {
     return names;
   });
   m.def("use_isa", &use_isa, py::arg("name"));
+  m.def("extensions", [] {
+    py::list found;
+    for (const ExtensionInfo& e : available_extensions())
+      found.append(py::make_tuple(e.name, e.extended, e.format, e.is_chosen));
+    return found;
+  });
+  m.def("use_extension", &use_extension, py::arg("name"));
+  m.def("multiplies_pairs", [] { return pairs_affine() != nullptr; });
   py::class_<Cancellation>(m, "Cancellation")
       .def(py::init<>())
       .def("cancel", &Cancellation::cancel)

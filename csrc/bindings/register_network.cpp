@@ -163,7 +163,7 @@ void register_network(py::module_& m) {
             return y ? y : py::none();
           },
           arg("x"), arg("out") = py::none(), arg("logits") = false)
-      .def("bfloat16", &PyNetwork::bfloat16)
+      .def("bfloat16", &PyNetwork::bfloat16, py::arg("pairs"))
       .def("quantized", &PyNetwork::quantized, arg("layers"))
       .def_property_readonly("compute_dtype", &PyNetwork::compute_dtype)
       .def("quantization", &PyNetwork::quantization, arg("layer"))

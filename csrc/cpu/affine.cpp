@@ -17,7 +17,7 @@ ptrdiff_t kc_inputs(ptrdiff_t width, ptrdiff_t inputs) {
   const ptrdiff_t most =
       std::clamp(static_cast<ptrdiff_t>(cache_sizes().l2 / 4) / row_bytes, ptrdiff_t{256}, 262144 / row_bytes);
   if (inputs <= most) return std::max(inputs, ptrdiff_t{1});
-  return (divide_up(inputs, divide_up(2 * inputs, most)) + 15) / 16 * 16;
+  return (divide_up(inputs, divide_up(2 * inputs, most)) + 31) / 32 * 32;  // whole blocks of a matrix unit
 }
 
 template <class T>
@@ -89,8 +89,8 @@ template <class T>
 void affine_forward_serial(const AffineKernel<T>& k, AffineCall<T>& task) {
   if (task.of->channel_groups > 1)
     return for_groups(task, [&](AffineCall<T>& call) { affine_forward_serial(k, call); });
-  // A few images are many rows, and partial sums, or windows in 8 bits, of all of them would not stay in L2.
-  if (task.of->windows != nullptr && (task.of->inputs > task.of->kc || task.of->inverse_scale != 0))
+  // A few images are many rows, and partial sums, or copies of windows, of all of them would not stay in L2.
+  if (task.of->windows != nullptr && (task.of->inputs > task.of->kc || k.copies_windows))
     for (; task.rows > kMostRows; task.rows -= kMostRows) {
       AffineCall<T> part = task;
       part.rows = kMostRows;

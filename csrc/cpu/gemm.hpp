@@ -130,6 +130,13 @@ struct Chunk {
   bool last;
 };
 
+// The inputs of a chunk, of all rows.
+template <class T>
+struct ChunkRows {
+  const T* at;
+  ptrdiff_t row;
+};
+
 template <class T>
 inline constexpr ptrdiff_t kAddress = sizeof(std::intptr_t) / sizeof(T);  // elements that an address takes
 
@@ -166,13 +173,13 @@ ptrdiff_t affine_scratch(const AffineCall<T>& task) {
 // The tile of a panel's first row. `partial` holds the partial sums of the previous chunks, and receives those of this
 // chunk unless it is the last.
 template <class T, WeightFormat kFormat>
-FNNFAST_INLINE Tile<T> panel_tile(const AffineCall<T>& task, const Panel& panel, const Chunk& chunk, const T* a,
-                                  ptrdiff_t a_row, T* partial) {
+FNNFAST_INLINE Tile<T> panel_tile(const AffineCall<T>& task, const Panel& panel, const Chunk& chunk,
+                                  const ChunkRows<T>& a, T* partial) {
   alignas(64) static constexpr T kZeros[kNR<T>] = {};
   Tile<T> t{};
   t.k = chunk.inputs;
-  t.a = a;
-  t.a_row = a_row;
+  t.a = a.at;
+  t.a_row = a.row;
   t.a_step = 1;
   if (panel.unit < task.of->unpacked_units) {
     t.b = task.of->unpacked + chunk.first * task.of->units + panel.unit;
@@ -180,7 +187,7 @@ FNNFAST_INLINE Tile<T> panel_tile(const AffineCall<T>& task, const Panel& panel,
     t.start = task.of->unpacked_bias ? task.of->unpacked_bias + panel.unit : kZeros;
   } else {
     t.start = task.of->panels + (panel.offset - (task.of->inputs + 1) * task.of->unpacked_units);
-    t.b = t.start + (stored_rows(chunk.first, kFormat) + 1) * panel.width;
+    t.b = t.start + (words_of(chunk.first, kFormat) + 1) * panel.width;
     t.b_step = panel.width;
   }
   if (chunk.first > 0) {
@@ -283,7 +290,7 @@ FNNFAST_INLINE void dense_panel(const AffineCall<T>& task, const Panel& panel, T
     t.c += in_lanes * t.c_row;
   }
   const int vectors = static_cast<int>(panel.width / V::kLanes);
-  if constexpr (kFull || __is_same(Family, WindowTile)) {
+  if constexpr (Family::kFinishes) {
     if (finishes_in_registers(task, panel)) {
       const bool adds = adds_in_registers(task, panel);
       t.scale = of.scale ? of.scale + panel.unit : nullptr;
@@ -349,14 +356,41 @@ FNNFAST_INLINE Ahead panel_after(const AffineCall<T>& task, const PanelLayout& l
   if (panel.unit < task.of->unpacked_units) return ahead_of(task.of->panels, 0);
   if (last_of_set && chunk.last) return ahead_of(task.next, task.next_size);
   const T* const panels = task.of->panels - (task.of->inputs + 1) * task.of->unpacked_units;
-  const ptrdiff_t rows = stored_rows(chunk.inputs, kFormat);
+  const ptrdiff_t rows = words_of(chunk.inputs, kFormat);
   if (last_of_set) {
     const Panel first = layout.panel(first_block, 0);
-    return ahead_of(panels + first.offset + (stored_rows(chunk.first + chunk.inputs, kFormat) + 1) * first.width,
+    return ahead_of(panels + first.offset + (words_of(chunk.first + chunk.inputs, kFormat) + 1) * first.width,
                     rows * first.width);
   }
-  const ptrdiff_t skipped = stored_rows(task.of->inputs, kFormat) + 1 + stored_rows(chunk.first, kFormat) + 1;
+  const ptrdiff_t skipped = stored_rows(task.of->inputs, kFormat) + 1 + words_of(chunk.first, kFormat) + 1;
   return ahead_of(panels + panel.offset + skipped * panel.width, rows * panel.width);
+}
+
+// Calls panel(its tile, panel, what is read next, chunk) for all panels, chunk by chunk, with the rows that
+// rows(chunk) prepares.
+template <class T, WeightFormat kFormat, class Rows, class RunPanel>
+FNNFAST_INLINE void for_panels(const AffineCall<T>& task, const PanelLayout& layout, bool chunked, T* partials,
+                               Rows rows, RunPanel run_panel) {
+  const ptrdiff_t groups = layout.groups();
+  const ptrdiff_t set = chunked ? AffineScratch<T, kFormat>::set_blocks(layout) : task.last_block - task.first_block;
+  for (ptrdiff_t first = task.first_block; first < task.last_block; first += set) {
+    const ptrdiff_t last = first + set < task.last_block ? first + set : task.last_block;
+    for (ptrdiff_t k0 = 0; k0 < task.of->inputs || k0 == 0; k0 += task.of->kc) {
+      const ptrdiff_t rest = task.of->inputs - k0;
+      const Chunk chunk{k0, rest < task.of->kc ? rest : task.of->kc, rest <= task.of->kc};
+      const ChunkRows<T> a = rows(chunk);
+      T* partial = partials;
+      const ptrdiff_t partial_size = chunked ? task.rows * kNR<T> : 0;
+      for (ptrdiff_t block = first; block < last; ++block)
+        for (ptrdiff_t group = 0; group < groups; ++group, partial += partial_size) {
+          const Panel panel = layout.panel(block, group);
+          Tile<T> t = panel_tile<T, kFormat>(task, panel, chunk, a, partial);
+          const Ahead ahead =
+              panel_after<T, kFormat>(task, layout, panel, first, block + 1 == last && group + 1 == groups, chunk);
+          run_panel(t, panel, ahead, chunk);
+        }
+    }
+  }
 }
 
 template <class T, WeightFormat kFormat>
@@ -368,55 +402,32 @@ void affine(const AffineCall<T>& task) {
   T* const copy = widened + scratch.widened;
   T* const argmax = copy + scratch.copy;
   T* const partials = argmax + scratch.argmax;
-  const ptrdiff_t groups = layout.groups();
-  const ptrdiff_t set = scratch.partial > 0 ? scratch.set_blocks(layout) : task.last_block - task.first_block;
-  for (ptrdiff_t first = task.first_block; first < task.last_block; first += set) {
-    const ptrdiff_t last = first + set < task.last_block ? first + set : task.last_block;
-    for (ptrdiff_t k0 = 0; k0 < task.of->inputs || k0 == 0; k0 += task.of->kc) {
-      const ptrdiff_t rest = task.of->inputs - k0;
-      const Chunk chunk{k0, rest < task.of->kc ? rest : task.of->kc, rest <= task.of->kc};
-      const T* a = task.x;
-      ptrdiff_t a_row = task.x_row;
-      if (scratch.copy > 0) {
-        for (ptrdiff_t r = 0; r < task.rows; ++r)
-          copy_row(task.x + r * task.x_row + k0, chunk.inputs, copy + r * scratch.copy_row);
-        a = copy;
-        a_row = scratch.copy_row;
-      }
-      T* partial = partials;
-      const ptrdiff_t partial_size = scratch.partial > 0 ? task.rows * kNR<T> : 0;
-      for (ptrdiff_t block = first; block < last; ++block)
-        for (ptrdiff_t group = 0; group < groups; ++group, partial += partial_size) {
-          const Panel panel = layout.panel(block, group);
-          Tile<T> t = panel_tile<T, kFormat>(task, panel, chunk, a, a_row, partial);
-          const Ahead ahead =
-              panel_after<T, kFormat>(task, layout, panel, first, block + 1 == last && group + 1 == groups, chunk);
-          if constexpr (kFormat == WeightFormat::kBfloat16) {
-            if (task.rows < kWidenRows && task.of->windows == nullptr) {
-              affine_panel<PairTile>(task, panel, t, ahead, argmax, chunk.last);
-              continue;
-            }
-            widen(t.b, chunk.inputs, panel.width, widened);
-            t.b = widened;
-          }
-          if (task.of->windows == nullptr) {
-            affine_panel<FullTile>(task, panel, t, ahead, argmax, chunk.last);
-            continue;
-          }
-          WindowRows<T> windows(*task.of->windows, task.x, task.x_row, task.first_row, task.of->zeros, table);
-          t.windows = &windows;
-          if (task.of->windows->depthwise) {
-            t.tap = k0;
-            t.channel = panel.unit;
-            affine_panel<ChannelTile>(task, panel, t, ahead, argmax, chunk.last);
-            continue;
-          }
-          t.tap = k0 / windows.channels();
-          t.channel = k0 % windows.channels();
-          affine_panel<WindowTile>(task, panel, t, ahead, argmax, chunk.last);
-        }
+  const auto rows = [&](const Chunk& chunk) {
+    if (scratch.copy == 0) return ChunkRows<T>{task.x, task.x_row};
+    for (ptrdiff_t r = 0; r < task.rows; ++r)
+      copy_row(task.x + r * task.x_row + chunk.first, chunk.inputs, copy + r * scratch.copy_row);
+    return ChunkRows<T>{copy, scratch.copy_row};
+  };
+  const auto run_panel = [&](Tile<T>& t, const Panel& panel, Ahead ahead, const Chunk& chunk) {
+    if constexpr (kFormat == WeightFormat::kBfloat16) {
+      if (task.rows < kWidenRows && task.of->windows == nullptr)
+        return affine_panel<PairTile>(task, panel, t, ahead, argmax, chunk.last);
+      widen(t.b, chunk.inputs, panel.width, widened);
+      t.b = widened;
     }
-  }
+    if (task.of->windows == nullptr) return affine_panel<FullTile>(task, panel, t, ahead, argmax, chunk.last);
+    WindowRows<T> windows(*task.of->windows, task.x, task.x_row, task.first_row, task.of->zeros, table);
+    t.windows = &windows;
+    if (task.of->windows->depthwise) {
+      t.tap = chunk.first;
+      t.channel = panel.unit;
+      return affine_panel<ChannelTile>(task, panel, t, ahead, argmax, chunk.last);
+    }
+    t.tap = chunk.first / windows.channels();
+    t.channel = chunk.first % windows.channels();
+    affine_panel<WindowTile>(task, panel, t, ahead, argmax, chunk.last);
+  };
+  for_panels<T, kFormat>(task, layout, scratch.partial > 0, partials, rows, run_panel);
 }
 
 }  // namespace fnnfast::FNNFAST_ISA

@@ -12,41 +12,27 @@
 #pragma once
 
 #include "int8_windows.hpp"
+#include "matrix_product.hpp"
 #include "quads.hpp"
 
 namespace fnnfast::FNNFAST_ISA {
 
 struct QuadTile : MatrixTile {
+  static constexpr bool kBytes = true;
   template <class V, int kRows, int kVectors, class Sink>
   static FNNFAST_NOINLINE void run(const Tile<float>& t) {
-    RowPointers<float, kRows> row(t);
     Quads sum[kRows][kVectors];
 #pragma GCC unroll 12
     for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) sum[r][v] = Quads::load(t.start + v * V::kLanes);
-    const float* b = t.b;
-    Fetch<kRows> fetch(t);
-    for (ptrdiff_t k = t.k; k > 0; --k) {
-      fetch(1);
-      QuadWeights w[kVectors];
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) w[v] = QuadWeights::load(b + v * V::kLanes);
-#pragma GCC unroll 12
-      for (int r = 0; r < kRows; ++r) {
-        const QuadInputs x = QuadInputs::broadcast(row.at(r));
-#pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v) sum[r][v] = dot(sum[r][v], x, w[v]);
-      }
-      row.advance(1);
-      b += t.b_step;
-    }
+      for (int v = 0; v < kVectors; ++v) sum[r][v] = Quads::load(t.start + r * t.start_row + v * V::kLanes);
+    multiply_words<QuadWeights, QuadInputs, V::kLanes>(t, sum);
     V z[kRows][kVectors];
     V scale[kVectors], bias[kVectors];
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
-      scale[v] = V::load(t.start + t.b_step + v * V::kLanes);
-      bias[v] = V::load(t.start + 2 * t.b_step + v * V::kLanes);
+      scale[v] = V::load(t.b - 2 * t.b_step + v * V::kLanes);
+      bias[v] = V::load(t.b - t.b_step + v * V::kLanes);
     }
 #pragma GCC unroll 12
     for (int r = 0; r < kRows; ++r)
@@ -61,13 +47,24 @@ FNNFAST_INLINE ptrdiff_t table_words(const WindowPlan* windows) {
   return windows != nullptr && windows->depthwise ? windows->taps * kAddress<float> : 0;
 }
 
-// The quantized rows, maxout's argmax, and which rows hold a NaN; with windows, then the addresses and the images.
+// The quantized rows, maxout's argmax, which rows hold a NaN, and sums of the matrix unit; with windows, then the
+// addresses and the images.
+struct Int8Scratch {
+  ptrdiff_t words, argmax, poisoned, sums;
+  explicit FNNFAST_INLINE Int8Scratch(const AffineCall<float>& task)
+      : words(whole_blocks(task.rows, LowProducts::kBlockRows) * quantized_row(task.of->inputs)),
+        argmax(task.rows * kNR<float>),
+        poisoned(task.rows),
+        sums(LowProducts::scratch()) {}
+  FNNFAST_INLINE ptrdiff_t size() const { return words + argmax + poisoned + sums; }
+};
+
 inline ptrdiff_t int8_scratch(const AffineCall<float>& task) {
   const WindowPlan* const windows = task.of->windows;
-  const ptrdiff_t words = task.rows * (quantized_row(task.of->inputs) + kNR<float> + 1);
-  if (windows == nullptr || task.rows == 0) return words;
+  const ptrdiff_t size = Int8Scratch(task).size();
+  if (windows == nullptr || task.rows == 0) return size;
   const QuantizedImages images(*windows, task.first_row, task.rows);
-  return words + 1 + task.rows * table_words(windows) + images.words();
+  return size + 1 + task.rows * table_words(windows) + images.words();
 }
 
 // Returns whether a row has a NaN, and which: poisoned.
@@ -83,17 +80,18 @@ FNNFAST_INLINE bool quantize_rows(const AffineCall<float>& task, ptrdiff_t row_w
 }
 
 inline void int8_affine(const AffineCall<float>& task) {
-  const ptrdiff_t quads = stored_rows(task.of->inputs, WeightFormat::kInt8);
+  const ptrdiff_t quads = words_of(task.of->inputs, WeightFormat::kInt8);
   const PanelLayout layout = layout_of<float, WeightFormat::kInt8>(task);
   const ptrdiff_t row_words = quantized_row(task.of->inputs);
   const WindowPlan* const windows = task.of->windows;
   const bool depthwise = windows != nullptr && windows->depthwise;
   if (task.rows == 0) return;
+  const Int8Scratch scratch(task);
   float* const words = task.scratch;
-  float* const argmax = words + task.rows * row_words;
-  float* const poisoned = argmax + task.rows * kNR<float>;
-  const ptrdiff_t used = task.rows * (row_words + kNR<float> + 1);
-  float* const table = task.scratch + used + used % kAddress<float>;
+  float* const argmax = words + scratch.words;
+  float* const poisoned = argmax + scratch.argmax;
+  LowProducts products(poisoned + scratch.poisoned);
+  float* const table = task.scratch + scratch.size() + scratch.size() % kAddress<float>;
   auto* const taps = reinterpret_cast<const std::uint8_t**>(table);
   float* const memory = table + task.rows * table_words(windows);
   bool any = false;
@@ -119,11 +117,11 @@ inline void int8_affine(const AffineCall<float>& task) {
       t.start = task.of->panels + panel.offset;
       t.b = t.start + kInt8Header * panel.width;
       t.b_step = panel.width;
-      const ptrdiff_t panel_size = (quads + kInt8Header) * panel.width;
+      const ptrdiff_t panel_size = (stored_rows(task.of->inputs, WeightFormat::kInt8) + kInt8Header) * panel.width;
       const bool last = block + 1 == task.last_block && group + 1 == groups;
       const Ahead ahead = last ? ahead_of(task.next, task.next_size)
                                : ahead_of(task.of->panels + panel.offset + panel_size, panel_size);
-      affine_panel<QuadTile>(task, panel, t, ahead, argmax, true);
+      products.panel<QuadTile>(task, panel, t, ahead, argmax, true);
     }
   if (!any) return;
   const ptrdiff_t first = layout.panel(task.first_block, 0).unit;
@@ -133,6 +131,6 @@ inline void int8_affine(const AffineCall<float>& task) {
       task.y[r * task.y_row + u] = __builtin_nanf("");
 }
 
-inline constexpr AffineKernel<float> kInt8Affine{Vec<float>::kLanes, kPanelVectors, int8_scratch, int8_affine};
+inline constexpr AffineKernel<float> kInt8Affine{Vec<float>::kLanes, kPanelVectors, true, int8_scratch, int8_affine};
 
 }  // namespace fnnfast::FNNFAST_ISA

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "kernels.hpp"
+#include "pack.hpp"
 
 #if defined(__x86_64__) || defined(__i386__)
 #define FNNFAST_X86 1
@@ -17,6 +18,7 @@
 #if defined(__APPLE__)
 #include <sys/sysctl.h>
 #elif defined(__unix__)
+#include <sys/syscall.h>
 #include <unistd.h>
 #endif
 
@@ -96,11 +98,53 @@ bool runs_avx512() noexcept {
 #endif
 }
 
+// AVX-512 and its BF16
+bool runs_avx512bf16() noexcept {
+#if defined(FNNFAST_X86)
+  constexpr std::uint32_t kBf16 = 1u << 5;  // leaf 7, subleaf 1, eax
+  return runs_avx512() && cpuid(7, 0).eax >= 1 && has_bits(cpuid(7, 1).eax, kBf16);
+#else
+  return false;
+#endif
+}
+
 // AVX-512 and its VNNI
 bool runs_avx512vnni() noexcept {
 #if defined(FNNFAST_X86)
   constexpr std::uint32_t kVnni = 1u << 11;  // leaf 7, ecx
   return runs_avx512() && has_bits(cpuid(7, 0).ecx, kVnni);
+#else
+  return false;
+#endif
+}
+
+// The registers of AMX, which a process has to ask for (Linux 5.16), beside AVX-512 and its BF16.
+bool may_use_amx() noexcept {
+#if defined(FNNFAST_X86) && defined(__linux__) && defined(SYS_arch_prctl)
+  constexpr std::uint32_t kTileState = 3u << 17;  // XCR0: configuration and data
+  constexpr std::uint32_t kAmxTile = 1u << 24;    // leaf 7, edx
+  constexpr int kRequest = 0x1023, kTileData = 18;
+  static const bool may = runs_avx512bf16() && has_bits(cpuid(7, 0).edx, kAmxTile) && saves_state(kTileState) &&
+                          syscall(SYS_arch_prctl, kRequest, kTileData) == 0;
+  return may;
+#else
+  return false;
+#endif
+}
+
+bool runs_amxbf16() noexcept {
+#if defined(FNNFAST_X86)
+  constexpr std::uint32_t kAmxBf16 = 1u << 22;  // leaf 7, edx
+  return has_bits(cpuid(7, 0).edx, kAmxBf16) && may_use_amx();
+#else
+  return false;
+#endif
+}
+
+bool runs_amxint8() noexcept {
+#if defined(FNNFAST_X86)
+  constexpr std::uint32_t kAmxInt8 = 1u << 25;  // leaf 7, edx
+  return has_bits(cpuid(7, 0).edx, kAmxInt8) && runs_avx512vnni() && may_use_amx();
 #else
   return false;
 #endif
@@ -122,8 +166,16 @@ bool runs_neon() noexcept {
   ISA(avx512, runs_avx512)   \
   ISA(neon, runs_neon)
 
-// Extensions that only int8 kernels use, each with the set that it extends.
-#define FNNFAST_INT8_EXTENSIONS(EXTENSION) EXTENSION(avx512vnni, avx512, runs_avx512vnni)
+// Extensions that only kernels of one format use, fastest first, each with the set that it extends. Those of plain C++
+// compute what the instructions do, for tests.
+#define FNNFAST_EXTENSIONS(EXTENSION)                                                \
+  EXTENSION(amxint8, avx512, WeightFormat::kInt8, runs_amxint8)                      \
+  EXTENSION(avx512vnni, avx512, WeightFormat::kInt8, runs_avx512vnni)                \
+  EXTENSION(amxbf16, avx512, WeightFormat::kBfloat16Pairs, runs_amxbf16)             \
+  EXTENSION(avx512bf16, avx512, WeightFormat::kBfloat16Pairs, runs_avx512bf16)       \
+  EXTENSION(plain_pairs, scalar, WeightFormat::kBfloat16Pairs, runs_anywhere)        \
+  EXTENSION(plain_matrix_pairs, scalar, WeightFormat::kBfloat16Pairs, runs_anywhere) \
+  EXTENSION(plain_matrix_int8, scalar, WeightFormat::kInt8, runs_anywhere)
 
 // Whether this build has a name: FNNFAST_BUILT_ISAS is the list from CMake, separated by commas.
 constexpr bool is_built(std::string_view name) {
@@ -146,18 +198,18 @@ constexpr const K* if_built() {
 
 }  // namespace
 
-// Defined by kernels_isa.cpp and kernels_int8.cpp.
+// Defined by kernels_isa.cpp and kernels_extension.cpp.
 #define FNNFAST_DECLARE(name, runs)    \
   namespace name {                     \
   extern const IsaKernels kIsaKernels; \
   }
 FNNFAST_ISAS(FNNFAST_DECLARE)
 #undef FNNFAST_DECLARE
-#define FNNFAST_DECLARE(name, extended, runs) \
-  namespace name {                            \
-  extern const AffineKernel<float> kInt8;     \
+#define FNNFAST_DECLARE(name, extended, format, runs) \
+  namespace name {                                    \
+  extern const AffineKernel<float> kExtension;        \
   }
-FNNFAST_INT8_EXTENSIONS(FNNFAST_DECLARE)
+FNNFAST_EXTENSIONS(FNNFAST_DECLARE)
 #undef FNNFAST_DECLARE
 
 namespace {
@@ -166,15 +218,44 @@ namespace {
 constexpr Isa kIsas[] = {FNNFAST_ISAS(FNNFAST_ROW)};
 #undef FNNFAST_ROW
 
-struct Int8Extension {
-  std::string_view extended;
+struct Extension {
+  std::string_view name, extended;
+  WeightFormat format;
   bool (*is_supported)() noexcept;
   const AffineKernel<float>* kernel;  // null if this build does not have it
 };
-#define FNNFAST_ROW(name, extended, runs) \
-  {#extended, runs, if_built<is_built(#name), AffineKernel<float>, name::kInt8>()},
-constexpr Int8Extension kInt8Extensions[] = {FNNFAST_INT8_EXTENSIONS(FNNFAST_ROW)};
+#define FNNFAST_ROW(name, extended, format, runs) \
+  {#name, #extended, format, runs, if_built<is_built(#name), AffineKernel<float>, name::kExtension>()},
+constexpr Extension kExtensions[] = {FNNFAST_EXTENSIONS(FNNFAST_ROW)};
 #undef FNNFAST_ROW
+
+std::atomic<const Extension*> g_extension{nullptr};  // chosen by use_extension()
+
+bool is_available(const Extension& extension) noexcept {
+  return extension.kernel != nullptr && extension.is_supported();
+}
+
+// Whether it is chosen where nobody chooses. Zen 4 and later multiply pairs at the rate at which they multiply floats;
+// Intel's cores take twice the time (2.1 cycles measured on Emerald Rapids), which gains nothing.
+bool is_faster(const Extension& extension) noexcept {
+  if (extension.extended == "scalar") return false;
+#if defined(FNNFAST_X86)
+  constexpr std::uint32_t kAmd = 0x68747541;  // "Auth", of "AuthenticAMD"
+  if (extension.name == "avx512bf16") return cpuid(0, 0).ebx == kAmd;
+#endif
+  return true;
+}
+
+// That of the selected instruction set for a format, or null.
+const AffineKernel<float>* extension_for(WeightFormat format) noexcept {
+  const std::string_view isa = selected_isa().name;
+  if (const Extension* const chosen = g_extension.load(std::memory_order_relaxed))
+    return chosen->extended == isa && chosen->format == format ? chosen->kernel : nullptr;
+  for (const Extension& extension : kExtensions)
+    if (extension.extended == isa && extension.format == format && is_faster(extension) && is_available(extension))
+      return extension.kernel;
+  return nullptr;
+}
 
 // Throws std::invalid_argument unless it is available. argument: what the name was passed as.
 const Isa& find_isa(std::string_view name, const std::string& argument) {
@@ -265,12 +346,29 @@ const Isa& selected_isa() {
 void use_isa(std::string_view name) { g_selected.store(&find_isa(name, "instruction set")); }
 
 const AffineKernel<float>& int8_affine() {
+  if (const AffineKernel<float>* const kernel = extension_for(WeightFormat::kInt8)) return *kernel;
   const Isa* isa = &selected_isa();
-  for (const Int8Extension& extension : kInt8Extensions)
-    if (extension.extended == isa->name && extension.kernel != nullptr && extension.is_supported())
-      return *extension.kernel;
   while (!isa->is_available() || isa->kernels->int8 == nullptr) --isa;  // scalar has one
   return *isa->kernels->int8;
+}
+
+const AffineKernel<float>* pairs_affine() { return extension_for(WeightFormat::kBfloat16Pairs); }
+
+std::vector<ExtensionInfo> available_extensions() {
+  std::vector<ExtensionInfo> found;
+  for (const Extension& extension : kExtensions)
+    if (is_available(extension))
+      found.push_back({extension.name, extension.extended,
+                       extension.format == WeightFormat::kInt8 ? "int8" : "bfloat16", is_faster(extension)});
+  return found;
+}
+
+void use_extension(std::string_view name) {
+  if (name.empty()) return g_extension.store(nullptr);
+  for (const Extension& extension : kExtensions)
+    if (extension.name == name && is_available(extension)) return g_extension.store(&extension);
+  throw std::invalid_argument("extension: expected one of those of this CPU and build, got '" + std::string(name) +
+                              "'");
 }
 
 const CacheSizes& cache_sizes() {

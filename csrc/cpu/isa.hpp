@@ -26,10 +26,22 @@ std::vector<const Isa*> available_isas();
 const Isa& selected_isa();
 void use_isa(std::string_view name);
 
-// The int8 kernels of the selected instruction set or, if it has none, of the next slower one.
 template <class T>
 struct AffineKernel;
+// The int8 kernels of the selected instruction set or, if it has none, of the next slower one.
 const AffineKernel<float>& int8_affine();
+// The kernels of the selected instruction set that multiply bfloat16, or null: where that is faster than float32.
+const AffineKernel<float>* pairs_affine();
+
+// An extension of an instruction set, for the products of one format.
+struct ExtensionInfo {
+  std::string_view name, extended, format;
+  bool is_chosen;  // with the instruction set that it extends, if no faster one is there
+};
+std::vector<ExtensionInfo> available_extensions();
+// For networks made from now on: only this extension is used, with the instruction set that it extends. Empty: the
+// fastest. std::invalid_argument for any other name.
+void use_extension(std::string_view name);
 
 // In bytes, for one core. L3 is 0 if absent or unknown; an unknown L1d or L2 is a common small size.
 struct CacheSizes {

@@ -90,6 +90,7 @@ template <class T>
 struct AffineKernel {
   int lanes;          // of a vector
   int panel_vectors;  // vectors side by side in a register tile
+  bool copies_windows;
   ptrdiff_t (*scratch)(const AffineCall<T>&);
   void (*run)(const AffineCall<T>&);
 };

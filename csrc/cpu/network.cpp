@@ -21,10 +21,14 @@ constexpr ptrdiff_t kGoodRows = 48;  // a smaller limit would read the weights t
 template <class T>
 AffineKernel<T> affine_kernel(const Kernels<T>& k, WeightFormat format) {
   if (format == WeightFormat::kFull) return k.affine;
-  if constexpr (std::is_same_v<T, float>)
-    return format == WeightFormat::kInt8 ? int8_affine() : k.bfloat16_affine;
-  else
+  if constexpr (std::is_same_v<T, float>) {
+    if (format == WeightFormat::kBfloat16) return k.bfloat16_affine;
+    if (format == WeightFormat::kInt8) return int8_affine();
+    if (const AffineKernel<float>* const pairs = pairs_affine()) return *pairs;
+    throw std::invalid_argument("this instruction set does not multiply bfloat16");
+  } else {
     throw std::invalid_argument("bfloat16 and int8 networks are made from float32 networks, got float64");
+  }
 }
 
 }  // namespace
@@ -192,10 +196,10 @@ const T* Network<T>::full_panels(const Block<T>& block, Buffer<T>& copy) const {
   if constexpr (std::is_same_v<T, float>) {
     if (format_ != WeightFormat::kFull && block.kind == ParameterBlock::Kind::kAffine) {
       copy = Buffer<T>(block.layout.size());
-      if (format_ == WeightFormat::kBfloat16)
-        unpack_bfloat16(block.layout, block.panels.data(), copy.data());
-      else
+      if (format_ == WeightFormat::kInt8)
         unpack_int8(block.layout, block.panels.data(), block.weight_scale.data(), copy.data());
+      else
+        unpack_bfloat16(block.layout, format_, block.panels.data(), copy.data());
       return copy.data();
     }
   }
@@ -225,14 +229,14 @@ void Network<T>::copy_rest(const Block<T>& from, Block<T>& to) const {
 }
 
 template <class T>
-Network<T> Network<T>::to_bfloat16() const {
-  Network to(program_.input(), channels_first_, specs_, WeightFormat::kBfloat16);
+Network<T> Network<T>::to_bfloat16(bool pairs) const {
+  Network to(program_.input(), channels_first_, specs_, pairs ? WeightFormat::kBfloat16Pairs : WeightFormat::kBfloat16);
   if constexpr (std::is_same_v<T, float>)
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
       Block<T>& block = to.blocks_[i];
       copy_rest(blocks_[i], block);
       if (block.kind == ParameterBlock::Kind::kAffine)
-        pack_bfloat16(block.layout, repacked(blocks_[i], block.layout).data(), block.panels.data());
+        pack_bfloat16(block.layout, to.format_, repacked(blocks_[i], block.layout).data(), block.panels.data());
     }
   return to;
 }

@@ -46,7 +46,8 @@ class Network {
     InputScale input;
     std::vector<float> weight;  // (pieces, units)
   };
-  Network to_bfloat16() const;
+  // pairs: their inputs are rounded as well, and both multiplied in pairs.
+  Network to_bfloat16(bool pairs) const;
   Network to_int8(const std::vector<BlockScales>& scales) const;  // in the order of the layers
 
   const Program& program() const { return program_; }

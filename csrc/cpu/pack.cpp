@@ -104,8 +104,8 @@ float column_scale(const PanelLayout& layout, const Panel& panel, ptrdiff_t colu
 
 }  // namespace
 
-void pack_bfloat16(const PanelLayout& layout, const float* panels, float* words) {
-  for_stored_panels(layout, WeightFormat::kBfloat16, [&](const Panel& panel, ptrdiff_t at) {
+void pack_bfloat16(const PanelLayout& layout, WeightFormat format, const float* panels, float* words) {
+  for_stored_panels(layout, format, [&](const Panel& panel, ptrdiff_t at) {
     const float* from = panels + panel.offset;
     float* to = words + at;
     std::copy_n(from, panel.width, to);
@@ -120,8 +120,8 @@ void pack_bfloat16(const PanelLayout& layout, const float* panels, float* words)
   });
 }
 
-void unpack_bfloat16(const PanelLayout& layout, const float* words, float* panels) {
-  for_stored_panels(layout, WeightFormat::kBfloat16, [&](const Panel& panel, ptrdiff_t at) {
+void unpack_bfloat16(const PanelLayout& layout, WeightFormat format, const float* words, float* panels) {
+  for_stored_panels(layout, format, [&](const Panel& panel, ptrdiff_t at) {
     float* const to = panels + panel.offset;
     std::copy_n(words + at, panel.width, to);
     for (ptrdiff_t i = 0; i < layout.inputs; ++i)

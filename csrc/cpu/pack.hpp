@@ -138,16 +138,23 @@ template <class T>
 void unpack_bias(const PanelLayout& layout, const T* panels, const BiasView<T>& to);
 
 // Weights for inference only, made from panels of float. They have the same blocks and groups, and fewer rows. A row
-// has words of 32 bits, of type float, which only carries the bits.
-enum class WeightFormat { kFull, kBfloat16, kInt8 };
+// has words of 32 bits, of type float, which only carries the bits. kBfloat16 and kBfloat16Pairs differ in what is
+// multiplied: numbers widened to float, or pairs of bfloat16 (bfloat16_pairs.hpp).
+enum class WeightFormat { kFull, kBfloat16, kBfloat16Pairs, kInt8 };
 
 inline constexpr ptrdiff_t kInt8Header = 3;
 inline constexpr ptrdiff_t kInt8MostInputs = 65536;  // 255 * 127 * so many stays below 2^31
 
-// Rows of words for that many inputs.
-FNNFAST_INLINE constexpr ptrdiff_t stored_rows(ptrdiff_t inputs, WeightFormat format) {
-  const ptrdiff_t each = format == WeightFormat::kInt8 ? 4 : format == WeightFormat::kBfloat16 ? 2 : 1;
+// Words of that many inputs.
+FNNFAST_INLINE constexpr ptrdiff_t words_of(ptrdiff_t inputs, WeightFormat format) {
+  const ptrdiff_t each = format == WeightFormat::kInt8 ? 4 : format == WeightFormat::kFull ? 1 : 2;
   return (inputs + each - 1) / each;
+}
+// Rows of words in a panel. A matrix unit reads 16 at a time, so zeros follow the last in what it may multiply.
+FNNFAST_INLINE constexpr ptrdiff_t stored_rows(ptrdiff_t inputs, WeightFormat format) {
+  const ptrdiff_t words = words_of(inputs, format);
+  const bool in_blocks = format == WeightFormat::kBfloat16Pairs || format == WeightFormat::kInt8;
+  return in_blocks ? (words + 15) / 16 * 16 : words;
 }
 // The layout of the words: its `inputs` are the rows after the first.
 FNNFAST_INLINE constexpr PanelLayout stored_layout(PanelLayout layout, WeightFormat format) {
@@ -155,9 +162,10 @@ FNNFAST_INLINE constexpr PanelLayout stored_layout(PanelLayout layout, WeightFor
   return layout;
 }
 
-// bfloat16: a row holds two inputs, the first in the lower halves; rounded to nearest, ties to even.
-void pack_bfloat16(const PanelLayout& layout, const float* panels, float* words);
-void unpack_bfloat16(const PanelLayout& layout, const float* words, float* panels);
+// bfloat16, in one of its two formats: a row holds two inputs, the first in the lower halves; rounded to nearest, ties
+// to even. Here as below, zeros after the last row must be there already.
+void pack_bfloat16(const PanelLayout& layout, WeightFormat format, const float* panels, float* words);
+void unpack_bfloat16(const PanelLayout& layout, WeightFormat format, const float* words, float* panels);
 
 // int8: rows of starting sums, scales and biases, then four inputs per row (int8.hpp). weight_scale is (pieces, units).
 struct InputScale {

@@ -247,9 +247,11 @@ FNNFAST_INLINE void multiply_add(const RowPointers<typename V::Scalar, kRows>& r
   }
 }
 
-// A family of tiles for each way to read the operands. advance() moves a tile on by n rows.
+// A family of tiles for each way to read the operands. advance() moves a tile on by n rows; kFinishes: whether it has
+// a StoreFinished, too.
 
 struct MatrixTile {
+  static constexpr bool kFinishes = false;
   template <class T>
   static FNNFAST_INLINE void advance(Tile<T>& t, ptrdiff_t n) {
     t.a += n * t.a_row;
@@ -258,6 +260,7 @@ struct MatrixTile {
 
 // Weights in the type of the sums.
 struct FullTile : MatrixTile {
+  static constexpr bool kFinishes = true;
   template <class V, int kRows, int kVectors, class Sink>
   static FNNFAST_NOINLINE void run(const Tile<typename V::Scalar>& t) {
     using T = typename V::Scalar;
@@ -284,6 +287,7 @@ struct FullTile : MatrixTile {
 
 // The same over windows of images.
 struct WindowTile {
+  static constexpr bool kFinishes = true;
   template <class T>
   static FNNFAST_INLINE void advance(Tile<T>&, ptrdiff_t) {}  // by WindowRows
 
@@ -339,6 +343,7 @@ struct WindowTile {
 // The same where each channel has a filter of its own: a vector of x for a vector of weights. t.channel is the first
 // channel of the panel.
 struct ChannelTile : WindowTile {
+  static constexpr bool kFinishes = false;
   template <class V, int kRows, int kVectors, class Sink>
   static FNNFAST_NOINLINE void run(const Tile<typename V::Scalar>& t) {
     using T = typename V::Scalar;
@@ -405,6 +410,29 @@ struct RunTile {
     Sink::put(t, acc);
   }
 };
+
+// Words of several low-precision numbers: sum[r][v] = dot(sum[r][v], the word of row r, those of vector v), for t.k
+// rows of words.
+template <class Weights, class Inputs, int kLanes, class Sum, int kRows, int kVectors>
+FNNFAST_INLINE void multiply_words(const Tile<float>& t, Sum (&sum)[kRows][kVectors]) {
+  RowPointers<float, kRows> row(t);
+  const float* b = t.b;
+  Fetch<kRows> fetch(t);
+  for (ptrdiff_t k = t.k; k > 0; --k) {
+    fetch(1);
+    Weights w[kVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) w[v] = Weights::load(b + v * kLanes);
+#pragma GCC unroll 12
+    for (int r = 0; r < kRows; ++r) {
+      const Inputs x = Inputs::broadcast(row.at(r));
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) sum[r][v] = dot(sum[r][v], x, w[v]);
+    }
+    row.advance(1);
+    b += t.b_step;
+  }
+}
 
 // The tiles of one panel width: heights 1 to 6, and the tallest.
 template <class Family, class V, int kVectors, class Sink>

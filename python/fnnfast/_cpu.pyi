@@ -36,6 +36,18 @@ def isas() -> list[str]:
 def use_isa(name: str) -> None:
     """Select the variant for later calls and networks (tests; FNNFAST_ISA is for users)."""
 
+def extensions() -> list[tuple[str, str, str, bool]]:
+    """The extensions of this CPU and this build: name, the variant that each is for, format of its products, is chosen.
+
+    Those named plain compute in C++ what the instructions do, for tests, and are never chosen.
+    """
+
+def use_extension(name: str) -> None:
+    """Select an extension for networks made from now on, and no other, with its variant (tests); "": the fastest."""
+
+def multiplies_pairs() -> bool:
+    """Whether there are kernels that multiply bfloat16 faster than float32, or those of ``use_extension``."""
+
 class Cancellation:
     """``with cancellation: ...`` lets calls of this thread be ended with KeyboardInterrupt, by any other's cancel()."""
 
@@ -226,11 +238,12 @@ class Network:
         product reads, (B, I), and what the activation reads, (B, O). Of images the pixels are rows.
         """
 
-    def bfloat16(self) -> Network:
+    def bfloat16(self, pairs: bool) -> Network:
         """The same with weights rounded to bfloat16, to nearest even; biases and slopes stay float32, x and out too.
 
-        ValueError for a float64 network. What this and ``quantized`` return is for ``try_forward``: ``set`` raises
-        TypeError, and no Trainer takes it.
+        pairs: the inputs of products are rounded as well, and multiplied by an instruction for bfloat16. ``reference``
+        has its roundings. ValueError where ``multiplies_pairs()`` is false. ValueError for a float64 network.
+        What this and ``quantized`` return is for ``try_forward``: ``set`` raises TypeError, and no Trainer takes it.
         """
 
     def quantized(self, layers: Sequence[tuple[float, int, Array]]) -> Network:

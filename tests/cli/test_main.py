@@ -39,6 +39,7 @@ def test_info(tmp_path: Path) -> None:
     lines = dict(re.split(r"\s+", line, maxsplit=1) for line in done.stdout.splitlines())
     assert lines["isa"].startswith("scalar (FNNFAST_ISA)")
     assert all(isa in lines["isa"] for isa in _cpu.isas())
+    assert lines["products"] == "bfloat16 by float32, int8 by general instructions"
     assert lines["threads"] == "3 (default: OMP_NUM_THREADS=3)"
     assert lines["numpy"].startswith(np.__version__)
     assert lines["cuda"].startswith(("off: ", "on"))
@@ -49,6 +50,7 @@ def test_info_as_json(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     facts = json.loads(done.stdout)
     assert (facts["isa"], facts["isa_by"], facts["isas"]) == ("scalar", "FNNFAST_ISA", _cpu.isas())
+    assert facts["extensions"] == {"bfloat16": None, "int8": None}
     assert (facts["threads"], facts["threads_by"]) == (3, "OMP_NUM_THREADS=3")
     assert facts["numpy"] == np.__version__
     assert facts["cuda_off"] is None or facts["cuda_off"]

@@ -87,7 +87,10 @@ def answers(case: Case) -> Digests:
             yield Key(case.name, dtype, "-", "parameters"), digest(net.parameters)
         if dtype == "float32" and case.low:
             quantized = net.quantize(case.inputs(net, 40, "calibration"))
-            for compute_dtype, low in {"bfloat16": net.astype("bfloat16"), "int8": quantized}.items():
+            for compute_dtype, low in {
+                "bfloat16": net.astype("bfloat16", weights_only=True),
+                "int8": quantized,
+            }.items():
                 for batch in case.batches:
                     yield Key(case.name, compute_dtype, f"{batch}", "answers"), digest(_answers(low, x[:batch]))
 
@@ -265,7 +268,7 @@ def _many(dtype: str) -> Digests:
     yield Key("ensemble", dtype, f"{ROWS}", "call"), digest(ensemble(x))
     yield Key("ensemble", dtype, f"{ROWS}", "predict"), digest(ensemble.predict(x))
     if dtype == "float32":
-        low = fnn.Ensemble([nets[0], nets[1].astype("bfloat16"), nets[2].quantize(x)])
+        low = fnn.Ensemble([nets[0], nets[1].astype("bfloat16", weights_only=True), nets[2].quantize(x)])
         yield Key("ensemble", "mixed", f"{ROWS}", "call"), digest(low(x))
     changed = nets[3].replace_head(fnn.Dense(4, "softmax", bias_init="zeros"), seed=1)
     changed.freeze("residual_1")

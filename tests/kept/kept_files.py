@@ -59,7 +59,7 @@ def networks() -> dict[str, fnn.Sequential]:
     return {
         "everything-float32": single,
         "everything-float64": _made("everything", *everything, softmax, dtype="float64"),
-        "everything-bfloat16": single.astype("bfloat16"),
+        "everything-bfloat16": single.astype("bfloat16", weights_only=True),
         "everything-int8": single.quantize(reals("calibration", 40, 6)),
         "gaussian": _made("gaussian", *everything[:3], fnn.Gaussian(2)),
         "sigmoid": _made("sigmoid", fnn.Input(3), *each, fnn.Dense(1, "sigmoid")),

@@ -100,7 +100,7 @@ def test_new_pickles_name_public_modules_alone():
 
 def test_precision_is_now_compute_dtype():
     net = fnn.Sequential([fnn.Input(2), fnn.Dense(1)])
-    for network, name in ((net, "float32"), (net.astype("bfloat16"), "bfloat16")):
+    for network, name in ((net, "float32"), (net.astype("bfloat16", weights_only=True), "bfloat16")):
         assert network.compute_dtype == name
         with pytest.warns(DeprecationWarning, match="is now compute_dtype"):
             assert network.precision == name

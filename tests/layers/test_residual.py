@@ -236,7 +236,7 @@ def test_names_files_and_copies(tmp_path):
     x = np.random.default_rng(0).standard_normal((200, 4)).astype(F32)
     assert_same_bits(fnn.load(tmp_path / "net")(x), net(x))
     assert fnn.load(tmp_path / "net").layers == net.layers
-    low = net.astype("bfloat16")
+    low = net.astype("bfloat16", weights_only=True)
     np.testing.assert_allclose(low(x), net(x), rtol=0.05, atol=0.05)
     quantized = net.quantize(x)
     np.testing.assert_allclose(quantized(x), net(x), rtol=0.1, atol=0.1)

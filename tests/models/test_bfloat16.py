@@ -32,7 +32,7 @@ BATCHES = (*range(1, 41), 300)
 @pytest.mark.parametrize("head", WIDE_HEADS)
 def test_bfloat16_is_the_float32_network_with_rounded_weights(isa, head):
     net = wide_network(head)
-    low, expected = net.astype("bfloat16"), rounded_to_bfloat16(net)
+    low, expected = net.astype("bfloat16", weights_only=True), rounded_to_bfloat16(net)
     assert low.parameters.keys() == net.parameters.keys()
     for name, values in low.parameters.items():
         assert_same_bits(values, expected.parameters[name])
@@ -45,7 +45,7 @@ def test_bfloat16_of_every_width(isa, inputs):
     x = wide_data(30, inputs)
     for layer in (*(fnn.Dense(units, "tanh") for units in TAILS), fnn.Maxout(7, pieces=5), fnn.Maxout(66, pieces=1)):
         net = single_layer(inputs, layer)
-        low, expected = net.astype("bfloat16"), rounded_to_bfloat16(net)
+        low, expected = net.astype("bfloat16", weights_only=True), rounded_to_bfloat16(net)
         for rows in (1, 5, 30):
             assert_same_bits(low(x[:rows]), expected(x[:rows]))
 
@@ -53,7 +53,7 @@ def test_bfloat16_of_every_width(isa, inputs):
 @pytest.mark.parametrize("inputs", [2048, 2051])
 def test_bfloat16_of_long_and_wide_layers(isa, inputs):
     net = fill_biases(fnn.Sequential([fnn.Input(inputs), fnn.Dense(130, "relu"), fnn.Dense(600, "gelu")], seed=0))
-    low, expected = net.astype("bfloat16"), rounded_to_bfloat16(net)
+    low, expected = net.astype("bfloat16", weights_only=True), rounded_to_bfloat16(net)
     for rows in (1, 4, 24, 50):
         assert_same_answers(low, expected, wide_data(rows, inputs))
 
@@ -68,13 +68,13 @@ def test_rounding_to_bfloat16():
     net = fnn.Sequential([fnn.Input(1), fnn.Dense(len(values))])
     net.parameters["dense_1.weight"] = values[np.newaxis]
     net.parameters["dense_1.bias"] = values
-    low = net.astype("bfloat16")
+    low = net.astype("bfloat16", weights_only=True)
     got = low.parameters["dense_1.weight"][0]
     assert_same_bits(got[: len(exact)], exact)
     assert_same_bits(got, reference.to_bfloat16(values).astype(F32))
     assert_same_bits(got[len(exact) :][:5], np.array([1, 1 + 2**-6, 0, 2.0**-132, np.inf], F32))
     assert_same_bits(low.parameters["dense_1.bias"], values)
-    for again in (pickle.loads(pickle.dumps(low)), rounded_to_bfloat16(net).astype("bfloat16")):
+    for again in (pickle.loads(pickle.dumps(low)), rounded_to_bfloat16(net).astype("bfloat16", weights_only=True)):
         assert_same_bits(again.parameters["dense_1.weight"][0], got)
 
 

@@ -100,14 +100,18 @@ def put(name, value, dtype):
 @pytest.mark.parametrize(
     ("compute_dtype", "edit", "reason"),
     [
-        ("int8", {"precision": "int4"}, "precision: expected one of float32, bfloat16, int8, got 'int4'"),
+        (
+            "int8",
+            {"precision": "int4"},
+            "precision: expected one of float32, bfloat16, bfloat16 products, int8, got 'int4'",
+        ),
         ("int8", {"precision": ["int8"]}, r"precision: expected one of .*, got \['int8'\]"),
         ("int8", {"precision": None}, "precision: expected one of .*, got None"),
         ("int8", {"precision": "float32"}, "unknown tensors dense_1.input_scale"),
         ("int8", {"precision": "bfloat16"}, r"dense_1.weight: expected uint16 \(3, 2\), got int8"),
         ("bfloat16", {"precision": "int8"}, "missing tensors dense_1.input_scale"),
         ("bfloat16", {"precision": "float32"}, r"dense_1.weight: expected float32 \(3, 2\), got uint16"),
-        ("bfloat16", {"dtype": "float64"}, "precision: expected one of float64, got 'bfloat16'"),
+        ("bfloat16", {"dtype": "float64"}, "precision: expected one of float64, got 'bfloat16 products'"),
         ("bfloat16", put("dense_1.weight", 1, np.float32), r"dense_1.weight: expected uint16 \(3, 2\), got float32"),
         ("int8", put("dense_1.input_scale", 0, F32), "dense_1.input_scale: expected a normal number > 0, got 0.0"),
         ("int8", put("dense_1.input_scale", -1, F32), "input_scale: expected a normal number > 0, got -1.0"),

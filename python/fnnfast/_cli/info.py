@@ -60,6 +60,8 @@ def lines(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "numpy", f"{facts['numpy']} ({facts['blas']})"
     yield "cpu", f"{facts['cpu']}, {facts['processors']} processors"
     yield "isa", f"{facts['isa']} ({facts['isa_by']}); available: {', '.join(facts['isas'])}"
+    by = facts["extensions"]
+    yield "products", f"bfloat16 by {by['bfloat16'] or 'float32'}, int8 by {by['int8'] or 'general instructions'}"
     yield "threads", f"{facts['threads']} (default: {facts['threads_by']})"
     yield "caches", ", ".join(f"{level} {_size(size)}" for level, size in facts["caches"].items())
     yield "gpu", ", ".join(facts["gpus"]) or "none found"

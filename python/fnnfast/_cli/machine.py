@@ -27,10 +27,20 @@ def describe() -> dict[str, Any]:
         "affinity": affinity(),
         "isa": _cpu.isa(),
         "isas": _cpu.isas(),
+        "extensions": extensions(),
         "threads": _cpu.get_num_threads(),
         "caches": dict(zip(("L1d", "L2", "L3"), _cpu.cache_sizes(), strict=True)),
         "load_1min": os.getloadavg()[0],
     }
+
+
+def extensions() -> dict[str, str | None]:
+    """By number format, the extension of the instruction set that multiplies it; None: the instruction set itself."""
+    found: dict[str, str | None] = {"bfloat16": None, "int8": None}
+    for name, isa, number_format, chosen in _cpu.extensions():
+        if chosen and isa == _cpu.isa() and found[number_format] is None:  # the fastest comes first
+            found[number_format] = name
+    return found
 
 
 def installed(*distributions: str) -> str | None:

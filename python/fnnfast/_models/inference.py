@@ -16,7 +16,7 @@ from .._network import layerwise
 from .._network.network import Network
 from .._network.parameters import Buffers, Parameters, State
 from .._network.structure import Structure
-from .._network.tensors import is_weight, pieces_axes, refusal
+from .._network.tensors import BFLOAT16_PRODUCTS, is_weight, pieces_axes, refusal
 from ..layers import Input, Layer
 from .folding import folded
 
@@ -53,8 +53,14 @@ class InferenceNetwork(Network):
 
     Notes
     -----
-    bfloat16: the outputs have the bits of the float32 network whose weights were rounded to bfloat16, to nearest, ties
-    to even.
+    bfloat16, ``weights_only``: the outputs have the bits of the float32 network whose weights were rounded to bfloat16,
+    to nearest, ties to even, on every CPU.
+
+    bfloat16, else: where the CPU multiplies bfloat16 faster than float32 (AMX of Intel Sapphire Rapids and later,
+    AVX-512 BF16 of AMD Zen 4 and later, see ``python -m fnnfast info``), the inputs of each product are rounded to
+    bfloat16 as well, and their products are added to sums in float32 by instructions with roundings of their own. An
+    output has the same bits for any batch, row and number of threads on all CPUs whose instruction is the same, and
+    those of ``weights_only`` on others.
 
     float32 and float64: the same bits as the Sequential. A file of one is loaded as a Sequential.
 
@@ -78,6 +84,7 @@ class InferenceNetwork(Network):
     """
 
     trainable = False
+    _weights_only = True
 
     def __init__(self, *_: object, **__: object) -> None:
         raise TypeError(
@@ -98,16 +105,24 @@ class InferenceNetwork(Network):
         return net
 
     @classmethod
+    def _of_bfloat16(cls, source: Network, weights_only: bool) -> InferenceNetwork:
+        """A network with its weights rounded, and with products of bfloat16 where they are faster."""
+        pairs = not weights_only and _cpu.multiplies_pairs()
+        net = cls._of(source, source._on_cpu("network").bfloat16(pairs))
+        net._weights_only = weights_only
+        return net
+
+    @classmethod
     def _restored(
         cls, layers: Sequence[Input | Layer], dtype: Any, tensors: Mapping[str, Array], device: str = CPU.name
     ) -> InferenceNetwork:
         shapes = Structure(layers).state_shapes
         parameters = {f"{layer}.{key}": tensors[f"{layer}.{key}"] for layer, keys in shapes.items() for key in keys}
-        if dtype == "bfloat16":
+        if dtype in ("bfloat16", BFLOAT16_PRODUCTS):
             for name in filter(is_weight, parameters):
                 parameters[name] = (parameters[name].astype(np.uint32) << 16).view(np.float32)
             source = Network._restored(layers, FLOAT32.name, parameters)
-            return cls._of(source, source._on_cpu("network").bfloat16())
+            return cls._of_bfloat16(source, dtype == "bfloat16")
         if dtype != "int8":
             source = Network._restored(layers, dtype, parameters)
             return cls._of(source, source._on_cpu("network"))
@@ -123,6 +138,15 @@ class InferenceNetwork(Network):
             quantizations.append(Quantization(float(input_scale), int(zero_point), weight_scale))
         source = Network._restored(layers, FLOAT32.name, parameters)
         return cls._of(source, source._on_cpu("network").quantized(quantizations))
+
+    @property
+    def weights_only(self) -> bool:
+        """Whether only the weights may be rounded, and neither inputs nor products; False for int8."""
+        return self.compute_dtype != "int8" and self._weights_only
+
+    @property
+    def _format(self) -> str:
+        return BFLOAT16_PRODUCTS if not self._weights_only else self.compute_dtype
 
     @property
     def quantization(self) -> Mapping[str, Quantization]:
@@ -185,10 +209,11 @@ class InferenceNetwork(Network):
 
     def __repr__(self) -> str:
         lines = (f"    {layer!r}," for layer in self.layers)
-        return "\n".join((f"{type(self).__name__}([", *lines, f"], compute_dtype={self.compute_dtype!r})"))
+        only = ", weights_only=True" if self.compute_dtype == "bfloat16" and self.weights_only else ""
+        return "\n".join((f"{type(self).__name__}([", *lines, f"], compute_dtype={self.compute_dtype!r}{only})"))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return self._restored, (self.layers, self.compute_dtype, self._tensors()), self._attributes()
+        return self._restored, (self.layers, self._format, self._tensors()), self._attributes()
 
 
 class _Fixed(State):
@@ -223,10 +248,9 @@ def frozen(source: Network) -> InferenceNetwork:
     return InferenceNetwork._restored(source.layers, source.compute_dtype, source._tensors())
 
 
-def bfloat16(source: Network) -> InferenceNetwork:
+def bfloat16(source: Network, weights_only: bool) -> InferenceNetwork:
     """A float32 network with its weights rounded to bfloat16, after batch normalization was folded into them."""
-    source = folded(source)
-    return InferenceNetwork._of(source, source._on_cpu("network").bfloat16())
+    return InferenceNetwork._of_bfloat16(folded(source), weights_only)
 
 
 def _for_weight(weight_scale: Array, weight: Array) -> Array:

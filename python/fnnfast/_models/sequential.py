@@ -346,7 +346,7 @@ class Sequential(Network):
             dtype = self.compute_dtype if known else _checks.sum_type(self._dtype)
         return self._restored(self.layers, dtype, self._tensors(), device)._with_attributes_of(self)
 
-    def astype(self, dtype: DTypeLike) -> Sequential | InferenceNetwork:
+    def astype(self, dtype: DTypeLike, *, weights_only: bool = False) -> Sequential | InferenceNetwork:
         """Return a copy of the network in another number format.
 
         Parameters
@@ -354,6 +354,10 @@ class Sequential(Network):
         dtype : {"float32", "float64", "bfloat16"}, or on a GPU any that ``Sequential`` supports there
             On the CPU, bfloat16 halves the size of the weights and is for inference only. The bfloat16 of ml_dtypes is
             accepted as well.
+        weights_only : bool
+            For bfloat16 on the CPU: round nothing but the weights, and compute in float32, so that the outputs have the
+            same bits on every CPU. Else, where the CPU multiplies bfloat16 faster, the inputs of products are rounded
+            as well; see ``InferenceNetwork``.
 
         Returns
         -------
@@ -364,7 +368,8 @@ class Sequential(Network):
         Raises
         ------
         ValueError
-            If the dtype is not supported, or if the parameter of an activation is infinite in float32.
+            If the dtype is not supported, if the parameter of an activation is infinite in float32, or if
+            ``weights_only`` is given for another dtype or on a GPU.
 
         Examples
         --------
@@ -373,10 +378,15 @@ class Sequential(Network):
         >>> net.astype("bfloat16").compute_dtype
         'bfloat16'
         """
+        narrow = self.device == CPU.name and _checks.is_bfloat16(dtype)
+        if _checks.flag("weights_only", weights_only) and not narrow:
+            raise ValueError(
+                _checks.message("weights_only", "dtype 'bfloat16' on the CPU", f"{dtype!r} on {self.device}")
+            )
         if self.device != CPU.name:
             return self._converted(dtype)
-        if _checks.is_bfloat16(dtype):
-            return bfloat16(self._in_float32())
+        if narrow:
+            return bfloat16(self._in_float32(), weights_only)
         name = _checks.dtype(dtype, "'float32', 'float64' or 'bfloat16' (quantize() makes int8)").name
         return self._converted(name)
 

@@ -169,6 +169,11 @@ class Network(_cpu.Forward):
         return self._network.compute_dtype
 
     @property
+    def _format(self) -> str:
+        """What a file calls the number format."""
+        return self.compute_dtype
+
+    @property
     def precision(self) -> ComputeDType:
         """The number format of the products.
 
@@ -665,7 +670,7 @@ class Network(_cpu.Forward):
 
         path = _checks.path("path", path)
         dtype = self._dtype if self.device == CPU.name else _checks.sum_type(self._dtype)
-        compute_dtype = self.compute_dtype if self.device == CPU.name else dtype.name
+        compute_dtype = self._format if self.device == CPU.name else dtype.name
         named = self._structure.named.values()
         version = max(self.input.format_version, *(layer.format_version for layer in named))
         architecture = file_format.encode(self.layers, dtype.name, compute_dtype)

@@ -8,11 +8,14 @@ from .._checks import message
 from ..layers._shape import Shape
 from .structure import Shapes
 
+# What a file calls weights in bfloat16 whose products may be of bfloat16 as well; "bfloat16" are those of float32.
+BFLOAT16_PRODUCTS = "bfloat16 products"
+
 # Number formats of weights that are not computed in.
-NARROW = ("bfloat16", "int8")
+NARROW = ("bfloat16", BFLOAT16_PRODUCTS, "int8")
 
 # What holds a weight: of a bfloat16, which NumPy does not have, the bits.
-_WEIGHTS = {"bfloat16": "uint16", "int8": "int8"}
+_WEIGHTS = {"bfloat16": "uint16", BFLOAT16_PRODUCTS: "uint16", "int8": "int8"}
 
 
 def stored(shapes: Mapping[str, Shapes], dtype: str, compute_dtype: str) -> dict[str, tuple[str, tuple[int, ...]]]:

@@ -52,6 +52,112 @@ def to_bfloat16(x: Array) -> Array:
     return xp.where(xp.abs(y) >= 2.0**128, xp.copysign(xp.inf, x), y)
 
 
+def without_subnormals(x: Array) -> Array:
+    """Return the numbers with zeros of their sign for the subnormal ones of float32.
+
+    Parameters
+    ----------
+    x : ndarray of float32
+        Numbers.
+
+    Returns
+    -------
+    ndarray of float32
+        The numbers.
+    """
+    xp = namespace(x)
+    return xp.where(xp.abs(x) < xp.float32(2.0**-126), xp.copysign(xp.float32(0), x), x)
+
+
+def _add_products(z: Array, x: Array, weight: Array) -> Array:
+    """z + x w in float32, rounded once: the sum in float64 is rounded to an odd last bit, which is never a tie."""
+    xp = namespace(z, x)
+    a, b = as_float64(xp, z), as_float64(xp, x) * as_float64(xp, weight)
+    total = a + b
+    rest = total - a
+    error = (a - (total - rest)) + (b - rest)
+    even = (total.view(xp.int64) & 1) == 0
+    inexact = xp.isfinite(total) & (error != 0) & even
+    total = xp.where(inexact, xp.nextafter(total, xp.copysign(xp.inf, error)), total)
+    y = xp.asarray(total, dtype=xp.float32)
+    return xp.where(xp.abs(total) < 2.0**-126 - 2.0**-151, xp.copysign(xp.float32(0), y), y)
+
+
+def _pairs(x: Array, weight: Array, block: int) -> tuple[Array, Array]:
+    """Inputs and weights rounded to bfloat16, with zeros up to a whole number of blocks of inputs."""
+    xp = namespace(x, weight)
+
+    def rounded(values: Array) -> Array:
+        values = without_subnormals(xp.asarray(values, dtype=xp.float32))
+        return xp.asarray(to_bfloat16(values), dtype=xp.float32)
+
+    more = -len(weight) % block
+    x = xp.concatenate([rounded(x), xp.zeros((*x.shape[:-1], more), dtype=xp.float32)], axis=-1)
+    return x, xp.concatenate([rounded(weight), xp.zeros((more, weight.shape[1]), dtype=xp.float32)])
+
+
+def pairs_pre_activation(x: Array, weight: Array, bias: Array) -> Array:
+    """Return z = x W + b with inputs and weights in bfloat16 and the sums of AVX-512 BF16.
+
+    Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2, VDPBF16PS: for the pairs of inputs in order,
+    z = z + x_(i+1) w_(i+1), then z = z + x_i w_i, each rounded once to float32, with zeros for subnormal numbers.
+
+    Parameters
+    ----------
+    x : ndarray of shape (..., I)
+        Inputs, which are rounded to bfloat16.
+    weight : ndarray of shape (I, O)
+        Weights, which are rounded likewise.
+    bias : ndarray of shape (O,)
+        Biases in float32, where the sums begin.
+
+    Returns
+    -------
+    ndarray of float32, shape (..., O)
+        The pre-activations.
+    """
+    xp = namespace(x, weight)
+    x, weight = _pairs(x, weight, 2)
+    z = without_subnormals(xp.asarray(bias, dtype=xp.float32) + xp.zeros((*x.shape[:-1], 1), dtype=xp.float32))
+    for first in range(0, len(weight), 2):
+        for i in (first + 1, first):
+            z = _add_products(z, x[..., i : i + 1], weight[i])
+    return z
+
+
+def matrix_pre_activation(x: Array, weight: Array, bias: Array) -> Array:
+    """Return z = x W + b with inputs and weights in bfloat16 and the sums of AMX-BF16.
+
+    The same manual, TDPBF16PS: of 32 inputs at a time, the products of the even ones are summed from zero, and those of
+    the odd ones; then the two sums are added to each other, and their sum to z. Each step is rounded once to float32,
+    with zeros for subnormal numbers.
+
+    Parameters
+    ----------
+    x : ndarray of shape (..., I)
+        Inputs, which are rounded to bfloat16.
+    weight : ndarray of shape (I, O)
+        Weights, which are rounded likewise.
+    bias : ndarray of shape (O,)
+        Biases in float32, where the sums begin.
+
+    Returns
+    -------
+    ndarray of float32, shape (..., O)
+        The pre-activations.
+    """
+    xp = namespace(x, weight)
+    x, weight = _pairs(x, weight, 32)
+    z = without_subnormals(xp.asarray(bias, dtype=xp.float32) + xp.zeros((*x.shape[:-1], 1), dtype=xp.float32))
+    one = xp.ones_like(z)
+    for block in range(0, len(weight), 32):
+        sums = [xp.zeros_like(z), xp.zeros_like(z)]
+        for i in range(block, block + 32):
+            sums[i % 2] = _add_products(sums[i % 2], x[..., i : i + 1], weight[i])
+        z = _add_products(z, _add_products(sums[0], sums[1], one), one)
+    return z
+
+
 def scales(low: float, high: float, weight: Array) -> Scales:
     """Return the scales for a range of inputs and for weights.
 

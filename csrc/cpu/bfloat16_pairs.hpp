@@ -1,0 +1,116 @@
+// Weights and inputs in bfloat16, multiplied in pairs by an instruction that adds both products to a float32.
+//
+// The words of the weights are those of bfloat16.hpp. The inputs of a call are rounded to words of the same kind once,
+// in scratch memory. An output is one chain over the pairs in order, whatever the tile, the rows beside it and the
+// thread; but how the instruction rounds is its own, so the bits are those of one code path (pairs.hpp).
+#pragma once
+
+#include "matrix_product.hpp"
+#include "pairs.hpp"
+
+namespace fnnfast::FNNFAST_ISA {
+
+struct DotTile : MatrixTile {
+  static constexpr bool kFinishes = true, kBytes = false;
+  template <class V, int kRows, int kVectors, class Sink>
+  static FNNFAST_NOINLINE void run(const Tile<float>& t) {
+    V acc[kRows][kVectors];
+    load_start(t, acc);
+    multiply_words<PairWeights, PairInputs, V::kLanes>(t, acc);
+    Sink::put(t, acc);
+  }
+};
+
+// Words from row to row: not a multiple of a page.
+FNNFAST_INLINE ptrdiff_t pair_row(const AffineCall<float>& task) {
+  const ptrdiff_t inputs = task.of->inputs < task.of->kc ? task.of->inputs : task.of->kc;
+  return whole_blocks(words_of(inputs, WeightFormat::kBfloat16Pairs), LowProducts::kBlockWords) + 16;
+}
+
+// Rounded rows, maxout's argmax, sums of the matrix unit, partial sums; rows of these are read in whole blocks.
+struct PairsScratch {
+  ptrdiff_t rounded, argmax, sums, partial;
+  bool chunked;
+  explicit FNNFAST_INLINE PairsScratch(const AffineCall<float>& task) {
+    constexpr WeightFormat kFormat = WeightFormat::kBfloat16Pairs;
+    const AffineScratch<float, kFormat> scratch(task, layout_of<float, kFormat>(task));
+    rounded = whole_blocks(task.rows, LowProducts::kBlockRows) * pair_row(task);
+    argmax = scratch.argmax;
+    sums = LowProducts::scratch();
+    chunked = scratch.partial > 0;
+    partial = chunked ? scratch.partial + LowProducts::kBlockRows * kNR<float> : 0;
+  }
+};
+
+inline ptrdiff_t pairs_scratch(const AffineCall<float>& task) {
+  const PairsScratch scratch(task);
+  return scratch.rounded + scratch.argmax + scratch.sums + scratch.partial;
+}
+
+// The inputs of a chunk of one row, and zeros up to a whole block of words.
+FNNFAST_INLINE void round_row(const AffineCall<float>& task, ptrdiff_t row, const Chunk& chunk, std::uint16_t* to) {
+  const ptrdiff_t end = whole_blocks(chunk.inputs, 2 * LowProducts::kBlockWords);
+  for (ptrdiff_t i = chunk.inputs; i < end; ++i) to[i] = 0;
+  if (task.of->windows == nullptr) {
+    round_to_pairs(task.x + row * task.x_row + chunk.first, chunk.inputs, to);
+    return;
+  }
+  const WindowPlan& plan = *task.of->windows;
+  const OutputPixel at(plan, task.first_row + row);
+  for (ptrdiff_t done = 0, n; done < chunk.inputs; done += n) {
+    const ptrdiff_t tap = (chunk.first + done) / plan.channels, channel = (chunk.first + done) % plan.channels;
+    n = plan.channels - channel < chunk.inputs - done ? plan.channels - channel : chunk.inputs - done;
+    const ptrdiff_t pixel = at.read_by(plan, plan.tap[tap]);
+    round_to_pairs(pixel < 0 ? task.of->zeros : task.x + pixel * task.x_row + channel, n, to + done);
+  }
+}
+
+// A panel of filters of single channels: the chain of a channel goes over its taps.
+FNNFAST_INLINE void pair_channels(const AffineCall<float>& task, const Panel& panel, const Tile<float>& t,
+                                  const Chunk& chunk) {
+  using V = Vec<float>;
+  const WindowPlan& plan = *task.of->windows;
+  OutputPixel at(plan, task.first_row);
+  for (ptrdiff_t r = 0; r < task.rows; ++r, at.advance(plan, 1)) {
+    float* const out = chunk.last ? task.z + r * task.z_row + panel.unit : t.c + r * t.c_row;
+    for (ptrdiff_t u = 0; u < panel.units; u += V::kLanes) {
+      const ptrdiff_t n = panel.units - u < V::kLanes ? panel.units - u : V::kLanes;
+      const auto tap = [&](ptrdiff_t i) {
+        if (i >= chunk.inputs) return V::broadcast(0);
+        const ptrdiff_t pixel = at.read_by(plan, plan.tap[chunk.first + i]);
+        return pixel < 0 ? V::broadcast(0) : load_lanes<V>(task.x + pixel * task.x_row + panel.unit + u, n);
+      };
+      V sum = V::load(t.start + r * t.start_row + u);
+      for (ptrdiff_t i = 0; i < chunk.inputs; i += 2)
+        sum = dot(sum, PairInputs::of(tap(i), tap(i + 1)), PairWeights::load(t.b + i / 2 * t.b_step + u));
+      store_columns(sum, out + u, n);
+    }
+  }
+  if (chunk.last) finish(task, panel, panel.units, 0, task.rows);
+}
+
+inline void pairs_affine(const AffineCall<float>& task) {
+  constexpr WeightFormat kFormat = WeightFormat::kBfloat16Pairs;
+  const PanelLayout layout = layout_of<float, kFormat>(task);
+  const PairsScratch scratch(task);
+  const bool depthwise = task.of->windows != nullptr && task.of->windows->depthwise;
+  const ChunkRows<float> rounded{task.scratch, pair_row(task)};
+  float* const argmax = task.scratch + scratch.rounded;
+  LowProducts products(argmax + scratch.argmax);
+  float* const partials = argmax + scratch.argmax + scratch.sums;
+  const auto rows = [&](const Chunk& chunk) {
+    for (ptrdiff_t r = 0; r < task.rows && !depthwise; ++r)
+      round_row(task, r, chunk, reinterpret_cast<std::uint16_t*>(task.scratch + r * rounded.row));
+    return rounded;
+  };
+  const auto run_panel = [&](Tile<float>& t, const Panel& panel, Ahead ahead, const Chunk& chunk) {
+    if (depthwise) return pair_channels(task, panel, t, chunk);
+    t.k = words_of(chunk.inputs, kFormat);
+    products.panel<DotTile>(task, panel, t, ahead, argmax, chunk.last);
+  };
+  for_panels<float, kFormat>(task, layout, scratch.chunked, partials, rows, run_panel);
+}
+
+inline constexpr AffineKernel<float> kPairsAffine{Vec<float>::kLanes, kPanelVectors, true, pairs_scratch, pairs_affine};
+
+}  // namespace fnnfast::FNNFAST_ISA

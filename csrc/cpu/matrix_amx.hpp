@@ -1,0 +1,44 @@
+// AMX. The instructions are written as text, since the numbers of registers are part of it.
+#pragma once
+
+namespace fnnfast::FNNFAST_ISA {
+
+class MatrixUnit {
+ public:
+  FNNFAST_INLINE MatrixUnit() { asm volatile("ldtilecfg %0" ::"m"(kConfiguration)); }
+  FNNFAST_INLINE ~MatrixUnit() { asm volatile("tilerelease"); }
+  MatrixUnit(const MatrixUnit&) = delete;
+  MatrixUnit& operator=(const MatrixUnit&) = delete;
+
+  template <int kR>
+  FNNFAST_INLINE void load_inputs(const void* p, std::ptrdiff_t step) {
+    load<kR>(p, step);
+  }
+  template <int kR>
+  FNNFAST_INLINE void load(const void* p, std::ptrdiff_t step) {
+    asm volatile("tileloadd (%0,%1,1), %%tmm%c2" ::"r"(p), "r"(step), "i"(kR) : "memory");
+  }
+  template <int kR>
+  FNNFAST_INLINE void store(void* p, std::ptrdiff_t step) {
+    asm volatile("tilestored %%tmm%c2, (%0,%1,1)" ::"r"(p), "r"(step), "i"(kR) : "memory");
+  }
+  template <int kC, int kA, int kB>
+  FNNFAST_INLINE void dot_pairs() {
+    asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kC), "i"(kA), "i"(kB));
+  }
+  template <int kC, int kA, int kB>
+  FNNFAST_INLINE void dot_quads() {
+    asm volatile("tdpbusd %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kC), "i"(kA), "i"(kB));
+  }
+
+ private:
+  struct alignas(64) Configuration {
+    std::uint8_t palette, start_row, reserved[14];
+    std::uint16_t row_bytes[16];
+    std::uint8_t rows[16];
+  };
+  static constexpr Configuration kConfiguration{
+      1, 0, {}, {64, 64, 64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16, 16, 16}};
+};
+
+}  // namespace fnnfast::FNNFAST_ISA
