@@ -42,8 +42,8 @@ class MatrixUnit {
     for (int row = 0; row < 16; ++row)
       for (int i = 0; i < 16; ++i)
         for (int byte = 0; byte < 32; byte += 8) {
-          const int x = static_cast<std::uint8_t>(block_[kA][row][i] >> byte);
-          const int w = static_cast<std::int8_t>(block_[kB][i][0] >> byte);
+          const auto x = static_cast<std::uint8_t>(block_[kA][row][i] >> byte);
+          const auto w = static_cast<std::int8_t>(block_[kB][i][0] >> byte);
           block_[kC][row][0] += static_cast<Word>(x * w);
         }
   }
