@@ -118,9 +118,10 @@ bool runs_avx512vnni() noexcept {
 #endif
 }
 
+#if defined(FNNFAST_X86)
 // The registers of AMX, which a process has to ask for (Linux 5.16), beside AVX-512 and its BF16.
 bool may_use_amx() noexcept {
-#if defined(FNNFAST_X86) && defined(__linux__) && defined(SYS_arch_prctl)
+#if defined(__linux__) && defined(SYS_arch_prctl)
   constexpr std::uint32_t kTileState = 3u << 17;  // XCR0: configuration and data
   constexpr std::uint32_t kAmxTile = 1u << 24;    // leaf 7, edx
   constexpr int kRequest = 0x1023, kTileData = 18;
@@ -131,6 +132,7 @@ bool may_use_amx() noexcept {
   return false;
 #endif
 }
+#endif
 
 bool runs_amxbf16() noexcept {
 #if defined(FNNFAST_X86)
