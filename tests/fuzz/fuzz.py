@@ -6,6 +6,7 @@ holds it. Inputs of new coverage are added to the corpus, build/fuzz/TARGET if n
 """
 
 import argparse
+import resource
 import sys
 import warnings
 from pathlib import Path
@@ -47,11 +48,12 @@ def main() -> int:
     corpus.mkdir(parents=True, exist_ok=True)
     for number, data in enumerate(fuzz_targets.seeds(options.target)):
         (corpus / f"seed-{number}").write_bytes(data)
+    started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024  # on Linux also that of the process before
     arguments = {
         "max_total_time": options.seconds,
         "seed": options.seed,
         "timeout": SECONDS_PER_INPUT,
-        "rss_limit_mb": MEBIBYTES,
+        "rss_limit_mb": started + MEBIBYTES,
         "max_len": fuzz_targets.LONGEST.get(options.target, 400),
         "len_control": 0,
         "artifact_prefix": f"{corpus.parent / options.target}-",

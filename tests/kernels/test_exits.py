@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 def longest(times):
     """The longest that a signal may have to wait, in processor time of all threads: more on a slow machine."""
-    return max(0.5, (times[-1] - times[0]) / 4)
+    return max(0.5, (times[-1] - times[0]) / 3)
 
 
 def networks():
