@@ -163,6 +163,7 @@ def test_a_killed_rank_ends_the_job_and_the_checkpoint_resumes(job, tmp_path):
     assert_same_networks(job(1, **config)[0], training(ROWS, LABELS)(None))
 
 
+@pytest.mark.long
 def test_ray_train_resumes_by_itself(job, tmp_path):
     nets = job(2, retries=1, checkpoint=str(tmp_path / "run.ckpt"), flag=str(tmp_path / "flag"))
     assert (tmp_path / "flag").exists(), "no worker was killed"

@@ -30,14 +30,17 @@ EXTRAS = {
 MAX_BYTES = 100_000  # the figures are part of the repository
 
 
-# Convolutional networks that are trained for more than a minute of processor time.
+# Those that take more than a minute of processor time.
 LONG = {
+    "36_two_3x3",
     "37_residual_depth",
     "38_inception",
     "39_scaling_convolutions",
     "41_maxout_convolution",
     "48_transfer_convolutions",
+    "49_recipe",
     "50_deep_mnist",
+    "52_many_networks",
 }
 RUNS = [pytest.param(script, marks=[pytest.mark.long] * (script.stem in LONG), id=script.stem) for script in EXAMPLES]
 
