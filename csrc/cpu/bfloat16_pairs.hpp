@@ -108,7 +108,7 @@ inline void pairs_affine(const AffineCall<float>& task) {
     t.k = words_of(chunk.inputs, kFormat);
     products.panel<DotTile>(task, panel, t, ahead, argmax, chunk.last);
   };
-  for_panels<float, kFormat>(task, layout, scratch.chunked, partials, rows, run_panel);
+  run_panels<float, kFormat>(task, layout, scratch.chunked, partials, rows, run_panel);
 }
 
 inline constexpr AffineKernel<float> kPairsAffine{Vec<float>::kLanes, kPanelVectors, true, pairs_scratch, pairs_affine};

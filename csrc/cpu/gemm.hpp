@@ -366,10 +366,10 @@ FNNFAST_INLINE Ahead panel_after(const AffineCall<T>& task, const PanelLayout& l
   return ahead_of(panels + panel.offset + skipped * panel.width, rows * panel.width);
 }
 
-// Calls panel(its tile, panel, what is read next, chunk) for all panels, chunk by chunk, with the rows that
-// rows(chunk) prepares.
+// Calls run_panel(tile, panel, what is read next, chunk) for all panels, chunk by chunk, with the rows that rows(chunk)
+// prepares.
 template <class T, WeightFormat kFormat, class Rows, class RunPanel>
-FNNFAST_INLINE void for_panels(const AffineCall<T>& task, const PanelLayout& layout, bool chunked, T* partials,
+FNNFAST_INLINE void run_panels(const AffineCall<T>& task, const PanelLayout& layout, bool chunked, T* partials,
                                Rows rows, RunPanel run_panel) {
   const ptrdiff_t groups = layout.groups();
   const ptrdiff_t set = chunked ? AffineScratch<T, kFormat>::set_blocks(layout) : task.last_block - task.first_block;
@@ -427,7 +427,7 @@ void affine(const AffineCall<T>& task) {
     t.channel = chunk.first % windows.channels();
     affine_panel<WindowTile>(task, panel, t, ahead, argmax, chunk.last);
   };
-  for_panels<T, kFormat>(task, layout, scratch.partial > 0, partials, rows, run_panel);
+  run_panels<T, kFormat>(task, layout, scratch.partial > 0, partials, rows, run_panel);
 }
 
 }  // namespace fnnfast::FNNFAST_ISA

@@ -80,12 +80,6 @@ namespace {
 
 using Word = std::uint32_t;
 
-Word round_to_bfloat16(float x) {
-  const Word bits = std::bit_cast<Word>(x);
-  if (x != x) return bits >> 16 | 0x40u;  // a NaN stays a NaN
-  return (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
-}
-
 // Calls f(panel, words), with the first word of each panel.
 template <class F>
 void for_stored_panels(const PanelLayout& layout, WeightFormat format, F&& f) {

@@ -31,6 +31,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "../core/macros.hpp"
 
@@ -160,6 +161,12 @@ FNNFAST_INLINE constexpr ptrdiff_t stored_rows(ptrdiff_t inputs, WeightFormat fo
 FNNFAST_INLINE constexpr PanelLayout stored_layout(PanelLayout layout, WeightFormat format) {
   layout.inputs = stored_rows(layout.inputs, format) + (format == WeightFormat::kInt8 ? kInt8Header - 1 : 0);
   return layout;
+}
+
+// The upper half of the nearest bfloat16, ties to even; a NaN stays a NaN.
+FNNFAST_INLINE std::uint32_t round_to_bfloat16(float x) {
+  const std::uint32_t bits = __builtin_bit_cast(std::uint32_t, x);
+  return x != x ? bits >> 16 | 0x40u : (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
 }
 
 // bfloat16, in one of its two formats: a row holds two inputs, the first in the lower halves; rounded to nearest, ties

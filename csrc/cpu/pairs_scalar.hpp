@@ -3,6 +3,8 @@
 // every operand and in both sums.
 #pragma once
 
+#include "pack.hpp"
+
 namespace fnnfast::FNNFAST_ISA {
 
 FNNFAST_INLINE float without_subnormal(float x) {
@@ -21,12 +23,7 @@ FNNFAST_INLINE float add_product(float sum, float x, float w) {
   return without_subnormal(rounded);
 }
 
-FNNFAST_INLINE std::uint16_t round_to_bfloat16(float x) {
-  const std::uint32_t bits = __builtin_bit_cast(std::uint32_t, without_subnormal(x));
-  if (x != x) return static_cast<std::uint16_t>(bits >> 16 | 0x40u);
-  return static_cast<std::uint16_t>((bits + 0x7FFFu + (bits >> 16 & 1u)) >> 16);
-}
-
+FNNFAST_INLINE std::uint32_t rounded(float x) { return round_to_bfloat16(without_subnormal(x)); }
 FNNFAST_INLINE float upper_half(std::uint32_t word) {
   return without_subnormal(__builtin_bit_cast(float, word & 0xFFFF0000u));
 }
@@ -40,9 +37,7 @@ struct PairWeights {
 struct PairInputs {
   std::uint32_t v;
   static FNNFAST_INLINE PairInputs broadcast(const float* p) { return {__builtin_bit_cast(std::uint32_t, *p)}; }
-  static FNNFAST_INLINE PairInputs of(Vec<float> lo, Vec<float> hi) {
-    return {static_cast<std::uint32_t>(round_to_bfloat16(hi.v)) << 16 | round_to_bfloat16(lo.v)};
-  }
+  static FNNFAST_INLINE PairInputs of(Vec<float> lo, Vec<float> hi) { return {rounded(hi.v) << 16 | rounded(lo.v)}; }
 };
 
 FNNFAST_INLINE Vec<float> dot(Vec<float> sum, PairInputs x, PairWeights w) {
@@ -51,7 +46,7 @@ FNNFAST_INLINE Vec<float> dot(Vec<float> sum, PairInputs x, PairWeights w) {
 }
 
 FNNFAST_INLINE void round_to_pairs(const float* x, std::ptrdiff_t n, std::uint16_t* to) {
-  for (std::ptrdiff_t i = 0; i < n; ++i) to[i] = round_to_bfloat16(x[i]);
+  for (std::ptrdiff_t i = 0; i < n; ++i) to[i] = static_cast<std::uint16_t>(rounded(x[i]));
 }
 
 }  // namespace fnnfast::FNNFAST_ISA

@@ -10,6 +10,8 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "pack.hpp"
+
 namespace fnnfast::cpu {
 
 using std::ptrdiff_t;
@@ -49,11 +51,7 @@ bool sum_tree(const RowParts& parts, ptrdiff_t first, ptrdiff_t last, ptrdiff_t 
 template <class T>
 void round_bits(T* values, ptrdiff_t count) {
   if constexpr (std::is_same_v<T, float>)
-    for (ptrdiff_t i = 0; i < count; ++i) {
-      const auto bits = std::bit_cast<std::uint32_t>(values[i]);
-      const std::uint32_t rounded = (bits + 0x7FFFu + (bits >> 16 & 1u)) & 0xFFFF0000u;
-      values[i] = std::bit_cast<float>(values[i] == values[i] ? rounded : 0x7FC00000u);
-    }
+    for (ptrdiff_t i = 0; i < count; ++i) values[i] = std::bit_cast<float>(round_to_bfloat16(values[i]) << 16);
 }
 
 template <class T>

@@ -28,6 +28,8 @@ Trainer<T>::Trainer(Network<T>& network, Loss<T> loss, const OptimizerSettings& 
       program_(network.training_program()) {
   check();
   schedule_ = schedule_training(program_, frozen, loss_.info().from_logits);
+  const auto over_parameters = [](const Region& region) { return region.over == Over::kParameters; };
+  updates_in_turns_ = std::ranges::count_if(schedule_.regions, over_parameters) > 1;
   const auto nodes = static_cast<NodeId>(program_.nodes.size());
   fixed_parameters_ = Buffer<T>(nodes);
   workspaces_.resize(program_.nodes.size());
@@ -319,7 +321,7 @@ void Trainer<T>::update_whole(const Region& region, const Batch<T>& batch, ptrdi
   GradientScratch scratch;
   for (std::int32_t s = region.first; s < region.last; ++s) {
     const Node& node = program_.node(schedule_.steps[static_cast<std::size_t>(s)].node);
-    if (!node.template is<Affine>() || convolution_of(node) != nullptr) continue;
+    if (!node.template is<Affine>() || convolution_of(node) != nullptr) continue;  // those of images are summed already
     const GradientParts parts(block(block_of(node)).layout);
     scratch.include(gradient_scratch(kernels_, parts, batch.rows * pixels_of(node.out), batch.parts));
   }
@@ -344,12 +346,10 @@ double Trainer<T>::step(const Batch<T>& batch, double learning_rate) {
   // updated, nothing ends it. If gradients then take long, or if those of other layers follow, all are made first.
   constexpr double kLongUpdate = 4e9;  // multiply-adds of one thread, a tenth of a second
   const bool is_long = static_cast<double>(batch.rows) * network_.work() > kLongUpdate * num_threads();
-  const auto over_parameters = [](const Region& region) { return region.over == Over::kParameters; };
-  const bool in_turns = std::ranges::count_if(schedule_.regions, over_parameters) > 1;
   const Watching watching(watching_);
   const double squares = sums_weight_squares_ ? weight_squares() : 0.0;
   double loss;
-  if (settings_.clip_norm > 0.0 || is_long || in_turns) {
+  if (settings_.clip_norm > 0.0 || is_long || updates_in_turns_) {
     loss = gradients(batch);
     if (!std::isnan(loss)) apply(learning_rate);
   } else {

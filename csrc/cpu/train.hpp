@@ -286,6 +286,7 @@ class Trainer {
   std::int64_t steps_ = 0;
   Program program_;
   TrainingSchedule schedule_;
+  bool updates_in_turns_ = false;              // some parameters while the gradients of others are not made
   std::vector<State> states_;                  // by block
   std::vector<Workspace> workspaces_;          // by node
   Buffer<T> fixed_parameters_;                 // by node

@@ -60,7 +60,7 @@ def test_dense(oracle, inputs, units):
 def test_long_layers(oracle, inputs):
     """Of which sums are kept between parts of the inputs."""
     net = single_layer(inputs, fnn.Dense(70))
-    x = wide_data(13, inputs)
+    x = wide_data(40, inputs)
     assert_same_bits(pairs(net)(x), pre_activation(oracle, net, x))
 
 

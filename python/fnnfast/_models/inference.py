@@ -141,12 +141,12 @@ class InferenceNetwork(Network):
 
     @property
     def weights_only(self) -> bool:
-        """Whether only the weights may be rounded, and neither inputs nor products; False for int8."""
-        return self.compute_dtype != "int8" and self._weights_only
+        """Whether it is in bfloat16 and nothing but its weights may be rounded."""
+        return self.compute_dtype == "bfloat16" and self._weights_only
 
     @property
     def _format(self) -> str:
-        return BFLOAT16_PRODUCTS if not self._weights_only else self.compute_dtype
+        return self.compute_dtype if self._weights_only else BFLOAT16_PRODUCTS
 
     @property
     def quantization(self) -> Mapping[str, Quantization]:
@@ -209,7 +209,7 @@ class InferenceNetwork(Network):
 
     def __repr__(self) -> str:
         lines = (f"    {layer!r}," for layer in self.layers)
-        only = ", weights_only=True" if self.compute_dtype == "bfloat16" and self.weights_only else ""
+        only = ", weights_only=True" if self.weights_only else ""
         return "\n".join((f"{type(self).__name__}([", *lines, f"], compute_dtype={self.compute_dtype!r}{only})"))
 
     def __reduce__(self) -> tuple[Any, ...]:
