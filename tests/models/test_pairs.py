@@ -56,10 +56,10 @@ def test_dense(oracle, inputs, units):
         assert_same_bits(low(x[:rows]), wanted[:rows])
 
 
-@pytest.mark.parametrize("inputs", [2048, 2051])
-def test_long_layers(oracle, inputs):
-    """Of which sums are kept between parts of the inputs."""
-    net = single_layer(inputs, fnn.Dense(70))
+@pytest.mark.parametrize(("inputs", "units"), [(2048, 70), (2051, 70), (33001, 5)])
+def test_long_layers(oracle, inputs, units):
+    """Of which sums are kept between parts of the inputs; where a vector is one number, in the last one only."""
+    net = single_layer(inputs, fnn.Dense(units))
     x = wide_data(40, inputs)
     assert_same_bits(pairs(net)(x), pre_activation(oracle, net, x))
 
