@@ -12,16 +12,18 @@ namespace fnnfast::cpu {
 // All inputs, if a panel then takes at most a quarter of L2 (which also holds rows of x and the prefetched next panel)
 // and at most 256 KB; else equal parts of half of that.
 template <class T>
-ptrdiff_t kc_inputs(ptrdiff_t width, ptrdiff_t inputs) {
+ptrdiff_t kc_inputs(ptrdiff_t width, ptrdiff_t inputs, WeightFormat format) {
+  const ptrdiff_t each = format == WeightFormat::kBfloat16Pairs ? 2 : 1;  // to a word
+  const ptrdiff_t words = divide_up(inputs, each);
   const ptrdiff_t row_bytes = std::max(width, ptrdiff_t{1}) * static_cast<ptrdiff_t>(sizeof(T));
   const ptrdiff_t most =
       std::clamp(static_cast<ptrdiff_t>(cache_sizes().l2 / 4) / row_bytes, ptrdiff_t{256}, 262144 / row_bytes);
-  if (inputs <= most) return std::max(inputs, ptrdiff_t{1});
-  return (divide_up(inputs, divide_up(2 * inputs, most)) + 31) / 32 * 32;  // whole blocks of a matrix unit
+  if (words <= most) return std::max(inputs, ptrdiff_t{1});
+  return (divide_up(words, divide_up(2 * words, most)) + 15) / 16 * 16 * each;  // whole blocks of a matrix unit
 }
 
 template <class T>
-void set_sizes(AffineConstants<T>& of, const PanelLayout& layout) {
+void set_sizes(AffineConstants<T>& of, const PanelLayout& layout, WeightFormat format) {
   of.inputs = layout.inputs;
   of.units = layout.units;
   of.pieces = layout.pieces;
@@ -30,7 +32,7 @@ void set_sizes(AffineConstants<T>& of, const PanelLayout& layout) {
   of.group_size = layout.group_size();
   const ptrdiff_t width = layout.panel(0, 0).width;
   of.first_panel = (layout.inputs + 1) * width;
-  of.kc = kc_inputs<T>(width, layout.inputs);
+  of.kc = kc_inputs<T>(width, layout.inputs, format);
 }
 
 namespace {
@@ -408,8 +410,8 @@ void weight_gradient(const Kernels<T>& k, const GradientParts& parts, ptrdiff_t 
 }
 
 #define FNNFAST_INSTANTIATE(T)                                                                                       \
-  template ptrdiff_t kc_inputs<T>(ptrdiff_t, ptrdiff_t);                                                             \
-  template void set_sizes<T>(AffineConstants<T>&, const PanelLayout&);                                               \
+  template ptrdiff_t kc_inputs<T>(ptrdiff_t, ptrdiff_t, WeightFormat);                                               \
+  template void set_sizes<T>(AffineConstants<T>&, const PanelLayout&, WeightFormat);                                 \
   template void affine_forward<T>(const AffineKernel<T>&, const AffineCall<T>&);                                     \
   template void affine_forward_serial<T>(const AffineKernel<T>&, AffineCall<T>&);                                    \
   template void activate_rows<T>(ElementwiseFunction<T>, ptrdiff_t, ptrdiff_t, const T*, ptrdiff_t, T*, ptrdiff_t);  \

@@ -40,11 +40,11 @@ inline ptrdiff_t leading_dimension(ptrdiff_t columns) { return row_stride({1, 1,
 
 // KC, the inputs that are processed at a time, for panels of that width: AffineConstants::kc.
 template <class T>
-ptrdiff_t kc_inputs(ptrdiff_t width, ptrdiff_t inputs);
+ptrdiff_t kc_inputs(ptrdiff_t width, ptrdiff_t inputs, WeightFormat format = WeightFormat::kFull);
 
 // Sets the sizes, for panels of that layout.
 template <class T>
-void set_sizes(AffineConstants<T>& of, const PanelLayout& layout);
+void set_sizes(AffineConstants<T>& of, const PanelLayout& layout, WeightFormat format = WeightFormat::kFull);
 // Sets the activation, without its parameter.
 template <class T>
 void set_activation(AffineConstants<T>& of, const Kernels<T>& k, int activation) {

@@ -27,18 +27,18 @@ FNNFAST_INLINE ptrdiff_t pair_row(const AffineCall<float>& task) {
   return whole_blocks(words_of(inputs, WeightFormat::kBfloat16Pairs), LowProducts::kBlockWords) + 16;
 }
 
-// Rounded rows, maxout's argmax, sums of the matrix unit, partial sums; rows of these are read in whole blocks.
+// Rounded rows, maxout's argmax, sums of the matrix unit, partial sums.
 struct PairsScratch {
   ptrdiff_t rounded, argmax, sums, partial;
   bool chunked;
   explicit FNNFAST_INLINE PairsScratch(const AffineCall<float>& task) {
     constexpr WeightFormat kFormat = WeightFormat::kBfloat16Pairs;
     const AffineScratch<float, kFormat> scratch(task, layout_of<float, kFormat>(task));
-    rounded = whole_blocks(task.rows, LowProducts::kBlockRows) * pair_row(task);
+    rounded = task.rows * pair_row(task);
     argmax = scratch.argmax;
     sums = LowProducts::scratch();
     chunked = scratch.partial > 0;
-    partial = chunked ? scratch.partial + LowProducts::kBlockRows * kNR<float> : 0;
+    partial = scratch.partial;
   }
 };
 

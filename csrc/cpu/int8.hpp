@@ -52,7 +52,7 @@ FNNFAST_INLINE ptrdiff_t table_words(const WindowPlan* windows) {
 struct Int8Scratch {
   ptrdiff_t words, argmax, poisoned, sums;
   explicit FNNFAST_INLINE Int8Scratch(const AffineCall<float>& task)
-      : words(whole_blocks(task.rows, LowProducts::kBlockRows) * quantized_row(task.of->inputs)),
+      : words(task.rows * quantized_row(task.of->inputs)),
         argmax(task.rows * kNR<float>),
         poisoned(task.rows),
         sums(LowProducts::scratch()) {}

@@ -1,7 +1,8 @@
 // Products of low precision on a matrix unit, beside those of register tiles.
 //
-// Two blocks of rows by two vectors of columns share what they read. Their sums go to scratch memory, and from there
-// through a register tile of no inputs, which has all sinks and epilogues.
+// Two blocks of rows by two vectors of columns share what they read; a block alone is multiplied by four. The sums of
+// the last chunk go to scratch memory, and from there through a register tile of no inputs, which has all sinks and
+// epilogues.
 #pragma once
 
 #include "gemm.hpp"
@@ -17,7 +18,6 @@ FNNFAST_INLINE ptrdiff_t whole_blocks(ptrdiff_t n, ptrdiff_t block) { return (n 
 // Runs panels of one call.
 struct TileProducts {
   static constexpr ptrdiff_t kBlockWords = 1;  // of the inputs: rows have a multiple of them, zeros after the last
-  static constexpr ptrdiff_t kBlockRows = 1;   // rows of the inputs that are read together
   static FNNFAST_INLINE ptrdiff_t scratch() { return 0; }
   explicit FNNFAST_INLINE TileProducts(float*) {}
 
@@ -33,24 +33,30 @@ struct TileProducts {
 
 class MatrixProducts {
  public:
-  static constexpr ptrdiff_t kBlockWords = 16, kBlockRows = 16;
+  static constexpr ptrdiff_t kBlockWords = 16;
   static FNNFAST_INLINE ptrdiff_t scratch() { return 2 * kBlockRows * kNR<float>; }
   explicit FNNFAST_INLINE MatrixProducts(float* sums) : sums_(sums) {}
 
   template <class Family>
-  FNNFAST_INLINE void panel(const AffineCall<float>& task, const Panel& panel, const Tile<float>& t, Ahead,
+  FNNFAST_INLINE void panel(const AffineCall<float>& task, const Panel& panel, const Tile<float>& t, Ahead ahead,
                             float* argmax, bool last_chunk) {
-    const ptrdiff_t words = whole_blocks(t.k, kBlockWords);
+    words_ = whole_blocks(t.k, kBlockWords);
+    width_ = panel.width;
+    ahead_ = ahead;
+    lines_ = lines_each(ahead, task.rows);
     AffineCall<float> part = task;
     for (ptrdiff_t row = 0; row < task.rows; row += part.rows) {
       part.rows = task.rows - row < 2 * kBlockRows ? task.rows - row : 2 * kBlockRows;
-      multiply<Family>(t, row, part.rows > kBlockRows, words, panel.width);
+      if (!last_chunk) {
+        multiply<Family>(t, row, part.rows, t.c + row * t.c_row);
+        continue;
+      }
+      multiply<Family>(t, row, part.rows, sums_);
       Tile<float> finished = t;
       finished.k = 0;
       finished.start = sums_;
-      finished.start_row = panel.width;
-      finished.c = t.c + row * t.c_row;
-      affine_panel<Family>(part, panel, finished, ahead_of(sums_, 0), argmax, last_chunk);
+      finished.start_row = width_;
+      affine_panel<Family>(part, panel, finished, ahead_of(sums_, 0), argmax, true);
       part.z += part.rows * task.z_row;
       part.y += part.rows * task.y_row;
       if (part.add) part.add += part.rows * task.add_row;
@@ -60,21 +66,87 @@ class MatrixProducts {
   }
 
  private:
+  static constexpr ptrdiff_t kBlockRows = 16;
   static constexpr int kLanes = Vec<float>::kLanes;
+  static constexpr ptrdiff_t kLine = 64, kMostLines = 4;
 
+  // How many lines of what is read next are prefetched for each block of words; a burst would delay the loads.
+  FNNFAST_INLINE ptrdiff_t lines_each(Ahead ahead, ptrdiff_t rows) const {
+    const ptrdiff_t pairs = (rows + 2 * kBlockRows - 1) / (2 * kBlockRows) * ((width_ + 2 * kLanes - 1) / (2 * kLanes));
+    const ptrdiff_t steps = pairs * (words_ / kBlockWords);
+    const ptrdiff_t even = steps > 0 ? (ahead.bytes + kLine * steps - 1) / (kLine * steps) : 0;
+    return even < kMostLines ? even : kMostLines;
+  }
+
+  // All columns of one or two blocks of rows.
   template <class Family>
-  FNNFAST_INLINE void multiply(const Tile<float>& t, ptrdiff_t row, bool two_rows, ptrdiff_t words, ptrdiff_t width) {
-    for (ptrdiff_t column = 0; column < width; column += 2 * kLanes) {
-      const bool two_columns = width - column > kLanes;
-      if (two_rows && two_columns)
-        blocks<Family, 2, 2>(t, row, column, words, width);
-      else if (two_rows)
-        blocks<Family, 2, 1>(t, row, column, words, width);
-      else if (two_columns)
-        blocks<Family, 1, 2>(t, row, column, words, width);
+  FNNFAST_INLINE void multiply(const Tile<float>& t, ptrdiff_t row, ptrdiff_t rows, float* sums) {
+    const bool two_rows = rows > kBlockRows;
+    unit_.configure(static_cast<int>(two_rows ? kBlockRows : rows), static_cast<int>(two_rows ? rows - kBlockRows : 0));
+    const ptrdiff_t most = two_rows ? 2 : 4;
+    for (ptrdiff_t column = 0; column < width_; column += most * kLanes) {
+      const Operands of{
+          t.start + row * t.start_row + column, t.start_row, t.a + row * t.a_row, t.a_row, t.b + column, sums + column};
+      const ptrdiff_t vectors = (width_ - column) / kLanes;
+      if (two_rows)
+        vectors > 1 ? blocks<Family, 2, 2>(of) : blocks<Family, 2, 1>(of);
+      else if (vectors > 2)
+        vectors > 3 ? blocks<Family, 1, 4>(of) : blocks<Family, 1, 3>(of);
       else
-        blocks<Family, 1, 1>(t, row, column, words, width);
+        vectors > 1 ? blocks<Family, 1, 2>(of) : blocks<Family, 1, 1>(of);
+      if (ahead_.bytes <= 0) lines_ = 0;
     }
+  }
+
+  struct Operands {
+    const float* start;
+    ptrdiff_t start_row;
+    const float* a;
+    ptrdiff_t a_row;
+    const float* b;
+    float* sums;  // rows of the panel's width
+  };
+
+  template <class Family, int kRows, int kColumns>
+  FNNFAST_NOINLINE void blocks(Operands of) {
+    load_sums<kRows, kColumns>(of.start, of.start_row);
+    for (ptrdiff_t k = 0; k < words_; k += kBlockWords, of.a += kBlockWords, of.b += kBlockWords * width_) {
+      for (ptrdiff_t line = 0; line < lines_; ++line) __builtin_prefetch(ahead_.at + line * kLine, 0, 2);
+      ahead_.at += lines_ * kLine;
+      step<Family, kRows, kColumns>(of);
+    }
+    ahead_.bytes -= lines_ * kLine * (words_ / kBlockWords);
+    store_sums<kRows, kColumns>(of.sums);
+  }
+
+  // Registers 0 to 3 hold sums, those of a second block of rows from 2 on.
+  template <int kRows, int kColumns, int kColumn = 0>
+  FNNFAST_INLINE void load_sums(const float* start, ptrdiff_t start_row) {
+    unit_.template load<kColumn>(start + kColumn * kLanes, start_row * kBytes);
+    if constexpr (kRows == 2)
+      unit_.template load<2 + kColumn>(start + kBlockRows * start_row + kColumn * kLanes, start_row * kBytes);
+    if constexpr (kColumn + 1 < kColumns) load_sums<kRows, kColumns, kColumn + 1>(start, start_row);
+  }
+  template <int kRows, int kColumns, int kColumn = 0>
+  FNNFAST_INLINE void store_sums(float* sums) {
+    unit_.template store<kColumn>(sums + kColumn * kLanes, width_ * kBytes);
+    if constexpr (kRows == 2)
+      unit_.template store<2 + kColumn>(sums + kBlockRows * width_ + kColumn * kLanes, width_ * kBytes);
+    if constexpr (kColumn + 1 < kColumns) store_sums<kRows, kColumns, kColumn + 1>(sums);
+  }
+
+  // Adds the products of a block of words.
+  template <class Family, int kRows, int kColumns, int kColumn = 0>
+  FNNFAST_INLINE void step(const Operands& of) {
+    constexpr int kWeights = 6 + kColumn % 2;
+    if constexpr (kColumn == 0) unit_.template load_inputs<4>(of.a, of.a_row * kBytes);
+    unit_.template load<kWeights>(of.b + kColumn * kLanes, width_ * kBytes);
+    dot<Family, kColumn, 4, kWeights>();
+    if constexpr (kRows == 2) {
+      if constexpr (kColumn == 0) unit_.template load_inputs<5>(of.a + kBlockRows * of.a_row, of.a_row * kBytes);
+      dot<Family, 2 + kColumn, 5, kWeights>();
+    }
+    if constexpr (kColumn + 1 < kColumns) step<Family, kRows, kColumns, kColumn + 1>(of);
   }
 
   template <class Family, int kC, int kA, int kB>
@@ -85,43 +157,11 @@ class MatrixProducts {
       unit_.template dot_pairs<kC, kA, kB>();
   }
 
-  // Registers 0 to 3 hold sums, 4 and 5 inputs, 6 and 7 weights.
-  template <class Family, int kRows, int kColumns>
-  FNNFAST_NOINLINE void blocks(const Tile<float>& t, ptrdiff_t row, ptrdiff_t column, ptrdiff_t words,
-                               ptrdiff_t width) {
-    constexpr auto kBytes = static_cast<ptrdiff_t>(sizeof(float));
-    const float* const start = t.start + row * t.start_row + column;
-    const float* const second_start = start + kBlockRows * t.start_row;
-    const ptrdiff_t start_step = t.start_row * kBytes, step = width * kBytes, input_step = t.a_row * kBytes;
-    unit_.load<0>(start, start_step);
-    if constexpr (kColumns == 2) unit_.load<1>(start + kLanes, start_step);
-    if constexpr (kRows == 2) unit_.load<2>(second_start, start_step);
-    if constexpr (kRows == 2 && kColumns == 2) unit_.load<3>(second_start + kLanes, start_step);
-    const float* a = t.a + row * t.a_row;
-    const float* b = t.b + column;
-    for (ptrdiff_t k = 0; k < words; k += kBlockWords, a += kBlockWords, b += kBlockWords * width) {
-      unit_.load_inputs<4>(a, input_step);
-      unit_.load<6>(b, step);
-      dot<Family, 0, 4, 6>();
-      if constexpr (kColumns == 2) {
-        unit_.load<7>(b + kLanes, step);
-        dot<Family, 1, 4, 7>();
-      }
-      if constexpr (kRows == 2) {
-        unit_.load_inputs<5>(a + kBlockRows * t.a_row, input_step);
-        dot<Family, 2, 5, 6>();
-        if constexpr (kColumns == 2) dot<Family, 3, 5, 7>();
-      }
-    }
-    float* const c = sums_ + column;
-    unit_.store<0>(c, step);
-    if constexpr (kColumns == 2) unit_.store<1>(c + kLanes, step);
-    if constexpr (kRows == 2) unit_.store<2>(c + kBlockRows * width, step);
-    if constexpr (kRows == 2 && kColumns == 2) unit_.store<3>(c + kBlockRows * width + kLanes, step);
-  }
-
+  static constexpr auto kBytes = static_cast<ptrdiff_t>(sizeof(float));
   MatrixUnit unit_;
   float* sums_;
+  ptrdiff_t words_ = 0, width_ = 0, lines_ = 0;  // of the panel
+  Ahead ahead_{};
 };
 using LowProducts = MatrixProducts;
 

@@ -9,24 +9,29 @@ namespace fnnfast::FNNFAST_ISA {
 
 class MatrixUnit {
  public:
+  FNNFAST_INLINE void configure(int first, int second) {
+    const int other = second > 0 ? second : first;
+    const int rows[] = {first, first, other, other, first, other, 16, 16};
+    __builtin_memcpy(rows_, rows, sizeof rows_);
+  }
   template <int kR>
   FNNFAST_INLINE void load_inputs(const void* p, std::ptrdiff_t step) {
-    for (std::ptrdiff_t row = 0; row < 16; ++row)
+    for (std::ptrdiff_t row = 0; row < rows_[kR]; ++row)
       __builtin_memcpy(block_[kR][row], static_cast<const char*>(p) + row * step, sizeof block_[kR][row]);
   }
   template <int kR>
   FNNFAST_INLINE void load(const void* p, std::ptrdiff_t step) {
-    for (std::ptrdiff_t row = 0; row < 16; ++row)
+    for (std::ptrdiff_t row = 0; row < rows_[kR]; ++row)
       __builtin_memcpy(block_[kR][row], static_cast<const char*>(p) + row * step, sizeof(Word));
   }
   template <int kR>
   FNNFAST_INLINE void store(void* p, std::ptrdiff_t step) {
-    for (std::ptrdiff_t row = 0; row < 16; ++row)
+    for (std::ptrdiff_t row = 0; row < rows_[kR]; ++row)
       __builtin_memcpy(static_cast<char*>(p) + row * step, block_[kR][row], sizeof(Word));
   }
   template <int kC, int kA, int kB>
   FNNFAST_INLINE void dot_pairs() {
-    for (int row = 0; row < 16; ++row) {
+    for (int row = 0; row < rows_[kC]; ++row) {
       float low = 0.0f, high = 0.0f;
       for (int i = 0; i < 16; ++i) {
         const Word x = block_[kA][row][i], w = block_[kB][i][0];
@@ -39,7 +44,7 @@ class MatrixUnit {
   }
   template <int kC, int kA, int kB>
   FNNFAST_INLINE void dot_quads() {
-    for (int row = 0; row < 16; ++row)
+    for (int row = 0; row < rows_[kC]; ++row)
       for (int i = 0; i < 16; ++i)
         for (int byte = 0; byte < 32; byte += 8) {
           const auto x = static_cast<std::uint8_t>(block_[kA][row][i] >> byte);
@@ -53,6 +58,7 @@ class MatrixUnit {
   // a + b is a product by one.
   static FNNFAST_INLINE float add(float a, float b) { return add_product(a, b, 1.0f); }
 
+  int rows_[8] = {};
   Word block_[8][16][16] = {};
 };
 

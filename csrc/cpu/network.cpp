@@ -152,7 +152,7 @@ AffineConstants<T> Network<T>::constants_of(const Program& program, const Node& 
   const Epilogue& e = node.epilogue;
   if (const Affine* const affine = node.as<Affine>()) {
     const Block<T>& block = blocks_[static_cast<std::size_t>(affine->block)];
-    set_sizes(of, block.layout);
+    set_sizes(of, block.layout, format_);
     const PanelLayout stored = stored_layout(block.layout, format_);
     of.first_panel = (stored.inputs + 1) * block.layout.panel(0, 0).width;
     of.group_size = stored.group_size();
