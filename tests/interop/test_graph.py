@@ -283,6 +283,21 @@ def test_a_check_reports_the_largest_difference():
     assert net.to("cpu").converted_from is None
 
 
+@pytest.mark.parametrize(("scale", "wrong"), [(1.0, True), (1e3, True), (1e9, False)])
+def test_logits_whose_roundings_decide(scale, wrong):
+    """Whichever of two equal logits of some 1e9 is larger by a rounding takes all."""
+    net = fnn.Sequential([fnn.Input(4), fnn.Dense(2, "softmax")], seed=0)
+    net.parameters["dense_1.weight"] = np.full((4, 2), scale, np.float32)
+    net.parameters["dense_1.bias"] = np.zeros(2, np.float32)
+    x = np.abs(X) + 1
+    takes_all = np.eye(9, 2)[np.zeros(9, int)]
+    if not wrong:
+        checked(net, lambda x: x, "Elsewhere", {}, (x, takes_all))
+        return
+    with pytest.raises(ConversionError, match=r"differs from its source by 0.5 on 9 of 9 rows"):
+        checked(net, lambda x: x, "Elsewhere", {}, (x, takes_all))
+
+
 def test_a_check_on_rows_and_outputs_of_ones_own():
     net = a_net()
     checked(net, lambda x: net(x), "Elsewhere", {}, X)
