@@ -154,6 +154,7 @@ def test_training_has_the_same_bits(job, ranks):
         assert_same_bits(net.buffers["batch_norm_1.mean"], alone.buffers["batch_norm_1.mean"])
 
 
+@pytest.mark.long
 def test_a_killed_rank_ends_the_job_and_the_checkpoint_resumes(job, tmp_path):
     config = {"checkpoint": str(tmp_path / "run.ckpt"), "flag": str(tmp_path / "flag")}
     with pytest.raises(ray.train.TrainingFailedError, match="RuntimeError: rank 1 is gone"):

@@ -30,17 +30,46 @@ EXTRAS = {
 MAX_BYTES = 100_000  # the figures are part of the repository
 
 
-# Those that take more than a minute of processor time.
+# Those that take more than ten seconds on two cores.
 LONG = {
+    "11_approximation_in_2d",
+    "12_maxout_pieces",
+    "13_maxout_units",
+    "14_activations",
+    "17_vanishing_gradients",
+    "18_relu_speed",
+    "19_dead_relus",
+    "20_which_activation",
+    "21_binary_head",
+    "23_multiclass_head",
+    "25_bounding_boxes",
+    "26_hidden_sizes",
+    "27_scatter_of_losses",
+    "29_depth_and_generalisation",
+    "30_search",
+    "31_optuna",
+    "32_compound_scaling",
+    "33_initialisation",
+    "34_residual",
+    "35_same_as_convolution",
     "36_two_3x3",
     "37_residual_depth",
     "38_inception",
     "39_scaling_convolutions",
+    "40_first_filters",
     "41_maxout_convolution",
+    "42_optimizers_and_decay",
+    "43_digits",
+    "44_what_hidden_neurons_see",
+    "45_input_noise_and_decay",
+    "46_ensemble",
+    "47_transfer_learning",
     "48_transfer_convolutions",
     "49_recipe",
     "50_deep_mnist",
+    "51_low_precision",
     "52_many_networks",
+    "53_any_number_of_ranks",
 }
 RUNS = [pytest.param(script, marks=[pytest.mark.long] * (script.stem in LONG), id=script.stem) for script in EXAMPLES]
 

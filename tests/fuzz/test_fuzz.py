@@ -137,6 +137,7 @@ def test_the_arguments_of_every_public_function():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(SECONDS * 10)
 def test_a_minute_of_fuzzing(tmp_path):
     """Each target for its share of a minute, guided by coverage."""

@@ -64,7 +64,8 @@ def test_convolutions_of_one_pixel():
 
 # The models that the package onnx brings -----------------------------------------------------------------------------
 LIGHT = [
-    *("bvlc_alexnet", "zfnet512", "vgg19", "resnet50", "inception_v1", "inception_v2", "squeezenet", "densenet121")
+    *("resnet50", "inception_v1", "inception_v2", "squeezenet"),
+    *(pytest.param(name, marks=pytest.mark.long) for name in ("bvlc_alexnet", "zfnet512", "vgg19", "densenet121")),
 ]
 
 

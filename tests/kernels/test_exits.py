@@ -72,7 +72,7 @@ def gaps():
 
 
 @pytest.mark.parametrize("name", CALLS)
-@pytest.mark.parametrize("size", ["wide", "small"])
+@pytest.mark.parametrize("size", [pytest.param("wide", marks=pytest.mark.long), "small"])
 def test_a_signal_is_handled_soon(gaps, name, size):
     net, rows = (networks()[0], 20_000) if size == "wide" else (networks()[1], 4_000_000)
     rng = np.random.default_rng(0)

@@ -41,6 +41,7 @@ def run(library: Path, *calls: str) -> None:
     assert " 0 MemoryError" not in done.stdout
 
 
+@pytest.mark.long
 def test_calls(library: Path) -> None:
     run(library)
 

@@ -121,7 +121,12 @@ def zeros(*shape):
     return np.zeros(shape, np.float32)
 
 
-slow = [pytest.mark.slow, pytest.mark.timeout(1200), pytest.mark.skipif(sys.maxsize < 2**32, reason="needs 64 bits")]
+slow = [
+    pytest.mark.slow,
+    pytest.mark.long,
+    pytest.mark.timeout(1200),
+    pytest.mark.skipif(sys.maxsize < 2**32, reason="needs 64 bits"),
+]
 
 
 class TestMoreThan2To31:

@@ -104,6 +104,7 @@ def test_clipping_and_weights_give_the_same_bits(dtype):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_thousand_steps_give_the_same_bits(dtype):
     assert_trains_to_the_same_bits("softmax", dtype, 1000, fnn.Adam(1e-3), (1, 2, 8))

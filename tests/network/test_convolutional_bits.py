@@ -196,6 +196,7 @@ def test_one_bit_pattern(isas, dtype, rows, count):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_one_bit_pattern_after_200_steps(isas):
     expected = trained("float32", 70, 200)
     for isa in isas:

@@ -53,6 +53,7 @@ def test_compare_builds(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("valgrind") is None, reason="needs Valgrind")
 def test_instructions():
     ran = run("instructions.py", BUILD, "--calls", "500")
