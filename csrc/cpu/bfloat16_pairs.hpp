@@ -10,7 +10,26 @@
 
 namespace fnnfast::FNNFAST_ISA {
 
+// Adds the bias, the row before the weights, to finished sums.
+struct SumsTile : MatrixTile {
+  static constexpr bool kFinishes = true;
+  template <class V, int kRows, int kVectors, class Sink>
+  static FNNFAST_NOINLINE void run(const Tile<float>& t) {
+    V acc[kRows][kVectors];
+    load_start(t, acc);
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      const V bias = V::load(t.b - t.b_step + v * V::kLanes);
+#pragma GCC unroll 12
+      for (int r = 0; r < kRows; ++r) acc[r][v] = acc[r][v] + bias;
+    }
+    Sink::put(t, acc);
+  }
+};
+
 struct DotTile : MatrixTile {
+  using Sums = SumsTile;
+  static constexpr ptrdiff_t kHeader = 1;
   static constexpr bool kFinishes = true, kBytes = false;
   template <class V, int kRows, int kVectors, class Sink>
   static FNNFAST_NOINLINE void run(const Tile<float>& t) {

@@ -17,28 +17,62 @@
 
 namespace fnnfast::FNNFAST_ISA {
 
+// The sums of a tile, from its start.
+template <class V, int kRows, int kVectors>
+FNNFAST_INLINE void load_quads(const Tile<float>& t, Quads (&sum)[kRows][kVectors]) {
+#pragma GCC unroll 12
+  for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) sum[r][v] = Quads::load(t.start + r * t.start_row + v * V::kLanes);
+}
+
+// Finished sums.
+template <class V, class Sink, int kRows, int kVectors>
+FNNFAST_INLINE void put_quads(const Tile<float>& t, const Quads (&sum)[kRows][kVectors]) {
+  V z[kRows][kVectors];
+  V scale[kVectors], bias[kVectors];
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v) {
+    scale[v] = V::load(t.b - 2 * t.b_step + v * V::kLanes);
+    bias[v] = V::load(t.b - t.b_step + v * V::kLanes);
+  }
+#pragma GCC unroll 12
+  for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) z[r][v] = fma(sum[r][v].to_float(), scale[v], bias[v]);
+  Sink::put(t, z);
+}
+
+#if defined(FNNFAST_MATRIX)
+// Adds the initial sums to those of the products.
+struct QuadSumsTile : MatrixTile {
+  template <class V, int kRows, int kVectors, class Sink>
+  static FNNFAST_NOINLINE void run(const Tile<float>& t) {
+    Quads sum[kRows][kVectors];
+    load_quads<V>(t, sum);
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      const Quads initial = Quads::load(t.b - kInt8Header * t.b_step + v * V::kLanes);
+#pragma GCC unroll 12
+      for (int r = 0; r < kRows; ++r) sum[r][v].v += initial.v;
+    }
+    put_quads<V, Sink>(t, sum);
+  }
+};
+#endif
+
 struct QuadTile : MatrixTile {
+#if defined(FNNFAST_MATRIX)
+  using Sums = QuadSumsTile;
+#endif
+  static constexpr ptrdiff_t kHeader = kInt8Header;
   static constexpr bool kBytes = true;
   template <class V, int kRows, int kVectors, class Sink>
   static FNNFAST_NOINLINE void run(const Tile<float>& t) {
     Quads sum[kRows][kVectors];
-#pragma GCC unroll 12
-    for (int r = 0; r < kRows; ++r)
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) sum[r][v] = Quads::load(t.start + r * t.start_row + v * V::kLanes);
+    load_quads<V>(t, sum);
     multiply_words<QuadWeights, QuadInputs, V::kLanes>(t, sum);
-    V z[kRows][kVectors];
-    V scale[kVectors], bias[kVectors];
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) {
-      scale[v] = V::load(t.b - 2 * t.b_step + v * V::kLanes);
-      bias[v] = V::load(t.b - t.b_step + v * V::kLanes);
-    }
-#pragma GCC unroll 12
-    for (int r = 0; r < kRows; ++r)
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) z[r][v] = fma(sum[r][v].to_float(), scale[v], bias[v]);
-    Sink::put(t, z);
+    put_quads<V, Sink>(t, sum);
   }
 };
 

@@ -8,7 +8,8 @@
 //                                  6 and 7, of weights, 16. What they held is lost.
 //   ~MatrixUnit()                  releases them
 //   load_inputs<R>(p, step)        register R from memory, whose rows are `step` bytes apart
-//   load<R>(p, step)               the same of weights or sums; step 0: all rows are the same
+//   load<R>(p, step)               the same of weights or sums
+//   clear<R>()                     zeros
 //   store<R>(p, step)
 //   dot_pairs<C, A, B>()           C += A B of pairs of bfloat16, with the roundings of the instruction
 //   dot_quads<C, A, B>()           C += A B of four bytes, unsigned by signed, exact in 32 bits

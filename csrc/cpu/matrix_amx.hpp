@@ -31,6 +31,10 @@ class MatrixUnit {
     asm volatile("tileloadd (%0,%1,1), %%tmm%c2" ::"r"(p), "r"(step), "i"(kR) : "memory");
   }
   template <int kR>
+  FNNFAST_INLINE void clear() {
+    asm volatile("tilezero %%tmm%c0" ::"i"(kR));
+  }
+  template <int kR>
   FNNFAST_INLINE void store(void* p, std::ptrdiff_t step) {
     asm volatile("tilestored %%tmm%c2, (%0,%1,1)" ::"r"(p), "r"(step), "i"(kR) : "memory");
   }

@@ -1,8 +1,8 @@
 // Products of low precision on a matrix unit, beside those of register tiles.
 //
-// Two blocks of rows by two vectors of columns share what they read; a block alone is multiplied by four. The sums of
-// the last chunk go to scratch memory, and from there through a register tile of no inputs, which has all sinks and
-// epilogues.
+// Two blocks of rows by two vectors of columns share what they read; a block alone is multiplied by four. Sums start
+// from zero. Those of the last chunk go to scratch memory, and from there through a register tile that adds what they
+// should have started from (Family::Sums), and has all sinks and epilogues.
 #pragma once
 
 #include "gemm.hpp"
@@ -54,9 +54,10 @@ class MatrixProducts {
       multiply<Family>(t, row, part.rows, sums_);
       Tile<float> finished = t;
       finished.k = 0;
+      finished.b = task.of->panels + panel.offset + Family::kHeader * width_;
       finished.start = sums_;
       finished.start_row = width_;
-      affine_panel<Family>(part, panel, finished, ahead_of(sums_, 0), argmax, true);
+      affine_panel<typename Family::Sums>(part, panel, finished, ahead_of(sums_, 0), argmax, true);
       part.z += part.rows * task.z_row;
       part.y += part.rows * task.y_row;
       if (part.add) part.add += part.rows * task.add_row;
@@ -85,8 +86,8 @@ class MatrixProducts {
     unit_.configure(static_cast<int>(two_rows ? kBlockRows : rows), static_cast<int>(two_rows ? rows - kBlockRows : 0));
     const ptrdiff_t most = two_rows ? 2 : 4;
     for (ptrdiff_t column = 0; column < width_; column += most * kLanes) {
-      const Operands of{
-          t.start + row * t.start_row + column, t.start_row, t.a + row * t.a_row, t.a_row, t.b + column, sums + column};
+      const float* const partial = t.start_row > 0 ? t.start + row * t.start_row + column : nullptr;
+      const Operands of{partial, t.a + row * t.a_row, t.a_row, t.b + column, sums + column};
       const ptrdiff_t vectors = (width_ - column) / kLanes;
       if (two_rows)
         vectors > 1 ? blocks<Family, 2, 2>(of) : blocks<Family, 2, 1>(of);
@@ -99,8 +100,7 @@ class MatrixProducts {
   }
 
   struct Operands {
-    const float* start;
-    ptrdiff_t start_row;
+    const float* partial;  // sums so far, in rows of the panel's width, or null
     const float* a;
     ptrdiff_t a_row;
     const float* b;
@@ -109,7 +109,7 @@ class MatrixProducts {
 
   template <class Family, int kRows, int kColumns>
   FNNFAST_NOINLINE void blocks(Operands of) {
-    load_sums<kRows, kColumns>(of.start, of.start_row);
+    start_sums<kRows, kColumns>(of.partial);
     for (ptrdiff_t k = 0; k < words_; k += kBlockWords, of.a += kBlockWords, of.b += kBlockWords * width_) {
       for (ptrdiff_t line = 0; line < lines_; ++line) __builtin_prefetch(ahead_.at + line * kLine, 0, 2);
       ahead_.at += lines_ * kLine;
@@ -121,11 +121,17 @@ class MatrixProducts {
 
   // Registers 0 to 3 hold sums, those of a second block of rows from 2 on.
   template <int kRows, int kColumns, int kColumn = 0>
-  FNNFAST_INLINE void load_sums(const float* start, ptrdiff_t start_row) {
-    unit_.template load<kColumn>(start + kColumn * kLanes, start_row * kBytes);
-    if constexpr (kRows == 2)
-      unit_.template load<2 + kColumn>(start + kBlockRows * start_row + kColumn * kLanes, start_row * kBytes);
-    if constexpr (kColumn + 1 < kColumns) load_sums<kRows, kColumns, kColumn + 1>(start, start_row);
+  FNNFAST_INLINE void start_sums(const float* partial) {
+    start<kColumn>(partial, kColumn * kLanes);
+    if constexpr (kRows == 2) start<2 + kColumn>(partial, kBlockRows * width_ + kColumn * kLanes);
+    if constexpr (kColumn + 1 < kColumns) start_sums<kRows, kColumns, kColumn + 1>(partial);
+  }
+  template <int kR>
+  FNNFAST_INLINE void start(const float* partial, ptrdiff_t at) {
+    if (partial == nullptr)
+      unit_.template clear<kR>();
+    else
+      unit_.template load<kR>(partial + at, width_ * kBytes);
   }
   template <int kRows, int kColumns, int kColumn = 0>
   FNNFAST_INLINE void store_sums(float* sums) {

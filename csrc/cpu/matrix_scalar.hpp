@@ -25,6 +25,10 @@ class MatrixUnit {
       __builtin_memcpy(block_[kR][row], static_cast<const char*>(p) + row * step, sizeof(Word));
   }
   template <int kR>
+  FNNFAST_INLINE void clear() {
+    __builtin_memset(block_[kR], 0, sizeof block_[kR]);
+  }
+  template <int kR>
   FNNFAST_INLINE void store(void* p, std::ptrdiff_t step) {
     for (std::ptrdiff_t row = 0; row < rows_[kR]; ++row)
       __builtin_memcpy(static_cast<char*>(p) + row * step, block_[kR][row], sizeof(Word));

@@ -129,8 +129,8 @@ def matrix_pre_activation(x: Array, weight: Array, bias: Array) -> Array:
     """Return z = x W + b with inputs and weights in bfloat16 and the sums of AMX-BF16.
 
     The same manual, TDPBF16PS: of 32 inputs at a time, the products of the even ones are summed from zero, and those of
-    the odd ones; then the two sums are added to each other, and their sum to z. Each step is rounded once to float32,
-    with zeros for subnormal numbers.
+    the odd ones; then the two sums are added to each other, and their sum to that of the inputs before. Each step is
+    rounded once to float32, with zeros for subnormal numbers. The bias is added last.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def matrix_pre_activation(x: Array, weight: Array, bias: Array) -> Array:
     weight : ndarray of shape (I, O)
         Weights, which are rounded likewise.
     bias : ndarray of shape (O,)
-        Biases in float32, where the sums begin.
+        Biases in float32.
 
     Returns
     -------
@@ -148,14 +148,15 @@ def matrix_pre_activation(x: Array, weight: Array, bias: Array) -> Array:
     """
     xp = namespace(x, weight)
     x, weight = _pairs(x, weight, 32)
-    z = without_subnormals(xp.asarray(bias, dtype=xp.float32) + xp.zeros((*x.shape[:-1], 1), dtype=xp.float32))
+    bias = xp.asarray(bias, dtype=xp.float32)
+    z = xp.zeros((*x.shape[:-1], len(bias)), dtype=xp.float32)
     one = xp.ones_like(z)
     for block in range(0, len(weight), 32):
         sums = [xp.zeros_like(z), xp.zeros_like(z)]
         for i in range(block, block + 32):
             sums[i % 2] = _add_products(sums[i % 2], x[..., i : i + 1], weight[i])
         z = _add_products(z, _add_products(sums[0], sums[1], one), one)
-    return z
+    return z + bias
 
 
 def scales(low: float, high: float, weight: Array) -> Scales:
