@@ -11,12 +11,13 @@ from numpy.typing import ArrayLike
 
 from .. import _checks, losses
 from .._checks import FLOAT64, Array, message
-from .._device.cpu import CPU
+from .._device.base import Device
 from .._frozen import Frozen
 from .._network.network import Network
 from ..activations import Activation
 from ..distributions import Bernoulli, Categorical, Distribution, Gaussian
 from ..layers import Input
+from ..typing import DeviceName
 
 
 class Ensemble(Frozen):
@@ -32,16 +33,16 @@ class Ensemble(Frozen):
     Parameters
     ----------
     networks : sequence of Sequential and InferenceNetwork
-        At least one. All have the same number of inputs and of outputs, and the same head, which predicts a
-        distribution. The ensemble refers to the networks: if one is trained further, the results of the ensemble
-        change.
+        At least one. All have the same number of inputs and of outputs, the same head, which predicts a distribution,
+        and are on the same device. The ensemble refers to the networks: if one is trained further, the results of the
+        ensemble change.
 
     Raises
     ------
     ValueError
         If the networks do not match, there are none, or their head predicts no distribution.
     TypeError
-        If ``networks`` is not a sequence of networks on the CPU.
+        If ``networks`` is not a sequence of networks.
 
     Examples
     --------
@@ -65,7 +66,6 @@ class Ensemble(Frozen):
         for i, net in enumerate(networks):
             if not isinstance(net, Network):
                 raise TypeError(message(f"networks[{i}]", "a Sequential", repr(net)))
-            net._on_cpu(f"networks[{i}]")
         head = networks[0].head
         if not head.differentiable:
             raise ValueError(message("networks[0]", "a head that predicts a distribution", f"a {head.name} head"))
@@ -93,6 +93,11 @@ class Ensemble(Frozen):
         return self.networks[0].head
 
     @property
+    def device(self) -> DeviceName:
+        """Where the networks compute: "cpu" or "cuda"."""
+        return self._device.name
+
+    @property
     def dtype(self) -> _checks.DType:
         """The dtype of the outputs: float32 if all networks compute in float32, else float64."""
         return np.result_type(*(net.dtype for net in self.networks))
@@ -105,7 +110,9 @@ class Ensemble(Frozen):
 
     def __repr__(self) -> str:
         networks = f"{len(self)} network{'' if len(self) == 1 else 's'}"
-        return f"<Ensemble: {', '.join((networks, *_interface(self.networks[0]), str(self.dtype)))}>"
+        *same, device = _interface(self.networks[0])
+        where = [] if self.device == "cpu" else [device]
+        return f"<Ensemble: {', '.join((networks, *same, str(self.dtype), *where))}>"
 
     # Answers ---------------------------------------------------------------------------------------------------------
     def __call__(self, x: ArrayLike, out: Array | None = None) -> Array:
@@ -131,14 +138,18 @@ class Ensemble(Frozen):
             If x is not an array of real numbers, or ``out`` has another dtype.
         """
         x, rows = self._prepare(x, out)
-        result = _checks.output(out, (len(rows), self.outputs), self.dtype, x=x)
+        device = self._device
+        result = device.output(out, (len(rows), self.outputs), self.dtype, x=x)
         if self._predicts_precision:
             mixture = self.distribution(rows)
             with np.errstate(divide="ignore"):  # a variance of 0
-                result[...] = np.concatenate([mixture.mean, -np.log(mixture.variance)], axis=1)
+                average = device.array("mixture", np.concatenate([mixture.mean, -np.log(mixture.variance)], axis=1))
         else:
-            result[...] = _average((net(rows) for net in self.networks), self.dtype)
-        return _checks.deliver(result, out)
+            with device.current():
+                average = _mean(net(rows) for net in self.networks)
+        with device.current():
+            result[...] = device.fit(average, self.dtype)
+        return device.deliver(result, out)
 
     def predict(self, x: ArrayLike) -> Array:
         """Return the prediction for each row, from the averaged outputs.
@@ -155,7 +166,9 @@ class Ensemble(Frozen):
         """
         if self._predicts_precision:
             return self.distribution(x).mean
-        return self.networks[0]._last.predict(self(x))
+        y = self(x)
+        with self._device.current():
+            return self.networks[0]._last.predict(y)
 
     def distribution(self, x: ArrayLike, *, precision: ArrayLike | None = None) -> Distribution:
         """Return the mixture of the distributions that the networks predict, one per row.
@@ -173,7 +186,8 @@ class Ensemble(Frozen):
             Categorical or Bernoulli with the averaged probabilities. A mixture of Gaussians is not a Gaussian; it is
             replaced by the Gaussian with the same mean and variance. By the law of total variance, the variance is the
             average of the variances plus the variance of the means, the part that comes from disagreement between the
-            networks. The mean has the bits of ``ens(x)``.
+            networks. The mean has the bits of ``ens(x)``. The arrays are on the host also for networks on a GPU, see
+            ``Sequential.distribution``.
 
         Raises
         ------
@@ -227,7 +241,9 @@ class Ensemble(Frozen):
             If an array does not contain real numbers.
         """
         loss = losses.get(None, self.networks[0]._last)
-        targets = loss.targets(y, self.outputs, self.dtype)
+        self._device.require(x=x, y=y)
+        y = self._device.host(y)
+        targets = loss.targets(y, self.outputs, _checks.sum_type(self.dtype))
         predicted = self.distribution(x)
         outputs = predicted.mean
         outputs = outputs[:, np.newaxis] if outputs.ndim == 1 else outputs  # (B,) for one Bernoulli output
@@ -242,32 +258,45 @@ class Ensemble(Frozen):
         return {"loss": float(value), loss.metric: loss.score(outputs, targets, self.head)}
 
     @property
+    def _device(self) -> Device:
+        return self.networks[0]._device
+
+    @property
     def _predicts_precision(self) -> bool:
         return self.networks[0]._last.predicts_precision
 
     def _prepare(self, x: ArrayLike, out: Array | None = None) -> tuple[Array, Array]:
         """x as an array, and as rows that each network accepts."""
-        CPU.require(x=x, out=out)
-        x = _checks.real_array("x", x)
-        return x, CPU.network_input(x, self.input.shape, self.dtype)
+        self._device.require(x=x, out=out)
+        x = self._device.array("x", x)
+        return x, self._device.network_input(x, self.input.shape, self.dtype)
 
 
-def _interface(net: Network) -> tuple[str, str, str]:
+def _interface(net: Network) -> tuple[str, str, str, str]:
     """What the networks of an ensemble have in common, for error messages."""
     order = ", channels first" if net.input.channels_first else ""
-    return f"{net.input.size} inputs{order}", f"{net.outputs} outputs", f"a {net._last.head} head"
+    return (
+        f"{net.input.size} inputs{order}",
+        f"{net.outputs} outputs",
+        f"a {net._last.head} head",
+        f"device {net.device!r}",
+    )
 
 
 # Averages ------------------------------------------------------------------------------------------------------------
-def _average(arrays: Iterable[Array], dtype: _checks.DType) -> Array:
-    """The mean of arrays of the same shape, summed in float64 in their order."""
+def _mean(arrays: Iterable[Array]) -> Array:
+    """The mean of arrays of the same shape, in float64 and summed in their order."""
     rest = iter(arrays)
     total, count = next(rest).astype(FLOAT64), 1
     with np.errstate(over="ignore", invalid="ignore"):
         for array in rest:
-            total += array
+            total += array.astype(FLOAT64)
             count += 1
-    return _checks.fit(total / count, dtype)
+    return total / count
+
+
+def _average(arrays: Iterable[Array], dtype: _checks.DType) -> Array:
+    return _checks.fit(_mean(arrays), dtype)
 
 
 def _log_sum(logs: Sequence[Array]) -> Array:
