@@ -18,6 +18,9 @@
 #if defined(__APPLE__)
 #include <sys/sysctl.h>
 #elif defined(__unix__)
+#if defined(__linux__)
+#include <sys/auxv.h>
+#endif
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
@@ -160,6 +163,37 @@ bool runs_neon() noexcept {
 #endif
 }
 
+#if defined(__aarch64__)
+// An optional part of the architecture: its bit in Linux's AT_HWCAP2, its name on Apple's systems.
+bool has_feature([[maybe_unused]] unsigned long bit, [[maybe_unused]] const char* name) noexcept {
+#if defined(__linux__)
+  return (getauxval(AT_HWCAP2) & bit) != 0;
+#elif defined(__APPLE__)
+  std::int32_t value = 0;
+  std::size_t length = sizeof(value);
+  return sysctlbyname(name, &value, &length, nullptr, 0) == 0 && value != 0;
+#else
+  return false;
+#endif
+}
+#endif
+
+bool runs_neonbf16() noexcept {
+#if defined(__aarch64__)
+  return has_feature(1ul << 14, "hw.optional.arm.FEAT_BF16");
+#else
+  return false;
+#endif
+}
+
+bool runs_neoni8mm() noexcept {
+#if defined(__aarch64__)
+  return has_feature(1ul << 13, "hw.optional.arm.FEAT_I8MM");
+#else
+  return false;
+#endif
+}
+
 // The instruction sets, slowest first, each with the function that tells whether this machine runs it. The names are
 // those of CMakeLists.txt (fnnfast_add_isa), and of the kernels' namespaces.
 #define FNNFAST_ISAS(ISA)    \
@@ -175,7 +209,10 @@ bool runs_neon() noexcept {
   EXTENSION(avx512vnni, avx512, WeightFormat::kInt8, runs_avx512vnni)                \
   EXTENSION(amxbf16, avx512, WeightFormat::kBfloat16Pairs, runs_amxbf16)             \
   EXTENSION(avx512bf16, avx512, WeightFormat::kBfloat16Pairs, runs_avx512bf16)       \
+  EXTENSION(neoni8mm, neon, WeightFormat::kInt8, runs_neoni8mm)                      \
+  EXTENSION(neonbf16, neon, WeightFormat::kBfloat16Pairs, runs_neonbf16)             \
   EXTENSION(plain_pairs, scalar, WeightFormat::kBfloat16Pairs, runs_anywhere)        \
+  EXTENSION(plain_odd_pairs, scalar, WeightFormat::kBfloat16Pairs, runs_anywhere)    \
   EXTENSION(plain_matrix_pairs, scalar, WeightFormat::kBfloat16Pairs, runs_anywhere) \
   EXTENSION(plain_matrix_int8, scalar, WeightFormat::kInt8, runs_anywhere)
 

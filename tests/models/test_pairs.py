@@ -31,7 +31,13 @@ def extension(request):
 @pytest.fixture
 def oracle(extension):
     blocks = extension in ("amxbf16", "plain_matrix_pairs")
-    return reference.matrix_pre_activation if blocks else reference.pairs_pre_activation
+    return reference.matrix_pre_activation if blocks else oracle_of_pairs(extension)
+
+
+def oracle_of_pairs(extension):
+    """That of the instructions which multiply pairs, also beside a matrix unit."""
+    odd = extension in ("neonbf16", "plain_odd_pairs")
+    return reference.odd_pairs_pre_activation if odd else reference.pairs_pre_activation
 
 
 def pairs(net):
@@ -56,11 +62,11 @@ def test_dense(oracle, inputs, units):
         assert_same_bits(low(x[:rows]), wanted[:rows])
 
 
-@pytest.mark.parametrize(("inputs", "units"), [(2048, 70), (2051, 70), (66001, 3)])
-def test_long_layers(oracle, inputs, units):
+@pytest.mark.parametrize(("rows", "inputs", "units"), [(40, 2048, 70), (40, 2051, 70), (18, 66001, 2)])
+def test_long_layers(oracle, rows, inputs, units):
     """Of which sums are kept between parts of the inputs; where a vector is one number, in the last one only."""
     net = single_layer(inputs, fnn.Dense(units))
-    x = wide_data(40, inputs)
+    x = wide_data(rows, inputs)
     assert_same_bits(pairs(net)(x), pre_activation(oracle, net, x))
 
 
@@ -128,9 +134,8 @@ def test_filters_of_single_channels(extension, size):
     weight, bias = net.parameters.values()
     taps = windows(x, size, 0).reshape(2, 10 - size, 9 - size, size * size, 21)
     weight = weight.reshape(size * size, 21)
-    wanted = [
-        reference.pairs_pre_activation(taps[..., c], weight[:, c : c + 1], bias[c : c + 1])[..., 0] for c in range(21)
-    ]
+    oracle = oracle_of_pairs(extension)
+    wanted = [oracle(taps[..., c], weight[:, c : c + 1], bias[c : c + 1])[..., 0] for c in range(21)]
     assert_same_bits(pairs(net)(x), np.stack(wanted, -1).reshape(2, -1))
 
 

@@ -7,6 +7,8 @@ range per output. The integers are discontinuous, so they are computed in float3
 
 from typing import NamedTuple
 
+import numpy as np
+
 from ._xp import Array, as_float64, namespace
 from .activations import ACTIVATIONS, Activation
 
@@ -69,18 +71,34 @@ def without_subnormals(x: Array) -> Array:
     return xp.where(xp.abs(x) < xp.float32(2.0**-126), xp.copysign(xp.float32(0), x), x)
 
 
-def _add_products(z: Array, x: Array, weight: Array) -> Array:
-    """z + x w in float32, rounded once: the sum in float64 is rounded to an odd last bit, which is never a tie."""
-    xp = namespace(z, x)
-    a, b = as_float64(xp, z), as_float64(xp, x) * as_float64(xp, weight)
+def _sum_to_odd(a: Array, b: Array) -> Array:
+    """a + b in float64; where it is not exact, cut off and with an odd last bit, so that it is never a tie."""
+    xp = namespace(a, b)
     total = a + b
     rest = total - a
     error = (a - (total - rest)) + (b - rest)
     even = (total.view(xp.int64) & 1) == 0
     inexact = xp.isfinite(total) & (error != 0) & even
-    total = xp.where(inexact, xp.nextafter(total, xp.copysign(xp.inf, error)), total)
+    return xp.where(inexact, xp.nextafter(total, xp.copysign(xp.inf, error)), total)
+
+
+def _add_products(z: Array, x: Array, weight: Array) -> Array:
+    """z + x w in float32, rounded once."""
+    xp = namespace(z, x)
+    total = _sum_to_odd(as_float64(xp, z), as_float64(xp, x) * as_float64(xp, weight))
     y = xp.asarray(total, dtype=xp.float32)
     return xp.where(xp.abs(total) < 2.0**-126 - 2.0**-151, xp.copysign(xp.float32(0), y), y)
+
+
+def _float_to_odd(x: Array) -> Array:
+    """Float64 in float32, cut off and with an odd last bit where it is not exact; zeros below the normal numbers."""
+    xp = namespace(x)
+    lost = 2**29 - 1  # the bits that a float32 does not have
+    bits = x.view(xp.int64)
+    odd = xp.where((bits & lost) != 0, bits & ~lost | (lost + 1), bits).view(xp.float64)
+    with np.errstate(over="ignore"):
+        y = xp.asarray(xp.where(xp.isfinite(x), odd, x), dtype=xp.float32)
+    return xp.where(xp.abs(x) < 2.0**-126, xp.copysign(xp.float32(0), y), y)
 
 
 def _pairs(x: Array, weight: Array, block: int) -> tuple[Array, Array]:
@@ -122,6 +140,41 @@ def pairs_pre_activation(x: Array, weight: Array, bias: Array) -> Array:
     for first in range(0, len(weight), 2):
         for i in (first + 1, first):
             z = _add_products(z, x[..., i : i + 1], weight[i])
+    return z
+
+
+def odd_pairs_pre_activation(x: Array, weight: Array, bias: Array) -> Array:
+    """Return z = x W + b with inputs and weights in bfloat16 and the sums of BFDOT.
+
+    Arm Architecture Reference Manual for A-profile, BFDotAdd (without FEAT_EBF16): for the pairs of inputs in order,
+    z = z + (x_i w_i + x_(i+1) w_(i+1)). Both sums are rounded to odd: what a float32 cannot hold is cut off, and the
+    last bit is then set. Zeros stand for subnormal numbers.
+
+    Parameters
+    ----------
+    x : ndarray of shape (..., I)
+        Inputs, which are rounded to bfloat16.
+    weight : ndarray of shape (I, O)
+        Weights, which are rounded likewise.
+    bias : ndarray of shape (O,)
+        Biases in float32, where the sums begin.
+
+    Returns
+    -------
+    ndarray of float32, shape (..., O)
+        The pre-activations.
+    """
+    xp = namespace(x, weight)
+    x, weight = _pairs(x, weight, 2)
+    z = xp.asarray(bias, dtype=xp.float32) + xp.zeros((*x.shape[:-1], 1), dtype=xp.float32)
+    for i in range(0, len(weight), 2):
+        products = as_float64(xp, x[..., i : i + 2, None]) * as_float64(xp, weight[i : i + 2])
+        low, high = (
+            as_float64(xp, _float_to_odd(products[..., 0, :])),
+            as_float64(xp, _float_to_odd(products[..., 1, :])),
+        )
+        both = _float_to_odd(_sum_to_odd(low, high))
+        z = _float_to_odd(_sum_to_odd(as_float64(xp, without_subnormals(z)), as_float64(xp, both)))
     return z
 
 
