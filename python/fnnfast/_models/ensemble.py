@@ -290,7 +290,7 @@ def _mean(arrays: Iterable[Array]) -> Array:
     total, count = next(rest).astype(FLOAT64), 1
     with np.errstate(over="ignore", invalid="ignore"):
         for array in rest:
-            total += array.astype(FLOAT64)
+            total += array.astype(FLOAT64, copy=False)
             count += 1
     return total / count
 
