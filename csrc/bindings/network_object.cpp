@@ -3,6 +3,7 @@
 #include <array>
 
 #include "../cpu/floatenv.hpp"
+#include "../cpu/isa.hpp"
 #include "layer_specs.hpp"
 #include "unlocked.hpp"
 
@@ -127,6 +128,11 @@ template ptrdiff_t pack_all(const Block<double>&, const py::sequence&, ptrdiff_t
 PyNetwork::PyNetwork(const std::string& dtype, py::handle input, const py::sequence& layers, bool channels_first) {
   std::vector<LayerSpec> specs = layer_specs(layers);
   const Shape shape = input_shape(input);
+  if (dtype == "bfloat16") {
+    const WeightFormat format = pairs_affine() ? WeightFormat::kBfloat16Pairs : WeightFormat::kBfloat16;
+    network_ = std::make_unique<Network<float>>(shape, channels_first, std::move(specs), format);
+    return;
+  }
   visit_dtype(Dtypes(), dtype, "dtype",
               [&]<class T>(T) { network_ = std::make_unique<Network<T>>(shape, channels_first, std::move(specs)); });
 }
@@ -176,8 +182,7 @@ py::object PyNetwork::get(ptrdiff_t index, const std::string& name) {
 
 void PyNetwork::set(ptrdiff_t index, const std::string& name, py::handle value) {
   visit([&]<class T>(Network<T>& network) {
-    if (network.format() != WeightFormat::kFull)
-      throw py::type_error("the parameters of a bfloat16 or int8 network are read-only");
+    if (network.is_fixed()) throw py::type_error("the parameters of a bfloat16 or int8 network are read-only");
     Block<T>* const block = network.find(index);
     if (const Buffer<T>* const buffer = find_buffer(block, name)) {
       std::copy_n(view<T>(value, name.c_str(), {block->units}), block->units, buffer->data());
@@ -192,7 +197,7 @@ void PyNetwork::set(ptrdiff_t index, const std::string& name, py::handle value) 
 
 const Network<float>& PyNetwork::full_float(const char* what) const {
   const auto* const network = std::get_if<Owned<float>>(&network_);
-  if (network == nullptr || (*network)->format() != WeightFormat::kFull)
+  if (network == nullptr || (*network)->is_fixed())
     throw py::value_error(std::string(what) + " networks are made from float32 networks, got " + compute_dtype());
   return **network;
 }

@@ -1,6 +1,7 @@
 #include "affine.hpp"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "buffer.hpp"
 #include "interrupt.hpp"
@@ -29,9 +30,10 @@ void set_sizes(AffineConstants<T>& of, const PanelLayout& layout, WeightFormat f
   of.pieces = layout.pieces;
   of.blocks = layout.blocks();
   of.channel_groups = layout.channel_groups;
-  of.group_size = layout.group_size();
+  const PanelLayout stored = stored_layout(layout, format);
+  of.group_size = stored.group_size();
   const ptrdiff_t width = layout.panel(0, 0).width;
-  of.first_panel = (layout.inputs + 1) * width;
+  of.first_panel = (stored.inputs + 1) * width;
   of.kc = kc_inputs<T>(width, layout.inputs, format);
 }
 
@@ -271,6 +273,11 @@ void dense_weight_gradient(const Kernels<T>& k, const Panel& panel, ptrdiff_t fi
     });
     to.take(to.context, panel, -1, 1, tile);
   }
+  if constexpr (std::is_same_v<T, float>)
+    if (from.pairs != nullptr) {
+      from.pairs->multiply(panel, first, count, tile);
+      return to.take(to.context, panel, first, count, tile);
+    }
   sum(count * panel.width, [&](ptrdiff_t row, ptrdiff_t rows, T* into) {
     const T* const own = dz + row * dz_row;
     k.product({count, rows, panel.width, from.x + row * from.x_row, 1, from.x_row, own, dz_row, into, panel.width,
@@ -354,6 +361,82 @@ void maxout_weight_gradient(const Kernels<T>& k, const PanelLayout& layout, ptrd
 
 }  // namespace
 
+namespace {
+
+constexpr WeightFormat kPairs = WeightFormat::kBfloat16Pairs;
+
+// f(first, the row after it or null) for pairs of `count` rows.
+template <class F>
+void for_pairs(const float* from, ptrdiff_t from_row, ptrdiff_t count, F&& f) {
+  for (ptrdiff_t r = 0; r < count; r += 2)
+    f(r / 2, from + r * from_row, r + 1 < count ? from + (r + 1) * from_row : nullptr);
+}
+
+}  // namespace
+
+// A few inputs at a time, whose words of a block of samples take a few lines.
+void PairFactors::round_x(const float* from, ptrdiff_t from_row, ptrdiff_t first, ptrdiff_t count) const {
+  constexpr ptrdiff_t kInputs = 16;
+  for (ptrdiff_t i0 = 0; i0 < layer.inputs; i0 += kInputs) {
+    const ptrdiff_t n = std::min(kInputs, layer.inputs - i0);
+    float* const to = x + i0 * x_row() + first / 2;
+    for_pairs(from + i0, from_row, count, [&](ptrdiff_t pair, const float* lower, const float* upper) {
+      float words[kInputs];
+      for (ptrdiff_t i = 0; i < n; ++i) words[i] = word_of_pair(lower[i], upper ? upper[i] : 0.0f);
+      for (ptrdiff_t i = 0; i < n; ++i) to[i * x_row() + pair] = words[i];
+    });
+    const ptrdiff_t words = words_of(rows, kPairs), end = dz_stored().inputs;
+    for (ptrdiff_t i = 0; i < n && first + count == rows; ++i)
+      std::fill_n(x + (i0 + i) * x_row() + words, end - words, 0.0f);
+  }
+}
+
+void PairFactors::round_dz(const float* from, ptrdiff_t from_row, ptrdiff_t first, ptrdiff_t count) const {
+  const PanelLayout layout = dz_layout(), stored = dz_stored();
+  for (ptrdiff_t block = 0; block < layout.blocks(); ++block) {
+    const Panel panel = layout.panel(block, 0);
+    float* const to = dz + stored.panel(block, 0).row(first / 2);
+    for_pairs(from + panel.unit, from_row, count, [&](ptrdiff_t pair, const float* lower, const float* upper) {
+      float* const words = to + pair * panel.width;
+      for (ptrdiff_t u = 0; u < panel.units; ++u) words[u] = word_of_pair(lower[u], upper ? upper[u] : 0.0f);
+      std::fill(words + panel.units, words + panel.width, 0.0f);
+    });
+    const ptrdiff_t words = words_of(rows, kPairs);
+    if (first == 0) std::fill_n(dz + stored.panel(block, 0).offset, panel.width, 0.0f);
+    if (first + count == rows)
+      std::fill_n(dz + stored.panel(block, 0).row(words), (stored.inputs - words) * panel.width, 0.0f);
+  }
+}
+
+ptrdiff_t PairFactors::scratch(const Panel& panel, ptrdiff_t count) const {
+  AffineConstants<float> of;
+  set_sizes(of, {rows, panel.units, 1, layer.lanes, layer.vectors}, kPairs);
+  AffineCall<float> call{};
+  call.of = &of;
+  call.rows = count;
+  call.has_words = true;
+  return kernel.scratch(call);
+}
+
+void PairFactors::multiply(const Panel& panel, ptrdiff_t first, ptrdiff_t count, float* gradient) const {
+  AffineConstants<float> of;
+  set_sizes(of, {rows, panel.units, 1, layer.lanes, layer.vectors}, kPairs);
+  const ptrdiff_t block = panel.unit / dz_layout().block_units();
+  of.panels = dz + dz_stored().panel(block, 0).offset;
+  AffineCall<float> call{};
+  call.of = &of;
+  call.rows = count;
+  call.x = x + first * x_row();
+  call.x_row = x_row();
+  call.has_words = true;
+  call.z = call.y = gradient;
+  call.z_row = call.y_row = panel.width;
+  call.last_block = 1;
+  call.activate = false;
+  call.padded = true;
+  affine_forward_serial(kernel, call);
+}
+
 template <class T>
 void gather_columns(const PanelLayout& layout, ptrdiff_t batch, const T* dz, ptrdiff_t dz_row, ptrdiff_t first,
                     ptrdiff_t rows, T* panels) {
@@ -366,7 +449,7 @@ void gather_columns(const PanelLayout& layout, ptrdiff_t batch, const T* dz, ptr
 
 template <class T>
 GradientScratch gradient_scratch(const Kernels<T>& k, const GradientParts& parts, ptrdiff_t rows,
-                                 const RowParts* row_parts) {
+                                 const RowParts* row_parts, const PairFactors* pairs) {
   const PanelLayout& layout = parts.layout;
   const ptrdiff_t count = std::min(parts.inputs_each(), layout.inputs), panel = layout.panel(0, 0).width;
   GradientScratch sizes;
@@ -374,6 +457,8 @@ GradientScratch gradient_scratch(const Kernels<T>& k, const GradientParts& parts
   if (layout.pieces > 1) {
     const ptrdiff_t units = std::min(blocks_at_once<T>(parts), layout.blocks()) * layout.block_units();
     sizes.rows = (units * layout.pieces + kMaxoutChunk) * maxout_width(count, k.lanes);
+  } else if (pairs != nullptr) {
+    sizes.kernel = pairs->scratch(layout.panel(0, 0), count);
   } else {
     sizes.kernel = count * panel;
     if (shares_columns<T>(layout.blocks(), rows, count)) sizes.rows = rows * count;
@@ -384,7 +469,7 @@ GradientScratch gradient_scratch(const Kernels<T>& k, const GradientParts& parts
 template <class T>
 void weight_gradient(const Kernels<T>& k, const GradientParts& parts, ptrdiff_t first, ptrdiff_t last,
                      const GradientSource<T>& from, const GradientSink<T>& to) {
-  const GradientMemory<T> memory(gradient_scratch(k, parts, from.rows, from.parts));
+  const GradientMemory<T> memory(gradient_scratch(k, parts, from.rows, from.parts, from.pairs));
   const ptrdiff_t blocks = parts.layout.blocks();
   for (ptrdiff_t part = first; part < last;) {
     const ptrdiff_t input = part / blocks * parts.inputs_each();
@@ -399,7 +484,7 @@ void weight_gradient(const Kernels<T>& k, const GradientParts& parts, ptrdiff_t 
     }
     GradientSource<T> source = from;
     source.x += input;
-    if (shares_columns<T>(end - part, from.rows, count)) {
+    if (from.pairs == nullptr && shares_columns<T>(end - part, from.rows, count)) {
       for (ptrdiff_t r = 0; r < from.rows; ++r) std::copy_n(source.x + r * from.x_row, count, memory.rows + r * count);
       source.x = memory.rows;
       source.x_row = count;
@@ -409,19 +494,20 @@ void weight_gradient(const Kernels<T>& k, const GradientParts& parts, ptrdiff_t 
   }
 }
 
-#define FNNFAST_INSTANTIATE(T)                                                                                       \
-  template ptrdiff_t kc_inputs<T>(ptrdiff_t, ptrdiff_t, WeightFormat);                                               \
-  template void set_sizes<T>(AffineConstants<T>&, const PanelLayout&, WeightFormat);                                 \
-  template void affine_forward<T>(const AffineKernel<T>&, const AffineCall<T>&);                                     \
-  template void affine_forward_serial<T>(const AffineKernel<T>&, AffineCall<T>&);                                    \
-  template void activate_rows<T>(ElementwiseFunction<T>, ptrdiff_t, ptrdiff_t, const T*, ptrdiff_t, T*, ptrdiff_t);  \
-  template void data_gradient<T>(const Kernels<T>&, const PanelLayout&, const T*, ptrdiff_t, const T*, ptrdiff_t,    \
-                                 const std::uint8_t*, ptrdiff_t, T*, ptrdiff_t);                                     \
-  template void MaxoutOrder::sort<T>(ptrdiff_t, const std::uint8_t*, ptrdiff_t, const T*, ptrdiff_t, std::uint8_t*,  \
-                                     T*) const;                                                                      \
-  template void gather_columns<T>(const PanelLayout&, ptrdiff_t, const T*, ptrdiff_t, ptrdiff_t, ptrdiff_t, T*);     \
-  template GradientScratch gradient_scratch<T>(const Kernels<T>&, const GradientParts&, ptrdiff_t, const RowParts*); \
-  template void weight_gradient<T>(const Kernels<T>&, const GradientParts&, ptrdiff_t, ptrdiff_t,                    \
+#define FNNFAST_INSTANTIATE(T)                                                                                      \
+  template ptrdiff_t kc_inputs<T>(ptrdiff_t, ptrdiff_t, WeightFormat);                                              \
+  template void set_sizes<T>(AffineConstants<T>&, const PanelLayout&, WeightFormat);                                \
+  template void affine_forward<T>(const AffineKernel<T>&, const AffineCall<T>&);                                    \
+  template void affine_forward_serial<T>(const AffineKernel<T>&, AffineCall<T>&);                                   \
+  template void activate_rows<T>(ElementwiseFunction<T>, ptrdiff_t, ptrdiff_t, const T*, ptrdiff_t, T*, ptrdiff_t); \
+  template void data_gradient<T>(const Kernels<T>&, const PanelLayout&, const T*, ptrdiff_t, const T*, ptrdiff_t,   \
+                                 const std::uint8_t*, ptrdiff_t, T*, ptrdiff_t);                                    \
+  template void MaxoutOrder::sort<T>(ptrdiff_t, const std::uint8_t*, ptrdiff_t, const T*, ptrdiff_t, std::uint8_t*, \
+                                     T*) const;                                                                     \
+  template void gather_columns<T>(const PanelLayout&, ptrdiff_t, const T*, ptrdiff_t, ptrdiff_t, ptrdiff_t, T*);    \
+  template GradientScratch gradient_scratch<T>(const Kernels<T>&, const GradientParts&, ptrdiff_t, const RowParts*, \
+                                               const PairFactors*);                                                 \
+  template void weight_gradient<T>(const Kernels<T>&, const GradientParts&, ptrdiff_t, ptrdiff_t,                   \
                                    const GradientSource<T>&, const GradientSink<T>&);
 FNNFAST_INSTANTIATE(float)
 FNNFAST_INSTANTIATE(double)

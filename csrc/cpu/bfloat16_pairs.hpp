@@ -53,7 +53,7 @@ struct PairsScratch {
   explicit FNNFAST_INLINE PairsScratch(const AffineCall<float>& task) {
     constexpr WeightFormat kFormat = WeightFormat::kBfloat16Pairs;
     const AffineScratch<float, kFormat> scratch(task, layout_of<float, kFormat>(task));
-    rounded = task.rows * pair_row(task);
+    rounded = task.has_words ? 0 : task.rows * pair_row(task);
     argmax = scratch.argmax;
     sums = LowProducts::scratch();
     chunked = scratch.partial > 0;
@@ -118,6 +118,7 @@ inline void pairs_affine(const AffineCall<float>& task) {
   LowProducts products(argmax + scratch.argmax);
   float* const partials = argmax + scratch.argmax + scratch.sums;
   const auto rows = [&](const Chunk& chunk) {
+    if (task.has_words) return ChunkRows<float>{task.x + words_of(chunk.first, kFormat), task.x_row};
     for (ptrdiff_t r = 0; r < task.rows && !depthwise; ++r)
       round_row(task, r, chunk, reinterpret_cast<std::uint16_t*>(task.scratch + r * rounded.row));
     return rounded;

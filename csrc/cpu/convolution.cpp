@@ -31,6 +31,7 @@ std::vector<PhaseWeights<T>> phase_weights(const Convolution& of, int lanes, int
 template <class T>
 void PhaseWeights<T>::take(const Convolution& of, const PanelLayout& from, const Panel& panel, const T* weights,
                            ptrdiff_t first, ptrdiff_t last) {
+  const auto row_of = [&](ptrdiff_t input) { return weights + (input - first) * panel.width; };
   const ptrdiff_t channels = of.channels(), units = of.group_units();
   // A group's panels are transposed ones, too: over its channels, with a row for the bias before the others.
   const ptrdiff_t bias = of.pieces > 1 ? 0 : 1;
@@ -42,13 +43,13 @@ void PhaseWeights<T>::take(const Convolution& of, const PanelLayout& from, const
     if (begin >= end) continue;
     if (of.is_depthwise()) {  // units are channels, and panels have the same ones
       const Panel own = layout.panel(panel.unit / layout.block_units(), 0);
-      std::copy_n(weights + panel.offset + (1 + begin) * panel.width, panel.units,
-                  panels.data() + own.offset + (1 + tap) * own.width);
+      std::copy_n(row_of(begin), panel.units, panels.data() + own.offset + (1 + tap) * own.width);
       continue;
     }
     const ptrdiff_t group = panel.unit / units;
     const ptrdiff_t row = bias + (tap * units + panel.unit - group * units) * of.pieces + panel.piece;
-    transpose(from, panel, weights, begin, end, to, row, begin - start, panels.data() + group * layout.group_size());
+    transpose(from, panel, row_of(begin), begin, end, to, row, begin - start,
+              panels.data() + group * layout.group_size());
   }
 }
 
@@ -90,9 +91,11 @@ std::vector<PhaseWeights<T>> packed_phases(const Kernels<T>& k, const Convolutio
   for_blocks(layout, [&](BlockRange blocks) {
     pack_weight(layout, blocks, contiguous_weight(weight, layout), panels.data());
     for (ptrdiff_t block = blocks.first; block < blocks.last; ++block)
-      for (ptrdiff_t group = 0; group < layout.groups(); ++group)
+      for (ptrdiff_t group = 0; group < layout.groups(); ++group) {
+        const Panel panel = layout.panel(block, group);
         for (PhaseWeights<T>& weights : phases)
-          weights.take(of, layout, layout.panel(block, group), panels.data(), 0, layout.inputs);
+          weights.take(of, layout, panel, panels.data() + panel.row(0), 0, layout.inputs);
+      }
   });
   return phases;
 }

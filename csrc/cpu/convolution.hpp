@@ -45,6 +45,7 @@ struct PhaseWeights {
   AffineConstants<T> constants;  // not for maxout
 
   // Copies inputs [first, last) of one panel of the convolution's weights, as far as their taps reach the phase.
+  // weights: the row of input `first`.
   void take(const Convolution& of, const PanelLayout& from, const Panel& panel, const T* weights, ptrdiff_t first,
             ptrdiff_t last);
 };

@@ -102,8 +102,10 @@ void gradients(const Kernels<T>& k, const PanelLayout& layout, ptrdiff_t batch, 
   for_blocks(layout, [&](BlockRange blocks) {
     pack_weight(layout, blocks, contiguous_weight(weight, layout), panels.data());
     for (ptrdiff_t block = blocks.first; block < blocks.last; ++block)
-      for (ptrdiff_t group = 0; group < layout.groups(); ++group)
-        transpose(layout, layout.panel(block, group), panels.data(), 0, layout.inputs, transposed.data());
+      for (ptrdiff_t group = 0; group < layout.groups(); ++group) {
+        const Panel panel = layout.panel(block, group);
+        transpose(layout, panel, panels.data() + panel.row(0), 0, layout.inputs, transposed.data());
+      }
   });
 
   const MaxoutOrder maxout{batch, layout.units, layout.pieces};

@@ -64,7 +64,7 @@ template <class T>
 struct AffineCall {
   const AffineConstants<T>* of;
   ptrdiff_t rows;
-  const T* x;       // with windows: of the first image, whatever first_row
+  const T* x;       // with windows: of the first image, whatever first_row; with has_words, words
   ptrdiff_t x_row;  // from row to row; with windows, from pixel to pixel
   T* z;             // the activation's input if backward needs it, else equal to y
   ptrdiff_t z_row;
@@ -78,6 +78,7 @@ struct AffineCall {
   ptrdiff_t argmax_row = 0;
   ptrdiff_t first_block = 0, last_block = 0;
   bool activate = true;     // false: without the activation
+  bool has_words = false;   // bfloat16 in pairs: x is rounded already, with zeros up to a whole block of words
   bool padded = false;      // rows of z and y may be written in whole vectors, and parameter read so
   const T* next = nullptr;  // read after this call: next_size elements, which are prefetched
   ptrdiff_t next_size = 0;

@@ -57,7 +57,7 @@ class MatrixProducts {
       finished.b = task.of->panels + panel.offset + Family::kHeader * width_;
       finished.start = sums_;
       finished.start_row = width_;
-      affine_panel<typename Family::Sums>(part, panel, finished, ahead_of(sums_, 0), argmax, true);
+      affine_panel<typename Family::Sums>(part, panel, finished, ahead_of(sums_, 0), argmax + row * kNR<float>, true);
       part.z += part.rows * task.z_row;
       part.y += part.rows * task.y_row;
       if (part.add) part.add += part.rows * task.add_row;

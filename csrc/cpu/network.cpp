@@ -19,7 +19,7 @@ constexpr ptrdiff_t kMostRows = 96;
 constexpr ptrdiff_t kGoodRows = 48;  // a smaller limit would read the weights too often
 
 template <class T>
-AffineKernel<T> affine_kernel(const Kernels<T>& k, WeightFormat format) {
+AffineKernel<T> kernel_of(const Kernels<T>& k, WeightFormat format) {
   if (format == WeightFormat::kFull) return k.affine;
   if constexpr (std::is_same_v<T, float>) {
     if (format == WeightFormat::kBfloat16) return k.bfloat16_affine;
@@ -34,10 +34,12 @@ AffineKernel<T> affine_kernel(const Kernels<T>& k, WeightFormat format) {
 }  // namespace
 
 template <class T>
-Network<T>::Network(const Shape& input, bool channels_first, std::vector<LayerSpec> specs, WeightFormat format)
+Network<T>::Network(const Shape& input, bool channels_first, std::vector<LayerSpec> specs, WeightFormat format,
+                    bool fixed)
     : kernels_(&cpu::kernels<T>()),
       format_(format),
-      affine_kernel_(affine_kernel(*kernels_, format)),
+      fixed_(fixed),
+      affine_kernel_(kernel_of(*kernels_, format)),
       channels_first_(channels_first),
       specs_(std::move(specs)),
       program_(lower(input, channels_first, specs_, Purpose::kInference)),
@@ -71,7 +73,8 @@ void Network<T>::allocate(Block<T>& block) const {
     if (format_ == WeightFormat::kInt8 && block.inputs > kInt8MostInputs)
       throw std::invalid_argument("int8 supports at most " + std::to_string(kInt8MostInputs) +
                                   " inputs per layer, got " + std::to_string(block.inputs));
-    block.panels = Buffer<T>(stored_layout(block.layout, format_).size());
+    if (!fixed_) block.panels = Buffer<T>(block.layout.size());
+    if (format_ != WeightFormat::kFull) block.words = Buffer<T>(stored_layout(block.layout, format_).size());
   }
   if (block.slopes) block.alpha = Buffer<T>(block.layout.padded_units());
   if (block.kind == ParameterBlock::Kind::kNormalize) {
@@ -87,6 +90,8 @@ void Network<T>::allocate(Block<T>& block) const {
 
 template <class T>
 void Network<T>::refresh(Block<T>& block) const {
+  if constexpr (std::is_same_v<T, float>)
+    if (block.words.size() > 0) pack_bfloat16(block.layout, format_, block.panels.data(), block.words.data());
   if (block.kind != ParameterBlock::Kind::kNormalize) return;
   for (ptrdiff_t b = 0; b < block.layout.blocks(); ++b) {
     const Panel panel = block.layout.panel(b, 0);
@@ -123,7 +128,8 @@ void Network<T>::size_plan() {
     const Shape& shape = program_.value(node.out).shape;
     widest = std::max(widest, row_stride(shape) * shape.pixels());
   }
-  for (const Block<T>& block : blocks_) weight_bytes += block.panels.size() * static_cast<ptrdiff_t>(sizeof(T));
+  for (const Block<T>& block : blocks_)
+    weight_bytes += (block.words.size() > 0 ? block.words : block.panels).size() * static_cast<ptrdiff_t>(sizeof(T));
   const ptrdiff_t element = static_cast<ptrdiff_t>(sizeof(T));
   // The live values of a block take half of L2. An image is already many rows.
   double rows = 0.0;
@@ -153,10 +159,7 @@ AffineConstants<T> Network<T>::constants_of(const Program& program, const Node& 
   if (const Affine* const affine = node.as<Affine>()) {
     const Block<T>& block = blocks_[static_cast<std::size_t>(affine->block)];
     set_sizes(of, block.layout, format_);
-    const PanelLayout stored = stored_layout(block.layout, format_);
-    of.first_panel = (stored.inputs + 1) * block.layout.panel(0, 0).width;
-    of.group_size = stored.group_size();
-    of.panels = block.panels.data();
+    of.panels = (block.words.size() > 0 ? block.words : block.panels).data();
     if (affine->windowed) set_windows(of, *block.windows);
     if (format_ == WeightFormat::kInt8) {
       of.inverse_scale = 1.0f / block.input_scale.scale;
@@ -194,12 +197,12 @@ Block<T>* Network<T>::find(std::int64_t spec) {
 template <class T>
 const T* Network<T>::full_panels(const Block<T>& block, Buffer<T>& copy) const {
   if constexpr (std::is_same_v<T, float>) {
-    if (format_ != WeightFormat::kFull && block.kind == ParameterBlock::Kind::kAffine) {
+    if (block.is_fixed()) {
       copy = Buffer<T>(block.layout.size());
       if (format_ == WeightFormat::kInt8)
-        unpack_int8(block.layout, block.panels.data(), block.weight_scale.data(), copy.data());
+        unpack_int8(block.layout, block.words.data(), block.weight_scale.data(), copy.data());
       else
-        unpack_bfloat16(block.layout, format_, block.panels.data(), copy.data());
+        unpack_bfloat16(block.layout, format_, block.words.data(), copy.data());
       return copy.data();
     }
   }
@@ -230,20 +233,21 @@ void Network<T>::copy_rest(const Block<T>& from, Block<T>& to) const {
 
 template <class T>
 Network<T> Network<T>::to_bfloat16(bool pairs) const {
-  Network to(program_.input(), channels_first_, specs_, pairs ? WeightFormat::kBfloat16Pairs : WeightFormat::kBfloat16);
+  Network to(program_.input(), channels_first_, specs_, pairs ? WeightFormat::kBfloat16Pairs : WeightFormat::kBfloat16,
+             true);
   if constexpr (std::is_same_v<T, float>)
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
       Block<T>& block = to.blocks_[i];
       copy_rest(blocks_[i], block);
       if (block.kind == ParameterBlock::Kind::kAffine)
-        pack_bfloat16(block.layout, to.format_, repacked(blocks_[i], block.layout).data(), block.panels.data());
+        pack_bfloat16(block.layout, to.format_, repacked(blocks_[i], block.layout).data(), block.words.data());
     }
   return to;
 }
 
 template <class T>
 Network<T> Network<T>::to_int8(const std::vector<BlockScales>& scales) const {
-  Network to(program_.input(), channels_first_, specs_, WeightFormat::kInt8);
+  Network to(program_.input(), channels_first_, specs_, WeightFormat::kInt8, true);
   // In the order of the layers: those of a shortcut follow those of its block, but run before them.
   std::vector<std::size_t> affine;
   for (const BlockId block : program_.block_of_spec)
@@ -266,7 +270,7 @@ Network<T> Network<T>::to_int8(const std::vector<BlockScales>& scales) const {
       block.weight_scale = Buffer<T>(static_cast<ptrdiff_t>(of.weight.size()));
       std::copy(of.weight.begin(), of.weight.end(), block.weight_scale.data());
       pack_int8(block.layout, repacked(blocks_[i], block.layout).data(), block.input_scale, block.weight_scale.data(),
-                block.panels.data());
+                block.words.data());
     }
     to.bind();
   }
@@ -399,7 +403,7 @@ std::vector<std::string> Network<T>::describe_plan(ptrdiff_t batch) const {
         std::to_string(l.inputs) + " -> " + std::to_string(l.units) +
         (block.maxout ? " x " + std::to_string(l.pieces) + " pieces" : std::string(" ") + node.epilogue.info().name) +
         ": " + std::to_string(l.blocks() * l.groups()) + " panels, " +
-        std::to_string(block.panels.size() * static_cast<ptrdiff_t>(sizeof(T))) + " bytes");
+        std::to_string((block.panels.size() + block.words.size()) * static_cast<ptrdiff_t>(sizeof(T))) + " bytes");
   }
   return lines;
 }

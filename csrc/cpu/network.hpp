@@ -14,15 +14,17 @@
 
 namespace fnnfast::cpu {
 
-// The parameters of a layer, in their only storage.
+// The parameters of a layer.
 template <class T>
 struct Block : ParameterBlock {
   PanelLayout layout{};
-  Buffer<T> panels;           // weights and biases
+  Buffer<T> panels;           // weights and biases; none where a network for inference only has words
+  Buffer<T> words;            // the same in the network's format, if that is not kFull: what products read
   Buffer<T> alpha;            // learned parameters of the activation: one per unit, padded to vectors
   InputScale input_scale{};   // int8
   Buffer<T> weight_scale;     // int8: (pieces, units)
   std::uint64_t version = 0;  // counts the writes to panels, so that copies derived from them notice
+  bool is_fixed() const { return words.size() > 0 && panels.size() == 0; }
   // Of a batch normalization, one per unit, padded to vectors: its running statistics, and the scale and shift that
   // they give. The panels hold beta in row 0 and gamma in row 1.
   Buffer<T> mean, variance, scale, shift;
@@ -36,9 +38,9 @@ class Network {
  public:
   using Scalar = T;
 
-  // std::invalid_argument for layers that do not form a network.
+  // std::invalid_argument for layers that do not form a network. fixed: with words alone, for inference only.
   Network(const Shape& input, bool channels_first, std::vector<LayerSpec> specs,
-          WeightFormat format = WeightFormat::kFull);
+          WeightFormat format = WeightFormat::kFull, bool fixed = false);
 
   // The same network with weights of fewer bits, for inference only; float only. std::invalid_argument if it cannot be
   // converted.
@@ -56,13 +58,15 @@ class Network {
   ptrdiff_t inputs() const { return program_.input().size(); }
   ptrdiff_t outputs() const { return outputs_; }
   WeightFormat format() const { return format_; }
+  bool is_fixed() const { return fixed_; }
   const Kernels<T>& kernels() const { return *kernels_; }
+  const AffineKernel<T>& affine_kernel() const { return affine_kernel_; }
   const std::vector<Block<T>>& blocks() const { return blocks_; }
   std::vector<Block<T>>& blocks() { return blocks_; }
   double work() const { return work_; }      // multiply-adds per sample, with the comparisons and additions of pools
   double effort() const { return effort_; }  // the same with what each value costs besides (interrupt.hpp)
 
-  // A block's panels in full precision: a copy, if they are stored in fewer bits.
+  // A block's panels in full precision: a copy, if it has words alone.
   const T* full_panels(const Block<T>& block, Buffer<T>& copy) const;
 
   // Makes what is derived from a block's parameters. To be called after each change of them.
@@ -112,6 +116,7 @@ class Network {
 
   const Kernels<T>* kernels_;
   WeightFormat format_;
+  bool fixed_;
   AffineKernel<T> affine_kernel_;
   bool channels_first_;
   std::vector<LayerSpec> specs_;

@@ -80,6 +80,10 @@ namespace {
 
 using Word = std::uint32_t;
 
+void round_to_words(const float* lower, const float* upper, ptrdiff_t n, float* words) {
+  for (ptrdiff_t i = 0; i < n; ++i) words[i] = word_of_pair(lower[i], upper[i]);
+}
+
 // Calls f(panel, words), with the first word of each panel.
 template <class F>
 void for_stored_panels(const PanelLayout& layout, WeightFormat format, F&& f) {
@@ -98,20 +102,25 @@ float column_scale(const PanelLayout& layout, const Panel& panel, ptrdiff_t colu
 
 }  // namespace
 
+void pack_bfloat16(const PanelLayout& layout, WeightFormat format, const Panel& panel, ptrdiff_t first, ptrdiff_t last,
+                   const float* panels, float* words) {
+  const ptrdiff_t rows = layout.inputs + 1, stored = stored_layout(layout, format).inputs + 1;
+  const float* const from = panels + panel.offset;
+  float* const to = words + panel.offset / rows * stored;
+  if (first < 0) std::copy_n(from, panel.width, to);
+  for (ptrdiff_t i = std::max(first, ptrdiff_t{0}); i < last; i += 2) {
+    const float* const lower = from + (1 + i) * panel.width;
+    float* const row = to + (1 + i / 2) * panel.width;
+    if (i + 1 < layout.inputs)
+      round_to_words(lower, lower + panel.width, panel.width, row);
+    else
+      for (ptrdiff_t c = 0; c < panel.width; ++c) row[c] = word_of_pair(lower[c], 0.0f);
+  }
+}
+
 void pack_bfloat16(const PanelLayout& layout, WeightFormat format, const float* panels, float* words) {
-  for_stored_panels(layout, format, [&](const Panel& panel, ptrdiff_t at) {
-    const float* from = panels + panel.offset;
-    float* to = words + at;
-    std::copy_n(from, panel.width, to);
-    for (ptrdiff_t i = 0; i < layout.inputs; i += 2) {
-      from += panel.width * (i == 0 ? 1 : 2);
-      to += panel.width;
-      for (ptrdiff_t c = 0; c < panel.width; ++c) {
-        const Word upper = i + 1 < layout.inputs ? round_to_bfloat16(from[panel.width + c]) : 0;
-        to[c] = std::bit_cast<float>(upper << 16 | round_to_bfloat16(from[c]));
-      }
-    }
-  });
+  for_panels(layout, all_blocks(layout),
+             [&](const Panel& panel) { pack_bfloat16(layout, format, panel, -1, layout.inputs, panels, words); });
 }
 
 void unpack_bfloat16(const PanelLayout& layout, WeightFormat format, const float* words, float* panels) {
@@ -173,9 +182,8 @@ constexpr ptrdiff_t kSquare = 16;
 }  // namespace
 
 template <class T>
-void transpose(const PanelLayout& layout, const Panel& panel, const T* panels, ptrdiff_t first, ptrdiff_t last,
+void transpose(const PanelLayout& layout, const Panel& panel, const T* from, ptrdiff_t first, ptrdiff_t last,
                const TransposedLayout& to, ptrdiff_t row, ptrdiff_t column, T* transposed) {
-  const T* weights = panels + panel.offset + panel.width;  // past the bias
   for (ptrdiff_t i0 = first; i0 < last;) {
     const ptrdiff_t at = column + i0 - first, column_panel = at / to.panel_inputs();
     const ptrdiff_t width = to.width(column_panel);
@@ -184,8 +192,25 @@ void transpose(const PanelLayout& layout, const Panel& panel, const T* panels, p
     for (ptrdiff_t p = 0; p < panel.pieces; ++p)
       for (ptrdiff_t u = 0; u < panel.units; ++u) {
         T* out = base + (row + u * layout.pieces + p) * width;
-        const T* in = weights + i0 * panel.width + p * panel.stride + u;
+        const T* in = from + (i0 - first) * panel.width + p * panel.stride + u;
         for (ptrdiff_t i = i0; i < i1; ++i, in += panel.width) *out++ = *in;
+      }
+    i0 = i1;
+  }
+}
+
+void transpose_to_pairs(const PanelLayout& layout, const Panel& panel, const float* from, ptrdiff_t first,
+                        ptrdiff_t last, float* words) {
+  const PanelLayout to = transposed_pairs_layout(layout);
+  const ptrdiff_t stored = stored_layout(to, WeightFormat::kBfloat16Pairs).inputs + 1;
+  for (ptrdiff_t i0 = first; i0 < last;) {
+    const Panel across = to.panel(i0 / to.block_units(), 0);
+    const ptrdiff_t i1 = std::min({last, i0 + kSquare, across.unit + across.units});
+    float* row = words + across.offset / (to.inputs + 1) * stored + (1 + panel.unit / 2) * across.width - across.unit;
+    for (ptrdiff_t u = 0; u < panel.units; u += 2, row += across.width)
+      for (ptrdiff_t i = i0; i < i1; ++i) {
+        const float* const pair = from + (i - first) * panel.width + u;
+        row[i] = word_of_pair(pair[0], u + 1 < panel.units ? pair[1] : 0.0f);
       }
     i0 = i1;
   }

@@ -45,6 +45,7 @@ struct Panel {
   ptrdiff_t unit, units;    // first unit, and their number without padding
   ptrdiff_t piece, pieces;  // first piece, and their number
   ptrdiff_t stride;         // from piece to piece within a row
+  FNNFAST_INLINE ptrdiff_t row(ptrdiff_t input) const { return offset + (1 + input) * width; }
 };
 
 struct PanelLayout {
@@ -138,8 +139,8 @@ void unpack_weight(const PanelLayout& layout, const T* panels, const WeightView<
 template <class T>
 void unpack_bias(const PanelLayout& layout, const T* panels, const BiasView<T>& to);
 
-// Weights for inference only, made from panels of float. They have the same blocks and groups, and fewer rows. A row
-// has words of 32 bits, of type float, which only carries the bits. kBfloat16 and kBfloat16Pairs differ in what is
+// Weights of fewer bits, made from panels of float. They have the same blocks and groups, and fewer rows. A row has
+// words of 32 bits, of type float, which only carries the bits. kBfloat16 and kBfloat16Pairs differ in what is
 // multiplied: numbers widened to float, or pairs of bfloat16 (bfloat16_pairs.hpp).
 enum class WeightFormat { kFull, kBfloat16, kBfloat16Pairs, kInt8 };
 
@@ -169,9 +170,17 @@ FNNFAST_INLINE std::uint32_t round_to_bfloat16(float x) {
   return x != x ? bits >> 16 | 0x40u : (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
 }
 
+// The word of two numbers, rounded.
+FNNFAST_INLINE float word_of_pair(float lower, float upper) {
+  return __builtin_bit_cast(float, round_to_bfloat16(upper) << 16 | round_to_bfloat16(lower));
+}
+
 // bfloat16, in one of its two formats: a row holds two inputs, the first in the lower halves; rounded to nearest, ties
 // to even. Here as below, zeros after the last row must be there already.
 void pack_bfloat16(const PanelLayout& layout, WeightFormat format, const float* panels, float* words);
+// Inputs [first, last) of one panel, whole words; with first = -1 its bias, and inputs [0, last).
+void pack_bfloat16(const PanelLayout& layout, WeightFormat format, const Panel& panel, ptrdiff_t first, ptrdiff_t last,
+                   const float* panels, float* words);
 void unpack_bfloat16(const PanelLayout& layout, WeightFormat format, const float* words, float* panels);
 
 // int8: rows of starting sums, scales and biases, then four inputs per row (int8.hpp). weight_scale is (pieces, units).
@@ -210,16 +219,23 @@ struct TransposedLayout {
 };
 
 // Copies inputs [first, last) of one panel of weights into transposed panels, in which they begin at a row and a
-// column. It does not write their padding, which must be zero.
+// column. `from` has their rows, the panel's width apart. It does not write the padding, which must be zero.
 template <class T>
-void transpose(const PanelLayout& layout, const Panel& panel, const T* panels, ptrdiff_t first, ptrdiff_t last,
+void transpose(const PanelLayout& layout, const Panel& panel, const T* from, ptrdiff_t first, ptrdiff_t last,
                const TransposedLayout& to, ptrdiff_t row, ptrdiff_t column, T* transposed);
 // The same to their place in the transposed weights of the layout.
 template <class T>
-void transpose(const PanelLayout& layout, const Panel& panel, const T* panels, ptrdiff_t first, ptrdiff_t last,
+void transpose(const PanelLayout& layout, const Panel& panel, const T* from, ptrdiff_t first, ptrdiff_t last,
                T* transposed) {
-  transpose(layout, panel, panels, first, last, TransposedLayout(layout), panel.unit * layout.pieces + panel.piece,
-            first, transposed);
+  transpose(layout, panel, from, first, last, TransposedLayout(layout), panel.unit * layout.pieces + panel.piece, first,
+            transposed);
+}
+
+// The same for products of bfloat16: words of pairs of units, panels of a layer from the units to the inputs.
+void transpose_to_pairs(const PanelLayout& layout, const Panel& panel, const float* from, ptrdiff_t first,
+                        ptrdiff_t last, float* words);
+FNNFAST_INLINE PanelLayout transposed_pairs_layout(const PanelLayout& layout) {
+  return {layout.units, layout.inputs, 1, layout.lanes, layout.vectors};
 }
 
 }  // namespace fnnfast::cpu

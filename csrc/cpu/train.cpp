@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdint>
 #include <new>
+#include <numeric>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -47,7 +48,8 @@ Trainer<T>::Trainer(Network<T>& network, Loss<T> loss, const OptimizerSettings& 
       const bool is_slice = out.shape.c != program_.storages[static_cast<std::size_t>(out.storage)];
       workspace(n).padded = out.shape.is_vector() && !is_slice;
       const PanelLayout& layout = block(affine->block).layout;
-      workspace(n).gathers = gathers_columns(layout) || (layout.pieces == 1 && is_slice);
+      const bool wide = gathers_columns(layout) && !multiplies_pairs(node);
+      workspace(n).gathers = wide || (layout.pieces == 1 && is_slice);
       if (block(affine->block).convolution)  // whole vectors of dz are read in place
         workspace(n).gathers = layout.pieces == 1 && (is_slice || layout.group_units() % kernels_.lanes != 0);
     }
@@ -74,7 +76,7 @@ Trainer<T>::Trainer(Network<T>& network, Loss<T> loss, const OptimizerSettings& 
           state(affine->block).phases =
               phase_weights<T>(*block(affine->block).convolution, kernels_.lanes, kernels_.panel_vectors);
         else
-          state(affine->block).transposed = Buffer<T>(TransposedLayout(block(affine->block).layout).size());
+          reserve_transposed(program_.node(step.node));
       }
   buffers_.resize(schedule_.buffers.size());
   choices_.resize(schedule_.buffers.size());
@@ -82,7 +84,7 @@ Trainer<T>::Trainer(Network<T>& network, Loss<T> loss, const OptimizerSettings& 
 
 template <class T>
 void Trainer<T>::check() const {
-  if (network_.format() != WeightFormat::kFull)
+  if (network_.is_fixed())
     throw std::invalid_argument("a bfloat16 or int8 network cannot be trained, only the one it was made from");
   check_trainable(program_);
   loss_.check(network_.outputs());
@@ -127,6 +129,11 @@ void Trainer<T>::reserve(const Batch<T>& batch, ptrdiff_t sample_blocks) {
     const ptrdiff_t rows = samples * shape.pixels(), units = divide_up(shape.c, kernels_.lanes) * kernels_.lanes;
     // A group's last panel may end after the row.
     if (w.gathers) grow(w.columns, rows * units + kernels_.panel_width());
+    if (multiplies_pairs(node) && trains(block_of(node))) {
+      const PairFactors factors = pair_factors(n, batch);
+      grow(w.x_words, factors.x_size());
+      grow(w.dz_words, factors.dz_size());
+    }
     if (const Convolution* const convolution = convolution_of(node)) {
       const SampleBlocks blocks(convolution->pixels(), samples);
       const MaxoutOrder order{blocks.rows(0), shape.c, w.of.pieces};
@@ -148,6 +155,31 @@ void Trainer<T>::reserve(const Batch<T>& batch, ptrdiff_t sample_blocks) {
       grow(w.watched, units);
     }
   }
+}
+
+// Whether the gradients of a node are products of bfloat16 in pairs: of a dense layer. Those of maxout skip most
+// products, and those of images read windows.
+template <class T>
+bool Trainer<T>::multiplies_pairs(const Node& node) const {
+  const Affine* const affine = node.template as<Affine>();
+  if (network_.format() != WeightFormat::kBfloat16Pairs || affine == nullptr) return false;
+  const Block<T>& of = network_.blocks()[static_cast<std::size_t>(affine->block)];
+  return of.layout.pieces == 1 && !of.convolution;
+}
+
+template <class T>
+void Trainer<T>::reserve_transposed(const Node& node) {
+  State& s = state(block_of(node));
+  const PanelLayout& layout = block(block_of(node)).layout;
+  if (!multiplies_pairs(node)) {
+    s.transposed = Buffer<T>(TransposedLayout(layout).size());
+    return;
+  }
+  constexpr WeightFormat kPairs = WeightFormat::kBfloat16Pairs;
+  const PanelLayout of = transposed_pairs_layout(layout);
+  s.transposed = Buffer<T>(stored_layout(of, kPairs).size());
+  set_sizes(s.pairs, of, kPairs);
+  s.pairs.panels = s.transposed.data();
 }
 
 // Whether the batch is copied to input_: gathered, perturbed, or with zeros for rows of weight 0.
@@ -188,7 +220,8 @@ double Trainer<T>::run(const Batch<T>& batch, const UpdateStep<T>* weights, cons
   // Blocks of samples: equal, up to four per thread, and not small, since each block reads all weights twice. Rows that
   // are summed or sorted together stay together.
   constexpr ptrdiff_t kLeastRows = 24, kMostRows = 256, kBlocksEach = 4;
-  const ptrdiff_t multiple = schedule_.samples_multiple;
+  const ptrdiff_t pair = network_.format() == WeightFormat::kBfloat16Pairs ? 2 : 1;
+  const ptrdiff_t multiple = std::lcm(schedule_.samples_multiple, pair);
   const ptrdiff_t each = std::max({ptrdiff_t{1}, std::min(kBlocksEach, batch.rows / (threads * kLeastRows)),
                                    divide_up(batch.rows, threads * kMostRows)});
   const ptrdiff_t samples_each = divide_up(divide_up(batch.rows, threads * each), multiple) * multiple;
@@ -323,7 +356,11 @@ void Trainer<T>::update_whole(const Region& region, const Batch<T>& batch, ptrdi
     const Node& node = program_.node(schedule_.steps[static_cast<std::size_t>(s)].node);
     if (!node.template is<Affine>() || convolution_of(node) != nullptr) continue;  // those of images are summed already
     const GradientParts parts(block(block_of(node)).layout);
-    scratch.include(gradient_scratch(kernels_, parts, batch.rows * pixels_of(node.out), batch.parts));
+    const bool in_pairs = multiplies_pairs(node);
+    const PairFactors factors =
+        in_pairs ? pair_factors(schedule_.steps[static_cast<std::size_t>(s)].node, batch) : PairFactors{};
+    scratch.include(gradient_scratch(kernels_, parts, batch.rows * pixels_of(node.out), batch.parts,
+                                     in_pairs ? &factors : nullptr));
   }
   scratch.template reserve<T>();
   std::atomic<std::uint64_t> left{0};
@@ -412,6 +449,7 @@ Batch<T> Trainer<T>::part_of(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t l
 // step of its own, in which sums over images, pieces or slopes, and statistics, are those of its rows.
 template <class T>
 bool Trainer<T>::sums_parts_at_once() const {
+  if (network_.format() == WeightFormat::kBfloat16Pairs) return false;
   for (const Node& node : program_.nodes) {
     if (trains(node.epilogue.slopes) || (node.template is<Normalize>() && trains(block_of(node)))) return false;
     if (!node.template is<Affine>() || !trains(block_of(node))) continue;

@@ -125,7 +125,8 @@ class Trainer {
   // By block: its gradient and the optimizer's states.
   struct State {
     bool frozen = false;
-    Buffer<T> transposed;                 // for the gradient of the node's input
+    Buffer<T> transposed;                 // for the gradient of the node's input; words, if that multiplies pairs
+    AffineConstants<T> pairs;             // of these words
     std::vector<PhaseWeights<T>> phases;  // the same for a convolution
     std::uint64_t version = ~0ull;        // that of the weights in transposed or phases
     Buffer<T> gradient, alpha_gradient;
@@ -142,6 +143,7 @@ class Trainer {
     bool padded = false;                // its output's rows may be written in whole vectors
     bool gathers = false;               // the gradient of r is copied by columns, for the weight gradient
     Buffer<T> columns;                  // that copy
+    Buffer<T> x_words, dz_words;        // for PairFactors
     Buffer<std::uint8_t> order;         // of maxout: the rows sorted by argmax
     Buffer<T> sorted;                   // their gradients in that order
     Buffer<std::uint8_t> won;           // of maxout, by unit and piece: whether it won since the last take_shares()
@@ -253,7 +255,12 @@ class Trainer {
   void update_rows(BlockId block, ptrdiff_t offset, ptrdiff_t n, const T* gradient, const UpdateStep<T>& step,
                    T* squares);
   void update_alpha(BlockId block, const UpdateStep<T>& step);
+  bool multiplies_pairs(const Node& node) const;
+  void reserve_transposed(const Node& node);
+  PairFactors pair_factors(NodeId id, const Batch<T>& batch);
+  void derive_weights(BlockId block, const Panel& panel, ptrdiff_t first, ptrdiff_t last);
   void transpose_weights(BlockId block, const Panel& panel, ptrdiff_t first, ptrdiff_t last);
+  void pair_input_step(BlockId block, ptrdiff_t rows, const Rows& dz, const Rows& to);
   void refresh_transposed(BlockId block);
   UpdateStep<T> update_step(double learning_rate, bool weights, double scale) const;
   double gradient_norm();

@@ -1,8 +1,11 @@
 // The gradients of the parameters, and the updates.
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -99,9 +102,11 @@ void Trainer<T>::weights_task(NodeId id, ptrdiff_t first_part, ptrdiff_t last_pa
   Destination to{block.bias, weights ? nullptr : s.gradient.data(),
                  [&](const Panel& panel, ptrdiff_t first, ptrdiff_t count, ptrdiff_t offset, const T* values) {
                    update_rows(of, offset, count * panel.width, values, first < 0 ? *others : *weights, squares);
-                   if (first >= 0) transpose_weights(of, panel, first, first + count);
+                   derive_weights(of, panel, first, first < 0 ? 0 : first + count);
                  }};
   const GradientParts parts(block.layout);
+  const PairFactors factors = multiplies_pairs(node) ? pair_factors(id, batch) : PairFactors{};
+  if (multiplies_pairs(node)) from.pairs = &factors;
   if (block.convolution == nullptr)
     return weight_gradient(kernels_, parts, first_part, last_part, from, {&to, &decltype(to)::take});
   // sum_images() has the sums of blocks of samples.
@@ -229,14 +234,60 @@ void Trainer<T>::alpha_task(NodeId id, ptrdiff_t groups, const UpdateStep<T>* ot
   if (others) update_alpha(of, *others);
 }
 
-// Copies inputs [first, last) of a panel to where the gradient of the layer's input reads them.
+namespace {
+
+constexpr ptrdiff_t kRoundedInputs = 16;  // at a time
+constexpr ptrdiff_t kWidestPanel = 64;
+
+}  // namespace
+
+template <class T>
+PairFactors Trainer<T>::pair_factors(NodeId id, const Batch<T>& batch) {
+  if constexpr (std::is_same_v<T, float>) {
+    const Workspace& w = workspace(id);
+    return {network_.affine_kernel(), block(block_of(program_.node(id))).layout, batch.rows, w.x_words.data(),
+            w.dz_words.data()};
+  } else {
+    return {};
+  }
+}
+
+// Makes what is derived from inputs [first, last) of a panel, and for first = -1 from its bias, after an update.
+template <class T>
+void Trainer<T>::derive_weights(BlockId id, const Panel& panel, ptrdiff_t first, ptrdiff_t last) {
+  Block<T>& block = this->block(id);
+  if constexpr (std::is_same_v<T, float>)
+    if (block.words.size() > 0)
+      pack_bfloat16(block.layout, network_.format(), panel, first, last, block.panels.data(), block.words.data());
+  transpose_weights(id, panel, std::max(first, ptrdiff_t{0}), last);
+}
+
+// Copies inputs [first, last) of a panel to where the gradient of the layer's input reads them, as products do: rounded
+// in a network of bfloat16.
 template <class T>
 void Trainer<T>::transpose_weights(BlockId id, const Panel& panel, ptrdiff_t first, ptrdiff_t last) {
   const Block<T>& block = this->block(id);
   State& s = state(id);
-  if (s.transposed.size() > 0) transpose(block.layout, panel, block.panels.data(), first, last, s.transposed.data());
-  for (PhaseWeights<T>& weights : s.phases)
-    weights.take(*block.convolution, block.layout, panel, block.panels.data(), first, last);
+  if (last <= first || (s.transposed.size() == 0 && s.phases.empty())) return;
+  const T* from = block.panels.data() + panel.row(first);
+  if constexpr (std::is_same_v<T, float>) {
+    if (s.pairs.panels != nullptr)
+      return transpose_to_pairs(block.layout, panel, from, first, last, s.transposed.data());
+    if (block.words.size() > 0 && last - first > kRoundedInputs) {
+      for (ptrdiff_t i = first; i < last; i += kRoundedInputs)
+        transpose_weights(id, panel, i, std::min(i + kRoundedInputs, last));
+      return;
+    }
+  }
+  std::array<T, kRoundedInputs * kWidestPanel> rounded;
+  if constexpr (std::is_same_v<T, float>)
+    if (block.words.size() > 0) {
+      for (ptrdiff_t i = 0; i < (last - first) * panel.width; ++i)
+        rounded[static_cast<std::size_t>(i)] = std::bit_cast<float>(round_to_bfloat16(from[i]) << 16);
+      from = rounded.data();
+    }
+  if (s.transposed.size() > 0) transpose(block.layout, panel, from, first, last, s.transposed.data());
+  for (PhaseWeights<T>& weights : s.phases) weights.take(*block.convolution, block.layout, panel, from, first, last);
 }
 
 // After a change of the weights from outside. Updates do the same to each part while it is in the cache.
@@ -328,7 +379,7 @@ void Trainer<T>::apply(double learning_rate) {
         const bool decays = block.kind == ParameterBlock::Kind::kAffine;  // gamma does not
         update_rows(id, offset, layout.inputs * panel.width, s.gradient.data() + offset, decays ? weights : others,
                     squares);
-        transpose_weights(id, panel, 0, layout.inputs);
+        derive_weights(id, panel, -1, layout.inputs);
       }
     });
     if (block.slopes) update_alpha(id, others);

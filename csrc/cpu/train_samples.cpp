@@ -2,6 +2,7 @@
 // (core/program.hpp).
 #include <algorithm>
 #include <numeric>
+#include <type_traits>
 
 #include "train.hpp"
 
@@ -87,7 +88,10 @@ void Trainer<T>::affine_forward_step(NodeId id, const Batch<T>& batch, ptrdiff_t
   }
   call.argmax = choice_at(id, first);
   call.argmax_row = schedule_.choice[static_cast<std::size_t>(id)].row;
-  affine_forward_serial(kernels_.affine, call);
+  if constexpr (std::is_same_v<T, float>)
+    if (multiplies_pairs(node) && trains(block_of(node)))
+      pair_factors(id, batch).round_x(x.data, x.row, first, samples);
+  affine_forward_serial(network_.affine_kernel(), call);
   if (call.activate && e.info().rowwise)
     activate_rows(kernels_.activation[e.activation].forward, call.rows, w.of.units, saved.data, saved.row, y.data,
                   y.row);
@@ -235,6 +239,9 @@ void Trainer<T>::epilogue_step(const TrainingStep& step, const Batch<T>& batch, 
   const ptrdiff_t pixels = pixels_of(node.out), first_row = first * pixels, rows = samples * pixels;
   const Rows dz = rows_at(schedule_.gradient_at(node.out), batch, 0);
   const bool images = convolution_of(node) != nullptr;
+  if constexpr (std::is_same_v<T, float>)
+    if (multiplies_pairs(node) && trains(block_of(node)))
+      pair_factors(step.node, batch).round_dz(dz.data + first_row * dz.row, dz.row, first_row, rows);
   if (const Place& choice = schedule_.choice[static_cast<std::size_t>(step.node)]; choice.buffer != kNone && !images) {
     const MaxoutOrder order{first_row + rows, w.of.units, w.of.pieces};
     for (ptrdiff_t chunk = first_row / kMaxoutChunk; chunk < order.chunks(); ++chunk)
@@ -264,6 +271,19 @@ void Trainer<T>::phase_step(const PhaseWeights<T>& weights, const Convolution& o
   const ptrdiff_t rows = call.rows;
   affine_forward_serial(kernels_.affine, call);
   if (apart) weights.phase.scatter(of, 0, rows, from, of.image.c, to.data, to.row);
+}
+
+template <class T>
+void Trainer<T>::pair_input_step(BlockId id, ptrdiff_t rows, const Rows& dz, const Rows& to) {
+  AffineCall<T> call;
+  call.of = &state(id).pairs;
+  call.rows = rows;
+  call.x = dz.data;
+  call.x_row = dz.row;
+  call.z = call.y = to.data;
+  call.z_row = call.y_row = to.row;
+  call.last_block = call.of->blocks;
+  affine_forward_serial(network_.affine_kernel(), call);
 }
 
 // If another reader has written the gradient, this one is computed apart and added: image by image, while it is in the
@@ -318,7 +338,9 @@ void Trainer<T>::input_step(const TrainingStep& step, const Batch<T>& batch, ptr
                      dz.row, choice_at(step.node, first), choice.row, to.data, to.row);
       else
         phase_step(weights, *convolution_of(node), phases.size() > 1, samples, dz, to);
-    if (phases.empty())
+    if (multiplies_pairs(node))
+      pair_input_step(affine->block, rows, dz, to);
+    else if (phases.empty())
       data_gradient(kernels_, block(affine->block).layout, state(affine->block).transposed.data(), rows, dz.data,
                     dz.row, choice_at(step.node, first), choice.row, to.data, to.row);
   } else if (node.template is<Normalize>()) {

@@ -7,37 +7,24 @@ import numpy as np
 import pytest
 
 import fnnfast as fnn
+from bfloat16_products import EXTENSIONS, oracle_of, oracle_of_pairs, products_by
 from factories import TAILS, fill_biases, single_layer, wide_data, wide_network
-from fnnfast import _cpu, reference
+from fnnfast import _cpu
 from oracles import assert_same_answers, assert_same_bits
 
 F32 = np.float32
 
 
-EXTENSIONS = {name: isa for name, isa, number_format, _ in _cpu.extensions() if number_format == "bfloat16"}
-
-
 @pytest.fixture(params=EXTENSIONS)
 def extension(request):
     """Each kind of instruction, on this CPU or in plain C++."""
-    before = _cpu.isa()
-    _cpu.use_isa(EXTENSIONS[request.param])
-    _cpu.use_extension(request.param)
-    yield request.param
-    _cpu.use_extension("")
-    _cpu.use_isa(before)
+    with products_by(request.param):
+        yield request.param
 
 
 @pytest.fixture
 def oracle(extension):
-    blocks = extension in ("amxbf16", "plain_matrix_pairs")
-    return reference.matrix_pre_activation if blocks else oracle_of_pairs(extension)
-
-
-def oracle_of_pairs(extension):
-    """That of the instructions which multiply pairs, also beside a matrix unit."""
-    odd = extension in ("neonbf16", "plain_odd_pairs")
-    return reference.odd_pairs_pre_activation if odd else reference.pairs_pre_activation
+    return oracle_of(extension)
 
 
 def pairs(net):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import _checks, _cpu
-from .._checks import Array, message
+from .._checks import FLOAT32, Array, DType, message
 from .base import HOST, Device, gpu_of
 
 
@@ -16,7 +16,7 @@ class Cpu(Device):
     """NumPy and the kernels of ``_cpu``."""
 
     name = "cpu"
-    compute_dtypes = ("float32", "float64")
+    compute_dtypes = ("float32", "float64", "bfloat16")
     xp = np
 
     array = staticmethod(_checks.real_array)
@@ -40,6 +40,10 @@ class Cpu(Device):
 
     def current(self) -> Any:
         return nullcontext()
+
+    @staticmethod
+    def dtype(precision: str) -> DType:
+        return FLOAT32 if precision == "bfloat16" else np.dtype(precision)
 
     def require(self, **arrays: object) -> None:
         for array in arrays.values():

@@ -6,6 +6,7 @@ import os
 
 from .. import _checks
 from .._network import file_format
+from .._network.tensors import MIXED_BFLOAT16
 from .inference import InferenceNetwork
 from .sequential import Sequential
 
@@ -45,8 +46,9 @@ def load(path: str | os.PathLike[str]) -> Sequential | InferenceNetwork:
     path = _checks.path("path", path)
     try:
         stored = file_format.read(path)
-        if stored.compute_dtype == stored.dtype:
-            return Sequential._restored(stored.layers, stored.dtype, stored.tensors)
+        if stored.compute_dtype in (stored.dtype, MIXED_BFLOAT16):
+            dtype = stored.dtype if stored.compute_dtype == stored.dtype else "bfloat16"
+            return Sequential._restored(stored.layers, dtype, stored.tensors)
         return InferenceNetwork._restored(stored.layers, stored.compute_dtype, stored.tensors)
     except ValueError as error:
         raise ValueError(f"{path!r} holds no fnnfast network: {error}") from error.__cause__

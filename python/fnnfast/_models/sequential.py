@@ -13,6 +13,7 @@ from .._checks import FLOAT32
 from .._device import select
 from .._device.cpu import CPU
 from .._network.network import Network
+from .._network.tensors import MIXED_BFLOAT16
 from ..layers import Input, Layer
 from ..training._loop import run
 from ..training._settings import FitSettings
@@ -42,10 +43,10 @@ class Sequential(Network):
         An Input, followed by layers of ``fnnfast.layers``: Dense, Maxout, Activation, Residual, Dropout, GaussianNoise,
         Flatten, and for images Conv2D, MaxoutConv2D, pools and LocalResponseNorm. The last layer is any but Dropout and
         GaussianNoise, and its outputs are a vector. Softmax is for the last layer only.
-    dtype : {"float32", "float64"}, or on a GPU also {"tf32", "float16", "bfloat16"}
+    dtype : {"float32", "float64", "bfloat16"}, or on a GPU also {"tf32", "float16"}
         What the network computes in; inputs are converted to it. tf32 stands for float32 arrays, whose products round
         their factors to TF32. float16 and bfloat16 stand for parameters and sums in float32, and products of their
-        rounded copies.
+        rounded copies; on the CPU, inputs and outputs are float32 then, and see the notes.
     seed : int >= 0, optional
         Seed of the initial parameters. They are drawn in float64, so all dtypes start from the same numbers.
     device : {"cpu", "cuda"}
@@ -64,6 +65,12 @@ class Sequential(Network):
     Notes
     -----
     Several threads may call one network at the same time, but not while it is trained or its parameters are assigned.
+
+    bfloat16 on the CPU: the outputs have the bits of ``astype("bfloat16")``. Where the CPU multiplies bfloat16 faster
+    than float32 (AMX, AVX-512 BF16 of AMD, BF16 of Arm), both factors of the products of dense layers are rounded to
+    it, forward and backward: inputs and weights, gradients and weights, inputs and gradients. Elsewhere, and in the
+    backward pass of maxout and convolutions, weights are rounded and nothing else, and the bits are the same on every
+    CPU. Gradients of biases, activations, losses and the optimizer are in float32.
 
     Examples
     --------
@@ -97,6 +104,10 @@ class Sequential(Network):
 
         @property
         def compute_dtype(self) -> DTypeName: ...
+
+    @property
+    def _format(self) -> str:
+        return MIXED_BFLOAT16 if self.compute_dtype == "bfloat16" else self.compute_dtype
 
     # Training --------------------------------------------------------------------------------------------------------
     @_checks.advised("fit")
@@ -264,7 +275,7 @@ class Sequential(Network):
         """
         if not names:
             self._on_cpu("freeze")
-            return frozen(self)
+            return bfloat16(self, False) if self.compute_dtype == "bfloat16" else frozen(self)
         self._frozen |= self._expand(names)
         return None
 
@@ -352,8 +363,8 @@ class Sequential(Network):
         Parameters
         ----------
         dtype : {"float32", "float64", "bfloat16"}, or on a GPU any that ``Sequential`` supports there
-            On the CPU, bfloat16 halves the size of the weights and is for inference only. The bfloat16 of ml_dtypes is
-            accepted as well.
+            On the CPU, bfloat16 halves the size of the weights and is for inference only; to train in bfloat16, make a
+            ``Sequential`` of it. The bfloat16 of ml_dtypes is accepted as well.
         weights_only : bool
             For bfloat16 on the CPU: round nothing but the weights, and compute in float32, so that the outputs have the
             same bits on every CPU. Else, where the CPU multiplies bfloat16 faster, the inputs of products are rounded
@@ -428,7 +439,7 @@ class Sequential(Network):
         return int8(self._in_float32(), x)
 
     def _in_float32(self) -> Sequential:
-        return self if self.dtype == FLOAT32 else self._converted(FLOAT32)
+        return self if self.compute_dtype == FLOAT32.name else self._converted(FLOAT32)
 
     def _converted(self, dtype: Any) -> Sequential:
         """The same network on the same device in another number format that it can be trained in there."""

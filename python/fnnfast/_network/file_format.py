@@ -24,7 +24,7 @@ from .. import _checks, activations
 from .._checks import Array, message
 from ..layers import BY_KIND, Input, Layer
 from .structure import Structure
-from .tensors import NARROW, stored
+from .tensors import MIXED_BFLOAT16, NARROW, stored
 
 FORMAT = "fnnfast"
 FORMAT_VERSIONS = ("1", "2")  # the second where a layer holds what the first does not know
@@ -150,7 +150,7 @@ def decode(architecture: str) -> tuple[str, str, list[Any]]:
         fields = json.loads(architecture)
         dtype = _checks.dtype(fields["dtype"]).name
         compute_dtype = fields.get("precision", dtype)
-        known = (dtype, *NARROW) if dtype == "float32" else (dtype,)
+        known = (dtype, MIXED_BFLOAT16, *NARROW) if dtype == "float32" else (dtype,)
         if compute_dtype not in known:
             raise _checks.unknown("precision", compute_dtype, known)
         return dtype, compute_dtype, [_decode_layer(**layer) for layer in fields["layers"]]

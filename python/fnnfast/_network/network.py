@@ -163,7 +163,7 @@ class Network(_cpu.Forward):
     def compute_dtype(self) -> ComputeDType:
         """The number format of the products.
 
-        "float32" or "float64"; on a GPU also "tf32", "float16" or "bfloat16". For an InferenceNetwork, "bfloat16" or
+        "float32", "float64" or "bfloat16"; on a GPU also "tf32" or "float16". For an InferenceNetwork, "bfloat16" or
         "int8", the format of its weights.
         """
         return self._network.compute_dtype
@@ -633,7 +633,8 @@ class Network(_cpu.Forward):
         silent = plan is None or (isinstance(plan, int) and not plan)
         batches = (1, 256) if plan is True else () if silent else (_checks.integer("plan", plan, 1),)
         dtype = _checks.sum_type(self._dtype).name
-        table = summary.table(self._structure, dtype, self.compute_dtype, self.device)
+        kept = self._format if self.device == CPU.name else dtype
+        table = summary.table(self._structure, dtype, kept, self.compute_dtype, self.device)
         return summary.Summary(table + summary.plans(self._network, batches))
 
     def _repr_html_(self) -> str:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from .._device.cuda_network import CudaNetwork
 
 
-def table(structure: Structure, dtype: str, compute_dtype: str, device: str) -> str:
-    """One line per layer, and the sums; dtype is that of the parameters, narrow weights aside.
+def table(structure: Structure, dtype: str, kept: str, compute_dtype: str, device: str) -> str:
+    """One line per layer, and the sums; dtype is that of the parameters, kept the format of narrow weights.
 
     Sizes are counted as in CS231n's notes on architectures: neurons without the inputs, weights and biases as
     parameters. Multiply-adds are those of the products for one sample: each weight once for each pixel of the output.
@@ -43,8 +43,8 @@ def table(structure: Structure, dtype: str, compute_dtype: str, device: str) -> 
     ends = f"{_counted(first.size, 'input')}, {_counted(structure.outputs, 'output')}"
     title = f"{depth}-layer network, {ends}, {compute_dtype}"
     if device != "cpu":
-        title, compute_dtype = f"{title} on {device}", dtype
-    tensors = stored(structure.parameter_shapes, dtype, compute_dtype).values()
+        title = f"{title} on {device}"
+    tensors = stored(structure.parameter_shapes, dtype, kept).values()
     nbytes = sum(np.dtype(kind).itemsize * math.prod(shape) for kind, shape in tensors)
     total = (
         f"{_counted(neurons, 'neuron')}, {_counted(parameters, 'parameter')} ({nbytes:,} bytes), "

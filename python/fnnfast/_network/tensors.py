@@ -11,6 +11,9 @@ from .structure import Shapes
 # What a file calls weights in bfloat16 whose products may be of bfloat16 as well; "bfloat16" are those of float32.
 BFLOAT16_PRODUCTS = "bfloat16 products"
 
+# What a file calls a network that is trained in bfloat16, whose parameters are float32.
+MIXED_BFLOAT16 = "mixed bfloat16"
+
 # Number formats of weights that are not computed in.
 NARROW = ("bfloat16", BFLOAT16_PRODUCTS, "int8")
 

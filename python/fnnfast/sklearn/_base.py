@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .. import _checks, _threadpoolctl
 from .._checks import FLOAT32, FLOAT64, Array, message
+from .._device.cpu import CPU
 from .._models.sequential import Sequential
 from ..losses import Loss, Poisson
 from ..training import Trainer
@@ -172,14 +173,16 @@ class Perceptron(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc
         incremental: bool = False,
     ) -> Self:
         fresh = not (hasattr(self, "network_") and (self.warm_start or incremental))
-        if not (fresh or self.dtype is None or _checks.dtype(self.dtype) == self.network_.dtype):
-            raise ValueError(message("dtype", f"{self.network_.dtype}, that of the network to go on with", self.dtype))
+        given = None if self.dtype is None else CPU.compute_dtype(self.dtype)
+        if not (fresh or given in (None, self.network_.compute_dtype)):
+            known = self.network_.compute_dtype
+            raise ValueError(message("dtype", f"{known}, that of the network to go on with", self.dtype))
         data = self._read(X, y, sample_weight, fresh, incremental).without_zeros()
-        dtype = data.x.dtype
+        dtype = (given or data.x.dtype.name) if fresh else self.network_.compute_dtype
         random = check_random_state(self.random_state)
         self._loss, head = self._choose_loss()
         layers = _network.make_layers(self, data.x.shape[1], self.n_outputs_, head)
-        working = FLOAT64 if self.solver == "lbfgs" else dtype  # rounding errors of float32 end a line search early
+        working = FLOAT64.name if self.solver == "lbfgs" else dtype  # rounding errors would end a line search early
         if fresh:
             self._start(_network.build(layers, working, random))
         elif tuple(layers) != self.network_.layers:
@@ -246,7 +249,7 @@ class Perceptron(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc
         if not fresh:
             dtype: Any = self.network_.dtype
         else:
-            dtype = (FLOAT64, FLOAT32) if self.dtype is None else _checks.dtype(self.dtype)
+            dtype = (FLOAT64, FLOAT32) if self.dtype is None else CPU.dtype(CPU.compute_dtype(self.dtype))
         for name, array in (("X", X), ("y", y), ("sample_weight", sample_weight)):
             _checks.refuse_mask(f"{name}{names}", array)
         try:

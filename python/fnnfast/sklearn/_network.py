@@ -14,6 +14,7 @@ from .._models.sequential import Sequential
 from .._network.structure import Structure
 from ..activations import Activation
 from ..layers import Dense, Dropout, Gaussian, Input, Layer, Maxout
+from ..typing import DTypeName
 
 # scikit-learn's names that differ from ours.
 ALIASES = {"logistic": "sigmoid"}
@@ -47,7 +48,7 @@ def make_layers(estimator: Any, inputs: int, outputs: int, head: str) -> list[In
     return [*layers, Gaussian(outputs) if head == "gaussian" else Dense(outputs, activations.get(head))]
 
 
-def build(layers: Sequence[Input | Layer], dtype: _checks.DType, random: np.random.RandomState) -> Sequential:
+def build(layers: Sequence[Input | Layer], dtype: DTypeName, random: np.random.RandomState) -> Sequential:
     """The network, with the initial parameters of ``MLPClassifier`` where that has such a network.
 
     Those are uniform within sqrt(6 / (fan_in + fan_out)), or sqrt(2 / ...) for the logistic function, also for biases
@@ -68,7 +69,7 @@ def build(layers: Sequence[Input | Layer], dtype: _checks.DType, random: np.rand
         bound = math.sqrt(numerator / (inputs + units))
         for key, shape in structure.parameter_shapes[name].items():
             parameters[f"{name}.{key}"] = random.uniform(-bound, bound, shape)
-    return Sequential._restored(layers, dtype.name, parameters)
+    return Sequential._restored(layers, dtype, parameters)
 
 
 def _per_layer(name: str, value: Any, layers: int) -> list[Any]:

@@ -85,7 +85,7 @@ class FNNRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]  # scikit-
         Make each hidden layer a maxout layer with this number of pieces, instead of using ``activation``.
     dropout : float in [0, 1), or a list with one per hidden layer
         The share of the outputs of a layer to drop in training.
-    dtype : {"float32", "float64"}, optional
+    dtype : {"float32", "float64", "bfloat16"}, optional
         What to compute in. By default float32 for float32 data, else float64.
     progress : bool, optional
         Whether to show progress on stderr: a bar with tqdm, else one line per iteration.
