@@ -214,7 +214,8 @@ void MaxoutOrder::sort(ptrdiff_t chunk, const std::uint8_t* argmax, ptrdiff_t ar
 namespace {
 
 // The most for a slab of x that the parts of several panels share: half of a 2 MB L2.
-constexpr ptrdiff_t kSharedBytes = ptrdiff_t{1} << 20;
+template <class T>
+constexpr ptrdiff_t kSharedElements = (ptrdiff_t{1} << 20) / static_cast<ptrdiff_t>(sizeof(T));
 
 // The most for the part of maxout's weight gradient that a task computes at a time: less than half of a 1.25 MB L2.
 constexpr ptrdiff_t kSummedBytes = ptrdiff_t{1} << 19;
@@ -246,7 +247,7 @@ ptrdiff_t blocks_at_once(const GradientParts& parts) {
 // Whether several blocks of a dense layer's units read a contiguous copy of those columns of x: if it fits the cache.
 template <class T>
 bool shares_columns(ptrdiff_t blocks, ptrdiff_t rows, ptrdiff_t count) {
-  return blocks >= 3 && rows * count * static_cast<ptrdiff_t>(sizeof(T)) <= kSharedBytes;
+  return blocks >= 3 && rows * count <= kSharedElements<T>;
 }
 
 template <class T>
@@ -461,7 +462,8 @@ GradientScratch gradient_scratch(const Kernels<T>& k, const GradientParts& parts
     sizes.kernel = pairs->scratch(layout.panel(0, 0), count);
   } else {
     sizes.kernel = count * panel;
-    if (shares_columns<T>(layout.blocks(), rows, count)) sizes.rows = rows * count;
+    // The last part of the inputs may be so narrow that it alone is copied.
+    if (shares_columns<T>(layout.blocks(), 0, 0)) sizes.rows = std::min(rows * count, kSharedElements<T>);
   }
   return sizes;
 }

@@ -5,6 +5,7 @@ import math
 import os
 import re
 import signal
+import subprocess
 import sys
 import threading
 
@@ -398,3 +399,20 @@ def test_repr_of_history():
     history = fnn.History()
     history.record(loss=0.5, validation_loss=0.25, learning_rate=0.001)
     assert repr(history) == "<History: 1 epoch, completed, loss 0.5, validation loss 0.25, learning rate 0.001>"
+
+
+def test_gradients_of_many_rows():
+    """A narrow last part of the inputs is copied where the others are too large for it: in a fresh process, whose memory
+    no other call has made larger."""
+    program = """
+import numpy as np
+import fnnfast as fnn
+
+rng = np.random.default_rng(0)
+x, y = rng.standard_normal((3000, 868), np.float32), rng.standard_normal((3000, 2048), np.float32)
+net = fnn.Sequential([fnn.Input(868), fnn.Dense(2048)], seed=0)
+gradients = fnn.Trainer(net, "mse").gradients(x, y)
+wanted = x.T @ (2 * (net(x) - y) / y.size)
+assert np.abs(gradients["dense_1.weight"] - wanted).max() < 1e-4 * np.abs(wanted).max()
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -60,7 +60,8 @@ class Problem:
     goal_share
         None: the share is shown and has no goal.
     precision
-        Of the weights. All peers count in the same, and take inputs as they like them best.
+        Of the weights. All peers count in the same, and take inputs as they like them best. Training in bfloat16 is
+        that of products: parameters, which Adam changes, are float32.
     loss
         Of training: ``cross_entropy`` after a softmax, or ``mse``, the mean squared error.
     recipe
@@ -248,6 +249,10 @@ def get(name: str | Mapping[str, Any]) -> Problem:
 
 
 PROBLEMS += tuple(
+    replace(get(name), id=f"{name}b", precision="bfloat16", goal_ratio=goal_ratio)
+    for name, goal_ratio in (("T2", 1.5), ("T3", 1.1))
+)
+PROBLEMS += tuple(
     problem
     for name, goal_ratio in (("I1", None), ("I4", 1.5), ("I5", 1.0), ("I6", 1.5), ("I7", 1.0), ("I8", None))
     for problem in _lowered(name, goal_ratio)
@@ -286,8 +291,8 @@ def custom(
         raise ValueError(f"expected at most 2^31 weights, and inputs and outputs of all layers, got {numbers}")
     if precision not in ITEM_BYTES:
         raise ValueError(f"expected a precision out of {', '.join(ITEM_BYTES)}, got {precision!r}")
-    if trains and ITEM_BYTES[precision] < ITEM_BYTES["float32"]:
-        raise ValueError(f"expected float32 or float64 to train in, got {precision!r}")
+    if trains and precision == "int8":
+        raise ValueError(f"expected float32, float64 or bfloat16 to train in, got {precision!r}")
     if loss not in LOSSES:
         raise ValueError(f"expected a loss out of {', '.join(LOSSES)}, got {loss!r}")
     if trains and loss == "cross_entropy" and widths[-1] < 2:

@@ -130,9 +130,13 @@ class _Training:
         self._state: State = {"steps": jax.numpy.int32(0), "values": values, "m": zeros[0], "v": zeros[1]}
         self._state["statistics"] = statistics
 
+        low = problem.precision == "bfloat16"
+
         def loss(values: list[Any], x: Any, targets: Any) -> Any:
+            if low:
+                values, x = jax.tree.map(lambda full: full.astype(jax.numpy.bfloat16), (values, x))
             y, found = apply(jax, layers, values, x, trains=True)
-            return _LOSSES[problem.loss](jax, y, targets), found
+            return _LOSSES[problem.loss](jax, y.astype(jax.numpy.float32) if low else y, targets), found
 
         gradient = jax.value_and_grad(loss, has_aux=True)
 

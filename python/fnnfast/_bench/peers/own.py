@@ -42,7 +42,9 @@ class Fnnfast(Peer):
         if problem.kind == "maxout_training":
             yield self._maxout_training(fnn, problem.x, problem.maxout, problem.dy)
             return
-        net = self.converted(self.network(fnn, problem), problem)
+        net = self.network(fnn, problem, self.training_dtype(problem) if problem.trains else None)
+        if not problem.trains:
+            net = self.converted(net, problem)
         if problem.kind == "training":
             trainer = fnn.Trainer(net, loss=None, optimizer=fnn.Adam(LEARNING_RATE))
             yield training("Trainer.step", trainer.step, list(problem.batches))
@@ -51,18 +53,21 @@ class Fnnfast(Peer):
             yield expression("net(x, out=out)", "net(x, out=out)", {"net": net, "x": problem.x, "out": out})
 
     @staticmethod
-    def network(fnn: Any, problem: Problem) -> Any:
-        """The problem's Sequential with its parameters set."""
+    def network(fnn: Any, problem: Problem, dtype: str | None = None) -> Any:
+        """The problem's Sequential with its parameters set, by default in the dtype of its arrays."""
         layers = [fnn.Input(*problem.network.input_shape), *_layers(fnn, problem.layers)]
         if len(problem.output_shape) == 3:
             layers.append(fnn.Flatten())  # outputs are rows
-        net = fnn.Sequential(layers, dtype=problem.dtype.name, seed=0)
+        net = fnn.Sequential(layers, dtype=dtype or problem.dtype.name, seed=0)
         for name, value in zip(net.parameters, parameters(problem.layers), strict=True):
             net.parameters[name] = value.reshape(net.parameters.shapes[name])
         statistics = [value for norm in problem.norms for value in (norm.mean, norm.variance)]
         for name, value in zip(net.buffers, statistics, strict=True):
             net.buffers[name] = value
         return net
+
+    def training_dtype(self, problem: Problem) -> str:
+        return problem.precision
 
     def converted(self, net: Any, problem: Problem) -> Any:
         """The network in the problem's precision; int8 is calibrated on the inputs themselves."""
@@ -113,6 +118,9 @@ class FnnfastFloat32(Fnnfast):
 
     def counts(self, problem: Problem) -> bool:
         return False
+
+    def training_dtype(self, problem: Problem) -> str:
+        return problem.dtype.name
 
     def converted(self, net: Any, problem: Problem) -> Any:
         return net

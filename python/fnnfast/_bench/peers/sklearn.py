@@ -22,7 +22,7 @@ class ScikitLearn(Peer):
     requires = ("scikit-learn",)
 
     def supports(self, problem: Problem) -> bool:
-        if problem.kind != "training" or problem.on_images or problem.loss != "cross_entropy":
+        if problem.kind != "training" or problem.on_images or problem.loss != "cross_entropy" or problem.low:
             return False
         return problem.activations <= _ACTIVATIONS.keys() and problem.output_shape > (
             2,

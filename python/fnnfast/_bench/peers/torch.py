@@ -102,7 +102,10 @@ class Torch(Peer):
         order = {"memory_format": torch.channels_last} if problem.on_images else {}
         network = module(torch, layers).train().to(**order) if problem.on_images else _Linear(torch, dense(layers))
         optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, fused=True)
+        low = problem.precision == "bfloat16"
         forward = self.wrap(torch, lambda x, targets: loss_of(network(x), targets))
+        if low:
+            forward = torch.autocast("cpu", torch.bfloat16)(forward)
 
         def step(x: Any, targets: Any) -> Any:
             optimizer.zero_grad(set_to_none=True)
@@ -112,7 +115,7 @@ class Torch(Peer):
             return loss
 
         batches = [(torch.from_numpy(channels_first(x)).to(**order), torch.from_numpy(t)) for x, t in problem.batches]
-        return training("fused Adam", step, batches)
+        return training("fused Adam, autocast" if low else "fused Adam", step, batches)
 
     def _maxouts(self, torch: Any, problem: Problem) -> Iterator[Variant]:
         functional: Any = import_module("torch.nn.functional")
