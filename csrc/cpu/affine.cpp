@@ -239,8 +239,7 @@ ptrdiff_t maxout_width(ptrdiff_t count, int lanes) {
 template <class T>
 ptrdiff_t blocks_at_once(const GradientParts& parts) {
   const PanelLayout& layout = parts.layout;
-  const ptrdiff_t bytes =
-      layout.block_units() * layout.pieces * parts.inputs_each() * static_cast<ptrdiff_t>(sizeof(T));
+  const ptrdiff_t bytes = layout.block_units() * layout.pieces * parts.inputs_each * static_cast<ptrdiff_t>(sizeof(T));
   return std::max(ptrdiff_t{1}, kSummedBytes / bytes);
 }
 
@@ -452,7 +451,7 @@ template <class T>
 GradientScratch gradient_scratch(const Kernels<T>& k, const GradientParts& parts, ptrdiff_t rows,
                                  const RowParts* row_parts, const PairFactors* pairs) {
   const PanelLayout& layout = parts.layout;
-  const ptrdiff_t count = std::min(parts.inputs_each(), layout.inputs), panel = layout.panel(0, 0).width;
+  const ptrdiff_t count = std::min(parts.inputs_each, layout.inputs), panel = layout.panel(0, 0).width;
   GradientScratch sizes;
   sizes.tile = std::max(count, ptrdiff_t{1}) * panel * (row_parts ? levels(*row_parts) : 1);
   if (layout.pieces > 1) {
@@ -474,8 +473,8 @@ void weight_gradient(const Kernels<T>& k, const GradientParts& parts, ptrdiff_t 
   const GradientMemory<T> memory(gradient_scratch(k, parts, from.rows, from.parts, from.pairs));
   const ptrdiff_t blocks = parts.layout.blocks();
   for (ptrdiff_t part = first; part < last;) {
-    const ptrdiff_t input = part / blocks * parts.inputs_each();
-    const ptrdiff_t count = std::min(parts.inputs_each(), parts.layout.inputs - input);
+    const ptrdiff_t input = part / blocks * parts.inputs_each;
+    const ptrdiff_t count = std::min(parts.inputs_each, parts.layout.inputs - input);
     const ptrdiff_t end = std::min(last, (part / blocks + 1) * blocks);
     if (parts.layout.pieces > 1) {
       const ptrdiff_t each = blocks_at_once<T>(parts);

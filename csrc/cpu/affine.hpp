@@ -148,10 +148,11 @@ GradientSink<T> stored_gradient(T* panels) {
 // The parts of a layer's weight gradient, numbered so that neighbours share their inputs.
 struct GradientParts {
   PanelLayout layout;
-  explicit GradientParts(const PanelLayout& of) : layout(of) {}
-  ptrdiff_t inputs_each() const { return layout.pieces > 1 ? ptrdiff_t{layout.lanes} * kMaxoutVectors : 96; }
+  ptrdiff_t inputs_each;
+  explicit GradientParts(const PanelLayout& of)
+      : layout(of), inputs_each(of.pieces > 1 ? ptrdiff_t{of.lanes} * kMaxoutVectors : 96) {}
   // At least one, for the bias.
-  ptrdiff_t across() const { return layout.inputs > 0 ? divide_up(layout.inputs, inputs_each()) : 1; }
+  ptrdiff_t across() const { return layout.inputs > 0 ? divide_up(layout.inputs, inputs_each) : 1; }
   ptrdiff_t count() const { return layout.blocks() * across(); }
 };
 

@@ -131,6 +131,7 @@ inline void pairs_affine(const AffineCall<float>& task) {
   run_panels<float, kFormat>(task, layout, scratch.chunked, partials, rows, run_panel);
 }
 
-inline constexpr AffineKernel<float> kPairsAffine{Vec<float>::kLanes, kPanelVectors, true, pairs_scratch, pairs_affine};
+inline constexpr AffineKernel<float> kPairsAffine{Vec<float>::kLanes,       kPanelVectors, true,
+                                                  LowProducts::kSharedRows, pairs_scratch, pairs_affine};
 
 }  // namespace fnnfast::FNNFAST_ISA

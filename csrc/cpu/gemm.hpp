@@ -125,6 +125,8 @@ void window_product(const WindowProductTask<T>& task) {
 // stride, and the partial sums of the set are kept in scratch.
 constexpr ptrdiff_t kNCPanels = 32;
 
+constexpr ptrdiff_t kSharedRows = 24;  // AffineKernel::shared_rows of register tiles
+
 struct Chunk {
   ptrdiff_t first, inputs;
   bool last;

@@ -165,6 +165,7 @@ inline void int8_affine(const AffineCall<float>& task) {
       task.y[r * task.y_row + u] = __builtin_nanf("");
 }
 
-inline constexpr AffineKernel<float> kInt8Affine{Vec<float>::kLanes, kPanelVectors, true, int8_scratch, int8_affine};
+inline constexpr AffineKernel<float> kInt8Affine{Vec<float>::kLanes,       kPanelVectors, true,
+                                                 LowProducts::kSharedRows, int8_scratch,  int8_affine};
 
 }  // namespace fnnfast::FNNFAST_ISA

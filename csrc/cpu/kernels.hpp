@@ -92,6 +92,7 @@ struct AffineKernel {
   int lanes;          // of a vector
   int panel_vectors;  // vectors side by side in a register tile
   bool copies_windows;
+  ptrdiff_t shared_rows;  // of a block, which make up for reading weights from a cache that cores share
   ptrdiff_t (*scratch)(const AffineCall<T>&);
   void (*run)(const AffineCall<T>&);
 };

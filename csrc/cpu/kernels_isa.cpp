@@ -51,7 +51,11 @@ constexpr ActivationKernels<T> accurate_kernels() {
 template <class T>
 constexpr AffineKernel<T> bfloat16_affine() {
   if constexpr (sizeof(T) == sizeof(float))
-    return {Vec<T>::kLanes, kPanelVectors, false, affine_scratch<T, WeightFormat::kBfloat16>,
+    return {Vec<T>::kLanes,
+            kPanelVectors,
+            false,
+            kSharedRows,
+            affine_scratch<T, WeightFormat::kBfloat16>,
             affine<T, WeightFormat::kBfloat16>};
   else
     return {};
@@ -59,32 +63,32 @@ constexpr AffineKernel<T> bfloat16_affine() {
 
 template <class T, class... Act>
 constexpr Kernels<T> make_kernels(TypeList<Act...>) {
-  return {
-      Vec<T>::kLanes,
-      kPanelVectors,
-      {Vec<T>::kLanes, kPanelVectors, false, affine_scratch<T, WeightFormat::kFull>, affine<T, WeightFormat::kFull>},
-      bfloat16_affine<T>(),
-      product<T>,
-      window_product<T>,
-      column_sums<T>,
-      column_squares<T>,
-      maxout_data<T>,
-      maxout_weight<T>,
-      column_moments<T>,
-      normalize_sums<T>,
-      scale_rows<T>,
-      normalize_backward<T>,
-      pool<T>,
-      pool_gradient<T>,
-      local_response<T>,
-      local_response_gradient<T>,
-      loss<T>,
-      {update<T, Sgd>, update<T, Adam>},
-      dropout<T>,
-      noise<T>,
-      fma_peak<T>,
-      read_buffer<T>,
-      {activation_kernels<T, Act>()..., accurate_kernels<T, Act>()...}};
+  return {Vec<T>::kLanes,
+          kPanelVectors,
+          {Vec<T>::kLanes, kPanelVectors, false, kSharedRows, affine_scratch<T, WeightFormat::kFull>,
+           affine<T, WeightFormat::kFull>},
+          bfloat16_affine<T>(),
+          product<T>,
+          window_product<T>,
+          column_sums<T>,
+          column_squares<T>,
+          maxout_data<T>,
+          maxout_weight<T>,
+          column_moments<T>,
+          normalize_sums<T>,
+          scale_rows<T>,
+          normalize_backward<T>,
+          pool<T>,
+          pool_gradient<T>,
+          local_response<T>,
+          local_response_gradient<T>,
+          loss<T>,
+          {update<T, Sgd>, update<T, Adam>},
+          dropout<T>,
+          noise<T>,
+          fma_peak<T>,
+          read_buffer<T>,
+          {activation_kernels<T, Act>()..., accurate_kernels<T, Act>()...}};
 }
 
 #if defined(FNNFAST_QUADS)

@@ -148,8 +148,9 @@ void Network<T>::size_plan() {
   constexpr ptrdiff_t kSlabBytes = ptrdiff_t{1} << 25;
   slab_samples_ = std::max(divide_up(1024, rows_each), kSlabBytes / (widest * element));
   // Blocks do not pay if they read their weights from memory, or if few samples fit.
+  const ptrdiff_t shared = weight_bytes > static_cast<ptrdiff_t>(caches.l2) ? affine_kernel_.shared_rows : 0;
   streams_ = weight_bytes > static_cast<ptrdiff_t>(std::max(caches.l3 / 2, caches.l2)) ||
-             block_samples_ < divide_up(kGoodRows, rows_each);
+             block_samples_ < divide_up(std::max(kGoodRows, shared), rows_each);
 }
 
 template <class T>

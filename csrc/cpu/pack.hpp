@@ -39,6 +39,8 @@ namespace fnnfast::cpu {
 
 using std::ptrdiff_t;
 
+inline constexpr ptrdiff_t kWidestPanel = 64;  // on all instruction sets
+
 struct Panel {
   ptrdiff_t offset;         // of its row 0
   ptrdiff_t width;          // of a row

@@ -58,7 +58,7 @@ Trainer<T>::Trainer(Network<T>& network, Loss<T> loss, const OptimizerSettings& 
     const Block<T>& of = network.blocks()[i];
     State& s = states_[i];
     s.frozen = i < frozen.size() && frozen[i];
-    if (of.panels.size() > 0) s.squares = Buffer<T>(2 * kernels_.lanes * GradientParts(of.layout).count());
+    if (of.panels.size() > 0) s.squares = Buffer<T>(2 * kernels_.lanes * gradient_parts(of).count());
     for (int which = 0; which < states(); ++which) {
       s.optimizer.panels[which] = Buffer<T>(of.panels.size());
       if (of.slopes) s.optimizer.alpha[which] = Buffer<T>(of.layout.padded_units());
@@ -162,9 +162,19 @@ void Trainer<T>::reserve(const Batch<T>& batch, ptrdiff_t sample_blocks) {
 template <class T>
 bool Trainer<T>::multiplies_pairs(const Node& node) const {
   const Affine* const affine = node.template as<Affine>();
-  if (network_.format() != WeightFormat::kBfloat16Pairs || affine == nullptr) return false;
-  const Block<T>& of = network_.blocks()[static_cast<std::size_t>(affine->block)];
-  return of.layout.pieces == 1 && !of.convolution;
+  return affine != nullptr && multiplies_pairs(network_.blocks()[static_cast<std::size_t>(affine->block)]);
+}
+template <class T>
+bool Trainer<T>::multiplies_pairs(const Block<T>& of) const {
+  return network_.format() == WeightFormat::kBfloat16Pairs && of.layout.pieces == 1 && !of.convolution;
+}
+
+// In pairs, the inputs are the rows of a product, whose weights are the gradients.
+template <class T>
+GradientParts Trainer<T>::gradient_parts(const Block<T>& of) const {
+  GradientParts parts(of.layout);
+  if (multiplies_pairs(of)) parts.inputs_each = std::max(parts.inputs_each, network_.affine_kernel().shared_rows);
+  return parts;
 }
 
 template <class T>
@@ -219,10 +229,11 @@ double Trainer<T>::run(const Batch<T>& batch, const UpdateStep<T>* weights, cons
   const ptrdiff_t threads = worth_threads(batch.rows, network_.work() * 3 * kExchange) ? num_threads() : 1;
   // Blocks of samples: equal, up to four per thread, and not small, since each block reads all weights twice. Rows that
   // are summed or sorted together stay together.
-  constexpr ptrdiff_t kLeastRows = 24, kMostRows = 256, kBlocksEach = 4;
+  constexpr ptrdiff_t kMostRows = 256, kBlocksEach = 4;
+  const ptrdiff_t least = network_.affine_kernel().shared_rows;
   const ptrdiff_t pair = network_.format() == WeightFormat::kBfloat16Pairs ? 2 : 1;
   const ptrdiff_t multiple = std::lcm(schedule_.samples_multiple, pair);
-  const ptrdiff_t each = std::max({ptrdiff_t{1}, std::min(kBlocksEach, batch.rows / (threads * kLeastRows)),
+  const ptrdiff_t each = std::max({ptrdiff_t{1}, std::min(kBlocksEach, batch.rows / (threads * least)),
                                    divide_up(batch.rows, threads * kMostRows)});
   const ptrdiff_t samples_each = divide_up(divide_up(batch.rows, threads * each), multiple) * multiple;
   const ptrdiff_t blocks = divide_up(batch.rows, samples_each);
@@ -304,7 +315,7 @@ ptrdiff_t Trainer<T>::parameter_tasks(NodeId id) const {
   ptrdiff_t parts = trains(node.epilogue.slopes) ? 1 : 0;
   if (node.template is<Normalize>() && trains(block_of(node))) ++parts;
   if (affine != nullptr && trains(affine->block))
-    parts += GradientParts(network_.blocks()[static_cast<std::size_t>(affine->block)].layout).count();
+    parts += gradient_parts(network_.blocks()[static_cast<std::size_t>(affine->block)]).count();
   return parts;
 }
 
@@ -355,7 +366,7 @@ void Trainer<T>::update_whole(const Region& region, const Batch<T>& batch, ptrdi
   for (std::int32_t s = region.first; s < region.last; ++s) {
     const Node& node = program_.node(schedule_.steps[static_cast<std::size_t>(s)].node);
     if (!node.template is<Affine>() || convolution_of(node) != nullptr) continue;  // those of images are summed already
-    const GradientParts parts(block(block_of(node)).layout);
+    const GradientParts parts = gradient_parts(block(block_of(node)));
     const bool in_pairs = multiplies_pairs(node);
     const PairFactors factors =
         in_pairs ? pair_factors(schedule_.steps[static_cast<std::size_t>(s)].node, batch) : PairFactors{};

@@ -256,6 +256,8 @@ class Trainer {
                    T* squares);
   void update_alpha(BlockId block, const UpdateStep<T>& step);
   bool multiplies_pairs(const Node& node) const;
+  bool multiplies_pairs(const Block<T>& of) const;
+  GradientParts gradient_parts(const Block<T>& of) const;
   void reserve_transposed(const Node& node);
   PairFactors pair_factors(NodeId id, const Batch<T>& batch);
   void derive_weights(BlockId block, const Panel& panel, ptrdiff_t first, ptrdiff_t last);

@@ -104,7 +104,7 @@ void Trainer<T>::weights_task(NodeId id, ptrdiff_t first_part, ptrdiff_t last_pa
                    update_rows(of, offset, count * panel.width, values, first < 0 ? *others : *weights, squares);
                    derive_weights(of, panel, first, first < 0 ? 0 : first + count);
                  }};
-  const GradientParts parts(block.layout);
+  const GradientParts parts = gradient_parts(block);
   const PairFactors factors = multiplies_pairs(node) ? pair_factors(id, batch) : PairFactors{};
   if (multiplies_pairs(node)) from.pairs = &factors;
   if (block.convolution == nullptr)
@@ -118,9 +118,9 @@ void Trainer<T>::weights_task(NodeId id, ptrdiff_t first_part, ptrdiff_t last_pa
   for (ptrdiff_t part = first_part; part < last_part; ++part)
     for (ptrdiff_t group = 0; group < block.layout.groups(); ++group) {
       const Panel panel = block.layout.panel(part % block.layout.blocks(), group);
-      const ptrdiff_t input = part / block.layout.blocks() * parts.inputs_each();
+      const ptrdiff_t input = part / block.layout.blocks() * parts.inputs_each;
       if (input == 0) take(panel, -1, 1);
-      take(panel, input, std::min(parts.inputs_each(), block.layout.inputs - input));
+      take(panel, input, std::min(parts.inputs_each, block.layout.inputs - input));
     }
 }
 
@@ -237,7 +237,6 @@ void Trainer<T>::alpha_task(NodeId id, ptrdiff_t groups, const UpdateStep<T>* ot
 namespace {
 
 constexpr ptrdiff_t kRoundedInputs = 16;  // at a time
-constexpr ptrdiff_t kWidestPanel = 64;
 
 }  // namespace
 

@@ -282,14 +282,14 @@ def test_not_a_number(oracle):
     x, y = rows_of(33, 4, 3)
     before = dict(net.parameters)
     bad = x.copy()
-    bad[7, 2] = np.nan
+    bad[20, 2] = np.nan
     trainer = fnn.Trainer(net, "mse")
-    with pytest.raises(ValueError, match=r"row 7|\[7"):
+    with pytest.raises(ValueError, match="20"):
         trainer.step(bad, y)
     for name, values in net.parameters.items():
         assert_same_bits(values, before[name])
-    wanted = fnn.Trainer(net, "mse").gradients(x[:31], y[:31])  # nothing of those rows is left
-    for name, gradient in trainer.gradients(x[:31], y[:31]).items():
+    wanted = fnn.Trainer(net, "mse").gradients(x[:10], y[:10])  # nothing of those rows is left
+    for name, gradient in trainer.gradients(x[:10], y[:10]).items():
         assert_same_bits(gradient, wanted[name])
 
 
