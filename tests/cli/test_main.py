@@ -243,7 +243,7 @@ def test_the_status_of_bench_tells_of_wrong_answers(
         (["784"], "expected widths such as"),
         (["784-0-10"], "expected widths such as"),
         (["4-3", "--activation", "swash"], "expected an activation out of identity, relu"),
-        (["4-3", "--train", "--dtype", "int8"], "float32 or float64"),
+        (["4-3", "--train", "--dtype", "int8"], "float32, float64 or bfloat16"),
         (["4-3", "--only", "I1"], "or --only, got both"),
         (["4-3", "--loss", "mse"], "--loss needs --train"),
         (["--batch", "3"], "--batch needs a network"),

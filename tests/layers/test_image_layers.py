@@ -326,7 +326,7 @@ def test_int8_tensors():
 
 def test_summary():
     """Shapes, and multiply-adds: pixels of the output * taps * channels / groups * filters * pieces."""
-    table = summary.table(Structure(NETWORK), "float32", "float32", "cpu").splitlines()
+    table = summary.table(Structure(NETWORK), "float32", "float32", "float32", "cpu").splitlines()
     rows = {line.split()[0]: line for line in table[4:-2]}
     assert "(B, 28, 28, 1)" in rows["input"]
     assert "(B, 28, 28, 16) " in rows["conv2d_1"]
@@ -344,7 +344,9 @@ def test_summary():
         else:
             assert line.endswith(")") or name == "activation_1", name
     assert table[-1].endswith(f", {sum(counts.values()):,} multiply-adds per sample")
-    grouped = summary.table(Structure([fnn.Input(9, 9, 4), fnn.Conv2D(6, 9, groups=2)]), "float32", "float32", "cpu")
+    grouped = summary.table(
+        Structure([fnn.Input(9, 9, 4), fnn.Conv2D(6, 9, groups=2)]), "float32", "float32", "float32", "cpu"
+    )
     assert grouped.endswith(f", {81 * 2 * 6:,} multiply-adds per sample")
 
 

@@ -11,7 +11,6 @@ import fnnfast as fnn
 from factories import (
     TAILS,
     WIDE_HEADS,
-    WIDE_LAYERS,
     converted,
     fill_biases,
     normal,
@@ -84,11 +83,6 @@ def test_bfloat16_from_float64_goes_through_float32():
     assert net.astype("bfloat16").parameters["dense_1.weight"] == 1
     net = wide_network(dtype="float64")
     assert_same_answers(net.astype("bfloat16"), net.astype("float32").astype("bfloat16"), wide_data(5))
-
-
-def test_only_astype_makes_bfloat16():
-    with pytest.raises(ValueError, match="dtype: expected 'float32' or 'float64', got 'bfloat16'"):
-        fnn.Sequential(WIDE_LAYERS, dtype="bfloat16")
 
 
 both = pytest.mark.parametrize("compute_dtype", ["bfloat16", "int8"])

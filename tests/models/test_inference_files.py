@@ -103,7 +103,7 @@ def put(name, value, dtype):
         (
             "int8",
             {"precision": "int4"},
-            "precision: expected one of float32, bfloat16, bfloat16 products, int8, got 'int4'",
+            "precision: expected one of float32, mixed bfloat16, bfloat16, bfloat16 products, int8, got 'int4'",
         ),
         ("int8", {"precision": ["int8"]}, r"precision: expected one of .*, got \['int8'\]"),
         ("int8", {"precision": None}, "precision: expected one of .*, got None"),

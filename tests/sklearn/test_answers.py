@@ -95,7 +95,7 @@ REFUSED = [
     ("maxout_pieces", 0, "maxout_pieces: expected an integer >= 1, got 0"),
     ("dropout", 1.0, r"dropout: expected a number in \[0, 1\), got 1.0"),
     ("dropout", [0.1, 0.2], "dropout: expected one value, or one for each of 1 hidden layers"),
-    ("dtype", "float16", "dtype: expected 'float32' or 'float64', got 'float16'"),
+    ("dtype", "float16", "dtype: expected 'float32', 'float64' or 'bfloat16', got 'float16'"),
     ("progress", "bar", "progress: expected True or False, got 'bar'"),
 ]
 

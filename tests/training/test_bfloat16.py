@@ -123,7 +123,12 @@ def with_weights(net, of, f):
 LAYERS = {
     "dense": (fnn.Input(32), fnn.Dense(70, "swish"), fnn.Dense(40, "gelu"), fnn.Dense(3)),
     "maxout": (fnn.Input(32), fnn.Maxout(20, 3), fnn.Maxout(5, 5), fnn.Dense(3)),
-    "residual": (fnn.Input(32), fnn.Dense(16, "relu"), fnn.Residual([fnn.Dense(16, "tanh"), fnn.Dense(16)]), fnn.Dense(3)),
+    "residual": (
+        fnn.Input(32),
+        fnn.Dense(16, "relu"),
+        fnn.Residual([fnn.Dense(16, "tanh"), fnn.Dense(16)]),
+        fnn.Dense(3),
+    ),
     "convolution": (
         fnn.Input(4, 4, 2),
         fnn.Conv2D(6, 3, "relu", padding=1),
@@ -213,7 +218,7 @@ def test_accuracy(oracle):
     x, y = digits()
     assert net.evaluate(x, y)["accuracy"] > full.evaluate(x, y)["accuracy"] - 0.02
     assert abs(history.loss[-1] - reference_history.loss[-1]) < 0.05 * reference_history.loss[0]
-    assert net.compute_dtype == "bfloat16" and net.dtype == F32
+    assert (net.compute_dtype, net.dtype) == ("bfloat16", F32)
 
 
 def test_learns_small_steps(oracle):
@@ -233,7 +238,7 @@ def test_copies(oracle, tmp_path):
     x, _ = digits()
     net.save(tmp_path / "net.fnn")
     for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net)), fnn.load(tmp_path / "net.fnn")):
-        assert isinstance(other, fnn.Sequential) and other.compute_dtype == "bfloat16"
+        assert (type(other), other.compute_dtype) == (fnn.Sequential, "bfloat16")
         assert_same_bits(other(x), net(x))
         for name, values in net.parameters.items():
             assert_same_bits(other.parameters[name], values)
@@ -247,7 +252,8 @@ def test_copies(oracle, tmp_path):
     assert net.quantize(x).compute_dtype == full.quantize(x).compute_dtype == "int8"
     assert_same_bits(net.quantize(x)(x), full.quantize(x)(x))
     assert net.replace_head(fnn.Dense(2), seed=0).compute_dtype == "bfloat16"
-    assert "bfloat16" in net.summary() and "bfloat16" in repr(net)
+    assert "bfloat16" in net.summary()
+    assert "bfloat16" in repr(net)
     assert "(6,416 bytes)" in net.summary()  # float32
 
 
@@ -256,9 +262,7 @@ def test_checkpoint(oracle, tmp_path):
     x, y = digits()
 
     def fit(epochs, path):
-        net = fnn.Sequential(
-            [fnn.Input(20), fnn.Dense(64, "relu"), fnn.Dense(4, "softmax")], dtype="bfloat16", seed=0
-        )
+        net = fnn.Sequential([fnn.Input(20), fnn.Dense(64, "relu"), fnn.Dense(4, "softmax")], dtype="bfloat16", seed=0)
         net.fit(x, y, epochs=epochs, seed=0, progress=False, checkpoint=path)
         return net
 
@@ -272,7 +276,9 @@ def test_checkpoint(oracle, tmp_path):
 def test_checkpoint_of_another_format(tmp_path):
     x, y = digits()
     layers = [fnn.Input(20), fnn.Dense(4, "softmax")]
-    fnn.Sequential(layers, dtype="bfloat16", seed=0).fit(x, y, epochs=1, seed=0, progress=False, checkpoint=tmp_path / "a")
+    fnn.Sequential(layers, dtype="bfloat16", seed=0).fit(
+        x, y, epochs=1, seed=0, progress=False, checkpoint=tmp_path / "a"
+    )
     with pytest.raises(ValueError, match="network"):
         fnn.Sequential(layers, seed=0).fit(x, y, epochs=2, seed=0, progress=False, checkpoint=tmp_path / "a")
 

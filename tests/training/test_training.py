@@ -402,8 +402,10 @@ def test_repr_of_history():
 
 
 def test_gradients_of_many_rows():
-    """A narrow last part of the inputs is copied where the others are too large for it: in a fresh process, whose memory
-    no other call has made larger."""
+    """A narrow last part of the inputs is copied where the others are too large for it.
+
+    In a fresh process, whose memory no other call has made larger.
+    """
     program = """
 import numpy as np
 import fnnfast as fnn

@@ -14,7 +14,7 @@ from .._models.sequential import Sequential
 from .._network.structure import Structure
 from ..activations import Activation
 from ..layers import Dense, Dropout, Gaussian, Input, Layer, Maxout
-from ..typing import DTypeName
+from ..typing import DTypeLike
 
 # scikit-learn's names that differ from ours.
 ALIASES = {"logistic": "sigmoid"}
@@ -48,7 +48,7 @@ def make_layers(estimator: Any, inputs: int, outputs: int, head: str) -> list[In
     return [*layers, Gaussian(outputs) if head == "gaussian" else Dense(outputs, activations.get(head))]
 
 
-def build(layers: Sequence[Input | Layer], dtype: DTypeName, random: np.random.RandomState) -> Sequential:
+def build(layers: Sequence[Input | Layer], dtype: DTypeLike, random: np.random.RandomState) -> Sequential:
     """The network, with the initial parameters of ``MLPClassifier`` where that has such a network.
 
     Those are uniform within sqrt(6 / (fan_in + fan_out)), or sqrt(2 / ...) for the logistic function, also for biases
