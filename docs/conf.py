@@ -78,6 +78,7 @@ html_title = "fnnfast"
 html_static_path = ["_static"]
 html_css_files = ["fnnfast.css"]
 html_show_sourcelink = False
+html_sidebars = {"quickstart": []}  # it has no pages below it
 html_theme_options = {
     "navbar_align": "left",
     "header_links_before_dropdown": 7,

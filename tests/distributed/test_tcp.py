@@ -10,6 +10,7 @@ import pytest
 
 import fnnfast as fnn
 from fnnfast import distributed
+from fnnfast.distributed import _tcp
 from oracles import assert_same_networks
 
 X = np.random.default_rng(0).standard_normal((99, 6)).astype(np.float32)
@@ -107,7 +108,10 @@ def test_exchange_of_some_ranks_with_some():
     assert run(3, work) == [[2] * 5, [0] * 5, [1] * 5]
 
 
-def test_more_arrays_than_one_call_of_the_system_takes():
+@pytest.mark.parametrize("several", [True, False])
+def test_more_arrays_than_one_call_of_the_system_takes(several, monkeypatch):
+    monkeypatch.setattr(_tcp, "_SEVERAL", several)
+
     def work(comm):
         got = [np.zeros(3) for _ in range(3000)]
         comm.exchange([(1 - comm.rank, np.full(3, float(i))) for i in range(3000)], [(1 - comm.rank, a) for a in got])

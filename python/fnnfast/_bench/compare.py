@@ -24,7 +24,7 @@ def load(file: str) -> dict[str, Any]:
         Where the file cannot be read, or is something else; it names the file.
     """
     try:
-        record: dict[str, Any] = json.loads(Path(file).read_text())
+        record: dict[str, Any] = json.loads(Path(file).read_text(encoding="utf-8"))
         if record["schema"] != SCHEMA:
             raise ValueError(f"{file}: expected a record of schema {SCHEMA}, got {record['schema']!r}")
         if "contention" in record:

@@ -22,6 +22,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         if options.compare:
             return _compare(*options.compare)
+        if sys.platform == "win32":
+            raise ValueError("it runs on Linux and macOS: Windows does not tell when a contender answers")
         work = _work(options)
         contenders = _contenders(options.peers, options.compile)
         _check_outputs(options)
@@ -60,13 +62,13 @@ def run(options: argparse.Namespace) -> int:
 
         plot.save(record, options.plot)
     if options.markdown:
-        Path(options.markdown).write_text(report.markdown(record, options.goals))
+        Path(options.markdown).write_text(report.markdown(record, options.goals), encoding="utf-8")
     if options.json:
         text = json.dumps(record, indent=1) + "\n"
         if options.json == "-":
             sys.stdout.write(text)
         else:
-            Path(options.json).write_text(text)
+            Path(options.json).write_text(text, encoding="utf-8")
     if interrupted:
         return 130  # as a shell tells of a command that Ctrl-C ended
     ours = [outcome for m in measured for outcome in m.outcomes if outcome.name == peers.Fnnfast.name]

@@ -51,7 +51,9 @@ def run(options: argparse.Namespace) -> int:
             results += pair
             print(_line(pair, not any(str(found.case) in differ for found in pair)), flush=True)
     if options.json:
-        Path(options.json).write_text(json.dumps(_certificate(results, differ, every, count), indent=1) + "\n")
+        Path(options.json).write_text(
+            json.dumps(_certificate(results, differ, every, count), indent=1) + "\n", encoding="utf-8"
+        )
     wrong = [f"{found.case}: {found.wrong}" for found in results if found.wrong]
     wrong += [f"{name}: the bits depend on the instruction set" for name in differ]
     if wrong:

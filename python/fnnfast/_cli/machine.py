@@ -30,7 +30,7 @@ def describe() -> dict[str, Any]:
         "extensions": extensions(),
         "threads": _cpu.get_num_threads(),
         "caches": dict(zip(("L1d", "L2", "L3"), _cpu.cache_sizes(), strict=True)),
-        "load_1min": os.getloadavg()[0],
+        "load_1min": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,  # not on Windows
     }
 
 
@@ -56,7 +56,7 @@ def installed(*distributions: str) -> str | None:
 def cpu_model() -> str:
     """The CPU's own name for itself."""
     try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     except OSError:

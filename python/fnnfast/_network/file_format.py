@@ -262,8 +262,9 @@ def digest(text: str, tensors: Mapping[str, Array]) -> str:
 def replace(path: str, content: bytes, temporary: str | None = None) -> None:
     """Write beside ``path`` and rename, so that a reader finds the old file or the new one, whole.
 
-    What is replaced hands on its permissions and, where that is allowed, its owner. A name for the temporary file, if
-    given, is the caller's own: what an earlier, killed process left there goes. OSErrors name ``path``.
+    What is replaced hands on its permissions and, where that is allowed, its owner, except on Windows. A name for the
+    temporary file, if given, is the caller's own: what an earlier, killed process left there goes. OSErrors name
+    ``path``.
     """
     with _named(path):
         target = os.path.realpath(path)
@@ -271,7 +272,7 @@ def replace(path: str, content: bytes, temporary: str | None = None) -> None:
         descriptor, temporary = _open_beside(target, temporary, 0o666 if before is None else 0o600)
         try:
             with open(descriptor, "wb") as file:
-                if before is not None:
+                if before is not None and hasattr(os, "fchown"):
                     _hand_on(before, descriptor)
                 file.write(content)
                 file.flush()

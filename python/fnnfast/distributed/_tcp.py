@@ -26,6 +26,7 @@ _NONCE = 32  # bytes, as of a proof by SHA-256
 _STRANGER = 10.0  # seconds that somebody who connects has to prove that it is a rank
 _SILENCE = 60, 10, 6  # seconds until a silent machine is asked, seconds between questions, and their number
 _PIECES = 64  # given to the system in one call; it takes at least so many
+_SEVERAL = hasattr(socket.socket, "sendmsg")  # else one piece in one call: Python has no more of Windows
 
 Address = tuple[str, int]
 
@@ -288,7 +289,9 @@ class _Outgoing:
     def move(self) -> bool:
         """Send some; whether nothing is left."""
         with suppress(BlockingIOError):
-            self._rest = _after(self._rest, self._connection.sendmsg(self._rest[:_PIECES]))
+            connection = self._connection
+            count = connection.sendmsg(self._rest[:_PIECES]) if _SEVERAL else connection.send(self._rest[0])
+            self._rest = _after(self._rest, count)
             self.is_under_way = bool(self._rest)
         return not self._rest
 
@@ -305,7 +308,8 @@ class _Incoming:
     def move(self, rank: int) -> bool:
         """Receive some; whether all is here."""
         try:
-            count = self._connection.recvmsg_into(self._rest[:_PIECES])[0]
+            connection, rest = self._connection, self._rest
+            count = connection.recvmsg_into(rest[:_PIECES])[0] if _SEVERAL else connection.recv_into(rest[0])
         except BlockingIOError:
             return False
         except OSError:

@@ -68,7 +68,7 @@ def quantized(problem: Problem) -> Iterator[tuple[str, bytes]]:
 
 def _has_vnni() -> bool:
     try:
-        return "vnni" in Path("/proc/cpuinfo").read_text()
+        return "vnni" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         return False
 
