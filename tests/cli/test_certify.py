@@ -66,6 +66,7 @@ def _is_exact(name: str) -> bool:
 def test_float64(name: str, formulas: Formulas) -> None:
     """In extended precision where that can be had, else by mpmath alone."""
     found = measure(Case(name, dtype="float64"), count=400_000 if name == "gelu" else 30_000, formulas=formulas)
+    assert found.tested > (3900 if name == "gelu" else 29_000)
     assert found.wrong == ""
     assert 0.4 < found.largest < 3
     assert found.reference < 0.01
@@ -88,6 +89,14 @@ def test_blocks_of_one_exponent(name: str, monkeypatch: pytest.MonkeyPatch) -> N
                     patch.setattr(sweep, "_of_one_exponent", lambda *arguments: None)
                     assert found in (None, sweep._float32_errors(z, got, exact(z)))
     assert taken > 150
+
+
+def test_extended_precision_of_any_exponent(formulas: Formulas) -> None:
+    """Those of mpmath are unlimited: gelu of -1e300 has one of 2000 bits."""
+    tiny = formulas.at("gelu", False, -1e300, 1.0)
+    assert formulas.longdouble(tiny) == 0
+    assert np.signbit(formulas.longdouble(tiny))
+    assert formulas.longdouble(formulas.at("exponential", False, 1e9, 1.0)) == np.inf
 
 
 def test_an_error_is_found(formulas: Formulas) -> None:

@@ -18,8 +18,8 @@ from .._certify.exact import Formulas
 from .._certify.sweep import ALL, Case, Result
 from . import machine
 
-OTHERS = 64
-"""Instruction sets are compared with each other at every 64th float at most: scalar is the slowest part of all."""
+OTHERS_EVERY, OTHERS_COUNT = 64, 10**7
+"""Instruction sets are compared with each other at every 64th float32, or 10^7 float64, at most: scalar is slow."""
 
 HEAD = f"{'activation':<22}{'value ulp':>10}{'rounded':>9}{'derivative ulp':>16}{'eps':>7}{'rounded':>9}  bits"
 
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
                 found = sweep.measure(
                     case, every=every, count=count, threads=threads, formulas=formulas, advance=advance(case)
                 )
-                same = options.dtype != "float32" or _same_bits(case, max(every, OTHERS), threads)
+                same = _same_bits(case, max(every, OTHERS_EVERY), min(count, OTHERS_COUNT), threads)
                 differ += [] if same else [str(case)]
                 pair.append(found)
             results += pair
@@ -85,14 +85,14 @@ def _cases(name: str, accurate: bool, dtype: str) -> list[Case]:
     return [Case(name, derivative, accurate, dtype) for derivative in (False, True)[: 1 + differentiable]]
 
 
-def _same_bits(case: Case, every: int, threads: int) -> bool:
+def _same_bits(case: Case, every: int, count: int, threads: int) -> bool:
     """Whether all instruction sets give the same bits."""
     before = _cpu.isa()
     digests = set()
     try:
         for isa in _cpu.isas():
             _cpu.use_isa(isa)
-            digests.add(sweep.bits(case, every=every, threads=threads))
+            digests.add(sweep.bits(case, every=every, count=count, threads=threads))
     finally:
         _cpu.use_isa(before)
     return len(digests) == 1
@@ -116,7 +116,8 @@ def _certificate(
         "commit": commit,
         "float32_every": every,
         "float64_count": count,
-        "instruction_sets_every": max(every, OTHERS),
+        "instruction_sets_every": max(every, OTHERS_EVERY),
+        "instruction_sets_count": min(count, OTHERS_COUNT),
         "instruction_sets_that_differ": differ,
         "results": [found.json() for found in results],
     }
