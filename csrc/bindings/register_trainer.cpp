@@ -348,18 +348,21 @@ class PyTrainer {
 
   // Whether epoch() finds out the accuracy.
   void measure_accuracy(bool wanted) {
-    right_ = scored_ = 0.0;
-    measures_accuracy_ = wanted;
-    use([&](auto& typed) { typed.trainer.measure_accuracy(wanted); });
+    use([&](auto& typed) {
+      right_ = scored_ = 0.0;
+      measures_accuracy_ = wanted;
+      typed.trainer.measure_accuracy(wanted);
+    });
   }
 
   // That over the rows of epoch() since the last call: the mean of the batches', each before its update. None if the
   // loss does not classify, or without rows.
   py::object take_accuracy() {
-    const bool known =
-        use([](auto& typed) { return typed.loss.info().classifies; }) && measures_accuracy_ && scored_ > 0.0;
-    const double right = std::exchange(right_, 0.0), scored = std::exchange(scored_, 0.0);
-    return known ? py::object(py::float_(right / scored)) : py::object(py::none());
+    return use([&](auto& typed) {
+      const bool known = typed.loss.info().classifies && measures_accuracy_ && scored_ > 0.0;
+      const double right = std::exchange(right_, 0.0), scored = std::exchange(scored_, 0.0);
+      return known ? py::object(py::float_(right / scored)) : py::object(py::none());
+    });
   }
 
   std::int64_t steps() {

@@ -66,9 +66,37 @@ def _is_exact(name: str) -> bool:
 def test_float64(name: str, formulas: Formulas) -> None:
     """In extended precision where that can be had, else by mpmath alone."""
     found = measure(Case(name, dtype="float64"), count=400_000 if name == "gelu" else 30_000, formulas=formulas)
+    assert found.tested > (3900 if name == "gelu" else 29_000)
     assert found.wrong == ""
     assert 0.4 < found.largest < 3
     assert found.reference < 0.01
+
+
+@pytest.mark.parametrize("name", ["tanh", "relu", "exponential", "gelu"])
+def test_blocks_of_one_exponent(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fast way says what the other one says, also of results that are off."""
+    taken = 0
+    for case in (Case(name), Case(name, True), Case(name, accurate=True)):
+        kernel, exact = case.kernel("float32", case.accurate), case.kernel("float64")
+        for first in range(0, 1 << 32, (1 << 32) // 41):
+            z = sweep.float32_values(first, 1 << 12, 1)
+            got = kernel(z)
+            for off in (0, 1, -3, np.nan):
+                got[77] += off * np.spacing(got[77])
+                found = sweep._of_one_exponent(z, got, exact(z))
+                taken += found is not None
+                with monkeypatch.context() as patch:
+                    patch.setattr(sweep, "_of_one_exponent", lambda *arguments: None)
+                    assert found in (None, sweep._float32_errors(z, got, exact(z)))
+    assert taken > 150
+
+
+def test_extended_precision_of_any_exponent(formulas: Formulas) -> None:
+    """Those of mpmath are unlimited: gelu of -1e300 has one of 2000 bits."""
+    tiny = formulas.at("gelu", False, -1e300, 1.0)
+    assert formulas.longdouble(tiny) == 0
+    assert np.signbit(formulas.longdouble(tiny))
+    assert formulas.longdouble(formulas.at("exponential", False, 1e9, 1.0)) == np.inf
 
 
 def test_an_error_is_found(formulas: Formulas) -> None:
@@ -104,7 +132,7 @@ def test_other_bits_are_found(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     if len(_cpu.isas()) < 2:
         pytest.skip("this CPU has one instruction set")
     before = _cpu.isa(), _cpu.get_num_threads()
-    monkeypatch.setattr(sweep, "bits", lambda *arguments, **options: "00000000")
+    monkeypatch.setattr(sweep, "bits", lambda *arguments, **options: _cpu.isa())
     assert main(["certify", "--activation", "relu", "--sample", "1000"]) == 1
     assert "the bits depend on the instruction set" in capsys.readouterr().out
     assert (_cpu.isa(), _cpu.get_num_threads()) == before

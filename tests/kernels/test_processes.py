@@ -2,11 +2,13 @@
 an end.
 """
 
+import copy
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import sysconfig
 import textwrap
 import threading
 import time
@@ -112,6 +114,53 @@ def test_sixteen_threads_while_the_number_of_threads_changes():
                 assert_same_bits(result, expected)
     finally:
         fnn.set_num_threads(before)
+
+
+def test_sixteen_threads_that_share_everything(tmp_path):
+    """A network, an ensemble, a trainer, a file and the number of threads, in any order; without a GIL, at once."""
+    net, trainer, path, before = network(), fnn.Trainer(network()), tmp_path / "net", fnn.get_num_threads()
+    ensemble = fnn.Ensemble([network(seed) for seed in range(3)])
+    net.save(path)
+    weight, expected, voted = net.parameters["dense_1.weight"].copy(), bits_of(net), ensemble(X)
+    steps = []
+
+    def step(index):
+        try:
+            steps.append(trainer.step(X[: 20 + index], Y[: 20 + index]))
+        except RuntimeError as error:
+            assert "in use by another thread" in str(error)  # noqa: PT017
+
+    def assign(index):
+        own = copy.deepcopy(net)
+        own.parameters["dense_1.weight"] = -weight
+        own.parameters["dense_1.weight"] = weight
+        assert bits_of(own) == expected
+
+    def save_and_load(index):
+        net.save(path if index % 2 else tmp_path / f"net-{index}")
+        assert bits_of(fnn.load(path)) == expected
+
+    work = [
+        lambda index: assert_same_bits(ensemble(X), voted),
+        lambda index: assert_same_bits(net.parameters["dense_1.weight"], weight),
+        lambda index: fnn.set_num_threads(1 + index % 3),
+        lambda index: net.astype("bfloat16")(X[:5]),
+        lambda index: (net.evaluate(X, Y), repr(net), net.summary()),
+        *(step, assign, save_and_load),
+    ]
+    try:
+        in_threads(lambda index: [work[(index + 7 * i) % len(work)](index) for i in range(3 * len(work))])
+    finally:
+        fnn.set_num_threads(before)
+    assert bits_of(net) == expected
+    assert len(steps) == trainer._core.steps > 0
+    assert np.isfinite(steps).all()
+
+
+@pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="needs a free-threaded Python")
+def test_an_import_does_not_bring_the_gil_back():
+    done = python("import sys, fnnfast; print(sys._is_gil_enabled())")
+    assert (done.stdout, done.stderr) == ("False\n", "")
 
 
 # Processes -----------------------------------------------------------------------------------------------------------
@@ -223,13 +272,13 @@ except ImportError as error:
 """
 
 
-@pytest.mark.skipif(sys.version_info[:2] not in ((3, 11), (3, 12)), reason="the module has another name")
 @pytest.mark.parametrize("before", [True, False])
 def test_subinterpreters_are_refused(before):
     """With an error in words, whether or not fnnfast was imported before; and the main interpreter goes on."""
     use = "import fnnfast, numpy; assert fnnfast.ReLU()(numpy.ones(3)).sum() == 3\n"
+    module = "_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters"
     done = python(
-        "import _xxsubinterpreters as interpreters\n"
+        f"import {module} as interpreters\n"
         + (use if before else "")
         + f"inner = interpreters.create()\ninterpreters.run_string(inner, {INSIDE!r})\ninterpreters.destroy(inner)\n"
         + use

@@ -9,6 +9,7 @@ import ctypes.util
 import itertools
 import mmap
 import os
+import subprocess
 import sys
 
 import numpy as np
@@ -44,6 +45,22 @@ def test_dense_of_zero_and_one(isa, dtype, rows, inputs, units):
     for name in ("x", "weight", "bias"):
         part = getattr(got, name)
         assert_within(part, getattr(wanted, name), np.full(part.shape, tolerance))
+
+
+@pytest.mark.parametrize(("rows", "pixels", "inputs", "units"), list(itertools.product((0, 1, 2), repeat=4)))
+def test_convolutions_of_zero_and_one(isa, dtype, rows, pixels, inputs, units):
+    x, w, b = (np.ones(shape, dtype) for shape in ((rows, pixels, pixels, inputs), (1, 1, inputs, units), units))
+    if not pixels * inputs * units:  # a window has pixels, channels and units
+        with pytest.raises(ValueError, match=r"without an empty axis|fits 0 x 0 pixels"):
+            fnn.conv2d(x, w, b)
+        return
+    y, saved = fnn.conv2d_forward(x, w, b)
+    np.testing.assert_array_equal(y, np.full((rows, pixels, pixels, units), 1 + inputs))
+    assert_same_bits(fnn.conv2d(x, w, b), y)
+    got = fnn.conv2d_backward(np.ones_like(y), x, w, saved)
+    np.testing.assert_array_equal(got.x, np.full(x.shape, units))
+    np.testing.assert_array_equal(got.weight, np.full(w.shape, rows * pixels**2))
+    np.testing.assert_array_equal(got.bias, np.full(units, rows * pixels**2))
 
 
 @pytest.mark.parametrize(("rows", "units"), list(itertools.product((0, 1), repeat=2)))
@@ -121,6 +138,23 @@ def zeros(*shape):
     return np.zeros(shape, np.float32)
 
 
+INPUTS = """
+import sys
+import numpy as np
+import fnnfast as fnn
+
+def attempt(call):
+    try:
+        call()
+    except MemoryError:
+        print("MemoryError")
+
+x, w = np.zeros((1, int(sys.argv[1])), np.float32), np.zeros((int(sys.argv[1]), 1), np.float32)
+attempt(lambda: fnn.dense(x, w))
+attempt(lambda: fnn.Sequential([fnn.Input(2**31 - 1), fnn.Dense(1)], seed=0))
+print(fnn.dense(np.ones((1, 4), np.float32), np.ones((4, 1), np.float32)))
+"""
+
 slow = [
     pytest.mark.slow,
     pytest.mark.long,
@@ -179,6 +213,19 @@ class TestMoreThan2To31:
         out[...] = 7
         fnn.dense(x, w, out=out)
         assert not rows or (out[0, -1], out[0, 2**31], out[0, 0]) == (0, 0, 0)
+
+    def test_inputs(self):
+        """Of an operation: the weight is packed, which needs memory: MemoryError at once where it cannot be had."""
+        resource = pytest.importorskip("resource")
+        limit = 22 * 2**30  # x and w have 17 GB of addresses, without memory of their own
+        done = subprocess.run(
+            [sys.executable, "-c", INPUTS, str(MORE)],
+            capture_output=True,
+            text=True,
+            check=False,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+        )
+        assert (done.stdout, done.stderr) == ("MemoryError\nMemoryError\n[[4.]]\n", "")
 
     def test_layers_are_refused(self):
         """Before anything of that size is allocated."""

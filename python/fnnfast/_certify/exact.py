@@ -44,6 +44,8 @@ class Formulas:
             return m.log1p(m.exp(z))
 
         def normal(z: Number) -> Number:
+            if abs(z) > 10**6:  # mpmath cannot; what it would give is nearer to 0 or 1 than 60 digits tell
+                return one if z > 0 else m.ldexp(1, -(10**9))
             return m.erfc(-z / m.sqrt(2)) / 2
 
         def density(z: Number) -> Number:
@@ -127,5 +129,7 @@ class Formulas:
         """A number rounded to extended precision, whose exponents reach beyond those of float64."""
         mantissa, exponent = self._frexp(value)
         high = float(mantissa)
-        rounded: np.longdouble = np.ldexp(np.longdouble(high) + np.longdouble(float(mantissa - high)), int(exponent))
+        exponent = min(max(int(exponent), -20000), 20000)  # beyond the type's own; mpmath's may not fit into 64 bits
+        with np.errstate(over="ignore", under="ignore"):
+            rounded: np.longdouble = np.ldexp(np.longdouble(high) + np.longdouble(float(mantissa - high)), exponent)
         return rounded

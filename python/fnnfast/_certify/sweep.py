@@ -9,11 +9,13 @@ An ulp is the distance of the floats about the exact value, at least the smalles
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -57,7 +59,7 @@ class Case:
 
         def compute(z: Array) -> Array:
             with np.errstate(invalid="ignore"):  # of signaling NaNs
-                rows: Array = z.astype(dtype).reshape(1, -1)
+                rows: Array = z.astype(dtype, copy=False).reshape(1, -1)
             out: Array = np.empty_like(rows)
             run(name, parameter, rows, out)
             return out.reshape(-1)
@@ -65,12 +67,11 @@ class Case:
         return compute
 
     def oracle(self) -> Function | None:
-        """The function in extended precision; None where the oracle has constants or parts of float64."""
-        of_float64 = self.name in ("gelu", "gelu_tanh", "selu") or (self.derivative and self.name == "hard_sigmoid")
-        if of_float64 or np.finfo(np.longdouble).nmant < 63:
+        """The function in extended precision; None where its 11 more bits are too few, in the tails of gelu."""
+        if self.name in ("gelu", "gelu_tanh") or np.finfo(np.longdouble).nmant < 63:
             return None
         formula = reference.ACTIVATIONS[self.name]
-        run = formula._slope if self.derivative else formula._value
+        run = _WITH_CONSTANTS.get((self.name, self.derivative), formula._slope if self.derivative else formula._value)
 
         def compute(z: Array) -> Array:
             p = None if self.parameter is None else np.longdouble(self.parameter)
@@ -78,6 +79,32 @@ class Case:
                 return np.where(np.isnan(z), np.nan, run(np, z.astype(np.longdouble), p))
 
         return compute
+
+
+def _selu(xp: ModuleType, z: Array, p: Any) -> Array:
+    scale, alpha = _constants("1.0507009873554804934193349852946", "1.6732632423543772848170429916717")
+    return np.asarray(np.where(z > 0, scale * z, scale * alpha * xp.expm1(z)))
+
+
+def _selu_slope(xp: ModuleType, z: Array, p: Any) -> Array:
+    scale, alpha = _constants("1.0507009873554804934193349852946", "1.6732632423543772848170429916717")
+    return np.asarray(np.where(z > 0, scale, scale * alpha * xp.exp(z)))
+
+
+def _hard_sigmoid_slope(xp: ModuleType, z: Array, p: Any) -> Array:
+    return np.asarray(xp.where(xp.abs(z) < 3, 1 / np.longdouble(6), np.longdouble(0)))
+
+
+def _constants(*digits: str) -> list[np.longdouble]:
+    return [np.longdouble(text) for text in digits]
+
+
+_WITH_CONSTANTS = {
+    ("selu", False): _selu,
+    ("selu", True): _selu_slope,
+    ("hard_sigmoid", True): _hard_sigmoid_slope,
+}
+"""In extended precision where the constants of the oracle are float64."""
 
 
 @dataclass
@@ -127,7 +154,7 @@ def doubles(count: int) -> Iterator[tuple[int, int]]:
 
 def float32_values(first: int, count: int, every: int) -> Array:
     """The values of a block."""
-    bits: Array = first + every * np.arange(count, dtype=np.uint64)
+    bits: Array = np.arange(first, first + every * count, every, dtype=np.uint64)
     return bits.astype(np.uint32).view(np.float32)
 
 
@@ -154,6 +181,15 @@ def _hard() -> Array:
     return np.concatenate([around, special, -around, np.negative(special)])
 
 
+def _places(case: Case, every: int, count: int) -> Iterator[tuple[int, int]]:
+    return floats(every) if case.dtype == "float32" else doubles(count)
+
+
+def _values(case: Case, place: tuple[int, int], every: int) -> Array:
+    first, count = place
+    return float32_values(first, count, every) if case.dtype == "float32" else float64_values(first, count)
+
+
 def measure(
     case: Case,
     compute: Function | None = None,
@@ -168,14 +204,13 @@ def measure(
     compute = compute or case.kernel(case.dtype, case.accurate)
     is_float32 = case.dtype == "float32"
     exact = case.kernel("float64") if is_float32 else case.oracle()
-    if exact is None:  # mpmath alone is a thousand times as slow
+    if exact is None:  # mpmath alone is some hundred times as slow
         exact = _digits(case, formulas)
-        count //= 1000
+        count //= 100
     errors = _float32_errors if is_float32 else _float64_errors
 
     def block(place: tuple[int, int]) -> _Block:
-        first, values = place
-        z = float32_values(first, values, every) if is_float32 else float64_values(first, values)
+        z = _values(case, place, every)
         got = compute(z)
         found = errors(z, got, exact(z))
         advance(len(z))
@@ -184,7 +219,7 @@ def measure(
     result = Result(case)
     blocks = []
     with ThreadPoolExecutor(threads) as pool:
-        for found in pool.map(block, floats(every) if is_float32 else doubles(count)):
+        for found in pool.map(block, _places(case, every, count)):
             blocks.append(found)
             result.wrong = result.wrong or found.wrong
     result.tested = sum(found.tested for found in blocks)
@@ -198,15 +233,15 @@ def measure(
     return result
 
 
-def bits(case: Case, *, every: int = 1, threads: int = 1) -> str:
+def bits(case: Case, *, every: int = 1, count: int = 10**8, threads: int = 1) -> str:
     """The digest of all results of the instruction set in use, as ``measure`` has it."""
     compute = case.kernel(case.dtype, case.accurate)
 
     def block(place: tuple[int, int]) -> int:
-        return _digest(compute(float32_values(place[0], place[1], every)))
+        return _digest(compute(_values(case, place, every)))
 
     with ThreadPoolExecutor(threads) as pool:
-        found = pool.map(block, floats(every))
+        found = pool.map(block, _places(case, every, count))
         return f"{zlib.crc32(np.array(list(found), np.uint32).tobytes()):08x}"
 
 
@@ -234,6 +269,9 @@ class _Block:
 
 
 def _float32_errors(z: Array, got: Array, exact: Array) -> _Block:
+    found = _of_one_exponent(z, got, exact)
+    if found:
+        return found
     with np.errstate(over="ignore", invalid="ignore"):
         nearest = exact.astype(np.float32)
         wrong = _not_rounding(z, got, exact, nearest)
@@ -242,6 +280,33 @@ def _float32_errors(z: Array, got: Array, exact: Array) -> _Block:
         exponent = np.maximum((exact.view(np.int64) >> 52) & 0x7FF, 1023 - 126)
         ulps = error * ((2046 + 23 - exponent) << 52).view(np.float64)
         return _summary(z, got, nearest, ulps, error * 2.0**23, wrong)
+
+
+def _of_one_exponent(z: Array, got: Array, exact: Array) -> _Block | None:
+    """The errors of float32 where all exact values have one exponent and one sign, or are zeros; None elsewhere.
+
+    Nearly all blocks of floats that follow each other are so, and all values have the same ulp. None, too, if a result
+    is no rounding error.
+    """
+    lowest, highest = sorted((abs(float(exact.min())), abs(float(exact.max()))))
+    if not highest < 2.0**127 or exact.min() < 0 < exact.max() or lowest <= 2 < highest:
+        return None
+    nearest = exact.astype(np.float32)
+    if highest == 0:
+        same = np.array_equal(got.view(np.uint32), nearest.view(np.uint32))
+        return _Block(len(z), 0.0, float(z[0]), len(z), 0.0, _digest(got), "") if same else None
+    exponent = max(math.frexp(highest)[1], -125)
+    if lowest == 0 or max(math.frexp(lowest)[1], -125) != exponent:
+        return None
+    error = np.subtract(got, exact)
+    np.abs(error, out=error)
+    at = int(error.argmax())
+    largest = float(error[at])
+    if not math.isfinite(largest):
+        return None
+    rounded = int(np.count_nonzero(got == nearest))
+    absolute = largest * 2.0**23 if highest <= 2 else 0.0
+    return _Block(len(z), largest * 2.0 ** (24 - exponent), float(z[at]), rounded, absolute, _digest(got), "")
 
 
 def _float64_errors(z: Array, got: Array, exact: Array) -> _Block:
@@ -294,7 +359,9 @@ def _digits(case: Case, formulas: Formulas) -> Function:
     def compute(z: Array) -> Array:
         found = limits(z).astype(np.longdouble)
         for i in np.flatnonzero(np.isfinite(z)):
-            found[i] = formulas.longdouble(_exact(case, formulas, float(z[i])))
+            value = formulas.longdouble(_exact(case, formulas, float(z[i])))
+            if value != 0:  # mpmath's zero has no sign: the oracle's has
+                found[i] = value
         return np.asarray(found)
 
     return compute

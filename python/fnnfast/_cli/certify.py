@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,9 @@ from .._certify import sweep
 from .._certify.exact import Formulas
 from .._certify.sweep import ALL, Case, Result
 from . import machine
+
+OTHERS_EVERY, OTHERS_COUNT = 64, 10**7
+"""Instruction sets are compared with each other at every 64th float32, or 10^7 float64, at most: scalar is slow."""
 
 HEAD = f"{'activation':<22}{'value ulp':>10}{'rounded':>9}{'derivative ulp':>16}{'eps':>7}{'rounded':>9}  bits"
 
@@ -36,6 +40,7 @@ def run(options: argparse.Namespace) -> int:
         "derivative, which may cross zero, also in eps. rounded: the share that is the float next to the exact value\n"
     )
     print(HEAD, flush=True)
+    commit = _commit()  # when the run begins
     results: list[Result] = []
     differ: list[str] = []
     with sweep.one_thread_each(), _progress() as advance:
@@ -45,15 +50,14 @@ def run(options: argparse.Namespace) -> int:
                 found = sweep.measure(
                     case, every=every, count=count, threads=threads, formulas=formulas, advance=advance(case)
                 )
-                same = options.dtype != "float32" or _same_bits(found, every, threads)
+                same = _same_bits(case, max(every, OTHERS_EVERY), min(count, OTHERS_COUNT), threads)
                 differ += [] if same else [str(case)]
                 pair.append(found)
             results += pair
+            if options.json:  # after each activation: all of them take hours
+                text = json.dumps(_certificate(results, differ, every, count, commit), indent=1)
+                Path(options.json).write_text(text + "\n", encoding="utf-8")
             print(_line(pair, not any(str(found.case) in differ for found in pair)), flush=True)
-    if options.json:
-        Path(options.json).write_text(
-            json.dumps(_certificate(results, differ, every, count), indent=1) + "\n", encoding="utf-8"
-        )
     wrong = [f"{found.case}: {found.wrong}" for found in results if found.wrong]
     wrong += [f"{name}: the bits depend on the instruction set" for name in differ]
     if wrong:
@@ -81,17 +85,17 @@ def _cases(name: str, accurate: bool, dtype: str) -> list[Case]:
     return [Case(name, derivative, accurate, dtype) for derivative in (False, True)[: 1 + differentiable]]
 
 
-def _same_bits(found: Result, every: int, threads: int) -> bool:
-    """Whether all other instruction sets give the bits of the one in use."""
+def _same_bits(case: Case, every: int, count: int, threads: int) -> bool:
+    """Whether all instruction sets give the same bits."""
     before = _cpu.isa()
+    digests = set()
     try:
         for isa in _cpu.isas():
             _cpu.use_isa(isa)
-            if isa != before and sweep.bits(found.case, every=every, threads=threads) != found.bits:
-                return False
-        return True
+            digests.add(sweep.bits(case, every=every, count=count, threads=threads))
     finally:
         _cpu.use_isa(before)
+    return len(digests) == 1
 
 
 def _line(pair: list[Result], same: bool) -> str:
@@ -103,15 +107,32 @@ def _line(pair: list[Result], same: bool) -> str:
     return f"{line:<73}  {'same' if same else 'DIFFER'}"
 
 
-def _certificate(results: list[Result], differ: list[str], every: int, count: int) -> dict[str, Any]:
+def _certificate(
+    results: list[Result], differ: list[str], every: int, count: int, commit: str | None
+) -> dict[str, Any]:
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "machine": machine.describe(),
+        "commit": commit,
         "float32_every": every,
         "float64_count": count,
+        "instruction_sets_every": max(every, OTHERS_EVERY),
+        "instruction_sets_count": min(count, OTHERS_COUNT),
         "instruction_sets_that_differ": differ,
         "results": [found.json() for found in results],
     }
+
+
+def _commit() -> str | None:
+    """The commit of a source tree; None where there is none."""
+    root = Path(__file__).resolve().parents[3]
+    if not (root / "csrc").is_dir():  # installed, maybe inside of another repository
+        return None
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
 
 
 @contextmanager
