@@ -182,7 +182,9 @@ class Perceptron(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc
         random = check_random_state(self.random_state)
         self._loss, head = self._choose_loss()
         layers = _network.make_layers(self, data.x.shape[1], self.n_outputs_, head)
-        working: Any = FLOAT64.name if self.solver == "lbfgs" else dtype  # rounding errors would end a line search early
+        working: Any = (
+            FLOAT64.name if self.solver == "lbfgs" else dtype
+        )  # rounding errors would end a line search early
         if fresh:
             self._start(_network.build(layers, working, random))
         elif tuple(layers) != self.network_.layers:
