@@ -1,5 +1,6 @@
 """Many networks side by side: each as if it were alone."""
 
+import concurrent.futures
 import threading
 
 import numpy as np
@@ -77,6 +78,24 @@ def test_an_interrupt_ends_all(monkeypatch):
 
     histories = fnn.fit_many(networks(), X, Y, epochs=10**6, callbacks=callbacks)
     assert {history.stopped for history in histories} == {"interrupted"}
+
+
+@pytest.mark.parametrize("submitted", [0, 1, 2])
+def test_an_interrupt_while_the_trainings_are_begun(monkeypatch, submitted):
+    """On a busy machine, starting a thread takes as long as Ctrl-C: the others are not trained to their end."""
+    submit, calls = concurrent.futures.ThreadPoolExecutor.submit, []
+
+    def interrupted(pool, *arguments):
+        calls.append(arguments)
+        if len(calls) == submitted + 1:
+            raise KeyboardInterrupt
+        return submit(pool, *arguments)
+
+    monkeypatch.setattr(concurrent.futures.ThreadPoolExecutor, "submit", interrupted)
+    nets = [fnn.Sequential([fnn.Input(3), fnn.Dense(2, "softmax")], seed=seed) for seed in range(3)]
+    x, y = np.zeros((10, 3)), np.zeros(10, int)
+    histories = fnn.fit_many(nets, x, y, epochs=10**9, progress=False)
+    assert [history.stopped for history in histories] == ["interrupted"] * 3
 
 
 def test_an_error_in_one_ends_all():

@@ -110,7 +110,7 @@ def fit_many(
     [3, 5]
     """
     import threading
-    from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+    from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 
     if not _checks.is_sequence(networks) or not all(isinstance(net, Sequential) for net in networks):
         raise TypeError(message("networks", "a sequence of Sequential", repr(networks)))
@@ -140,12 +140,17 @@ def fit_many(
     # The largest first: if a long training started last, the other threads would be idle.
     order = sorted(range(len(networks)), key=lambda i: -_work(networks[i]))
     with ThreadPoolExecutor(max(1, min(get_num_threads(), len(networks)))) as pool:
-        futures = {i: pool.submit(train, i) for i in order}
+        futures: dict[int, Future[History]] = {}
         try:
+            for i in order:
+                futures[i] = pool.submit(train, i)
             wait(futures.values(), return_when=FIRST_EXCEPTION)
         except KeyboardInterrupt:
             stop.set()
             cancellation.cancel()
+            for i in order:  # those that it kept from beginning have a history, too
+                if i not in futures:
+                    futures[i] = pool.submit(train, i)
         finally:
             if any(future.done() and future.exception() for future in futures.values()):
                 stop.set()
