@@ -81,5 +81,6 @@ END
 arm_packages() {
   quietly pip install --disable-pip-version-check --target "$1" \
     --only-binary=:all: --python-version "$arm_version" \
-    --platform manylinux2014_aarch64 --platform manylinux_2_27_aarch64 --platform manylinux_2_28_aarch64 "${@:2}"
+    --platform manylinux2014_aarch64 --platform manylinux_2_24_aarch64 \
+    --platform manylinux_2_27_aarch64 --platform manylinux_2_28_aarch64 "${@:2}"
 }
