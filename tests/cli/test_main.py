@@ -17,6 +17,7 @@ import fnnfast as fnn
 from fnnfast import _cpu, reference
 from fnnfast.__main__ import main
 from fnnfast._bench import timing
+from fnnfast._cli import check, check_cases
 
 
 def start(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -334,3 +335,22 @@ def test_every_command_is_there() -> None:
     (commands,) = (action for action in parser()._actions if isinstance(action, argparse._SubParsersAction))
     assert list(commands.choices) == ["info", "check", "bench", "demo", "certify", "playground", "convert"]
     assert all(callable(import_module(f"fnnfast._cli.{name}").run) for name in commands.choices)
+
+
+def test_check_where_inputs_of_bfloat16_are_rounded() -> None:
+    """As on CPUs that multiply bfloat16, where outputs have other bits unless only weights are rounded."""
+    before = _cpu.isa()
+    _cpu.use_isa("scalar")
+    _cpu.use_extension("plain_pairs")
+    try:
+        results = {
+            name: check._compare(body, "scalar", dtype)
+            for name, body in check_cases.cases()
+            if name.startswith("bfloat16")
+            for dtype in check.DTYPES
+        }
+    finally:
+        _cpu.use_extension("")
+        _cpu.use_isa(before)
+    assert len(results) > 2
+    assert max(ratio for ratio, _ in results.values()) < 1

@@ -277,10 +277,10 @@ LAYERS = (activation, derivative, dense, dense_gradients, maxout, maxout_gradien
 
 # Low precision -----------------------------------------------------------------------------------------------------
 def bfloat16_layer(layer: Any, result: Comparison) -> None:
-    """A layer's network in bfloat16."""
+    """A layer's network with weights in bfloat16, and nothing else, as some CPUs would have it."""
     for inputs in LOW_INPUTS:
         net, x, bias = _low(layer, inputs, result)
-        low = net.astype("bfloat16")
+        low = net.astype("bfloat16", weights_only=True)
         weight = reference.to_bfloat16(next(iter(net.parameters.values())).astype(np.float32))
         size = np.abs(x), np.abs(weight), np.abs(bias)
         if layer.kind == "maxout":
