@@ -359,10 +359,6 @@ void maxout_weight_gradient(const Kernels<T>& k, const PanelLayout& layout, ptrd
   }
 }
 
-}  // namespace
-
-namespace {
-
 constexpr WeightFormat kPairs = WeightFormat::kBfloat16Pairs;
 
 // f(first, the row after it or null) for pairs of `count` rows.

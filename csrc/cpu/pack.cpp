@@ -201,20 +201,19 @@ void transpose(const PanelLayout& layout, const Panel& panel, const T* from, ptr
 
 void transpose_to_pairs(const PanelLayout& layout, const Panel& panel, const float* from, ptrdiff_t first,
                         ptrdiff_t last, float* words) {
-  const PanelLayout to = transposed_pairs_layout(layout);
-  const ptrdiff_t stored = stored_layout(to, WeightFormat::kBfloat16Pairs).inputs + 1;
+  const PanelLayout to = stored_layout(transposed_pairs_layout(layout), WeightFormat::kBfloat16Pairs);
   for (ptrdiff_t i0 = first; i0 < last;) {
     const Panel across = to.panel(i0 / to.block_units(), 0);
     const ptrdiff_t i1 = std::min({last, i0 + kSquare, across.unit + across.units});
-    float* row = words + across.offset / (to.inputs + 1) * stored + (1 + panel.unit / 2) * across.width - across.unit;
-    float words[kSquare][kWidestPanel / 2];
+    float* row = words + across.row(panel.unit / 2) - across.unit;
+    float rounded[kSquare][kWidestPanel / 2];
     for (ptrdiff_t i = i0; i < i1; ++i) {
       const float* const pairs = from + (i - first) * panel.width;  // with zeros after the last unit
-      for (ptrdiff_t u = 0; u < panel.width / 2; ++u) words[i - i0][u] = word_of_pair(pairs[2 * u], pairs[2 * u + 1]);
-      if (panel.width % 2 != 0) words[i - i0][panel.width / 2] = word_of_pair(pairs[panel.width - 1], 0.0f);
+      for (ptrdiff_t u = 0; u < panel.width / 2; ++u) rounded[i - i0][u] = word_of_pair(pairs[2 * u], pairs[2 * u + 1]);
+      if (panel.width % 2 != 0) rounded[i - i0][panel.width / 2] = word_of_pair(pairs[panel.width - 1], 0.0f);
     }
     for (ptrdiff_t u = 0; u < words_of(panel.units, WeightFormat::kBfloat16Pairs); ++u, row += across.width)
-      for (ptrdiff_t i = i0; i < i1; ++i) row[i] = words[i - i0][u];
+      for (ptrdiff_t i = i0; i < i1; ++i) row[i] = rounded[i - i0][u];
     i0 = i1;
   }
 }
