@@ -46,9 +46,10 @@ class ClassificationPage(TrainingPage):
                 fill_alpha=alpha, line_alpha=alpha, line_width=1 + (source is self.own),
             )  # fmt: skip
             drawn.nonselection_glyph = drawn.selection_glyph = None
-        self.tool = PointDrawTool(renderers=[drawn], empty_value="0")
-        made.add_tools(self.tool)
-        made.toolbar.active_tap = made.toolbar.active_drag = self.tool
+        # A new point has the class that page.js sets here: it must not wait for an answer from Python.
+        tool = PointDrawTool(name="point-tool", renderers=[drawn], empty_value="0")
+        made.add_tools(tool)
+        made.toolbar.active_tap = made.toolbar.active_drag = tool
         self.own.on_change("data", lambda attr, old, new: self._on_points(new))
         self.figures["region"] = made
         self.draw_data()
@@ -125,12 +126,6 @@ class ClassificationPage(TrainingPage):
     def _own(self) -> tuple[Any, Any]:
         first = len(self.data.x) - len(self.settings.points)
         return self.data.x[first:], self.data.y[first:]
-
-    def on_command(self, command: dict[str, Any]) -> None:
-        if command["do"] == "label":
-            self.tool.empty_value = command["value"]
-        else:
-            super().on_command(command)
 
     # A state --------------------------------------------------------------------------------------------------------
     def draw(self, *, first: bool, second: bool) -> None:

@@ -82,6 +82,11 @@ for (const button of document.querySelectorAll("[data-do]")) {
 for (const control of document.querySelectorAll("[data-set]")) {
   control.addEventListener("change", () => command(control.dataset.set, { value: control.value }));
 }
+for (const label of document.querySelectorAll("[name=new-label]")) {
+  label.addEventListener("change", () => {
+    if (bridge) bridge.document.get_model_by_name("point-tool").empty_value = label.value;
+  });
+}
 document.addEventListener("keydown", (event) => {
   if (event.target.closest("input, select, textarea, button, dialog, summary, a")) return;
   if (event.key === " ") {
