@@ -1,6 +1,7 @@
 #include "affine.hpp"
 
 #include <algorithm>
+#include <stdexcept>
 #include <type_traits>
 
 #include "buffer.hpp"
@@ -220,14 +221,26 @@ constexpr ptrdiff_t kSharedElements = (ptrdiff_t{1} << 20) / static_cast<ptrdiff
 // The most for the part of maxout's weight gradient that a task computes at a time: less than half of a 1.25 MB L2.
 constexpr ptrdiff_t kSummedBytes = ptrdiff_t{1} << 19;
 
-// GradientScratch of this thread.
+// GradientScratch of this thread. Who takes a part says what it needs, so that sizes and use cannot differ unnoticed.
 template <class T>
-struct GradientMemory {
-  T *tile, *kernel, *rows;
+class GradientMemory {
+ public:
   explicit GradientMemory(const GradientScratch& sizes)
-      : tile(thread_scratch<T>(Scratch::kTile, sizes.tile)),
-        kernel(thread_scratch<T>(Scratch::kKernel, sizes.kernel)),
-        rows(thread_scratch<T>(Scratch::kRows, sizes.rows)) {}
+      : sizes_(sizes),
+        tile_(thread_scratch<T>(Scratch::kTile, sizes.tile)),
+        kernel_(thread_scratch<T>(Scratch::kKernel, sizes.kernel)),
+        rows_(thread_scratch<T>(Scratch::kRows, sizes.rows)) {}
+  T* tile(ptrdiff_t needed) const { return checked(tile_, needed, sizes_.tile); }
+  T* kernel(ptrdiff_t needed) const { return checked(kernel_, needed, sizes_.kernel); }
+  T* rows(ptrdiff_t needed) const { return checked(rows_, needed, sizes_.rows); }
+
+ private:
+  static T* checked(T* memory, ptrdiff_t needed, ptrdiff_t size) {
+    if (needed > size) throw std::logic_error("weight_gradient: needs more scratch memory than gradient_scratch() says");
+    return memory;
+  }
+  GradientScratch sizes_;
+  T *tile_, *kernel_, *rows_;
 };
 
 // Inputs of a part of maxout's gradient, to whole vectors, at least one.
@@ -253,7 +266,7 @@ template <class T>
 void dense_weight_gradient(const Kernels<T>& k, const Panel& panel, ptrdiff_t first, ptrdiff_t count,
                            const GradientSource<T>& from, const GradientMemory<T>& memory, const GradientSink<T>& to) {
   const ptrdiff_t size = std::max(count, ptrdiff_t{1}) * panel.width;
-  T* const tile = memory.tile;
+  T* const tile = memory.tile(size * (from.parts ? levels(*from.parts) : 1));
   // f(first row, rows, their sum) for all rows, or for parts of them.
   const auto sum = [&](ptrdiff_t elements, auto&& f) {
     if (from.parts == nullptr) return f(0, from.rows, tile);
@@ -282,7 +295,7 @@ void dense_weight_gradient(const Kernels<T>& k, const Panel& panel, ptrdiff_t fi
     const T* const own = dz + row * dz_row;
     k.product({count, rows, panel.width, from.x + row * from.x_row, 1, from.x_row, own, dz_row, into, panel.width,
                kc_inputs<T>(panel.width, rows), own + rows * dz_row, from.dz_panels ? rows * dz_row : 0,
-               memory.kernel});
+               memory.kernel(count * panel.width)});
   });
   to.take(to.context, panel, first, count, tile);
 }
@@ -337,7 +350,8 @@ void maxout_weight_gradient(const Kernels<T>& k, const PanelLayout& layout, ptrd
   const ptrdiff_t units = end.unit + end.units - unit;
   // [unit][piece][input]: inputs in the lanes, as in x. Chunk by chunk over the rows, so that a chunk of x stays in L1
   // for all units.
-  T* const dw = memory.rows;
+  T* const dw = memory.rows(units * unit_size + kMaxoutChunk * width);
+  T* const tile = memory.tile(std::max(count, ptrdiff_t{1}) * layout.panel(first_block, 0).width);
   T* const x = dw + units * unit_size;
   std::fill_n(dw, units * unit_size + kMaxoutChunk * width, T(0));
   for (ptrdiff_t chunk = 0; chunk < maxout.chunks(); ++chunk) {
@@ -351,87 +365,15 @@ void maxout_weight_gradient(const Kernels<T>& k, const PanelLayout& layout, ptrd
                      from.sorted + maxout.gradient_at(unit, chunk), x, width, dw, width});
   }
   for (ptrdiff_t block = first_block; block < last_block; ++block) {
-    if (first == 0) maxout_bias_gradient(layout, block, from, memory.tile, to);
+    if (first == 0) maxout_bias_gradient(layout, block, from, tile, to);
     for (ptrdiff_t group = 0; group < layout.groups(); ++group) {
       const Panel panel = layout.panel(block, group);
-      maxout_take(panel, layout.pieces, first, count, dw + (panel.unit - unit) * unit_size, width, memory.tile, to);
+      maxout_take(panel, layout.pieces, first, count, dw + (panel.unit - unit) * unit_size, width, tile, to);
     }
   }
 }
 
-constexpr WeightFormat kPairs = WeightFormat::kBfloat16Pairs;
-
-// f(first, the row after it or null) for pairs of `count` rows.
-template <class F>
-void for_pairs(const float* from, ptrdiff_t from_row, ptrdiff_t count, F&& f) {
-  for (ptrdiff_t r = 0; r < count; r += 2)
-    f(r / 2, from + r * from_row, r + 1 < count ? from + (r + 1) * from_row : nullptr);
-}
-
 }  // namespace
-
-// A few inputs at a time, whose words of a block of samples take a few lines.
-void PairFactors::round_x(const float* from, ptrdiff_t from_row, ptrdiff_t first, ptrdiff_t count) const {
-  constexpr ptrdiff_t kInputs = 16;
-  for (ptrdiff_t i0 = 0; i0 < layer.inputs; i0 += kInputs) {
-    const ptrdiff_t n = std::min(kInputs, layer.inputs - i0);
-    float* const to = x + i0 * x_row() + first / 2;
-    for_pairs(from + i0, from_row, count, [&](ptrdiff_t pair, const float* lower, const float* upper) {
-      float words[kInputs];
-      for (ptrdiff_t i = 0; i < n; ++i) words[i] = word_of_pair(lower[i], upper ? upper[i] : 0.0f);
-      for (ptrdiff_t i = 0; i < n; ++i) to[i * x_row() + pair] = words[i];
-    });
-    const ptrdiff_t words = words_of(rows, kPairs), end = dz_stored().inputs;
-    for (ptrdiff_t i = 0; i < n && first + count == rows; ++i)
-      std::fill_n(x + (i0 + i) * x_row() + words, end - words, 0.0f);
-  }
-}
-
-void PairFactors::round_dz(const float* from, ptrdiff_t from_row, ptrdiff_t first, ptrdiff_t count) const {
-  const PanelLayout layout = dz_layout(), stored = dz_stored();
-  for (ptrdiff_t block = 0; block < layout.blocks(); ++block) {
-    const Panel panel = layout.panel(block, 0);
-    float* const to = dz + stored.panel(block, 0).row(first / 2);
-    for_pairs(from + panel.unit, from_row, count, [&](ptrdiff_t pair, const float* lower, const float* upper) {
-      float* const words = to + pair * panel.width;
-      for (ptrdiff_t u = 0; u < panel.units; ++u) words[u] = word_of_pair(lower[u], upper ? upper[u] : 0.0f);
-      std::fill(words + panel.units, words + panel.width, 0.0f);
-    });
-    const ptrdiff_t words = words_of(rows, kPairs);
-    if (first == 0) std::fill_n(dz + stored.panel(block, 0).offset, panel.width, 0.0f);
-    if (first + count == rows)
-      std::fill_n(dz + stored.panel(block, 0).row(words), (stored.inputs - words) * panel.width, 0.0f);
-  }
-}
-
-ptrdiff_t PairFactors::scratch(const Panel& panel, ptrdiff_t count) const {
-  AffineConstants<float> of;
-  set_sizes(of, {rows, panel.units, 1, layer.lanes, layer.vectors}, kPairs);
-  AffineCall<float> call{};
-  call.of = &of;
-  call.rows = count;
-  call.has_words = true;
-  return kernel.scratch(call);
-}
-
-void PairFactors::multiply(const Panel& panel, ptrdiff_t first, ptrdiff_t count, float* gradient) const {
-  AffineConstants<float> of;
-  set_sizes(of, {rows, panel.units, 1, layer.lanes, layer.vectors}, kPairs);
-  const ptrdiff_t block = panel.unit / dz_layout().block_units();
-  of.panels = dz + dz_stored().panel(block, 0).offset;
-  AffineCall<float> call{};
-  call.of = &of;
-  call.rows = count;
-  call.x = x + first * x_row();
-  call.x_row = x_row();
-  call.has_words = true;
-  call.z = call.y = gradient;
-  call.z_row = call.y_row = panel.width;
-  call.last_block = 1;
-  call.activate = false;
-  call.padded = true;
-  affine_forward_serial(kernel, call);
-}
 
 template <class T>
 void gather_columns(const PanelLayout& layout, ptrdiff_t batch, const T* dz, ptrdiff_t dz_row, ptrdiff_t first,
@@ -482,8 +424,9 @@ void weight_gradient(const Kernels<T>& k, const GradientParts& parts, ptrdiff_t 
     GradientSource<T> source = from;
     source.x += input;
     if (from.pairs == nullptr && shares_columns<T>(end - part, from.rows, count)) {
-      for (ptrdiff_t r = 0; r < from.rows; ++r) std::copy_n(source.x + r * from.x_row, count, memory.rows + r * count);
-      source.x = memory.rows;
+      T* const copy = memory.rows(from.rows * count);
+      for (ptrdiff_t r = 0; r < from.rows; ++r) std::copy_n(source.x + r * from.x_row, count, copy + r * count);
+      source.x = copy;
       source.x_row = count;
     }
     for (; part < end; ++part)
