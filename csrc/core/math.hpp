@@ -89,8 +89,10 @@ struct Math {
   using Mask = typename Vector::Mask;
 
   static FNNFAST_INLINE Vector constant(double c) { return Vector::broadcast(static_cast<T>(c)); }
-  // c minus constant(c).
-  static FNNFAST_INLINE Vector rest(double c) { return constant(c - static_cast<double>(static_cast<T>(c))); }
+  // c + tail minus constant(c); tail: what c, rounded to float64, lacks.
+  static FNNFAST_INLINE Vector rest(double c, double tail = 0.0) {
+    return constant(c - static_cast<double>(static_cast<T>(c)) + tail);
+  }
   static FNNFAST_INLINE Vector select(Mask m, Vector a, Vector b) { return vec_select(m, a, b); }
   static FNNFAST_INLINE Vector fma(Vector a, Vector b, Vector c) { return vec_fma(a, b, c); }
   static FNNFAST_INLINE Vector reciprocal(Vector b) { return vec_reciprocal(b); }
