@@ -58,6 +58,7 @@ void advance_rows(AffineCall<T>& task, ptrdiff_t rows) {
   task.y += rows * task.y_row;
   if (task.add) task.add += rows * task.add_row;
   if (task.sum) task.sum += rows * task.sum_row;
+  if (task.words) task.words += rows * task.words_row;
   if (task.argmax) task.argmax += rows * task.argmax_row;
 }
 
@@ -236,7 +237,8 @@ class GradientMemory {
 
  private:
   static T* checked(T* memory, ptrdiff_t needed, ptrdiff_t size) {
-    if (needed > size) throw std::logic_error("weight_gradient: needs more scratch memory than gradient_scratch() says");
+    if (needed > size)
+      throw std::logic_error("weight_gradient: needs more scratch memory than gradient_scratch() says");
     return memory;
   }
   GradientScratch sizes_;

@@ -1,8 +1,9 @@
 // Weights and inputs in bfloat16, multiplied in pairs by an instruction that adds both products to a float32.
 //
 // The words of the weights are those of bfloat16.hpp. The inputs of a call are rounded to words of the same kind once,
-// in scratch memory. An output is one chain over the pairs in order, whatever the tile, the rows beside it and the
-// thread; but how the instruction rounds is its own, so the bits are those of one code path (pairs.hpp).
+// in scratch memory, or by the call whose outputs they are. An output is one chain over the pairs in order, whatever
+// the tile, the rows beside it and the thread; but how the instruction rounds is its own, so the bits are those of one
+// code path (pairs.hpp).
 #pragma once
 
 #include "matrix_product.hpp"
@@ -46,13 +47,20 @@ FNNFAST_INLINE ptrdiff_t pair_row(const AffineCall<float>& task) {
   return whole_blocks(words_of(inputs, WeightFormat::kBfloat16Pairs), LowProducts::kBlockWords) + 16;
 }
 
-// Rounded rows, maxout's argmax, sums of the matrix unit, partial sums.
+// Rounded rows, maxout's argmax, sums of the matrix unit, outputs before they are rounded, partial sums.
 struct PairsScratch {
-  ptrdiff_t rounded, argmax, sums, partial;
+  ptrdiff_t rounded, argmax, sums, outputs, partial;
+  ptrdiff_t rows_at_once, output_row;  // of these outputs
   bool chunked;
   explicit FNNFAST_INLINE PairsScratch(const AffineCall<float>& task) {
     constexpr WeightFormat kFormat = WeightFormat::kBfloat16Pairs;
-    const AffineScratch<float, kFormat> scratch(task, layout_of<float, kFormat>(task));
+    const PanelLayout layout = layout_of<float, kFormat>(task);
+    const AffineScratch<float, kFormat> scratch(task, layout);
+    // What a group of pieces leaves is read by the next one, after all rows.
+    const bool few = layout.groups() == 1 && task.rows > LowProducts::kRowsAtOnce;
+    rows_at_once = few ? LowProducts::kRowsAtOnce : task.rows;
+    output_row = layout.padded_units();
+    outputs = task.words != nullptr ? rows_at_once * output_row : 0;
     rounded = task.has_words ? 0 : task.rows * pair_row(task);
     argmax = scratch.argmax;
     sums = LowProducts::scratch();
@@ -63,7 +71,7 @@ struct PairsScratch {
 
 inline ptrdiff_t pairs_scratch(const AffineCall<float>& task) {
   const PairsScratch scratch(task);
-  return scratch.rounded + scratch.argmax + scratch.sums + scratch.partial;
+  return scratch.rounded + scratch.argmax + scratch.sums + scratch.outputs + scratch.partial;
 }
 
 // The inputs of a chunk of one row, and zeros up to a whole block of words.
@@ -108,6 +116,39 @@ FNNFAST_INLINE void pair_channels(const AffineCall<float>& task, const Panel& pa
   if (chunk.last) finish(task, panel, panel.units, 0, task.rows);
 }
 
+// Rounds the outputs of a panel's finished rows to words.
+FNNFAST_INLINE void round_outputs(const AffineCall<float>& task, const Panel& panel, const float* outputs,
+                                  ptrdiff_t output_row, ptrdiff_t first, ptrdiff_t rows) {
+  const ptrdiff_t units = task.of->units, end = whole_blocks(units, 2 * LowProducts::kBlockWords);
+  for (ptrdiff_t r = 0; r < rows; ++r) {
+    auto* const to = reinterpret_cast<std::uint16_t*>(task.words + (first + r) * task.words_row);
+    round_to_pairs(outputs + r * output_row + panel.unit, panel.units, to + panel.unit);
+    if (panel.unit + panel.units < units) continue;
+    for (ptrdiff_t u = units; u < end; ++u) to[u] = 0;
+  }
+}
+
+// The last chunk of a panel whose outputs are stored as words: some rows at a time.
+FNNFAST_INLINE void words_panel(LowProducts& products, const AffineCall<float>& task, const PairsScratch& scratch,
+                                const Panel& panel, const Tile<float>& t, Ahead ahead, float* argmax, float* outputs) {
+  AffineCall<float> part = task;
+  part.z = part.y = part.sum = outputs;
+  part.z_row = part.y_row = part.sum_row = scratch.output_row;
+  for (ptrdiff_t row = 0; row < task.rows; row += part.rows) {
+    part.rows = task.rows - row < scratch.rows_at_once ? task.rows - row : scratch.rows_at_once;
+    Tile<float> own = t;
+    own.a += row * t.a_row;
+    own.start += row * t.start_row;
+    const ptrdiff_t bytes = ahead.bytes * part.rows / task.rows;  // its share
+    products.panel<DotTile>(part, panel, own, {ahead.at, bytes}, argmax + row * kNR<float>, true);
+    ahead.at += bytes;
+    if (panel.piece + panel.pieces == task.of->pieces)
+      round_outputs(task, panel, outputs, scratch.output_row, row, part.rows);
+    if (part.add) part.add += part.rows * task.add_row;
+    if (part.argmax) part.argmax += part.rows * task.argmax_row;
+  }
+}
+
 inline void pairs_affine(const AffineCall<float>& task) {
   constexpr WeightFormat kFormat = WeightFormat::kBfloat16Pairs;
   const PanelLayout layout = layout_of<float, kFormat>(task);
@@ -116,7 +157,8 @@ inline void pairs_affine(const AffineCall<float>& task) {
   const ChunkRows<float> rounded{task.scratch, pair_row(task)};
   float* const argmax = task.scratch + scratch.rounded;
   LowProducts products(argmax + scratch.argmax);
-  float* const partials = argmax + scratch.argmax + scratch.sums;
+  float* const outputs = argmax + scratch.argmax + scratch.sums;
+  float* const partials = outputs + scratch.outputs;
   const auto rows = [&](const Chunk& chunk) {
     if (task.has_words) return ChunkRows<float>{task.x + words_of(chunk.first, kFormat), task.x_row};
     for (ptrdiff_t r = 0; r < task.rows && !depthwise; ++r)
@@ -126,6 +168,8 @@ inline void pairs_affine(const AffineCall<float>& task) {
   const auto run_panel = [&](Tile<float>& t, const Panel& panel, Ahead ahead, const Chunk& chunk) {
     if (depthwise) return pair_channels(task, panel, t, chunk);
     t.k = words_of(chunk.inputs, kFormat);
+    if (task.words != nullptr && chunk.last)
+      return words_panel(products, task, scratch, panel, t, ahead, argmax, outputs);
     products.panel<DotTile>(task, panel, t, ahead, argmax, chunk.last);
   };
   run_panels<float, kFormat>(task, layout, scratch.chunked, partials, rows, run_panel);

@@ -16,6 +16,19 @@ BoundPlace bound(const Place& place, const ForwardSchedule& schedule) {
   return {BoundPlace::kArena, schedule.start[static_cast<std::size_t>(place.buffer)], place.channel, place.row};
 }
 
+// Whether a product's output is read whole, by products of rows alone.
+bool feeds_products(const Program& program, const Node& node) {
+  const std::int32_t storage = program.value(node.out).storage;
+  const auto is_there = [&](ValueId id) { return id != kNone && program.value(id).storage == storage; };
+  for (const Node& other : program.nodes) {
+    const Affine* const product = other.as<Affine>();
+    const bool reads_whole = product != nullptr && !product->windowed && other.in == node.out;
+    if (is_there(other.epilogue.add) || (is_there(other.in) && !reads_whole)) return false;
+    if (&other != &node && is_there(other.out)) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 template <class T>
@@ -68,8 +81,9 @@ void pointwise(const PointwiseCall<T>& call) {
 
 template <class T>
 Executor<T>::Executor(const Program& program, const Kernels<T>& kernels, const AffineKernel<T>& affine,
-                      const std::vector<AffineConstants<T>>& constants)
+                      WeightFormat format, const std::vector<AffineConstants<T>>& constants)
     : kernels_(&kernels), affine_(affine) {
+  std::vector<ptrdiff_t> words_row(program.values.size());
   const ForwardSchedule schedule = schedule_forward(program);
   elements_ = schedule.elements;
   for (const ForwardStep& step : schedule.steps) {
@@ -97,6 +111,14 @@ Executor<T>::Executor(const Program& program, const Kernels<T>& kernels, const A
     b.out = bound(step.out, schedule);
     b.of = &constants[static_cast<std::size_t>(step.node)];
     if (node.epilogue.activation != kIdentity) b.activation = kernels.activation[node.epilogue.activation].forward;
+    if (format == WeightFormat::kBfloat16Pairs && b.kind == BoundStep<T>::Kind::kAffine && b.of->windows == nullptr) {
+      b.has_words = words_row[static_cast<std::size_t>(node.in)] > 0;
+      if (b.has_words) b.in.row = words_row[static_cast<std::size_t>(node.in)];
+      // Not a multiple of a page, if there is room.
+      const ptrdiff_t words = stored_rows(b.channels, format);
+      if (b.padded && !b.rowwise && feeds_products(program, node))
+        words_row[static_cast<std::size_t>(node.out)] = b.words_row = std::min(words + 16, b.out.row);
+    }
     if (step.next_weights != kNone) {
       const AffineConstants<T>& next = constants[static_cast<std::size_t>(step.next_weights)];
       b.next = next.panels;
@@ -134,6 +156,9 @@ void Executor<T>::run_steps(const T* x, ptrdiff_t samples, T* y, bool logits) co
         }
         call.activate = activate;
         call.padded = step.padded;
+        call.has_words = step.has_words;
+        if (step.words_row > 0) call.words = out;
+        call.words_row = step.words_row;
         if constexpr (kShared) {
           affine_forward(affine_, call);
         } else {

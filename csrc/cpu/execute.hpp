@@ -27,7 +27,9 @@ struct BoundStep {
   bool is_output = false;  // writes the network's output
   bool padded = false;     // rows may be written in whole vectors
   bool has_add = false;
-  ptrdiff_t pixels = 1;  // rows per sample
+  bool has_words = false;   // reads words (AffineCall)
+  ptrdiff_t words_row = 0;  // of its output, if that is words; else 0
+  ptrdiff_t pixels = 1;     // rows per sample
   ptrdiff_t channels = 0;
   BoundPlace in, add, out;
   const AffineConstants<T>* of = nullptr;       // of a pointwise step: those of its epilogue
@@ -42,7 +44,7 @@ class Executor {
  public:
   Executor() = default;
   // constants: by node. Nodes, values and constants must stay where they are.
-  Executor(const Program& program, const Kernels<T>& kernels, const AffineKernel<T>& affine,
+  Executor(const Program& program, const Kernels<T>& kernels, const AffineKernel<T>& affine, WeightFormat format,
            const std::vector<AffineConstants<T>>& constants);
 
   // y = program(x), both dense: on the calling thread, or with each step shared between threads. logits: without the
@@ -52,6 +54,9 @@ class Executor {
 
   // The memory between input and output, in elements per sample.
   ptrdiff_t elements() const { return elements_; }
+
+  // Whether a node stores its output rounded to bfloat16, as its readers multiply it.
+  bool stores_words(std::size_t node) const { return steps_[node].words_row > 0; }
 
  private:
   template <bool kShared>

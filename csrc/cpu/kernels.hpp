@@ -77,8 +77,10 @@ struct AffineCall {
   std::uint8_t* argmax = nullptr;  // maxout: the largest piece of each output; may be null
   ptrdiff_t argmax_row = 0;
   ptrdiff_t first_block = 0, last_block = 0;
-  bool activate = true;     // false: without the activation
-  bool has_words = false;   // bfloat16 in pairs: x is rounded already, with zeros up to a whole block of words
+  bool activate = true;    // false: without the activation
+  bool has_words = false;  // bfloat16 in pairs: x is rounded already, with zeros up to a whole block of words
+  T* words = nullptr;      // bfloat16 in pairs: receives the output as such an x, instead of y, z and sum; or null
+  ptrdiff_t words_row = 0;
   bool padded = false;      // rows of z and y may be written in whole vectors, and parameter read so
   const T* next = nullptr;  // read after this call: next_size elements, which are prefetched
   ptrdiff_t next_size = 0;

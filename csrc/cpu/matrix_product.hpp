@@ -18,7 +18,8 @@ FNNFAST_INLINE ptrdiff_t whole_blocks(ptrdiff_t n, ptrdiff_t block) { return (n 
 // Runs panels of one call.
 struct TileProducts {
   static constexpr ptrdiff_t kSharedRows = FNNFAST_ISA::kSharedRows;
-  static constexpr ptrdiff_t kBlockWords = 1;  // of the inputs: rows have a multiple of them, zeros after the last
+  static constexpr ptrdiff_t kBlockWords = 1;   // of the inputs: rows have a multiple of them, zeros after the last
+  static constexpr ptrdiff_t kRowsAtOnce = 48;  // whole tiles, whose outputs stay in L1
   static FNNFAST_INLINE ptrdiff_t scratch() { return 0; }
   explicit FNNFAST_INLINE TileProducts(float*) {}
 
@@ -37,7 +38,7 @@ class MatrixProducts {
   // 256 rows of 4096-4096 go at 400 billion multiply-adds a second (Emerald Rapids, one core), blocks of 64 rows of
   // 784-2048-2048-10 at 150.
   static constexpr ptrdiff_t kSharedRows = 256;
-  static constexpr ptrdiff_t kBlockWords = 16;
+  static constexpr ptrdiff_t kBlockWords = 16, kRowsAtOnce = 32;
   static FNNFAST_INLINE ptrdiff_t scratch() { return 2 * kBlockRows * kNR<float>; }
   explicit FNNFAST_INLINE MatrixProducts(float* sums) : sums_(sums) {}
 

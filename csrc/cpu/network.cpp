@@ -186,7 +186,7 @@ void Network<T>::bind() {
   constants_.clear();
   for (std::size_t n = 0; n < program_.nodes.size(); ++n)
     constants_.push_back(constants_of(program_, program_.nodes[n], fixed_parameters_.data() + n));
-  executor_ = Executor<T>(program_, *kernels_, affine_kernel_, constants_);
+  executor_ = Executor<T>(program_, *kernels_, affine_kernel_, format_, constants_);
 }
 
 template <class T>
@@ -394,7 +394,8 @@ std::vector<std::string> Network<T>::describe_plan(ptrdiff_t batch) const {
                       std::to_string(num_threads()) + " threads");
       break;
   }
-  for (const Node& node : program_.nodes) {
+  for (std::size_t n = 0; n < program_.nodes.size(); ++n) {
+    const Node& node = program_.nodes[n];
     const Affine* const affine = node.as<Affine>();
     if (affine == nullptr) continue;
     const Block<T>& block = blocks_[static_cast<std::size_t>(affine->block)];
@@ -404,7 +405,8 @@ std::vector<std::string> Network<T>::describe_plan(ptrdiff_t batch) const {
         std::to_string(l.inputs) + " -> " + std::to_string(l.units) +
         (block.maxout ? " x " + std::to_string(l.pieces) + " pieces" : std::string(" ") + node.epilogue.info().name) +
         ": " + std::to_string(l.blocks() * l.groups()) + " panels, " +
-        std::to_string((block.panels.size() + block.words.size()) * static_cast<ptrdiff_t>(sizeof(T))) + " bytes");
+        std::to_string((block.panels.size() + block.words.size()) * static_cast<ptrdiff_t>(sizeof(T))) + " bytes" +
+        (executor_.stores_words(n) ? ", outputs in bfloat16" : ""));
   }
   return lines;
 }

@@ -152,6 +152,45 @@ def test_a_network_has_the_same_bits_for_any_batch_and_threads(extension, machin
     assert np.abs(wanted - wide_network()(x)).max() < 0.05
 
 
+def layer_by_layer(net, layers, x):
+    """The answers of a network for each layer, one after the other."""
+    parameters, buffers = iter(net.parameters.values()), iter(net.buffers.values())
+    for layer in layers:
+        alone = fnn.Sequential([fnn.Input(x.shape[1]), layer], dtype="bfloat16", seed=0)
+        for name in alone.parameters:
+            alone.parameters[name] = next(parameters)
+        for name in alone.buffers:
+            alone.buffers[name] = next(buffers)
+        x = alone(x)
+    return x
+
+
+# The layers, and how many outputs are stored as the next layer multiplies them.
+CHAINS = {
+    "narrow": ([fnn.Dense(64, "relu"), fnn.Dense(64, "relu"), fnn.Dense(1)], 2),
+    "tails": ([fnn.Dense(1, "tanh"), fnn.Dense(3, "swish"), fnn.Dense(17), fnn.Dense(33, "prelu"), fnn.Dense(2)], 4),
+    "wide": ([fnn.Dense(300, "gelu"), fnn.Dense(128), fnn.Dense(9, "softmax")], 2),
+    "sums kept between parts": ([fnn.Dense(33001, "relu"), fnn.Dense(2)], 1),
+    "maxout": ([fnn.Maxout(20, 2), fnn.Maxout(33, 9), fnn.Maxout(5, 3)], 2),
+    "normalized": ([fnn.Dense(40, None), fnn.BatchNorm(), fnn.Activation("relu"), fnn.Dense(6)], 1),
+    "skipped": ([fnn.Dense(37, "relu"), fnn.Residual([fnn.Dense(50, "relu"), fnn.Dense(37)]), fnn.Dense(3)], 2),
+    "joined": ([fnn.Dense(30, "relu"), fnn.Parallel([[fnn.Dense(7), fnn.Dense(5)], [fnn.Dense(20)]]), fnn.Dense(3)], 2),
+}
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_outputs_are_stored_rounded_where_products_read_them(extension, machine_restored, name):
+    layers, stored = CHAINS[name]
+    net = fill_biases(fnn.Sequential([fnn.Input(21), *layers], dtype="bfloat16", seed=0))
+    x = wide_data(130, 21)
+    assert net.summary(plan=130).count("outputs in bfloat16") == stored
+    wanted = layer_by_layer(net, layers, x)
+    for threads in (1, 2):
+        _cpu.set_num_threads(threads)
+        for rows in (1, 2, 33, 49, 130):
+            assert_same_bits(net(x[:rows]), wanted[:rows])
+
+
 # Which form it is ----------------------------------------------------------------------------------------------------
 def test_weights_only_is_kept(tmp_path):
     net = wide_network()
