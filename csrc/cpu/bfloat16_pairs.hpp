@@ -36,7 +36,10 @@ struct DotTile : MatrixTile {
   static FNNFAST_NOINLINE void run(const Tile<float>& t) {
     V acc[kRows][kVectors];
     load_start(t, acc);
-    multiply_words<PairWeights, PairInputs, V::kLanes>(t, acc);
+    if constexpr (PairWeights::kInBlocks && kRows > 1)
+      multiply_blocks(t, acc);
+    else
+      multiply_words<PairWeights, PairInputs, V::kLanes>(t, acc);
     Sink::put(t, acc);
   }
 };

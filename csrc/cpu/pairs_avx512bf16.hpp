@@ -4,6 +4,7 @@
 namespace fnnfast::FNNFAST_ISA {
 
 struct PairWeights {
+  static constexpr bool kInBlocks = false;
   __m512i v;
   static FNNFAST_INLINE PairWeights load(const float* p) {
     __m512i v = _mm512_loadu_si512(p);

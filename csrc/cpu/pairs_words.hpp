@@ -17,6 +17,7 @@ FNNFAST_INLINE float upper_half(std::uint32_t word) {
 FNNFAST_INLINE float lower_half(std::uint32_t word) { return without_subnormal(__builtin_bit_cast(float, word << 16)); }
 
 struct PairWeights {
+  static constexpr bool kInBlocks = false;
   std::uint32_t v;
   static FNNFAST_INLINE PairWeights load(const float* p) { return {__builtin_bit_cast(std::uint32_t, *p)}; }
 };
