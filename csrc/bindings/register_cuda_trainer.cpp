@@ -2,6 +2,7 @@
 
 #include <pybind11/stl.h>
 
+#include <cstring>
 #include <memory>
 #include <utility>
 #include <variant>
@@ -59,12 +60,35 @@ class PyTrainer {
     visit([&](auto& typed) { typed.trainer.set_l2(l2); });
   }
 
+  std::size_t tally_bytes() const {
+    return visit([](const auto& typed) { return typed.trainer.tally_bytes(); });
+  }
+  bool classifies() const {
+    return visit([](const auto& typed) { return typed.trainer.loss().info().classifies; });
+  }
+
   void step(const py::dict& arrays, py::handle x, py::handle targets, py::handle indices, py::handle sample_weights,
-            double learning_rate, py::handle loss, bool follows, std::uintptr_t stream) {
+            double learning_rate, py::handle loss, py::handle accuracy, bool follows, std::uintptr_t stream) {
     visit([&]<class T>(Typed<T>& typed) {
       const auto batch = batch_of(typed, x, targets, indices, sample_weights);
       typed.trainer.step(memory_of(typed, arrays, &batch), batch, learning_rate, view<Sum<T>>(loss, "loss", {1}),
-                         follows, stream_of(stream));
+                         view_or_null<double>(accuracy, "accuracy", {1}), follows, stream_of(stream));
+    });
+  }
+
+  // As _cpu.Trainer's take_diagnosis(), of a tally that was copied to the host.
+  py::list statistics(const py::array_t<std::uint8_t, py::array::c_style>& tally) const {
+    return visit([&](const auto& typed) {
+      if (tally.ndim() != 1 || static_cast<std::size_t>(tally.size()) != typed.trainer.tally_bytes())
+        throw py::value_error("tally must have " + std::to_string(typed.trainer.tally_bytes()) + " bytes, got " +
+                              std::to_string(tally.size()));
+      std::vector<std::uint64_t> aligned((static_cast<std::size_t>(tally.size()) + 7) / 8);
+      char* const copy = reinterpret_cast<char*>(aligned.data());
+      std::memcpy(copy, tally.data(), static_cast<std::size_t>(tally.size()));
+      py::list found;
+      for (const auto& [layer, values] : typed.trainer.statistics(copy))
+        found.append(py::make_tuple(layer, values[0], values[1], values[2], values[3], values[4]));
+      return found;
     });
   }
 
@@ -107,7 +131,7 @@ class PyTrainer {
     return batch;
   }
 
-  // arrays: full, products, first, second, state, gradient, precision, workspace; unused ones may be None.
+  // arrays: full, products, first, second, state, gradient, precision, workspace, tally; unused ones may be None.
   template <class T>
   static typename Trainer<T>::Memory memory_of(const Typed<T>& typed, const py::dict& arrays, const Batch<T>* batch) {
     using S = Sum<T>;
@@ -129,6 +153,8 @@ class PyTrainer {
     if (static_cast<std::size_t>(dimension(arrays["workspace"], 0)) < needed)
       throw py::value_error("workspace must have at least " + std::to_string(needed) + " bytes, got " +
                             std::to_string(dimension(arrays["workspace"], 0)));
+    const auto tally_bytes = static_cast<std::int64_t>(typed.trainer.tally_bytes());
+    memory.tally = reinterpret_cast<char*>(view_or_null<std::uint8_t>(arrays["tally"], "tally", {tally_bytes}));
     return memory;
   }
 
@@ -149,9 +175,12 @@ void register_cuda_trainer(py::module_& m) {
       .def_property_readonly("states", &PyTrainer::states)
       .def_property_readonly("state_bytes", &PyTrainer::state_bytes)
       .def("workspace_bytes", &PyTrainer::workspace_bytes, arg("rows"), arg("indices"), arg("weights"))
+      .def_property_readonly("tally_bytes", &PyTrainer::tally_bytes)
+      .def_property_readonly("classifies", &PyTrainer::classifies)
+      .def("statistics", &PyTrainer::statistics, arg("tally"))
       .def("set_l2", &PyTrainer::set_l2, arg("l2"))
       .def("step", &PyTrainer::step, arg("arrays"), arg("x"), arg("targets"), arg("rows"), arg("weights"),
-           arg("learning_rate"), arg("loss"), arg("follows"), arg("stream"))
+           arg("learning_rate"), arg("loss"), arg("accuracy"), arg("follows"), arg("stream"))
       .def("gradients", &PyTrainer::gradients, arg("arrays"), arg("x"), arg("targets"), arg("rows"), arg("weights"),
            arg("loss"), arg("stream"))
       .def("apply", &PyTrainer::apply, arg("arrays"), arg("learning_rate"), arg("stream"));

@@ -12,6 +12,9 @@ of bytes and returns an object whose ``ptr`` is so much memory, aligned to 256 b
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 Array = Any
 Allocate = Callable[[int], Any]
 
@@ -149,8 +152,9 @@ class Trainer:
 
     loss, optimizer, settings and frozen: as for ``_cpu.Trainer``; precision: float64 (O,) or empty. The arrays of a
     call are its caller's: a mapping with "full" and "products" of the network; "first" and, for two states, "second",
-    S (size,), the optimizer's; "state", uint8 (state_bytes,); "gradient", S (size,); "precision", S (O,) or None; and
-    "workspace", uint8 of workspace_bytes at least.
+    S (size,), the optimizer's; "state", uint8 (state_bytes,); "gradient", S (size,); "precision", S (O,) or None;
+    "workspace", uint8 of workspace_bytes at least; and "tally", uint8 (tally_bytes,), where steps and updates count, or
+    None.
     """
 
     def __init__(
@@ -168,6 +172,13 @@ class Trainer:
     @property
     def state_bytes(self) -> int: ...
     def workspace_bytes(self, rows: int, indices: bool, weights: bool) -> int: ...
+    @property
+    def tally_bytes(self) -> int: ...
+    @property
+    def classifies(self) -> bool: ...
+    def statistics(self, tally: NDArray[np.uint8]) -> list[tuple[int, float, float, float, float, float]]:
+        """``_cpu.Trainer.take_diagnosis`` of a tally in the host's memory."""
+
     def set_l2(self, l2: float) -> None: ...
     def step(
         self,
@@ -178,10 +189,13 @@ class Trainer:
         weights: Array | None,
         learning_rate: float,
         loss: Array,
+        accuracy: Array | None,
         follows: bool,
         stream: int,
     ) -> None:
         """x E (N, I); targets int64 (N,) or S (N, T); rows int64 (B,) or None: all; weights S (B,); loss S (1,).
+
+        accuracy: float64 (1,), written where the loss classifies.
 
         Where the loss is NaN, nothing is updated, and with ``follows`` neither where the step before was skipped.
         """

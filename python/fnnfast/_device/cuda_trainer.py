@@ -46,7 +46,9 @@ class CudaTrainer:
             "gradient": self._zeros(size),
             "precision": None if precision is None else self._fit(precision, self._sum_type),
             "workspace": self._zeros(2**16, np.dtype(np.uint8)),
+            "tally": None,
         }
+        self._right = self._scored = 0.0
         self._kept: tuple[Array, Array] | None = None
         self._captured: list[Array] = []
         device.synchronize()  # the first step may be on another stream
@@ -76,6 +78,7 @@ class CudaTrainer:
         targets = self._keep(targets)
         count = -(-len(rows) // batch_size)
         losses = self._device.empty((count,), self._sum_type)
+        accuracies = self._device.empty((count,), np.float64) if self._measures_accuracy() else None
         order, weighed = self._fit(rows, np.dtype(np.int64)), None
         parts = [slice(first, first + batch_size) for first in range(0, len(rows), batch_size)]
         totals = np.array([len(rows[part]) for part in parts], np.float64)
@@ -86,9 +89,14 @@ class CudaTrainer:
                 totals[batch] = of_rows[part].sum(dtype=np.float64) * unit
             weighed = self._fit(of_rows, self._sum_type)
         for batch, part in enumerate(parts):
-            own = None if weighed is None else weighed[part]
-            self._step(x, targets, learning_rate, order[part], own, losses[batch : batch + 1], follows=batch > 0)
+            own, place = None if weighed is None else weighed[part], slice(batch, batch + 1)
+            accuracy = None if accuracies is None else accuracies[place]
+            self._step(x, targets, learning_rate, order[part], own, losses[place], accuracy, follows=batch > 0)
         means = self._device.host(losses).astype(np.float64)
+        if accuracies is not None:
+            taken = ~np.logical_or.accumulate(np.isnan(means))
+            self._right += float(self._device.host(accuracies)[taken] @ totals[taken])
+            self._scored += float(totals[taken].sum())
         return float(means @ totals), float(totals.sum())
 
     def gradients(
@@ -132,15 +140,32 @@ class CudaTrainer:
         with self._device.current():
             self._counter()[...] = steps
 
-    def take_diagnosis(self) -> list[tuple[int, float, float, float, float, float]]:
-        """As ``_cpu.Trainer``; nothing is counted on a GPU."""
-        return []
-
     def measure_accuracy(self, wanted: bool) -> None:
-        """As ``_cpu.Trainer``; nothing is counted on a GPU."""
+        """As ``_cpu.Trainer``; and whether anything is counted for ``take_diagnosis``.
 
-    def take_accuracy(self) -> None:
-        """As ``_cpu.Trainer``; it is not counted on a GPU."""
+        On a GPU that takes a launch for each layer, so steps outside ``fit`` do without.
+        """
+        self._right = self._scored = 0.0
+        self._arrays["tally"] = self._zeros(self._core.tally_bytes, np.dtype(np.uint8)) if wanted else None
+        self._device.synchronize()  # the first step may be on another stream
+
+    def take_accuracy(self) -> float | None:
+        """As ``_cpu.Trainer``."""
+        right, scored, self._right, self._scored = self._right, self._scored, 0.0, 0.0
+        return right / scored if scored > 0 else None
+
+    def take_diagnosis(self) -> list[tuple[int, float, float, float, float, float]]:
+        """As ``_cpu.Trainer``, of what was counted since ``measure_accuracy(True)``; waits for the GPU."""
+        tally = self._arrays["tally"]
+        if tally is None:
+            return []
+        counted = self._device.host(tally)
+        with self._device.current():
+            tally.fill(0)
+        return self._core.statistics(counted)  # type: ignore[no-any-return]
+
+    def _measures_accuracy(self) -> bool:
+        return self._arrays["tally"] is not None and self._core.classifies
 
     # Arrays ----------------------------------------------------------------------------------------------------------
     def _step(
@@ -151,10 +176,11 @@ class CudaTrainer:
         rows: Array | None,
         weights: Array | None,
         loss: Array,
+        accuracy: Array | None = None,
         follows: bool = False,
     ) -> None:
         """follows: skip it where the step before was skipped."""
-        settings = {"learning_rate": learning_rate, "loss": loss, "follows": follows}
+        settings = {"learning_rate": learning_rate, "loss": loss, "accuracy": accuracy, "follows": follows}
         self._launch(self._core.step, x, targets, rows, weights, **settings)
 
     def _launch(self, kernel: Any, x: Array, targets: Array, rows: Any, weights: Any, **settings: Any) -> None:
