@@ -4,6 +4,7 @@
 
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -56,8 +57,11 @@ class PyTrainer {
   std::size_t workspace_bytes(std::int64_t rows, bool indices, bool sample_weights) const {
     return visit([&](const auto& typed) { return typed.trainer.workspace_bytes(rows, indices, sample_weights); });
   }
-  void set_l2(double l2) {
-    visit([&](auto& typed) { typed.trainer.set_l2(l2); });
+  void set_rates(const py::dict& arrays, double learning_rate, double l2, std::uintptr_t stream) {
+    visit([&]<class T>(Typed<T>& typed) {
+      typed.trainer.set_rates(memory_of(typed, arrays, static_cast<const Batch<T>*>(nullptr)), learning_rate, l2,
+                              stream_of(stream));
+    });
   }
 
   std::size_t tally_bytes() const {
@@ -68,7 +72,8 @@ class PyTrainer {
   }
 
   void step(const py::dict& arrays, py::handle x, py::handle targets, py::handle indices, py::handle sample_weights,
-            double learning_rate, py::handle loss, py::handle accuracy, bool follows, std::uintptr_t stream) {
+            std::optional<double> learning_rate, py::handle loss, py::handle accuracy, bool follows,
+            std::uintptr_t stream) {
     visit([&]<class T>(Typed<T>& typed) {
       const auto batch = batch_of(typed, x, targets, indices, sample_weights);
       typed.trainer.step(memory_of(typed, arrays, &batch), batch, learning_rate, view<Sum<T>>(loss, "loss", {1}),
@@ -101,7 +106,7 @@ class PyTrainer {
     });
   }
 
-  void apply(const py::dict& arrays, double learning_rate, std::uintptr_t stream) {
+  void apply(const py::dict& arrays, std::optional<double> learning_rate, std::uintptr_t stream) {
     visit([&]<class T>(Typed<T>& typed) {
       typed.trainer.apply(memory_of(typed, arrays, static_cast<const Batch<T>*>(nullptr)), learning_rate,
                           stream_of(stream));
@@ -178,7 +183,7 @@ void register_cuda_trainer(py::module_& m) {
       .def_property_readonly("tally_bytes", &PyTrainer::tally_bytes)
       .def_property_readonly("classifies", &PyTrainer::classifies)
       .def("statistics", &PyTrainer::statistics, arg("tally"))
-      .def("set_l2", &PyTrainer::set_l2, arg("l2"))
+      .def("set_rates", &PyTrainer::set_rates, arg("arrays"), arg("learning_rate"), arg("l2"), arg("stream"))
       .def("step", &PyTrainer::step, arg("arrays"), arg("x"), arg("targets"), arg("rows"), arg("weights"),
            arg("learning_rate"), arg("loss"), arg("accuracy"), arg("follows"), arg("stream"))
       .def("gradients", &PyTrainer::gradients, arg("arrays"), arg("x"), arg("targets"), arg("rows"), arg("weights"),

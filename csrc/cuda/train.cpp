@@ -472,8 +472,8 @@ UpdateTaskOf<Stored<T>> Trainer<T>::sliced_update_task(BlockId id, const Memory&
 }
 
 template <class T>
-void Trainer<T>::step(const Memory& memory, const Batch<T>& batch, double learning_rate, S* loss, double* accuracy,
-                      bool follows, cudaStream_t stream) {
+void Trainer<T>::step(const Memory& memory, const Batch<T>& batch, std::optional<double> learning_rate, S* loss,
+                      double* accuracy, bool follows, cudaStream_t stream) {
   const Record record{tally_of(memory), accuracy, follows};
   if (settings_.clip_norm > 0.0) {  // needs the norm of the whole gradient before the first update
     gradients(memory, batch, loss, record, stream);
@@ -507,12 +507,12 @@ void Trainer<T>::gradients(const Memory& memory, const Batch<T>& batch, S* loss,
 }
 
 template <class T>
-void Trainer<T>::apply(const Memory& memory, double learning_rate, cudaStream_t stream) {
+void Trainer<T>::apply(const Memory& memory, std::optional<double> learning_rate, cudaStream_t stream) {
   apply(memory, learning_rate, nullptr, 0, {tally_of(memory)}, stream);
 }
 
 template <class T>
-void Trainer<T>::apply(const Memory& memory, double learning_rate, const S* loss, std::int64_t rows,
+void Trainer<T>::apply(const Memory& memory, std::optional<double> learning_rate, const S* loss, std::int64_t rows,
                        const Record& record, cudaStream_t stream) {
   if (settings_.clip_norm > 0.0)
     sum_squares(network_.parameters(), memory.gradient, reinterpret_cast<double*>(memory.workspace), memory.state,

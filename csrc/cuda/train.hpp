@@ -11,6 +11,7 @@
 
 #include <array>
 #include <map>
+#include <optional>
 #include <vector>
 
 #include "../core/loss.hpp"
@@ -61,13 +62,18 @@ class Trainer {
   // *loss = the mean loss before the update. Where that is NaN, parameters and optimizer stay as they are, and with
   // `follows` also where the step before was skipped. accuracy: of the batch, before the update, where the loss
   // classifies; or null.
-  void step(const Memory& memory, const Batch<T>& batch, double learning_rate, S* loss, double* accuracy, bool follows,
-            cudaStream_t stream);
+  void step(const Memory& memory, const Batch<T>& batch, std::optional<double> learning_rate, S* loss, double* accuracy,
+            bool follows, cudaStream_t stream);
   // The same without the update.
   void gradients(const Memory& memory, const Batch<T>& batch, S* loss, cudaStream_t stream);
   // One update with memory.gradient.
-  void apply(const Memory& memory, double learning_rate, cudaStream_t stream);
-  void set_l2(double l2) { settings_.l2 = l2; }
+  void apply(const Memory& memory, std::optional<double> learning_rate, cudaStream_t stream);
+  // Of later updates, also of those that are captured in a graph: these have no learning_rate of their own, and read
+  // both from memory.state.
+  void set_rates(const Memory& memory, double learning_rate, double l2, cudaStream_t stream) {
+    settings_.l2 = l2;
+    store_rates(memory.state, learning_rate, l2, stream);
+  }
   const Loss<S>& loss() const { return loss_; }
 
   // What steps and updates count in memory.tally, zero at first, and a copy of it on the host in numbers: by layer, the
@@ -124,8 +130,8 @@ class Trainer {
 
   void run(const Call& call, S* loss) const;
   void gradients(const Memory& memory, const Batch<T>& batch, S* loss, const Record& record, cudaStream_t stream);
-  void apply(const Memory& memory, double learning_rate, const S* loss, std::int64_t rows, const Record& record,
-             cudaStream_t stream);
+  void apply(const Memory& memory, std::optional<double> learning_rate, const S* loss, std::int64_t rows,
+             const Record& record, cudaStream_t stream);
   void take_input(const Call& call) const;
   void forward_step(const Call& call, NodeId id) const;
   void affine_forward(const Call& call, NodeId id) const;

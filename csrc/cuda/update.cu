@@ -13,8 +13,15 @@ constexpr int kBlocksEach = 8;  // per multiprocessor
 dim3 grid_for(std::int64_t count) { return cuda::grid_for(count, kThreads, kBlocksEach); }
 
 template <class S>
-__global__ void begin_update_kernel(StepState<S>* state, OptimizerSettings settings, double learning_rate,
+__global__ void begin_update_kernel(StepState<S>* state, OptimizerSettings settings, double learning_rate, bool stored,
                                     const S* loss, bool follows, std::int64_t rows, Counted* counted) {
+  if (stored) {
+    learning_rate = state->learning_rate;
+    settings.l2 = state->l2;
+  } else {
+    state->learning_rate = learning_rate;
+    state->l2 = settings.l2;
+  }
   const bool over = follows && state->skipped;
   if (counted != nullptr && !over) counted->rows += rows;
   state->skipped = over || (loss != nullptr && *loss != *loss);
@@ -28,6 +35,12 @@ __global__ void begin_update_kernel(StepState<S>* state, OptimizerSettings setti
   state->weights = update_step<S>(settings, state->steps, learning_rate, true, scale);
   state->others = update_step<S>(settings, state->steps, learning_rate, false, scale);
   ++state->steps;
+}
+
+template <class S>
+__global__ void store_rates_kernel(StepState<S>* state, double learning_rate, double l2) {
+  state->learning_rate = learning_rate;
+  state->l2 = l2;
 }
 
 // Whether element i is a parameter, not padding.
@@ -107,10 +120,15 @@ __global__ void __launch_bounds__(kThreads, 1) squares_total_kernel(const double
 }  // namespace
 
 template <class S>
-void begin_update(StepState<S>* state, const OptimizerSettings& settings, double learning_rate, const S* loss,
-                  bool follows, std::int64_t rows, Counted* counted, cudaStream_t stream) {
-  launch("begin_update", begin_update_kernel<S>, dim3(1), 1, 0, stream, state, settings, learning_rate, loss, follows,
-         rows, counted);
+void begin_update(StepState<S>* state, const OptimizerSettings& settings, std::optional<double> learning_rate,
+                  const S* loss, bool follows, std::int64_t rows, Counted* counted, cudaStream_t stream) {
+  launch("begin_update", begin_update_kernel<S>, dim3(1), 1, 0, stream, state, settings, learning_rate.value_or(0.0),
+         !learning_rate.has_value(), loss, follows, rows, counted);
+}
+
+template <class S>
+void store_rates(StepState<S>* state, double learning_rate, double l2, cudaStream_t stream) {
+  launch("store_rates", store_rates_kernel<S>, dim3(1), 1, 0, stream, state, learning_rate, l2);
 }
 
 template <class E>
@@ -135,10 +153,12 @@ void sum_squares(std::int64_t count, const S* gradient, double* partial, StepSta
          static_cast<const double*>(partial), state);
 }
 
-template void begin_update(StepState<float>*, const OptimizerSettings&, double, const float*, bool, std::int64_t,
-                           Counted*, cudaStream_t);
-template void begin_update(StepState<double>*, const OptimizerSettings&, double, const double*, bool, std::int64_t,
-                           Counted*, cudaStream_t);
+template void begin_update(StepState<float>*, const OptimizerSettings&, std::optional<double>, const float*, bool,
+                           std::int64_t, Counted*, cudaStream_t);
+template void begin_update(StepState<double>*, const OptimizerSettings&, std::optional<double>, const double*, bool,
+                           std::int64_t, Counted*, cudaStream_t);
+template void store_rates(StepState<float>*, double, double, cudaStream_t);
+template void store_rates(StepState<double>*, double, double, cudaStream_t);
 template void update(const UpdateTaskOf<float>&, OptimizerKind, const StepState<float>*, cudaStream_t);
 template void update(const UpdateTaskOf<double>&, OptimizerKind, const StepState<double>*, cudaStream_t);
 template void update(const UpdateTaskOf<Half>&, OptimizerKind, const StepState<float>*, cudaStream_t);

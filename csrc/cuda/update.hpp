@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "../core/optimizer_settings.hpp"
 #include "elements.hpp"
@@ -16,7 +17,8 @@ struct StepState {
   double squares;  // of the whole gradient
   WeightScale<S> weighed;
   UpdateStep<S> weights, others;
-  bool skipped;  // the update: the loss was NaN
+  bool skipped;              // the update: the loss was NaN
+  double learning_rate, l2;  // of the next update that does not bring its own
 };
 
 // What statistics were summed over, in device memory.
@@ -27,9 +29,17 @@ struct Counted {
 // Begins an update: counts it, and computes its coefficients from the settings and, for clipping, from state->squares.
 // If loss is not null and *loss is NaN, the update is skipped, and with `follows` those after it as well. counted, or
 // null: the steps that were not skipped, and the rows whose derivatives were watched, are added to it.
+//
+// A captured step has to follow a schedule: without learning_rate, that and l2 are read from *state, else written
+// there.
 template <class S>
-void begin_update(StepState<S>* state, const OptimizerSettings& settings, double learning_rate, const S* loss,
-                  bool follows, std::int64_t rows, Counted* counted, cudaStream_t stream);
+void begin_update(StepState<S>* state, const OptimizerSettings& settings, std::optional<double> learning_rate,
+                  const S* loss, bool follows, std::int64_t rows, Counted* counted, cudaStream_t stream);
+
+// Writes the settings of later updates to *state. They travel as arguments of the launch, so there is no memory of the
+// host that would have to live until then.
+template <class S>
+void store_rates(StepState<S>* state, double learning_rate, double l2, cudaStream_t stream);
 
 // A layer's parameters, and the arrays of the same layout: weights (rows of `row` elements, of which `units` are used)
 // up to weight_end, biases from `bias` on, and a learned parameter from `alpha` on.

@@ -179,7 +179,9 @@ class Trainer:
     def statistics(self, tally: NDArray[np.uint8]) -> list[tuple[int, float, float, float, float, float]]:
         """``_cpu.Trainer.take_diagnosis`` of a tally in the host's memory."""
 
-    def set_l2(self, l2: float) -> None: ...
+    def set_rates(self, arrays: Mapping[str, Array], learning_rate: float, l2: float, stream: int) -> None:
+        """Those of updates without a learning rate of their own, and their l2; in "state"."""
+
     def step(
         self,
         arrays: Mapping[str, Array],
@@ -187,7 +189,7 @@ class Trainer:
         targets: Array,
         rows: Array | None,
         weights: Array | None,
-        learning_rate: float,
+        learning_rate: float | None,
         loss: Array,
         accuracy: Array | None,
         follows: bool,
@@ -195,6 +197,7 @@ class Trainer:
     ) -> None:
         """x E (N, I); targets int64 (N,) or S (N, T); rows int64 (B,) or None: all; weights S (B,); loss S (1,).
 
+        learning_rate: None for what set_rates has written, also for l2: so does a captured step follow a schedule.
         accuracy: float64 (1,), written where the loss classifies.
 
         Where the loss is NaN, nothing is updated, and with ``follows`` neither where the step before was skipped.
@@ -210,4 +213,4 @@ class Trainer:
         loss: Array,
         stream: int,
     ) -> None: ...
-    def apply(self, arrays: Mapping[str, Array], learning_rate: float, stream: int) -> None: ...
+    def apply(self, arrays: Mapping[str, Array], learning_rate: float | None, stream: int) -> None: ...

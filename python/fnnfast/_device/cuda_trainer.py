@@ -49,6 +49,7 @@ class CudaTrainer:
             "tally": None,
         }
         self._right = self._scored = 0.0
+        self._rates = {"learning_rate": 0.0, "l2": settings["l2"]}
         self._kept: tuple[Array, Array] | None = None
         self._captured: list[Array] = []
         device.synchronize()  # the first step may be on another stream
@@ -113,12 +114,27 @@ class CudaTrainer:
     def apply(self, gradients: Sequence[Array], learning_rate: float) -> None:
         """As ``_cpu.Trainer``."""
         self._fill("gradient", gradients)
-        self._device.launch(self._core.apply, self._arrays, learning_rate)
+        self._device.launch(self._core.apply, self._arrays, self._own_rate(learning_rate))
 
     # State -----------------------------------------------------------------------------------------------------------
     def set_l2(self, l2: float) -> None:
-        """As ``_cpu.Trainer``."""
-        self._core.set_l2(l2)
+        """As ``_cpu.Trainer``, on the current stream."""
+        self._set_rates(l2=l2)
+
+    def set_learning_rate(self, learning_rate: float) -> None:
+        """That of captured steps, on the current stream."""
+        self._set_rates(learning_rate=learning_rate)
+
+    def _set_rates(self, **changed: float) -> None:
+        self._rates |= changed
+        self._device.launch(self._core.set_rates, self._arrays, **self._rates)
+
+    def _own_rate(self, learning_rate: float) -> float | None:
+        """The learning rate of a step, or None: what a graph is to read from the GPU's memory.
+
+        Other steps bring theirs, so that they do not depend on the stream on which it was set.
+        """
+        return None if self._device.is_capturing() else learning_rate
 
     @property
     def steps(self) -> int:
@@ -180,7 +196,8 @@ class CudaTrainer:
         follows: bool = False,
     ) -> None:
         """follows: skip it where the step before was skipped."""
-        settings = {"learning_rate": learning_rate, "loss": loss, "accuracy": accuracy, "follows": follows}
+        rate = self._own_rate(learning_rate)
+        settings = {"learning_rate": rate, "loss": loss, "accuracy": accuracy, "follows": follows}
         self._launch(self._core.step, x, targets, rows, weights, **settings)
 
     def _launch(self, kernel: Any, x: Array, targets: Array, rows: Any, weights: Any, **settings: Any) -> None:
