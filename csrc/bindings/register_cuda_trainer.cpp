@@ -2,6 +2,7 @@
 
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <optional>
@@ -78,6 +79,36 @@ class PyTrainer {
       const auto batch = batch_of(typed, x, targets, indices, sample_weights);
       typed.trainer.step(memory_of(typed, arrays, &batch), batch, learning_rate, view<Sum<T>>(loss, "loss", {1}),
                          view_or_null<double>(accuracy, "accuracy", {1}), follows, stream_of(stream));
+    });
+  }
+
+  // Steps over the rows `indices` of x, batch_size in each. sample_weights are those of these rows; losses, accuracies:
+  // one per step. Steps that follow one whose loss is NaN are not taken.
+  void epoch(const py::dict& arrays, py::handle x, py::handle targets, py::handle indices, py::handle sample_weights,
+             double learning_rate, std::int64_t batch_size, py::handle losses, py::handle accuracies,
+             std::uintptr_t stream) {
+    if (batch_size < 1) throw py::value_error("batch_size must be at least 1, got " + std::to_string(batch_size));
+    visit([&]<class T>(Typed<T>& typed) {
+      const Batch<T> all = batch_of(typed, x, targets, indices, sample_weights);
+      if (all.indices == nullptr) throw py::type_error("rows must be a device array");
+      const std::int64_t steps = (all.rows + batch_size - 1) / batch_size;
+      Sum<T>* const loss = view<Sum<T>>(losses, "losses", {steps});
+      double* const accuracy = view_or_null<double>(accuracies, "accuracies", {steps});
+      Batch<T> batch = all, last = all;
+      batch.rows = std::min(batch_size, all.rows);
+      last.rows = all.rows - (steps - 1) * batch_size;
+      memory_of(typed, arrays, &last);  // may need more than one with more rows
+      const auto memory = memory_of(typed, arrays, &batch);
+      const py::dict kept = arrays.attr("copy")();  // what another thread may replace
+      const py::gil_scoped_release unlocked;        // a launch waits when many are queued
+      for (std::int64_t step = 0; step < steps; ++step) {
+        const std::int64_t first = step * batch_size;
+        batch.rows = std::min(batch_size, all.rows - first);
+        batch.indices = all.indices + first;
+        if (all.sample_weights != nullptr) batch.sample_weights = all.sample_weights + first;
+        typed.trainer.step(memory, batch, learning_rate, loss + step, accuracy == nullptr ? nullptr : accuracy + step,
+                           step > 0, stream_of(stream));
+      }
     });
   }
 
@@ -186,6 +217,8 @@ void register_cuda_trainer(py::module_& m) {
       .def("set_rates", &PyTrainer::set_rates, arg("arrays"), arg("learning_rate"), arg("l2"), arg("stream"))
       .def("step", &PyTrainer::step, arg("arrays"), arg("x"), arg("targets"), arg("rows"), arg("weights"),
            arg("learning_rate"), arg("loss"), arg("accuracy"), arg("follows"), arg("stream"))
+      .def("epoch", &PyTrainer::epoch, arg("arrays"), arg("x"), arg("targets"), arg("rows"), arg("weights"),
+           arg("learning_rate"), arg("batch_size"), arg("losses"), arg("accuracies"), arg("stream"))
       .def("gradients", &PyTrainer::gradients, arg("arrays"), arg("x"), arg("targets"), arg("rows"), arg("weights"),
            arg("loss"), arg("stream"))
       .def("apply", &PyTrainer::apply, arg("arrays"), arg("learning_rate"), arg("stream"));

@@ -203,6 +203,24 @@ class Trainer:
         Where the loss is NaN, nothing is updated, and with ``follows`` neither where the step before was skipped.
         """
 
+    def epoch(
+        self,
+        arrays: Mapping[str, Array],
+        x: Array,
+        targets: Array,
+        rows: Array,
+        weights: Array | None,
+        learning_rate: float,
+        batch_size: int,
+        losses: Array,
+        accuracies: Array | None,
+        stream: int,
+    ) -> None:
+        """A step for each batch_size of the rows, which weights belong to; a loss and an accuracy of each step.
+
+        Nothing is updated from a step on whose loss is NaN. Without Python's lock.
+        """
+
     def gradients(
         self,
         arrays: Mapping[str, Array],

@@ -185,6 +185,30 @@ def test_apply_after_gradients_is_a_step(cuda, rng):
         assert (cuda.host(one.parameters[name]) == cuda.host(two.parameters[name])).all(), name
 
 
+@pytest.mark.parametrize("clip_norm", [None, 0.1])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_an_epoch_is_its_steps(cuda, rng, weighted, clip_norm):
+    """In their bits, whatever the order of the rows and the size of the last batch."""
+    _, whole = pair(cuda, NETWORKS["perturbed"])
+    _, stepped = pair(cuda, NETWORKS["perturbed"])
+    x, y = rng.standard_normal((ROWS, 8)).astype(np.float32), classes(rng, ROWS)
+    weights = rng.integers(1, 4, ROWS).astype(float) if weighted else None
+    order = rng.permutation(ROWS)
+    trainer, other = (fnn.Trainer(net, seed=3, clip_norm=clip_norm) for net in (whole, stepped))
+    on_gpu = None if weights is None else cuda.array(weights)
+    loss = trainer.epoch(cuda.array(x), cuda.array(y), order, batch_size=10, sample_weight=on_gpu)
+    losses, totals = [], []
+    for first in range(0, ROWS, 10):
+        rows = order[first : first + 10]
+        own = None if weights is None else weights[rows]
+        step = other.step(cuda.array(x[rows]), cuda.array(y[rows]), None if own is None else cuda.array(own))
+        losses.append(float(cuda.host(step)))
+        totals.append(len(rows) if own is None else own.sum())
+    assert loss == pytest.approx(np.average(losses, weights=totals), rel=1e-6)
+    for name in whole.parameters:
+        assert (cuda.host(whole.parameters[name]) == cuda.host(stepped.parameters[name])).all(), name
+
+
 def test_frozen_layers_stay(cuda, rng):
     _, gpu = pair(cuda, NETWORKS["chain"])
     gpu.freeze("dense_1")

@@ -60,7 +60,8 @@ class CudaTrainer:
     ) -> Array:
         """As ``_cpu.Trainer``, but for the loss, which is an array () on the GPU."""
         loss = self._device.empty((1,), self._sum_type)
-        self._step(x, self._targets(targets), learning_rate, rows, _relative(weights), loss)
+        settings = {"learning_rate": self._own_rate(learning_rate), "loss": loss, "accuracy": None, "follows": False}
+        self._launch(self._core.step, x, self._targets(targets), rows, _relative(weights), **settings)
         return loss.reshape(())
 
     def try_step(self, x: object, labels: object, learning_rate: float) -> None:
@@ -89,10 +90,11 @@ class CudaTrainer:
                 of_rows[part], unit = _checks.relative(weights[rows[part]])
                 totals[batch] = of_rows[part].sum(dtype=np.float64) * unit
             weighed = self._fit(of_rows, self._sum_type)
-        for batch, part in enumerate(parts):
-            own, place = None if weighed is None else weighed[part], slice(batch, batch + 1)
-            accuracy = None if accuracies is None else accuracies[place]
-            self._step(x, targets, learning_rate, order[part], own, losses[place], accuracy, follows=batch > 0)
+        for size in (len(rows) - (count - 1) * batch_size, min(batch_size, len(rows))):  # of the last one, and others
+            self._reserve(self._core.workspace_bytes(size, True, weights is not None))
+        settings = {"learning_rate": learning_rate, "batch_size": batch_size}
+        recorded = {"losses": losses, "accuracies": accuracies}
+        self._device.launch(self._core.epoch, self._arrays, x, targets, order, weighed, **settings, **recorded)
         means = self._device.host(losses).astype(np.float64)
         if accuracies is not None:
             taken = ~np.logical_or.accumulate(np.isnan(means))
@@ -184,22 +186,6 @@ class CudaTrainer:
         return self._arrays["tally"] is not None and self._core.classifies
 
     # Arrays ----------------------------------------------------------------------------------------------------------
-    def _step(
-        self,
-        x: Array,
-        targets: Array,
-        learning_rate: float,
-        rows: Array | None,
-        weights: Array | None,
-        loss: Array,
-        accuracy: Array | None = None,
-        follows: bool = False,
-    ) -> None:
-        """follows: skip it where the step before was skipped."""
-        rate = self._own_rate(learning_rate)
-        settings = {"learning_rate": rate, "loss": loss, "accuracy": accuracy, "follows": follows}
-        self._launch(self._core.step, x, targets, rows, weights, **settings)
-
     def _launch(self, kernel: Any, x: Array, targets: Array, rows: Any, weights: Any, **settings: Any) -> None:
         if rows is not None:
             rows = self._fit(rows, np.dtype(np.int64))
