@@ -2,7 +2,10 @@
 
 #include <pybind11/stl.h>
 
+#include <algorithm>
+#include <cstring>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -55,16 +58,73 @@ class PyTrainer {
   std::size_t workspace_bytes(std::int64_t rows, bool indices, bool sample_weights) const {
     return visit([&](const auto& typed) { return typed.trainer.workspace_bytes(rows, indices, sample_weights); });
   }
-  void set_l2(double l2) {
-    visit([&](auto& typed) { typed.trainer.set_l2(l2); });
+  void set_rates(const py::dict& arrays, double learning_rate, double l2, std::uintptr_t stream) {
+    visit([&]<class T>(Typed<T>& typed) {
+      typed.trainer.set_rates(memory_of(typed, arrays, static_cast<const Batch<T>*>(nullptr)), learning_rate, l2,
+                              stream_of(stream));
+    });
+  }
+
+  std::size_t tally_bytes() const {
+    return visit([](const auto& typed) { return typed.trainer.tally_bytes(); });
+  }
+  bool classifies() const {
+    return visit([](const auto& typed) { return typed.trainer.loss().info().classifies; });
   }
 
   void step(const py::dict& arrays, py::handle x, py::handle targets, py::handle indices, py::handle sample_weights,
-            double learning_rate, py::handle loss, bool follows, std::uintptr_t stream) {
+            std::optional<double> learning_rate, py::handle loss, py::handle accuracy, bool follows,
+            std::uintptr_t stream) {
     visit([&]<class T>(Typed<T>& typed) {
       const auto batch = batch_of(typed, x, targets, indices, sample_weights);
       typed.trainer.step(memory_of(typed, arrays, &batch), batch, learning_rate, view<Sum<T>>(loss, "loss", {1}),
-                         follows, stream_of(stream));
+                         view_or_null<double>(accuracy, "accuracy", {1}), follows, stream_of(stream));
+    });
+  }
+
+  // Steps over the rows `indices` of x, batch_size in each. sample_weights are those of these rows; losses, accuracies:
+  // one per step. Steps that follow one whose loss is NaN are not taken.
+  void epoch(const py::dict& arrays, py::handle x, py::handle targets, py::handle indices, py::handle sample_weights,
+             double learning_rate, std::int64_t batch_size, py::handle losses, py::handle accuracies,
+             std::uintptr_t stream) {
+    if (batch_size < 1) throw py::value_error("batch_size must be at least 1, got " + std::to_string(batch_size));
+    visit([&]<class T>(Typed<T>& typed) {
+      const Batch<T> all = batch_of(typed, x, targets, indices, sample_weights);
+      if (all.indices == nullptr) throw py::type_error("rows must be a device array");
+      const std::int64_t steps = (all.rows + batch_size - 1) / batch_size;
+      Sum<T>* const loss = view<Sum<T>>(losses, "losses", {steps});
+      double* const accuracy = view_or_null<double>(accuracies, "accuracies", {steps});
+      Batch<T> batch = all, last = all;
+      batch.rows = std::min(batch_size, all.rows);
+      last.rows = all.rows - (steps - 1) * batch_size;
+      memory_of(typed, arrays, &last);  // may need more than one with more rows
+      const auto memory = memory_of(typed, arrays, &batch);
+      const py::dict kept = arrays.attr("copy")();  // what another thread may replace
+      const py::gil_scoped_release unlocked;        // a launch waits when many are queued
+      for (std::int64_t step = 0; step < steps; ++step) {
+        const std::int64_t first = step * batch_size;
+        batch.rows = std::min(batch_size, all.rows - first);
+        batch.indices = all.indices + first;
+        if (all.sample_weights != nullptr) batch.sample_weights = all.sample_weights + first;
+        typed.trainer.step(memory, batch, learning_rate, loss + step, accuracy == nullptr ? nullptr : accuracy + step,
+                           step > 0, stream_of(stream));
+      }
+    });
+  }
+
+  // As _cpu.Trainer's take_diagnosis(), of a tally that was copied to the host.
+  py::list statistics(const py::array_t<std::uint8_t, py::array::c_style>& tally) const {
+    return visit([&](const auto& typed) {
+      if (tally.ndim() != 1 || static_cast<std::size_t>(tally.size()) != typed.trainer.tally_bytes())
+        throw py::value_error("tally must have " + std::to_string(typed.trainer.tally_bytes()) + " bytes, got " +
+                              std::to_string(tally.size()));
+      std::vector<std::uint64_t> aligned((static_cast<std::size_t>(tally.size()) + 7) / 8);
+      char* const copy = reinterpret_cast<char*>(aligned.data());
+      std::memcpy(copy, tally.data(), static_cast<std::size_t>(tally.size()));
+      py::list found;
+      for (const auto& [layer, values] : typed.trainer.statistics(copy))
+        found.append(py::make_tuple(layer, values[0], values[1], values[2], values[3], values[4]));
+      return found;
     });
   }
 
@@ -77,7 +137,7 @@ class PyTrainer {
     });
   }
 
-  void apply(const py::dict& arrays, double learning_rate, std::uintptr_t stream) {
+  void apply(const py::dict& arrays, std::optional<double> learning_rate, std::uintptr_t stream) {
     visit([&]<class T>(Typed<T>& typed) {
       typed.trainer.apply(memory_of(typed, arrays, static_cast<const Batch<T>*>(nullptr)), learning_rate,
                           stream_of(stream));
@@ -107,7 +167,7 @@ class PyTrainer {
     return batch;
   }
 
-  // arrays: full, products, first, second, state, gradient, precision, workspace; unused ones may be None.
+  // arrays: full, products, first, second, state, gradient, precision, workspace, tally; unused ones may be None.
   template <class T>
   static typename Trainer<T>::Memory memory_of(const Typed<T>& typed, const py::dict& arrays, const Batch<T>* batch) {
     using S = Sum<T>;
@@ -129,6 +189,8 @@ class PyTrainer {
     if (static_cast<std::size_t>(dimension(arrays["workspace"], 0)) < needed)
       throw py::value_error("workspace must have at least " + std::to_string(needed) + " bytes, got " +
                             std::to_string(dimension(arrays["workspace"], 0)));
+    const auto tally_bytes = static_cast<std::int64_t>(typed.trainer.tally_bytes());
+    memory.tally = reinterpret_cast<char*>(view_or_null<std::uint8_t>(arrays["tally"], "tally", {tally_bytes}));
     return memory;
   }
 
@@ -149,9 +211,14 @@ void register_cuda_trainer(py::module_& m) {
       .def_property_readonly("states", &PyTrainer::states)
       .def_property_readonly("state_bytes", &PyTrainer::state_bytes)
       .def("workspace_bytes", &PyTrainer::workspace_bytes, arg("rows"), arg("indices"), arg("weights"))
-      .def("set_l2", &PyTrainer::set_l2, arg("l2"))
+      .def_property_readonly("tally_bytes", &PyTrainer::tally_bytes)
+      .def_property_readonly("classifies", &PyTrainer::classifies)
+      .def("statistics", &PyTrainer::statistics, arg("tally"))
+      .def("set_rates", &PyTrainer::set_rates, arg("arrays"), arg("learning_rate"), arg("l2"), arg("stream"))
       .def("step", &PyTrainer::step, arg("arrays"), arg("x"), arg("targets"), arg("rows"), arg("weights"),
-           arg("learning_rate"), arg("loss"), arg("follows"), arg("stream"))
+           arg("learning_rate"), arg("loss"), arg("accuracy"), arg("follows"), arg("stream"))
+      .def("epoch", &PyTrainer::epoch, arg("arrays"), arg("x"), arg("targets"), arg("rows"), arg("weights"),
+           arg("learning_rate"), arg("batch_size"), arg("losses"), arg("accuracies"), arg("stream"))
       .def("gradients", &PyTrainer::gradients, arg("arrays"), arg("x"), arg("targets"), arg("rows"), arg("weights"),
            arg("loss"), arg("stream"))
       .def("apply", &PyTrainer::apply, arg("arrays"), arg("learning_rate"), arg("stream"));

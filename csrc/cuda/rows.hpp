@@ -25,16 +25,23 @@ struct WeightScale {
 };
 
 // row_loss and, if not null, dz; targets, labels and sample_weights are the batch's own rows. With sample weights,
-// scale replaces task.scale.
+// scale replaces task.scale. right, for losses that classify, or null: how many outputs of a row are right, times its
+// sample weight.
 template <class S>
-void loss_rows(LossKind kind, const LossTask<S>& task, const WeightScale<S>* scale, cudaStream_t stream);
+void loss_rows(LossKind kind, const LossTask<S>& task, const WeightScale<S>* scale, double* right, cudaStream_t stream);
 
 template <class S>
 void weigh_rows(std::int64_t rows, const S* sample_weights, double each, WeightScale<S>* scale, cudaStream_t stream);
 
-// *mean = (the sum of row_loss) / (weight each) + constant, or 0 for no weight. weight: *weighed, if that is not null.
+// The mean of `sum_of` over the rows of a batch and `each` terms per row.
+struct RowMean {
+  const double* sum_of;
+  double each;
+};
+// *mean = (the sum of loss.sum_of) / (weight loss.each) + constant, or 0 for no weight; the same of `right` without
+// constant, if *accuracy is wanted. weight: *weighed, if that is not null.
 template <class S>
-void mean_loss(std::int64_t rows, const double* row_loss, double weight, const double* weighed, double each,
-               double constant, S* mean, cudaStream_t stream);
+void mean_loss(std::int64_t rows, const RowMean& loss, double constant, S* mean, const RowMean& right, double* accuracy,
+               double weight, const double* weighed, cudaStream_t stream);
 
 }  // namespace fnnfast::cuda

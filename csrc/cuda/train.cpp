@@ -1,5 +1,9 @@
 #include "train.hpp"
 
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <numeric>
 #include <stdexcept>
 #include <utility>
 
@@ -7,6 +11,7 @@
 #include "launch.hpp"
 #include "rows.hpp"
 #include "softmax.hpp"
+#include "watch.hpp"
 
 namespace fnnfast::cuda {
 
@@ -101,6 +106,7 @@ typename Trainer<T>::Room Trainer<T>::arrange(Arena& arena, std::int64_t rows, b
   if (indices) room.targets = arena.matrix<S>(rows, targets);
   if (indices) room.labels = arena.take<std::int64_t>(rows);
   room.row_loss = arena.take<double>(rows);
+  if (loss_.info().classifies) room.row_right = arena.take<double>(rows);
   room.squares = arena.take<double>(kSquaresBlocks);
   return room;
 }
@@ -256,9 +262,11 @@ void Trainer<T>::loss_step(const Call& call, S* loss) const {
   StepState<S>* const state = call.memory.state;
   const bool weighs = batch.sample_weights != nullptr;
   if (weighs) weigh_rows(rows, batch.sample_weights, each, &state->weighed, call.stream);
-  loss_rows(loss_.kind, t, &state->weighed, call.stream);
-  mean_loss(rows, room.row_loss, weight, weighs ? &state->weighed.weight : nullptr, each, loss_.constant(outputs), loss,
-            call.stream);
+  double* const accuracy = loss_.info().classifies ? call.record.accuracy : nullptr;
+  loss_rows(loss_.kind, t, &state->weighed, accuracy == nullptr ? nullptr : room.row_right, call.stream);
+  mean_loss(rows, {room.row_loss, each}, loss_.constant(outputs), loss,
+            {room.row_right, loss_.info().labels ? 1.0 : static_cast<double>(outputs)}, accuracy, weight,
+            weighs ? &state->weighed.weight : nullptr, call.stream);
   if constexpr (Network<T>::kMixed)
     convert_rows(rows * pixels, outputs / pixels, room.doutputs.data, outputs / pixels, dy.data, dy.stride,
                  call.stream);
@@ -297,12 +305,27 @@ void Trainer<T>::activation_gradient_of(const Call& call, NodeId id) const {
       call.stream);
 }
 
+// Reads the derivatives once more: a product's epilogue, which may have applied them, sees a tile of the rows.
+template <class T>
+void Trainer<T>::watch_step(const Call& call, NodeId id) const {
+  unsigned long long* const seen =
+      call.record.tally.seen.empty() ? nullptr : call.record.tally.seen[static_cast<std::size_t>(id)];
+  if (seen == nullptr) return;
+  const Node& node = program_.node(id);
+  const Epilogue& e = node.epilogue;
+  const Matrix<const E> saved = at(call, schedule_.saved[static_cast<std::size_t>(id)]);
+  watch<E>({rows_of(call, node.out), program_.value(node.out).shape.c, saved, e.activation,
+            network_.activation_parameter(node, call.memory.parameters), e.slopes != kNone ? 1 : 0, seen},
+           call.memory.state, call.record.follows, call.stream);
+}
+
 template <class T>
 void Trainer<T>::epilogue_step(const Call& call, const TrainingStep& step) const {
   const Node& node = program_.node(step.node);
   const Epilogue& e = node.epilogue;
   if (step.pass && !e.add_first) pass_gradient(call, step);
   const bool done = in_product_[static_cast<std::size_t>(step.node)];
+  watch_step(call, step.node);
   if (e.activation != kIdentity && activates(node) && !done) activation_gradient_of(call, step.node);
   if (step.pass && e.add_first) pass_gradient(call, step);
 }
@@ -373,6 +396,10 @@ void Trainer<T>::weights_step(const Call& call, NodeId id) const {
   w.bias_piece = place.row;
   w.slice = place.end - place.weight;
   weight_gradient_product(w, call.stream);
+  const std::vector<std::uint8_t*>& won = call.record.tally.won;
+  if (!won.empty() && won[static_cast<std::size_t>(id)] != nullptr)
+    note_winners<S>(w.rows, w.units, w.pieces, w.argmax, won[static_cast<std::size_t>(id)], call.memory.state,
+                    call.record.follows, call.stream);
 }
 
 template <class T>
@@ -402,9 +429,16 @@ void Trainer<T>::run(const Call& call, S* loss) const {
     }
 }
 
+// The length of a block's arrays, padding included.
+template <class T>
+std::int64_t Trainer<T>::elements(BlockId id) const {
+  const ParameterPlace& place = network_.place(id);
+  return (program_.block(id).slopes ? place.end : place.alpha) - place.weight;
+}
+
 // The update of a block from memory.gradient.
 template <class T>
-UpdateTaskOf<Stored<T>> Trainer<T>::update_task(BlockId id, const Memory& memory) const {
+UpdateTaskOf<Stored<T>> Trainer<T>::update_task(BlockId id, const Memory& memory, const Tally& tally) const {
   const ParameterBlock& block = program_.block(id);
   const ParameterPlace& place = network_.place(id);
   UpdateTaskOf<E> t{};
@@ -414,20 +448,22 @@ UpdateTaskOf<Stored<T>> Trainer<T>::update_task(BlockId id, const Memory& memory
   t.bias = place.bias - place.weight;
   t.bias_end = t.bias + (block.bias ? block.pieces * place.row : 0);
   t.alpha = place.alpha - place.weight;
-  t.count = (block.slopes ? place.end : place.alpha) - place.weight;
+  t.count = elements(id);
   t.full = memory.parameters.full + place.weight;
   t.products = Network<T>::kMixed ? memory.parameters.products + place.weight : nullptr;
   t.gradient = memory.gradient + place.weight;
   t.slices = 1;
   t.first = memory.states[0] + place.weight;
   t.second = memory.states[1] == nullptr ? nullptr : memory.states[1] + place.weight;
+  t.squares = tally.squares.empty() ? nullptr : tally.squares[static_cast<std::size_t>(id)];
   return t;
 }
 
 // The update of a block from the slices of its weight gradient.
 template <class T>
-UpdateTaskOf<Stored<T>> Trainer<T>::sliced_update_task(BlockId id, const Memory& memory, const Room& room) const {
-  UpdateTaskOf<E> t = update_task(id, memory);
+UpdateTaskOf<Stored<T>> Trainer<T>::sliced_update_task(BlockId id, const Memory& memory, const Room& room,
+                                                       const Tally& tally) const {
+  UpdateTaskOf<E> t = update_task(id, memory, tally);
   const Partial& partial = room.partials[static_cast<std::size_t>(id)];
   t.gradient = partial.data;
   t.slices = partial.slices.count;
@@ -436,46 +472,142 @@ UpdateTaskOf<Stored<T>> Trainer<T>::sliced_update_task(BlockId id, const Memory&
 }
 
 template <class T>
-void Trainer<T>::step(const Memory& memory, const Batch<T>& batch, double learning_rate, S* loss, bool follows,
-                      cudaStream_t stream) {
+void Trainer<T>::step(const Memory& memory, const Batch<T>& batch, std::optional<double> learning_rate, S* loss,
+                      double* accuracy, bool follows, cudaStream_t stream) {
+  const Record record{tally_of(memory), accuracy, follows};
   if (settings_.clip_norm > 0.0) {  // needs the norm of the whole gradient before the first update
-    gradients(memory, batch, loss, stream);
-    apply(memory, learning_rate, loss, follows, stream);
+    gradients(memory, batch, loss, record, stream);
+    apply(memory, learning_rate, loss, batch.rows, record, stream);
     return;
   }
   Arena arena(memory.workspace);
   const Room room = arrange(arena, batch.rows, batch.indices != nullptr, batch.sample_weights != nullptr);
-  run({memory, room, batch, stream}, loss);
-  begin_update(memory.state, settings_, learning_rate, loss, follows, stream);
+  run({memory, room, batch, record, stream}, loss);
+  begin_update(memory.state, settings_, learning_rate, loss, follows, batch.rows, record.tally.counted, stream);
   for (BlockId b = 0; b < static_cast<BlockId>(program_.blocks.size()); ++b)
-    if (!is_frozen(b)) update(sliced_update_task(b, memory, room), settings_.kind, memory.state, stream);
+    if (!is_frozen(b)) update(sliced_update_task(b, memory, room, record.tally), settings_.kind, memory.state, stream);
 }
 
 template <class T>
 void Trainer<T>::gradients(const Memory& memory, const Batch<T>& batch, S* loss, cudaStream_t stream) {
+  gradients(memory, batch, loss, {}, stream);
+}
+
+template <class T>
+void Trainer<T>::gradients(const Memory& memory, const Batch<T>& batch, S* loss, const Record& record,
+                           cudaStream_t stream) {
   Arena arena(memory.workspace);
   const Room room = arrange(arena, batch.rows, batch.indices != nullptr, batch.sample_weights != nullptr);
-  run({memory, room, batch, stream}, loss);
+  run({memory, room, batch, record, stream}, loss);
   check_device(cudaMemsetAsync(memory.gradient, 0, static_cast<std::size_t>(network_.parameters()) * sizeof(S), stream),
                "cudaMemsetAsync");
   for (BlockId b = 0; b < static_cast<BlockId>(program_.blocks.size()); ++b)
     if (!is_frozen(b))
-      collect_gradient(sliced_update_task(b, memory, room), memory.gradient + network_.place(b).weight, stream);
+      collect_gradient(sliced_update_task(b, memory, room, {}), memory.gradient + network_.place(b).weight, stream);
 }
 
 template <class T>
-void Trainer<T>::apply(const Memory& memory, double learning_rate, cudaStream_t stream) {
-  apply(memory, learning_rate, nullptr, false, stream);
+void Trainer<T>::apply(const Memory& memory, std::optional<double> learning_rate, cudaStream_t stream) {
+  apply(memory, learning_rate, nullptr, 0, {tally_of(memory)}, stream);
 }
 
 template <class T>
-void Trainer<T>::apply(const Memory& memory, double learning_rate, const S* loss, bool follows, cudaStream_t stream) {
+void Trainer<T>::apply(const Memory& memory, std::optional<double> learning_rate, const S* loss, std::int64_t rows,
+                       const Record& record, cudaStream_t stream) {
   if (settings_.clip_norm > 0.0)
     sum_squares(network_.parameters(), memory.gradient, reinterpret_cast<double*>(memory.workspace), memory.state,
                 stream);
-  begin_update(memory.state, settings_, learning_rate, loss, follows, stream);
+  begin_update(memory.state, settings_, learning_rate, loss, record.follows, rows, record.tally.counted, stream);
   for (BlockId b = 0; b < static_cast<BlockId>(program_.blocks.size()); ++b)
-    if (!is_frozen(b)) update(update_task(b, memory), settings_.kind, memory.state, stream);
+    if (!is_frozen(b)) update(update_task(b, memory, record.tally), settings_.kind, memory.state, stream);
+}
+
+// Whether the derivatives of a node are counted: those that gradients pass.
+template <class T>
+bool Trainer<T>::watches(NodeId id) const {
+  const Node& node = program_.node(id);
+  return id >= schedule_.first_trained && activates(node) && node.epilogue.info().watch != Watch::kNothing;
+}
+
+template <class T>
+typename Trainer<T>::Tally Trainer<T>::tally(Arena& arena) const {
+  Tally tally;
+  tally.counted = arena.take<Counted>(1);
+  for (BlockId b = 0; b < static_cast<BlockId>(program_.blocks.size()); ++b)
+    tally.squares.push_back(arena.take<double>(2 * update_sums(elements(b))));
+  for (NodeId n = 0; n < static_cast<NodeId>(program_.nodes.size()); ++n) {
+    const Node& node = program_.node(n);
+    const Affine* const affine = node.template as<Affine>();
+    const std::int64_t units = program_.value(node.out).shape.c;
+    const bool chooses = n >= schedule_.first_trained && affine != nullptr && !is_frozen(affine->block) &&
+                         schedule_.choice[static_cast<std::size_t>(n)].buffer != kNone;
+    tally.seen.push_back(watches(n) ? arena.take<unsigned long long>(units) : nullptr);
+    tally.won.push_back(chooses ? arena.take<std::uint8_t>(units * program_.block(affine->block).pieces) : nullptr);
+  }
+  return tally;
+}
+
+template <class T>
+typename Trainer<T>::Tally Trainer<T>::tally_of(const Memory& memory) const {
+  if (memory.tally == nullptr) return {};
+  Arena arena(memory.tally);
+  return tally(arena);
+}
+
+template <class T>
+std::size_t Trainer<T>::tally_bytes() const {
+  Arena arena(nullptr);
+  tally(arena);
+  return arena.used();
+}
+
+template <class T>
+typename Trainer<T>::Statistics Trainer<T>::statistics(char* tally_on_host) const {
+  Arena arena(tally_on_host);
+  const Tally of = tally(arena);
+  Statistics found;
+  const auto layer = [&](std::int32_t spec) -> std::array<double, 5>& {
+    return found.try_emplace(spec, std::array{-1.0, -1.0, -1.0, -1.0, -1.0}).first->second;
+  };
+  const double steps = static_cast<double>(std::max(of.counted->steps, std::int64_t{1}));
+  for (std::size_t b = 0; b < program_.blocks.size(); ++b) {
+    double squares[2] = {0.0, 0.0};
+    const std::int64_t sums = update_sums(elements(static_cast<BlockId>(b)));
+    for (std::int64_t i = 0; i < 2 * sums; ++i) squares[i % 2] += of.squares[b][i];
+    auto& values = layer(program_.blocks[b].spec);
+    values[0] = std::sqrt(squares[0] / steps);
+    values[1] = std::sqrt(squares[1] / steps);
+  }
+  if (of.counted->rows == 0) return found;
+  for (NodeId n = 0; n < static_cast<NodeId>(program_.nodes.size()); ++n) {
+    const Node& node = program_.node(n);
+    const std::int64_t units = program_.value(node.out).shape.c;
+    if (const std::uint8_t* const won = of.won[static_cast<std::size_t>(n)]) {
+      const std::int64_t pieces = program_.block(block_of(node)).pieces;
+      double winners = 0.0, linear = 0.0;
+      for (std::int64_t u = 0; u < units; ++u) {
+        const auto count = std::accumulate(won + u * pieces, won + (u + 1) * pieces, std::int64_t{0});
+        winners += static_cast<double>(count);
+        linear += count == 1 ? 1.0 : 0.0;
+      }
+      auto& values = layer(node.spec);
+      values[2] = 1.0 - winners / static_cast<double>(units * pieces);
+      values[4] = linear / static_cast<double>(units);
+    } else if (const unsigned long long* const seen = of.seen[static_cast<std::size_t>(n)]) {
+      const ActivationInfo& info = node.epilogue.info();
+      const bool saturated = info.watch == Watch::kSaturated;
+      const std::int64_t rows = of.counted->rows * program_.value(node.out).shape.pixels();
+      double count = 0.0;
+      for (std::int64_t u = 0; u < units; ++u)
+        if (saturated)
+          count += static_cast<double>(seen[u]);
+        else
+          count += std::bit_cast<double>(seen[u]) < info.small ? 1.0 : 0.0;
+      layer(node.epilogue.spec)[saturated ? 3 : 2] =
+          count / (static_cast<double>(units) * static_cast<double>(saturated ? rows : 1));
+    }
+  }
+  return found;
 }
 
 template class Trainer<float>;

@@ -13,10 +13,20 @@ constexpr int kBlocksEach = 8;  // per multiprocessor
 dim3 grid_for(std::int64_t count) { return cuda::grid_for(count, kThreads, kBlocksEach); }
 
 template <class S>
-__global__ void begin_update_kernel(StepState<S>* state, OptimizerSettings settings, double learning_rate,
-                                    const S* loss, bool follows) {
-  state->skipped = (follows && state->skipped) || (loss != nullptr && *loss != *loss);
+__global__ void begin_update_kernel(StepState<S>* state, OptimizerSettings settings, double learning_rate, bool stored,
+                                    const S* loss, bool follows, std::int64_t rows, Counted* counted) {
+  if (stored) {
+    learning_rate = state->learning_rate;
+    settings.l2 = state->l2;
+  } else {
+    state->learning_rate = learning_rate;
+    state->l2 = settings.l2;
+  }
+  const bool over = follows && state->skipped;
+  if (counted != nullptr && !over) counted->rows += rows;
+  state->skipped = over || (loss != nullptr && *loss != *loss);
   if (state->skipped) return;
+  if (counted != nullptr) ++counted->steps;
   double scale = 1.0;
   if (settings.clip_norm > 0.0) {
     const double norm = sqrt(state->squares);
@@ -25,6 +35,12 @@ __global__ void begin_update_kernel(StepState<S>* state, OptimizerSettings setti
   state->weights = update_step<S>(settings, state->steps, learning_rate, true, scale);
   state->others = update_step<S>(settings, state->steps, learning_rate, false, scale);
   ++state->steps;
+}
+
+template <class S>
+__global__ void store_rates_kernel(StepState<S>* state, double learning_rate, double l2) {
+  state->learning_rate = learning_rate;
+  state->l2 = l2;
 }
 
 // Whether element i is a parameter, not padding.
@@ -51,15 +67,30 @@ __global__ void __launch_bounds__(kThreads, 1)
   using Step = typename Optimizer::template Step<device::Math<S>, V>;
   if (state->skipped) return;
   const UpdateStep<S> of_weights = state->weights, of_others = state->others;
+  V gradients{S(0)}, changes{S(0)};
   for_all(task.count, [&](std::int64_t i) {
     if (!is_parameter(task, i)) return;
-    V w{task.full[i]}, first{task.first[i]}, second{Optimizer::kStates > 1 ? task.second[i] : S(0)};
-    Step(i < task.bias ? of_weights : of_others).update(w, V{gradient_at(task, i)}, first, second);
+    const V before{task.full[i]}, gradient{gradient_at(task, i)};
+    V w = before, first{task.first[i]}, second{Optimizer::kStates > 1 ? task.second[i] : S(0)};
+    Step(i < task.bias ? of_weights : of_others).update(w, gradient, first, second);
+    if (i < task.alpha) {
+      gradients = fma(gradient, gradient, gradients);
+      changes = fma(w - before, w - before, changes);
+    }
     task.full[i] = w.v;
     task.first[i] = first.v;
     if constexpr (Optimizer::kStates > 1) task.second[i] = second.v;
     if constexpr (!std::is_same_v<E, S>) task.products[i] = narrow<E>(w.v);
   });
+  if (task.squares == nullptr) return;
+  double* const sums = task.squares + 2 * blockIdx.x;  // the block's own, from step to step
+  const double of_gradients = block_sum(static_cast<double>(gradients.v));
+  __syncthreads();
+  const double of_changes = block_sum(static_cast<double>(changes.v));
+  if (threadIdx.x == 0) {
+    sums[0] += of_gradients;
+    sums[1] += of_changes;
+  }
 }
 
 template <class E>
@@ -89,15 +120,24 @@ __global__ void __launch_bounds__(kThreads, 1) squares_total_kernel(const double
 }  // namespace
 
 template <class S>
-void begin_update(StepState<S>* state, const OptimizerSettings& settings, double learning_rate, const S* loss,
-                  bool follows, cudaStream_t stream) {
-  launch("begin_update", begin_update_kernel<S>, dim3(1), 1, 0, stream, state, settings, learning_rate, loss, follows);
+void begin_update(StepState<S>* state, const OptimizerSettings& settings, std::optional<double> learning_rate,
+                  const S* loss, bool follows, std::int64_t rows, Counted* counted, cudaStream_t stream) {
+  launch("begin_update", begin_update_kernel<S>, dim3(1), 1, 0, stream, state, settings, learning_rate.value_or(0.0),
+         !learning_rate.has_value(), loss, follows, rows, counted);
+}
+
+template <class S>
+void store_rates(StepState<S>* state, double learning_rate, double l2, cudaStream_t stream) {
+  launch("store_rates", store_rates_kernel<S>, dim3(1), 1, 0, stream, state, learning_rate, l2);
 }
 
 template <class E>
 void update(const UpdateTaskOf<E>& task, OptimizerKind kind, const StepState<Sum<E>>* state, cudaStream_t stream) {
   const auto kernel = kind == OptimizerKind::kAdam ? update_kernel<E, Adam> : update_kernel<E, Sgd>;
-  launch("update", kernel, grid_for(task.count), kThreads, 0, stream, task, state);
+  dim3 grid = grid_for(task.count);
+  grid.x = std::min(grid.x, static_cast<unsigned>(update_sums(task.count)));
+  const std::size_t bytes = task.squares == nullptr ? 0 : kThreads * sizeof(double);
+  launch("update", kernel, grid, kThreads, bytes, stream, task, state);
 }
 
 template <class E>
@@ -113,8 +153,12 @@ void sum_squares(std::int64_t count, const S* gradient, double* partial, StepSta
          static_cast<const double*>(partial), state);
 }
 
-template void begin_update(StepState<float>*, const OptimizerSettings&, double, const float*, bool, cudaStream_t);
-template void begin_update(StepState<double>*, const OptimizerSettings&, double, const double*, bool, cudaStream_t);
+template void begin_update(StepState<float>*, const OptimizerSettings&, std::optional<double>, const float*, bool,
+                           std::int64_t, Counted*, cudaStream_t);
+template void begin_update(StepState<double>*, const OptimizerSettings&, std::optional<double>, const double*, bool,
+                           std::int64_t, Counted*, cudaStream_t);
+template void store_rates(StepState<float>*, double, double, cudaStream_t);
+template void store_rates(StepState<double>*, double, double, cudaStream_t);
 template void update(const UpdateTaskOf<float>&, OptimizerKind, const StepState<float>*, cudaStream_t);
 template void update(const UpdateTaskOf<double>&, OptimizerKind, const StepState<double>*, cudaStream_t);
 template void update(const UpdateTaskOf<Half>&, OptimizerKind, const StepState<float>*, cudaStream_t);

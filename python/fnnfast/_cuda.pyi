@@ -12,6 +12,9 @@ of bytes and returns an object whose ``ptr`` is so much memory, aligned to 256 b
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 Array = Any
 Allocate = Callable[[int], Any]
 
@@ -149,8 +152,9 @@ class Trainer:
 
     loss, optimizer, settings and frozen: as for ``_cpu.Trainer``; precision: float64 (O,) or empty. The arrays of a
     call are its caller's: a mapping with "full" and "products" of the network; "first" and, for two states, "second",
-    S (size,), the optimizer's; "state", uint8 (state_bytes,); "gradient", S (size,); "precision", S (O,) or None; and
-    "workspace", uint8 of workspace_bytes at least.
+    S (size,), the optimizer's; "state", uint8 (state_bytes,); "gradient", S (size,); "precision", S (O,) or None;
+    "workspace", uint8 of workspace_bytes at least; and "tally", uint8 (tally_bytes,), where steps and updates count, or
+    None.
     """
 
     def __init__(
@@ -168,7 +172,16 @@ class Trainer:
     @property
     def state_bytes(self) -> int: ...
     def workspace_bytes(self, rows: int, indices: bool, weights: bool) -> int: ...
-    def set_l2(self, l2: float) -> None: ...
+    @property
+    def tally_bytes(self) -> int: ...
+    @property
+    def classifies(self) -> bool: ...
+    def statistics(self, tally: NDArray[np.uint8]) -> list[tuple[int, float, float, float, float, float]]:
+        """``_cpu.Trainer.take_diagnosis`` of a tally in the host's memory."""
+
+    def set_rates(self, arrays: Mapping[str, Array], learning_rate: float, l2: float, stream: int) -> None:
+        """Those of updates without a learning rate of their own, and their l2; in "state"."""
+
     def step(
         self,
         arrays: Mapping[str, Array],
@@ -176,14 +189,36 @@ class Trainer:
         targets: Array,
         rows: Array | None,
         weights: Array | None,
-        learning_rate: float,
+        learning_rate: float | None,
         loss: Array,
+        accuracy: Array | None,
         follows: bool,
         stream: int,
     ) -> None:
         """x E (N, I); targets int64 (N,) or S (N, T); rows int64 (B,) or None: all; weights S (B,); loss S (1,).
 
+        learning_rate: None for what set_rates has written, also for l2: so does a captured step follow a schedule.
+        accuracy: float64 (1,), written where the loss classifies.
+
         Where the loss is NaN, nothing is updated, and with ``follows`` neither where the step before was skipped.
+        """
+
+    def epoch(
+        self,
+        arrays: Mapping[str, Array],
+        x: Array,
+        targets: Array,
+        rows: Array,
+        weights: Array | None,
+        learning_rate: float,
+        batch_size: int,
+        losses: Array,
+        accuracies: Array | None,
+        stream: int,
+    ) -> None:
+        """A step for each batch_size of the rows, which weights belong to; a loss and an accuracy of each step.
+
+        Nothing is updated from a step on whose loss is NaN. Without Python's lock.
         """
 
     def gradients(
@@ -196,4 +231,4 @@ class Trainer:
         loss: Array,
         stream: int,
     ) -> None: ...
-    def apply(self, arrays: Mapping[str, Array], learning_rate: float, stream: int) -> None: ...
+    def apply(self, arrays: Mapping[str, Array], learning_rate: float | None, stream: int) -> None: ...

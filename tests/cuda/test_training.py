@@ -1,5 +1,7 @@
 """Training on a GPU against training on the CPU: the same steps, from the same draws."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -183,6 +185,30 @@ def test_apply_after_gradients_is_a_step(cuda, rng):
         assert (cuda.host(one.parameters[name]) == cuda.host(two.parameters[name])).all(), name
 
 
+@pytest.mark.parametrize("clip_norm", [None, 0.1])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_an_epoch_is_its_steps(cuda, rng, weighted, clip_norm):
+    """In their bits, whatever the order of the rows and the size of the last batch."""
+    _, whole = pair(cuda, NETWORKS["perturbed"])
+    _, stepped = pair(cuda, NETWORKS["perturbed"])
+    x, y = rng.standard_normal((ROWS, 8)).astype(np.float32), classes(rng, ROWS)
+    weights = rng.integers(1, 4, ROWS).astype(float) if weighted else None
+    order = rng.permutation(ROWS)
+    trainer, other = (fnn.Trainer(net, seed=3, clip_norm=clip_norm) for net in (whole, stepped))
+    on_gpu = None if weights is None else cuda.array(weights)
+    loss = trainer.epoch(cuda.array(x), cuda.array(y), order, batch_size=10, sample_weight=on_gpu)
+    losses, totals = [], []
+    for first in range(0, ROWS, 10):
+        rows = order[first : first + 10]
+        own = None if weights is None else weights[rows]
+        step = other.step(cuda.array(x[rows]), cuda.array(y[rows]), None if own is None else cuda.array(own))
+        losses.append(float(cuda.host(step)))
+        totals.append(len(rows) if own is None else own.sum())
+    assert loss == pytest.approx(np.average(losses, weights=totals), rel=1e-6)
+    for name in whole.parameters:
+        assert (cuda.host(whole.parameters[name]) == cuda.host(stepped.parameters[name])).all(), name
+
+
 def test_frozen_layers_stay(cuda, rng):
     _, gpu = pair(cuda, NETWORKS["chain"])
     gpu.freeze("dense_1")
@@ -258,6 +284,82 @@ def test_a_captured_step_goes_on_training(cuda, rng):
     assert float(cuda.host(loss)) == float(cuda.host(other.step(x, y)))
     for name in captured.parameters:
         assert (cuda.host(captured.parameters[name]) == cuda.host(stepped.parameters[name])).all(), name
+
+
+SCHEDULE = [(0.01, 0.0), (0.02, 0.1), (0.005, 0.1), (0.0, 0.3)]  # learning rate and l2
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("settings", [{}, {"clip_norm": 0.1}], ids=["plain", "clipped"])
+def test_a_captured_step_follows_a_schedule(cuda, rng, optimizer, settings):
+    """In the bits of a step that is not captured."""
+    if cuda.emulated:
+        pytest.skip("the emulator has no graphs")
+    _, captured = pair(cuda, NETWORKS["chain"])
+    _, stepped = pair(cuda, NETWORKS["chain"])
+    x, y = cuda.array(rng.standard_normal((ROWS, 17)).astype(np.float32)), cuda.array(classes(rng, ROWS))
+    trainer, other = (fnn.Trainer(net, optimizer=OPTIMIZERS[optimizer], **settings) for net in (captured, stepped))
+    stream = cuda.xp.cuda.Stream(non_blocking=True)
+    cuda.xp.cuda.Device().synchronize()
+    with stream:
+        trainer.step(x, y)
+        stream.begin_capture()
+        trainer.step(x, y)
+        graph = stream.end_capture()
+        for trainer.learning_rate, trainer.l2 in SCHEDULE:
+            graph.launch(stream)
+    stream.synchronize()
+    other.step(x, y)
+    for other.learning_rate, other.l2 in SCHEDULE:
+        other.step(x, y)
+    for name in captured.parameters:
+        assert (cuda.host(captured.parameters[name]) == cuda.host(stepped.parameters[name])).all(), name
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("settings", [{}, {"clip_norm": 0.1}], ids=["plain", "clipped"])
+def test_a_step_reads_its_rates_from_memory_while_it_is_captured(cuda, rng, optimizer, settings):
+    """Each launch of a graph has the arguments of its capture, which here are wrong."""
+    stand_in = pytest.importorskip("cupy_stand_in", reason="runs what is captured")
+    _, captured = pair(cuda, NETWORKS["chain"])
+    _, stepped = pair(cuda, NETWORKS["chain"])
+    x, y = cuda.array(rng.standard_normal((ROWS, 17)).astype(np.float32)), cuda.array(classes(rng, ROWS))
+    trainer, other = (fnn.Trainer(net, optimizer=OPTIMIZERS[optimizer], **settings) for net in (captured, stepped))
+    with stand_in.Stream(5) as stream:
+        for trainer.learning_rate, trainer.l2 in SCHEDULE:
+            stream.capturing = True
+            trainer._core.step(x, y, 1e3)
+            stream.capturing = False
+    for other.learning_rate, other.l2 in SCHEDULE:
+        other.step(x, y)
+    for name in captured.parameters:
+        assert (cuda.host(captured.parameters[name]) == cuda.host(stepped.parameters[name])).all(), name
+
+
+def test_other_steps_bring_their_rates(cuda, rng):
+    """After them the memory has them, too; and a copy of a trainer has those of the trainer."""
+    stand_in = pytest.importorskip("cupy_stand_in", reason="runs what is captured")
+    x, y = cuda.array(rng.standard_normal((ROWS, 17)).astype(np.float32)), cuda.array(classes(rng, ROWS))
+    nets = []
+    for captures in (False, True):
+        _, net = pair(cuda, NETWORKS["chain"])
+        trainer = fnn.Trainer(net, l2=0.2)
+        trainer._core.step(x, y, 0.03)
+        trainer.learning_rate = 0.04
+        trainer = pickle.loads(pickle.dumps(trainer))
+        with stand_in.Stream(5) as stream:
+            stream.capturing = captures
+            trainer._core.step(x, y, 0.04)
+            stream.capturing = False
+            trainer._core._core.step(
+                trainer._core._arrays, x, y, None, None, 0.05, cuda.xp.empty((1,), np.float32), None, False, stream=5
+            )
+            stream.capturing = captures
+            trainer._core.step(x, y, 0.05)
+            stream.capturing = False
+        nets.append(trainer.network)
+    for name in nets[0].parameters:
+        assert (cuda.host(nets[0].parameters[name]) == cuda.host(nets[1].parameters[name])).all(), name
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

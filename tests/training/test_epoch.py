@@ -88,9 +88,9 @@ def test_the_learning_rate_of_an_epoch():
     trainer.learning_rate = 0.0
     trainer.epoch(x, y)
     assert_same_networks(trainer.network, training_network())
-    trainer.learning_rate = -1
     with pytest.raises(ValueError, match="learning_rate: expected a number >= 0, got -1"):
-        trainer.epoch(x, y)
+        trainer.learning_rate = -1
+    assert trainer.learning_rate == 0.0
 
 
 @pytest.mark.parametrize(

@@ -263,9 +263,9 @@ def test_learning_rate_of_a_trainer():
     trainer.step(x, y)
     expected = before - 0.25 * grads["dense_1.weight"]
     np.testing.assert_allclose(net.parameters["dense_1.weight"], expected, rtol=1e-12, atol=1e-15)
-    trainer.learning_rate = -1
     with pytest.raises(ValueError, match="learning_rate: expected a number >= 0, got -1"):
-        trainer.step(x, y)
+        trainer.learning_rate = -1
+    assert trainer.learning_rate == 0.25
 
 
 @pytest.mark.parametrize(

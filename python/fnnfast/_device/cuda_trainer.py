@@ -46,7 +46,10 @@ class CudaTrainer:
             "gradient": self._zeros(size),
             "precision": None if precision is None else self._fit(precision, self._sum_type),
             "workspace": self._zeros(2**16, np.dtype(np.uint8)),
+            "tally": None,
         }
+        self._right = self._scored = 0.0
+        self._rates = {"learning_rate": 0.0, "l2": settings["l2"]}
         self._kept: tuple[Array, Array] | None = None
         self._captured: list[Array] = []
         device.synchronize()  # the first step may be on another stream
@@ -57,7 +60,8 @@ class CudaTrainer:
     ) -> Array:
         """As ``_cpu.Trainer``, but for the loss, which is an array () on the GPU."""
         loss = self._device.empty((1,), self._sum_type)
-        self._step(x, self._targets(targets), learning_rate, rows, _relative(weights), loss)
+        settings = {"learning_rate": self._own_rate(learning_rate), "loss": loss, "accuracy": None, "follows": False}
+        self._launch(self._core.step, x, self._targets(targets), rows, _relative(weights), **settings)
         return loss.reshape(())
 
     def try_step(self, x: object, labels: object, learning_rate: float) -> None:
@@ -76,6 +80,7 @@ class CudaTrainer:
         targets = self._keep(targets)
         count = -(-len(rows) // batch_size)
         losses = self._device.empty((count,), self._sum_type)
+        accuracies = self._device.empty((count,), np.float64) if self._measures_accuracy() else None
         order, weighed = self._fit(rows, np.dtype(np.int64)), None
         parts = [slice(first, first + batch_size) for first in range(0, len(rows), batch_size)]
         totals = np.array([len(rows[part]) for part in parts], np.float64)
@@ -85,10 +90,16 @@ class CudaTrainer:
                 of_rows[part], unit = _checks.relative(weights[rows[part]])
                 totals[batch] = of_rows[part].sum(dtype=np.float64) * unit
             weighed = self._fit(of_rows, self._sum_type)
-        for batch, part in enumerate(parts):
-            own = None if weighed is None else weighed[part]
-            self._step(x, targets, learning_rate, order[part], own, losses[batch : batch + 1], follows=batch > 0)
+        for size in (len(rows) - (count - 1) * batch_size, min(batch_size, len(rows))):  # of the last one, and others
+            self._reserve(self._core.workspace_bytes(size, True, weights is not None))
+        settings = {"learning_rate": learning_rate, "batch_size": batch_size}
+        recorded = {"losses": losses, "accuracies": accuracies}
+        self._device.launch(self._core.epoch, self._arrays, x, targets, order, weighed, **settings, **recorded)
         means = self._device.host(losses).astype(np.float64)
+        if accuracies is not None:
+            taken = ~np.logical_or.accumulate(np.isnan(means))
+            self._right += float(self._device.host(accuracies)[taken] @ totals[taken])
+            self._scored += float(totals[taken].sum())
         return float(means @ totals), float(totals.sum())
 
     def gradients(
@@ -105,12 +116,27 @@ class CudaTrainer:
     def apply(self, gradients: Sequence[Array], learning_rate: float) -> None:
         """As ``_cpu.Trainer``."""
         self._fill("gradient", gradients)
-        self._device.launch(self._core.apply, self._arrays, learning_rate)
+        self._device.launch(self._core.apply, self._arrays, self._own_rate(learning_rate))
 
     # State -----------------------------------------------------------------------------------------------------------
     def set_l2(self, l2: float) -> None:
-        """As ``_cpu.Trainer``."""
-        self._core.set_l2(l2)
+        """As ``_cpu.Trainer``, on the current stream."""
+        self._set_rates(l2=l2)
+
+    def set_learning_rate(self, learning_rate: float) -> None:
+        """That of captured steps, on the current stream."""
+        self._set_rates(learning_rate=learning_rate)
+
+    def _set_rates(self, **changed: float) -> None:
+        self._rates |= changed
+        self._device.launch(self._core.set_rates, self._arrays, **self._rates)
+
+    def _own_rate(self, learning_rate: float) -> float | None:
+        """The learning rate of a step, or None: what a graph is to read from the GPU's memory.
+
+        Other steps bring theirs, so that they do not depend on the stream on which it was set.
+        """
+        return None if self._device.is_capturing() else learning_rate
 
     @property
     def steps(self) -> int:
@@ -132,31 +158,34 @@ class CudaTrainer:
         with self._device.current():
             self._counter()[...] = steps
 
-    def take_diagnosis(self) -> list[tuple[int, float, float, float, float, float]]:
-        """As ``_cpu.Trainer``; nothing is counted on a GPU."""
-        return []
-
     def measure_accuracy(self, wanted: bool) -> None:
-        """As ``_cpu.Trainer``; nothing is counted on a GPU."""
+        """As ``_cpu.Trainer``; and whether anything is counted for ``take_diagnosis``.
 
-    def take_accuracy(self) -> None:
-        """As ``_cpu.Trainer``; it is not counted on a GPU."""
+        On a GPU that takes a launch for each layer, so steps outside ``fit`` do without.
+        """
+        self._right = self._scored = 0.0
+        self._arrays["tally"] = self._zeros(self._core.tally_bytes, np.dtype(np.uint8)) if wanted else None
+        self._device.synchronize()  # the first step may be on another stream
+
+    def take_accuracy(self) -> float | None:
+        """As ``_cpu.Trainer``."""
+        right, scored, self._right, self._scored = self._right, self._scored, 0.0, 0.0
+        return right / scored if scored > 0 else None
+
+    def take_diagnosis(self) -> list[tuple[int, float, float, float, float, float]]:
+        """As ``_cpu.Trainer``, of what was counted since ``measure_accuracy(True)``; waits for the GPU."""
+        tally = self._arrays["tally"]
+        if tally is None:
+            return []
+        counted = self._device.host(tally)
+        with self._device.current():
+            tally.fill(0)
+        return self._core.statistics(counted)  # type: ignore[no-any-return]
+
+    def _measures_accuracy(self) -> bool:
+        return self._arrays["tally"] is not None and self._core.classifies
 
     # Arrays ----------------------------------------------------------------------------------------------------------
-    def _step(
-        self,
-        x: Array,
-        targets: Array,
-        learning_rate: float,
-        rows: Array | None,
-        weights: Array | None,
-        loss: Array,
-        follows: bool = False,
-    ) -> None:
-        """follows: skip it where the step before was skipped."""
-        settings = {"learning_rate": learning_rate, "loss": loss, "follows": follows}
-        self._launch(self._core.step, x, targets, rows, weights, **settings)
-
     def _launch(self, kernel: Any, x: Array, targets: Array, rows: Any, weights: Any, **settings: Any) -> None:
         if rows is not None:
             rows = self._fit(rows, np.dtype(np.int64))

@@ -266,7 +266,7 @@ class _Ranks(Team):
         batch_size: int,
         after_steps: Callable[[int], object],
     ) -> dict[str, float]:
-        step, rate, right, scored = self._step, trainer._rate(), 0.0, 0.0
+        step, rate, right, scored = self._step, trainer.learning_rate, 0.0, 0.0
         assert step is not None
         self._share(None)  # all have come here: the next thing that they talk about is a step
 

@@ -24,7 +24,7 @@ class History:
     accuracy : list of float
         For losses of classes, the weighted share of the rows whose class the network knew, each before the update of
         its batch, with dropout and noise; so it is often below the accuracy of ``evaluate`` on the same rows. Empty for
-        other losses, and on a GPU.
+        other losses, and for ``fnnfast.distributed`` on a GPU.
     validation_loss : list of float
         The loss after the epoch; empty without validation data.
     validation_accuracy, validation_r2 : list of float

@@ -52,7 +52,8 @@ class Trainer:
     learning_rate : float
         The learning rate, at first that of the optimizer. It may be changed between steps.
     l2 : float
-        The coefficient of the penalty. It may be changed between steps.
+        The coefficient of the penalty. It may be changed between steps. On a GPU, launches of a CUDA graph with a step
+        follow both, if they are changed while the stream of the launches is CuPy's current one.
 
     Raises
     ------
@@ -100,7 +101,7 @@ class Trainer:
         self.network = network
         self.loss: Loss = losses.get(loss, network._last)
         self.optimizer: Optimizer = optimizers.get(optimizer)
-        self.learning_rate: float = self.optimizer.lr
+        vars(self)["learning_rate"] = self.optimizer.lr
         settings = {**self.optimizer.settings(), "l2": _checks.not_negative("l2", l2)}
         if clip_norm is not None:
             settings["clip_norm"] = _checks.positive("clip_norm", clip_norm)
@@ -129,6 +130,7 @@ class Trainer:
             from .._device.cuda_trainer import CudaTrainer
 
             self._core = CudaTrainer(compiled, *made_of)
+            self._core.set_learning_rate(self.learning_rate)
 
     def __getstate__(self) -> dict[str, Any]:
         state = {name: value for name, value in vars(self).items() if name != "_core"}
@@ -143,6 +145,18 @@ class Trainer:
     def __repr__(self) -> str:
         steps = self._core.steps
         return f"<Trainer: {steps} step{'' if steps == 1 else 's'}, {self.loss!r}, {self.optimizer!r}>"
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate; it may be changed between steps."""
+        return vars(self)["learning_rate"]  # type: ignore[no-any-return]  # where pickles have it
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        rate = _checks.not_negative("learning_rate", value)
+        if not isinstance(self._core, _cpu.Trainer):
+            self._core.set_learning_rate(rate)
+        vars(self)["learning_rate"] = rate
 
     @property
     def l2(self) -> float:
@@ -184,7 +198,7 @@ class Trainer:
         TypeError
             If an argument has a wrong type. The network is unchanged.
         """
-        rate = self._rate()
+        rate = self.learning_rate
         loss: float | Array | None = self._core.try_step(x, y, rate) if sample_weight is None else None
         if loss is not None and loss == loss:
             return loss  # type: ignore[return-value]
@@ -297,7 +311,7 @@ class Trainer:
         ValueError
             If a name is missing or unknown, or a shape does not match.
         """
-        self._core.apply(self._like_parameters("grads", grads), self._rate())
+        self._core.apply(self._like_parameters("grads", grads), self.learning_rate)
 
     def state(self) -> dict[str, Array]:
         """Return the state of the optimizer.
@@ -375,7 +389,7 @@ class Trainer:
 
         ``call`` is what takes the steps of some rows, and returns the sum of their losses and of their weights.
         """
-        rate, total, weight = self._rate(), 0.0, 0.0
+        rate, total, weight = self.learning_rate, 0.0, 0.0
 
         def of_core(rows: NDArray[np.int64]) -> tuple[float, float]:
             return self._core.epoch(data.x, data.targets, rate, rows, data.weights, batch_size)
@@ -417,9 +431,6 @@ class Trainer:
             if count := sum(math.prod(shape) for key, shape in shapes.items() if key != "alpha"):
                 found["gradient_rms"][name] = norm / math.sqrt(count)
         return found
-
-    def _rate(self) -> float:
-        return _checks.not_negative("learning_rate", self.learning_rate)
 
 
 def _require_trainable(network: Network) -> None:
