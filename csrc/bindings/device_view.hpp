@@ -47,8 +47,10 @@ T* view(py::handle array, const char* name, const std::vector<std::int64_t>& sha
     fits = shape[i] == kAny || shape[i] == py::cast<std::int64_t>(given[i]);
   if (!fits) {
     std::string expected;
-    for (const std::int64_t n : shape)
-      expected += (expected.empty() ? "" : ", ") + (n == kAny ? "any" : std::to_string(n));
+    for (const std::int64_t n : shape) {
+      if (!expected.empty()) expected += ", ";
+      expected += n == kAny ? "any" : std::to_string(n);
+    }
     throw py::value_error(std::string(name) + " must have the shape (" + expected + "), got " +
                           py::cast<std::string>(py::str(given)));
   }
