@@ -170,7 +170,6 @@ CHAINS = {
     "narrow": ([fnn.Dense(64, "relu"), fnn.Dense(64, "relu"), fnn.Dense(1)], 2),
     "tails": ([fnn.Dense(1, "tanh"), fnn.Dense(3, "swish"), fnn.Dense(17), fnn.Dense(33, "prelu"), fnn.Dense(2)], 4),
     "wide": ([fnn.Dense(300, "gelu"), fnn.Dense(128), fnn.Dense(9, "softmax")], 2),
-    "sums kept between parts": ([fnn.Dense(33001, "relu"), fnn.Dense(2)], 1),
     "maxout": ([fnn.Maxout(20, 2), fnn.Maxout(33, 9), fnn.Maxout(5, 3)], 2),
     "normalized": ([fnn.Dense(40, None), fnn.BatchNorm(), fnn.Activation("relu"), fnn.Dense(6)], 1),
     "skipped": ([fnn.Dense(37, "relu"), fnn.Residual([fnn.Dense(50, "relu"), fnn.Dense(37)]), fnn.Dense(3)], 2),
@@ -189,6 +188,13 @@ def test_outputs_are_stored_rounded_where_products_read_them(extension, machine_
         _cpu.set_num_threads(threads)
         for rows in (1, 2, 33, 49, 130):
             assert_same_bits(net(x[:rows]), wanted[:rows])
+
+
+def test_stored_outputs_are_read_in_parts(extension):
+    layers = [fnn.Dense(66001, "relu"), fnn.Dense(2)]
+    net = fill_biases(fnn.Sequential([fnn.Input(3), *layers], dtype="bfloat16", seed=0))
+    x = wide_data(18, 3)
+    assert_same_bits(net(x), layer_by_layer(net, layers, x))
 
 
 # Which form it is ----------------------------------------------------------------------------------------------------
