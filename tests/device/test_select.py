@@ -14,14 +14,24 @@ from fnnfast._device import select
 pytestmark = pytest.mark.cuda
 
 
-def stand_in(available=True, capability="80"):
+OLD_DRIVER = "cudaErrorInsufficientDriver: CUDA driver version is insufficient for CUDA runtime version"
+
+
+def stand_in(available=True, capability="80", driver=13000, error=None):
     class Device(nullcontext):
         def __init__(self, index=None):
             super().__init__()
             self.compute_capability = capability
 
     module = ModuleType("cupy")
-    module.cuda = SimpleNamespace(is_available=lambda: available, Device=Device)
+
+    def count():
+        if error:
+            raise RuntimeError(error)  # CuPy's own error is derived from it
+        return int(available)
+
+    runtime = SimpleNamespace(getDeviceCount=count, driverGetVersion=lambda: driver)
+    module.cuda = SimpleNamespace(is_available=lambda: available, Device=Device, runtime=runtime)
     return module
 
 
@@ -31,6 +41,8 @@ def stand_in(available=True, capability="80"):
         (False, stand_in(), "this build has no CUDA kernels, and fnnfast-cuda13 is not installed"),
         (True, None, r"CuPy is not installed: pip install 'fnnfast\[cuda13\]'"),
         (True, stand_in(available=False), "no CUDA device"),
+        (True, stand_in(available=False, driver=12080, error=OLD_DRIVER), f"no CUDA device: {OLD_DRIVER}"),
+        (True, stand_in(available=False, driver=0, error=OLD_DRIVER), "no NVIDIA driver was found"),
         (True, stand_in(capability="75"), "compute capability 7.5 is below 8.0"),
     ],
 )

@@ -117,7 +117,7 @@ def why_not(index: int | None = None) -> str:
     except ImportError as error:
         return f"CuPy cannot be imported: {error}"
     if not cupy.cuda.is_available():
-        return "no CUDA device"
+        return _no_device(cupy)
     capability = str(cupy.cuda.Device(index).compute_capability)
     major, minor = int(capability[:-1]), int(capability[-1])
     if (major, minor) < _LEAST_CAPABILITY:
@@ -128,3 +128,12 @@ def why_not(index: int | None = None) -> str:
     except RuntimeError as error:  # a driver older than the toolkit that compiled the kernels, say
         return f"the CUDA kernels do not run here: {error}"
     return ""
+
+
+def _no_device(cupy: ModuleType) -> str:
+    """What CuPy knows of the reason: its ``is_available`` hides that there is no driver, or one that is too old."""
+    try:
+        cupy.cuda.runtime.getDeviceCount()
+    except RuntimeError as error:
+        return f"no CUDA device: {error}" if cupy.cuda.runtime.driverGetVersion() else "no NVIDIA driver was found"
+    return "no CUDA device"
