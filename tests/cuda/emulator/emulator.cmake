@@ -13,11 +13,14 @@ endif()
 set_target_properties(fnnfast_emulated PROPERTIES INTERFACE_POSITION_INDEPENDENT_CODE ON)
 
 set(emulator_sources
+  ${emulator}/barriers.cpp
+  ${emulator}/boxes.cpp
   ${emulator}/emulator.cpp
   ${emulator}/fibers.cpp
   ${emulator}/instructions.cpp
   ${emulator}/runtime.cpp
-  ${emulator}/schedule.cpp)
+  ${emulator}/schedule.cpp
+  ${emulator}/warpgroups.cpp)
 set_source_files_properties(${emulator_sources} PROPERTIES COMPILE_OPTIONS -O1)
 add_library(emulator OBJECT ${emulator_sources})
 target_link_libraries(emulator PRIVATE fnnfast_emulated)
@@ -30,7 +33,10 @@ target_include_directories(_cuda PRIVATE ${emulator})
 target_compile_definitions(_cuda PRIVATE FNNFAST_EMULATED)
 
 # What tests the stand-in itself, and the plans.
-add_executable(emulator_selftest EXCLUDE_FROM_ALL ${emulator}/selftest.cpp ${emulator}/selftest_errors.cpp)
+add_executable(emulator_selftest EXCLUDE_FROM_ALL ${emulator}/selftest.cpp ${emulator}/selftest_errors.cpp
+  ${emulator}/selftest_hopper.cpp)
 target_link_libraries(emulator_selftest PRIVATE fnnfast_emulated emulator)
+target_include_directories(emulator_selftest PRIVATE ${emulator})
+target_compile_definitions(emulator_selftest PRIVATE FNNFAST_EMULATED)
 add_executable(plan_test EXCLUDE_FROM_ALL tests/cuda/test_fused_plan.cpp csrc/cuda/fused_plan.cpp)
 target_link_libraries(plan_test PRIVATE fnnfast_emulated)
