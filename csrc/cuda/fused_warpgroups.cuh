@@ -125,7 +125,7 @@ __global__ void __launch_bounds__(RegistersPlan::most_warps(false) * 32, 1)
   copy_parameters(arguments,
                   [&](int layer, int k, int column) { return swizzled_weights<T>(layer) + swizzled_place(k, column); });
   copy_commit();
-  input.copy(m);
+  if (m - behind < task.rows) input.copy(m);
   copy_commit();
   copy_wait<1>();
   publish_copies();
