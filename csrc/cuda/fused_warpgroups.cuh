@@ -107,8 +107,6 @@ class WarpgroupLayer {
 
 #endif
 
-#if !defined(FNNFAST_EMULATED)
-
 // Sums: the number of sums of 16 columns of the last layer, 1 or 4.
 template <class T, int Sums>
 __global__ void __launch_bounds__(RegistersPlan::most_warps(false) * 32, 1)
@@ -125,7 +123,7 @@ __global__ void __launch_bounds__(RegistersPlan::most_warps(false) * 32, 1)
   copy_parameters(arguments,
                   [&](int layer, int k, int column) { return swizzled_weights<T>(layer) + swizzled_place(k, column); });
   copy_commit();
-  input.copy(m);
+  if (m - behind < task.rows) input.copy(m);
   copy_commit();
   copy_wait<1>();
   publish_copies();
@@ -152,16 +150,13 @@ __global__ void __launch_bounds__(RegistersPlan::most_warps(false) * 32, 1)
 #endif
 }
 
-#endif
-
 template <class T>
 using RegistersKernel = void (*)(FusedRegistersArguments<T>);
 
 // The kernel for a network of ReLU and the identity, or null if the device has no such products or this build no code
 // for them. With the environment variable FNNFAST_CUDA_WGMMA=off it is null, for comparisons.
 template <class T>
-RegistersKernel<T> warpgroups_kernel([[maybe_unused]] const FusedTask<T>& task) {
-#if !defined(FNNFAST_EMULATED)
+RegistersKernel<T> warpgroups_kernel(const FusedTask<T>& task) {
   const char* const value = std::getenv("FNNFAST_CUDA_WGMMA");
   if (value != nullptr && std::string_view(value) == "off") return nullptr;
   const auto kernel =
@@ -170,7 +165,6 @@ RegistersKernel<T> warpgroups_kernel([[maybe_unused]] const FusedTask<T>& task) 
   cudaFuncAttributes of{};
   check_device(cudaFuncGetAttributes(&of, kernel), "fused");
   if (of.ptxVersion >= 90) return kernel;  // else compiled by the driver, from code for all devices
-#endif
   return nullptr;
 }
 

@@ -265,7 +265,7 @@ struct HopperProduct {
 
 template <class T, class Tile, Finish Kind, bool TransposedB>
 __global__ void __launch_bounds__(Tile::kThreads, 1) hopper_kernel(const __grid_constant__ HopperArguments arguments) {
-#if defined(__CUDA_ARCH_FEAT_SM90_ALL)  // never launched on other architectures
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL) || defined(FNNFAST_EMULATED)  // never launched on other architectures
   const HopperShared<Tile> shared(shared_address(shared_memory()));
   if (threadIdx.x == 0) shared.begin(Kind == Finish::kWeightGradient ? Tile::kSummingThreads / 32 : 0);
   __syncthreads();

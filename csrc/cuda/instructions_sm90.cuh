@@ -2,11 +2,32 @@
 // operands in shared memory.
 #pragma once
 
-#include <cuda.h>
-
 #include "platform.hpp"
 
+#if defined(FNNFAST_EMULATED)
+#include "hopper.hpp"
+#else
+#include <cuda.h>
+#endif
+
 namespace fnnfast::cuda {
+
+// ----- Operands of products
+
+// The descriptor of an operand in shared memory, without its address: units of 8 rows of 128 bytes, swizzled as by the
+// copy engine (bits 4 to 6 of an address ^= bits 7 to 9). K-major: a row is 64 elements along k, `stride` bytes from 8
+// rows to the next 8; `leading` is not used. MN-major: a row is 64 elements along m or n at one k, `stride` bytes from
+// 8 steps of k to the next 8, `leading` from 64 elements to the next 64.
+__host__ __device__ constexpr std::uint64_t operand_form(unsigned leading, unsigned stride) {
+  return std::uint64_t{leading / 16 & 0x3fff} << 16 | std::uint64_t{stride / 16 & 0x3fff} << 32 |
+         std::uint64_t{1} << 62;
+}
+// The address field covers all of shared memory.
+__device__ __forceinline__ std::uint64_t operand_at(std::uint64_t form, unsigned address) {
+  return form | (address >> 4 & 0x3fff);
+}
+
+#if !defined(FNNFAST_EMULATED)
 
 // A producer gives registers to the consumers. All warps of the warpgroup call it.
 template <int Registers>
@@ -124,19 +145,6 @@ __device__ __forceinline__ float copy_of(float v) {
 
 // ----- Products of a warpgroup
 
-// The descriptor of an operand in shared memory, without its address: units of 8 rows of 128 bytes, swizzled as by the
-// copy engine (bits 4 to 6 of an address ^= bits 7 to 9). K-major: a row is 64 elements along k, `stride` bytes from 8
-// rows to the next 8; `leading` is not used. MN-major: a row is 64 elements along m or n at one k, `stride` bytes from
-// 8 steps of k to the next 8, `leading` from 64 elements to the next 64.
-__host__ __device__ constexpr std::uint64_t operand_form(unsigned leading, unsigned stride) {
-  return std::uint64_t{leading / 16 & 0x3fff} << 16 | std::uint64_t{stride / 16 & 0x3fff} << 32 |
-         std::uint64_t{1} << 62;
-}
-// The address field covers all of shared memory.
-__device__ __forceinline__ std::uint64_t operand_at(std::uint64_t form, unsigned address) {
-  return form | (address >> 4 & 0x3fff);
-}
-
 // Required before a warpgroup's first product, and after accesses to the registers of its sums.
 __device__ __forceinline__ void products_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 __device__ __forceinline__ void products_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
@@ -202,5 +210,7 @@ __device__ __forceinline__ void multiply_async(float (&d)[N / 2], std::uint64_t 
 #undef FNNFAST_PLACES96
 #undef FNNFAST_SUMS32
 #undef FNNFAST_SUMS8
+
+#endif
 
 }  // namespace fnnfast::cuda

@@ -4,8 +4,12 @@
 
 #include "tile_registers.cuh"
 
+#if defined(FNNFAST_EMULATED)
+#include "hopper.hpp"
+#endif
+
 // Whether this compiler pass is for sm_90a, which has them.
-#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL) || defined(FNNFAST_EMULATED)
 #define FNNFAST_HAS_WGMMA 1
 #else
 #define FNNFAST_HAS_WGMMA 0
@@ -26,6 +30,8 @@ __device__ __forceinline__ std::uint64_t swizzled_operand(const void* rows) {
   return std::uint64_t{1} << 62 | std::uint64_t{1024 / 16} << 32 | std::uint64_t{1024 / 16} << 16 |
          (shared_address(rows) >> 4 & 0x3FFF);
 }
+
+#if !defined(FNNFAST_EMULATED)
 
 // Makes this thread's copies to shared memory visible to the tensor cores after the next barrier.
 __device__ __forceinline__ void publish_copies() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
@@ -80,6 +86,8 @@ __device__ __forceinline__ void multiply_async(RegisterSums (&sums)[Sums], const
 #undef FNNFAST_MULTIPLY
 #undef FNNFAST_SUMS16
 #undef FNNFAST_SUMS4
+
+#endif
 
 #endif
 

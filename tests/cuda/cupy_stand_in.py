@@ -194,7 +194,7 @@ def as_strided(array: ndarray, shape: Any, strides: Any) -> ndarray:
 # The device ----------------------------------------------------------------------------------------------------------
 class Device:
     count = 1
-    compute_capability = "80"
+    compute_capability = "90"
     _current = 0
 
     def __init__(self, index: int | None = None) -> None:

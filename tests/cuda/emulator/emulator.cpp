@@ -18,81 +18,9 @@
 #endif
 
 namespace fnnfast::emulator {
-namespace {
 
-struct Copy {
-  unsigned char* to;
-  const void* from;
-  int valid, size;
-
-  void perform() const {
-    if (valid > 0) std::memcpy(to, from, static_cast<std::size_t>(valid));
-    std::memset(to + valid, 0, static_cast<std::size_t>(size - valid));
-  }
-};
-
-// Lanes that wait for the rest of their mask. Several may gather in a warp at a time, each mask for itself.
-struct Gathering {
-  const Collective* what;
-  unsigned mask, arrived;
-};
-
-struct Warp {
-  unsigned lanes = 0xFFFFFFFF;  // the last warp of a block may be short
-  unsigned gathering = 0;
-  Gathering gatherings[32];
-  void* operands[32];  // of the lanes that have arrived somewhere
-};
-
-struct Free {
-  void operator()(void* memory) const { std::free(memory); }
-};
-
-struct Block {
-  uint3 index;
-  std::size_t first;  // of its threads
-  unsigned at_barrier;
-  std::unique_ptr<unsigned char, Free> shared;
-  std::vector<Warp> warps;
-};
-
-struct Thread {
-  std::size_t number;
-  uint3 index;
-  unsigned lane;
-  Block* block;
-  unsigned char* shared;
-  Warp* warp;
-  Fiber* fiber;
-  const char* waits_at;  // what it waited at last
-  unsigned mask;         // of that, if it was the warp's
-  bool ended;
-  std::vector<Copy> copies;         // that nobody has waited for
-  std::vector<std::size_t> groups;  // how many of them belong to each group, the oldest first
-  std::size_t uncommitted;
-};
-
-// Of one launch at a time, and some of it for the next ones. Never destroyed: nothing depends on the order of that.
-struct Machine {
-  std::vector<std::unique_ptr<Fiber>> fibers;
-  ReadyThreads ready;
-  std::vector<Block> blocks;    // that exist at the same time
-  std::vector<Thread> threads;  // theirs; each block begins at a multiple of 64
-  const Launch* launch = nullptr;
-  Choices* choices = nullptr;
-  Fiber* host = nullptr;
-  std::size_t threads_per_block = 0;
-  std::size_t living = 0, at_grid_barrier = 0;
-  const unsigned* counter = nullptr;  // of the grid barrier
-};
 Machine& machine = *new Machine;
-Thread* first_thread = nullptr;  // machine.threads.data()
 Thread* current = nullptr;
-
-FNNFAST_EMULATOR_UNCHECKED inline Thread& this_thread(const char* what) {
-  if (current == nullptr) fail("%s outside a kernel", what);
-  return *current;
-}
 
 std::string position(const Thread& thread) {
   char text[160];
@@ -100,6 +28,10 @@ std::string position(const Thread& thread) {
   std::snprintf(text, sizeof(text), "block (%u, %u, %u), thread (%u, %u, %u)", b.x, b.y, b.z, t.x, t.y, t.z);
   return text;
 }
+
+namespace {
+
+Thread* first_thread = nullptr;  // machine.threads.data()
 
 template <class Function>
 void for_each_thread(Function function) {
@@ -118,7 +50,8 @@ void for_each_thread(Function function) {
     for (Group& group : groups) {
       const Thread& other = *group.first;
       const bool same = thread.ended == other.ended &&
-                        (thread.ended || (thread.waits_at == other.waits_at && thread.mask == other.mask));
+                        (thread.ended || (thread.waits_at == other.waits_at && thread.mask == other.mask &&
+                                          thread.barrier == other.barrier && thread.parity == other.parity));
       if (same) {
         ++group.count;
         return;
@@ -132,9 +65,13 @@ void for_each_thread(Function function) {
     if (group.first->mask != 0 && !group.first->ended) {
       std::snprintf(mask, sizeof(mask), " with mask 0x%08x", group.first->mask);
     }
+    const std::string barrier =
+        group.first->barrier == nullptr || group.first->ended
+            ? ""
+            : " for parity " + std::to_string(group.first->parity) + " of " + describe(*group.first->barrier);
     text += (&group == &groups.front() ? ": " : "; ") + std::to_string(group.count) +
             (group.count == 1 ? " thread " : " threads ") +
-            (group.first->ended ? "ended" : std::string("at ") + group.first->waits_at) + mask +
+            (group.first->ended ? "ended" : std::string("at ") + group.first->waits_at) + mask + barrier +
             (group.count == 1 ? ": " : ", the first of them: ") + position(*group.first);
   }
   fail("%s", text.c_str());
@@ -142,8 +79,10 @@ void for_each_thread(Function function) {
 
 // The thread whose turn it is, which becomes the running one.
 FNNFAST_EMULATOR_UNCHECKED inline Thread& take_turn() {
-  const std::size_t number = machine.ready.choose(*machine.choices);
-  if (number == ReadyThreads::kNone) fail_deadlocked();
+  std::size_t number;
+  while ((number = machine.ready.choose(*machine.choices)) == ReadyThreads::kNone) {
+    if (!deliver_load()) fail_deadlocked();
+  }
   Thread& next = first_thread[number];
   current = &next;
   running.thread = next.index;
@@ -159,7 +98,8 @@ FNNFAST_EMULATOR_UNCHECKED inline void let_others_run(Thread& self) {
   if (&next != &self) self.fiber->switch_to(*next.fiber);
 }
 
-FNNFAST_EMULATOR_UNCHECKED inline void wait(Thread& self, const char* at, unsigned mask) {
+// The same, and it is not before somebody lets it go on.
+FNNFAST_EMULATOR_UNCHECKED inline void park(Thread& self, const char* at, unsigned mask) {
   self.waits_at = at;
   self.mask = mask;
   machine.ready.erase(self.number);
@@ -175,6 +115,7 @@ FNNFAST_EMULATOR_UNCHECKED void run_thread() {
   }
   Thread& self = *current;
   if (!self.copies.empty()) fail("the thread ends with %zu copies that it has not waited for", self.copies.size());
+  end_async(self);
   self.ended = true;
   machine.ready.erase(self.number);
   if (--machine.living == 0) {
@@ -198,8 +139,14 @@ void allocate_blocks(std::size_t count, const Launch& what) {
     Block& block = machine.blocks[b];
     block.first = b * padded;
     void* shared = nullptr;
-    if (posix_memalign(&shared, 128, what.shared_bytes) != 0) fail("no memory for a block's shared memory");
-    block.shared.reset(static_cast<unsigned char*>(shared));
+    if (posix_memalign(&shared, 1024, kBeforeShared + what.shared_bytes) != 0) {
+      fail("no memory for a block's shared memory");
+    }
+    block.memory.reset(static_cast<unsigned char*>(shared));
+    block.shared = block.memory.get() + kBeforeShared;
+#if defined(FNNFAST_EMULATOR_ASAN)
+    __asan_poison_memory_region(shared, kBeforeShared);
+#endif
     block.warps.resize((size + 31) / 32);
     if (size % 32 != 0) block.warps.back().lanes = (1u << size % 32) - 1;
     for (std::size_t i = 0; i < size; ++i) {
@@ -209,7 +156,7 @@ void allocate_blocks(std::size_t count, const Launch& what) {
       thread.index = {n % what.block.x, n / what.block.x % what.block.y, n / what.block.x / what.block.y};
       thread.lane = n % 32;
       thread.block = &block;
-      thread.shared = block.shared.get();
+      thread.shared = block.shared;
       thread.warp = &block.warps[i / 32];
       thread.fiber = machine.fibers[b * size + i].get();
     }
@@ -221,18 +168,24 @@ void begin_block(Block& block, std::uint64_t number, const Launch& what) {
   block.index = {static_cast<unsigned>(number % x), static_cast<unsigned>(number / x % y),
                  static_cast<unsigned>(number / x / y)};
   block.at_barrier = 0;
-  if (what.shared_bytes > 0) std::memset(block.shared.get(), 0xFF, what.shared_bytes);
+  if (what.shared_bytes > 0) std::memset(block.shared, 0xFF, what.shared_bytes);
   for (std::size_t i = 0; i < machine.threads_per_block; ++i) {
     Thread& thread = machine.threads[block.first + i];
     thread.ended = false;
     thread.groups.clear();
     thread.uncommitted = 0;
+    thread.barrier = nullptr;
+    thread.parity = 0;
+    thread.async = AsyncThread{};
     thread.fiber->start(run_thread);
   }
+  begin_async(block);
   machine.ready.insert_block(block.first, machine.threads_per_block);
 }
 
 }  // namespace
+
+void wait(Thread& self, const char* at) { park(self, at, 0); }
 
 void fail(const char* format, ...) {
   std::fputs("fnnfast emulator: ", stderr);
@@ -267,6 +220,7 @@ void run(const Launch& what) {
     for (std::size_t b = 0; b < machine.blocks.size(); ++b) begin_block(machine.blocks[b], order.at(begun + b), what);
     machine.living = machine.blocks.size() * machine.threads_per_block;
     host.switch_to(*take_turn().fiber);
+    for (Block& block : machine.blocks) end_async(block);
   }
   machine.blocks.clear();
   running = Running{};
@@ -275,8 +229,9 @@ void run(const Launch& what) {
 FNNFAST_EMULATOR_UNCHECKED void block_barrier() {
   Thread& self = this_thread("__syncthreads()");
   Block& block = *self.block;
-  if (++block.at_barrier < machine.threads_per_block) return wait(self, "__syncthreads()", 0);
+  if (++block.at_barrier < machine.threads_per_block) return park(self, "__syncthreads()", 0);
   block.at_barrier = 0;
+  ++block.async.meetings;
   machine.ready.insert_block(block.first, machine.threads_per_block);
   let_others_run(self);
 }
@@ -292,11 +247,14 @@ void meet_grid(const unsigned* counter) {
   }
   (void)*static_cast<const volatile unsigned*>(counter);  // that it may be read
   if (++machine.at_grid_barrier < machine.blocks.size() * machine.threads_per_block) {
-    return wait(self, "grid_barrier()", 0);
+    return park(self, "grid_barrier()", 0);
   }
   machine.at_grid_barrier = 0;
   machine.counter = nullptr;
-  for (const Block& block : machine.blocks) machine.ready.insert_block(block.first, machine.threads_per_block);
+  for (Block& block : machine.blocks) {
+    ++block.async.meetings;
+    machine.ready.insert_block(block.first, machine.threads_per_block);
+  }
   let_others_run(self);
 }
 
@@ -304,8 +262,14 @@ unsigned char* in_block(const void* bytes, std::size_t size, unsigned number) {
   check_shared("in_block()", bytes, size);
   const auto place = static_cast<const unsigned char*>(bytes) - running.shared;
   for (const Block& block : machine.blocks)
-    if (block.index.x == number) return block.shared.get() + place;
+    if (block.index.x == number) return block.shared + place;
   fail("in_block(): no block %u in the cluster", number);
+}
+
+// Of these lanes of the warp that begins with that thread.
+FNNFAST_EMULATOR_UNCHECKED static void count_meeting(std::size_t first, unsigned lanes) {
+  for (; lanes != 0; lanes &= lanes - 1)
+    ++first_thread[first + static_cast<unsigned>(__builtin_ctz(lanes))].async.meetings;
 }
 
 FNNFAST_EMULATOR_UNCHECKED void meet(const Collective& what, unsigned mask, void* operand) {
@@ -328,10 +292,11 @@ FNNFAST_EMULATOR_UNCHECKED void meet(const Collective& what, unsigned mask, void
   }
   warp.operands[self.lane] = operand;
   gathering->arrived |= own;
-  if (gathering->arrived != lanes) return wait(self, what.name, mask);
+  if (gathering->arrived != lanes) return park(self, what.name, mask);
   --warp.gathering;
   *gathering = warp.gatherings[warp.gathering];
   what.perform(warp.operands, lanes);
+  if (&what == &kSyncWarp) count_meeting(self.number - self.lane, lanes);
   machine.ready.insert_lanes(self.number / 32 * 32, lanes);
   let_others_run(self);
 }
@@ -339,7 +304,7 @@ FNNFAST_EMULATOR_UNCHECKED void meet(const Collective& what, unsigned mask, void
 void check_shared(const char* what, const void* bytes, std::size_t size) {
   const Thread& self = this_thread(what);
   const auto address = reinterpret_cast<std::uintptr_t>(bytes);
-  const std::uintptr_t offset = address - reinterpret_cast<std::uintptr_t>(self.block->shared.get());
+  const std::uintptr_t offset = address - reinterpret_cast<std::uintptr_t>(self.block->shared);
   const std::size_t shared_bytes = machine.launch->shared_bytes;
   if (offset >= shared_bytes || shared_bytes - offset < size) {
     fail("%s: offset %td is outside the block's %zu bytes of shared memory", what, static_cast<std::ptrdiff_t>(offset),
@@ -363,10 +328,10 @@ void issue_copy(void* to, const void* from, int valid, int size) {
     if (poisoned != nullptr) (void)*static_cast<const volatile unsigned char*>(poisoned);
   }
 #endif
-  const Copy copy{static_cast<unsigned char*>(to), from, valid, size};
-  const bool now = machine.choices->copies == Copies::kAtOnce;
-  if (now) copy.perform();
-  self.copies.push_back(now ? Copy{copy.to, nullptr, 0, 0} : copy);
+  const bool done = machine.choices->copies == Copies::kAtOnce;
+  self.copies.push_back({static_cast<unsigned char*>(to), from, valid, size, done});
+  if (self.block->async.used) check_unused("copy_async()", self, to, bytes);
+  if (done) self.copies.back().perform();
   ++self.uncommitted;
 }
 
@@ -383,7 +348,10 @@ void wait_for_copies(std::size_t groups_left) {
   const auto last_group = self.groups.begin() + groups;
   const auto last = self.copies.begin() +
                     static_cast<std::ptrdiff_t>(std::accumulate(self.groups.begin(), last_group, std::size_t{0}));
-  for (auto copy = self.copies.begin(); copy != last; ++copy) copy->perform();
+  for (auto copy = self.copies.begin(); copy != last; ++copy) {
+    if (!copy->done) copy->perform();
+    mark_written(self, copy->to, static_cast<std::size_t>(copy->size));  // now: a fence before this does not do
+  }
   self.copies.erase(self.copies.begin(), last);
   self.groups.erase(self.groups.begin(), last_group);
 }

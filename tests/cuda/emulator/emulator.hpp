@@ -11,7 +11,8 @@
 // do at once what they are told, and nothing here says how fast a kernel is. Stricter than a device: a barrier or a
 // mask that counts on a thread which has ended is an error.
 //
-// It wants emulator.cpp, fibers.cpp, instructions.cpp, runtime.cpp and schedule.cpp, built with the same sanitizers.
+// hopper.hpp has what only Hopper can do. It wants the other sources in this folder but the self-test, built with the
+// same sanitizers.
 #pragma once
 
 #include <algorithm>

@@ -4,6 +4,8 @@
 #include <bit>
 #include <cstring>
 
+#include "fragments.hpp"
+#include "hopper.hpp"
 #include "machine.hpp"
 
 namespace fnnfast::emulator {
@@ -46,32 +48,6 @@ struct Fragments {
   float d[32][4];
 };
 
-// A register holds two neighbours in k, or one tf32, of which the low 13 bits do not count.
-template <class T>
-inline constexpr int kEach = 2;
-template <>
-inline constexpr int kEach<Tf32> = 1;
-
-template <class T>
-FNNFAST_EMULATOR_UNCHECKED double unpack(std::uint32_t word, int which);
-template <>
-FNNFAST_EMULATOR_UNCHECKED double unpack<__half>(std::uint32_t pair, int which) {
-  const std::uint64_t half = pair >> (16 * which) & 0xFFFF, magnitude = (half & 0x7FFF) << 42;
-  const std::uint64_t sign = (half & 0x8000) << 48, infinity = std::uint64_t{0x7FF} << 52;
-  if ((half & 0x7C00) == 0x7C00) return __builtin_bit_cast(double, sign | infinity | magnitude);
-  return __builtin_bit_cast(double, sign | magnitude) * 0x1p1008;  // the exponents' biases differ by so much
-}
-template <>
-FNNFAST_EMULATOR_UNCHECKED double unpack<__nv_bfloat16>(std::uint32_t pair, int which) {
-  return __builtin_bit_cast(float, which == 0 ? pair << 16 : pair & 0xFFFF0000);
-}
-template <>
-FNNFAST_EMULATOR_UNCHECKED double unpack<Tf32>(std::uint32_t word, int) {
-  return __builtin_bit_cast(float, word & ~0x1FFFu);
-}
-
-using Row = double __attribute__((vector_size(64)));  // 8 columns, in the vectors of the processor even without -O
-
 template <class T>
 FNNFAST_EMULATOR_UNCHECKED void multiply(Fragments& f) {
   constexpr int kInputs = 8 * kEach<T>;
@@ -86,11 +62,7 @@ FNNFAST_EMULATOR_UNCHECKED void multiply(Fragments& f) {
       for (int i = 0; i < 2; ++i) b[k + i * (kInputs / 2)][group] = unpack<T>(f.b[lane][i], e);
     }
   }
-  for (int row = 0; row < 16; ++row) {
-    Row sum = d[row];
-    for (int k = 0; k < kInputs; ++k) sum += a[row][k] * b[k];
-    d[row] = sum;
-  }
+  add_products(d, a, b);
   for (int lane = 0; lane < 32; ++lane) {
     for (int i = 0; i < 4; ++i) {
       f.d[lane][i] = static_cast<float>(d[lane / 4 + i / 2 * 8][2 * (lane % 4) + i % 2]);
@@ -126,6 +98,19 @@ void vote(void* const* operands, unsigned lanes) {
 
 void load_matrices(void* const* operands, unsigned) { load<false>(operands); }
 void load_transposed_matrices(void* const* operands, unsigned) { load<true>(operands); }
+
+void store_matrices(void* const* operands, unsigned) {
+  for (unsigned lane = 0; lane < 32; ++lane) {
+    unsigned char* const row = static_cast<const StoredOperand*>(operands[lane])->row;
+    for (unsigned i = 0; i < 4; ++i) {  // matrix lane / 8, of which a lane holds two neighbours
+      const unsigned holder = lane % 8 * 4 + i;
+      const Thread& writer = machine.threads[current->number - current->lane + holder];
+      check_unused("store_matrix()", writer, row + 4 * i, 4);
+      mark_written(writer, row + 4 * i, 4);
+      std::memcpy(row + 4 * i, static_cast<const StoredOperand*>(operands[holder])->r + lane / 8, 4);
+    }
+  }
+}
 
 template <class T>
 void multiply_fragments(void* const* operands, unsigned) {

@@ -10,7 +10,7 @@
 namespace fnnfast::emulator {
 namespace {
 
-// An H100's numbers, but for the multiprocessors, and the compute capability of the oldest device that we build for.
+// An H100's numbers, but for the multiprocessors.
 constexpr std::size_t kSharedDefault = 48 << 10, kSharedMost = 227 << 10;
 constexpr std::size_t kSharedPerMultiprocessor = 228 << 10, kSharedReserved = 1 << 10;
 constexpr int kThreadsPerMultiprocessor = 2048, kBlocksPerMultiprocessor = 32, kThreadsPerBlock = 1024;
@@ -200,7 +200,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
       *value = emulator::kL2Bytes;
       return cudaSuccess;
     case cudaDevAttrComputeCapabilityMajor:
-      *value = 8;
+      *value = 9;
       return cudaSuccess;
     case cudaDevAttrComputeCapabilityMinor:
       *value = 0;

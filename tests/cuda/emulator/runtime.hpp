@@ -90,6 +90,16 @@ cudaError_t launch(const Launch& what);
 
 }  // namespace fnnfast::emulator
 
+struct cudaFuncAttributes {
+  int ptxVersion;
+};
+// As compiled for compute capability 9.0.
+template <class T>
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, T*) {
+  attributes->ptxVersion = 90;
+  return cudaSuccess;
+}
+
 template <class T>
 cudaError_t cudaFuncSetAttribute(T* function, cudaFuncAttribute attribute, int value) {
   return fnnfast::emulator::set_function_attribute(reinterpret_cast<const void*>(function), attribute, value);

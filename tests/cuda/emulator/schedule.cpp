@@ -58,6 +58,16 @@ Choices& choices() {
   return made;
 }
 
+bool now(Choices& choices) {
+  if (choices.copies == Copies::kAtOnce) return true;
+  return choices.schedule == Schedule::kRandom && random_below(2, choices.state) == 0;
+}
+
+std::size_t one_of(std::size_t count, Choices& choices) {
+  if (choices.schedule == Schedule::kRandom) return random_below(count, choices.state);
+  return choices.schedule == Schedule::kDescending ? count - 1 : 0;
+}
+
 void set_schedule(Schedule kind, std::uint64_t seed) {
   choices().schedule = kind;
   choices().state = seed;

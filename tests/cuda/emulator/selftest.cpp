@@ -1,6 +1,7 @@
 // What the emulator promises, feature by feature. Prints "ok", or the first thing that is not so.
 //
-//   g++ -std=c++20 -O1 -g -fsanitize=address,undefined tests/cuda/emulator/*.cpp -o selftest && ./selftest
+//   cd tests/cuda/emulator
+//   g++ -std=c++20 -O1 -g -fsanitize=address,undefined -DFNNFAST_EMULATED -I. *.cpp -o selftest && ./selftest
 #include "selftest.hpp"
 
 #include <cmath>
@@ -323,6 +324,7 @@ void test() {
   test_numbers();
   test_runtime();
   test_errors();
+  test_hopper();
 }
 
 }  // namespace fnnfast::emulator::selftest

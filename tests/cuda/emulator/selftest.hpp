@@ -1,10 +1,14 @@
 // What the self-test's files share.
 #pragma once
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <string>
 #include <vector>
 
 #include "emulator.hpp"
@@ -64,9 +68,53 @@ void under_all_schedules(Test test) {
   set_schedule(Schedule::kAscending);
 }
 
+// Runs function in a process of its own: how that ended, and what it wrote to stderr.
+struct Ending {
+  int status;
+  std::string said;
+};
+template <class Function>
+Ending apart(Function function) {
+  int ends[2];
+  CHECK(pipe(ends) == 0);
+  const pid_t child = fork();
+  CHECK(child >= 0);
+  if (child == 0) {
+    dup2(ends[1], STDERR_FILENO);
+    close(ends[0]);
+    function();
+    _exit(0);
+  }
+  close(ends[1]);
+  Ending ending{0, ""};
+  char buffer[4096];
+  for (ssize_t n; (n = read(ends[0], buffer, sizeof(buffer))) > 0;) {
+    ending.said.append(buffer, static_cast<std::size_t>(n));
+  }
+  close(ends[0]);
+  CHECK(waitpid(child, &ending.status, 0) == child);
+  return ending;
+}
+
+template <class Function>
+bool function_aborts(const char* message, Function function) {
+  const auto [status, said] = apart(function);
+  const bool right = status != 0 && said.find(message) != std::string::npos;
+  if (!right) std::fprintf(stderr, "expected \"%s\", got (status %d):\n%s\n", message, status, said.c_str());
+  return right;
+}
+
+// True if one block of the kernel aborts and says so.
+template <class... P, class... A>
+bool aborts(const char* message, void (*kernel)(P...), dim3 block, std::size_t shared_bytes, A... args) {
+  return function_aborts(message,
+                         [&] { (void)launch_kernel(kernel, 1, block, shared_bytes, nullptr, false, args...); });
+}
+
 void test_environment();
 void test_numbers();
 void test_runtime();
 void test_errors();
+void test_hopper();
 
 }  // namespace fnnfast::emulator::selftest

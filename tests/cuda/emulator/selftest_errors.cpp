@@ -1,7 +1,4 @@
 // Numbers against their definition; and what a device would refuse, or hang on.
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <cmath>
 #include <limits>
 #include <stdexcept>
@@ -13,49 +10,6 @@
 
 namespace fnnfast::emulator::selftest {
 namespace {
-
-// Runs function in a process of its own: how that ended, and what it wrote to stderr.
-struct Ending {
-  int status;
-  std::string said;
-};
-template <class Function>
-Ending apart(Function function) {
-  int ends[2];
-  CHECK(pipe(ends) == 0);
-  const pid_t child = fork();
-  CHECK(child >= 0);
-  if (child == 0) {
-    dup2(ends[1], STDERR_FILENO);
-    close(ends[0]);
-    function();
-    _exit(0);
-  }
-  close(ends[1]);
-  Ending ending{0, ""};
-  char buffer[4096];
-  for (ssize_t n; (n = read(ends[0], buffer, sizeof(buffer))) > 0;) {
-    ending.said.append(buffer, static_cast<std::size_t>(n));
-  }
-  close(ends[0]);
-  CHECK(waitpid(child, &ending.status, 0) == child);
-  return ending;
-}
-
-template <class Function>
-bool function_aborts(const char* message, Function function) {
-  const auto [status, said] = apart(function);
-  const bool right = status != 0 && said.find(message) != std::string::npos;
-  if (!right) std::fprintf(stderr, "expected \"%s\", got (status %d):\n%s\n", message, status, said.c_str());
-  return right;
-}
-
-// True if one block of the kernel aborts and says so.
-template <class... P, class... A>
-bool aborts(const char* message, void (*kernel)(P...), dim3 block, std::size_t shared_bytes, A... args) {
-  return function_aborts(message,
-                         [&] { (void)launch_kernel(kernel, 1, block, shared_bytes, nullptr, false, args...); });
-}
 
 // ---- numbers
 
