@@ -4,7 +4,7 @@ import gc
 import resource
 import subprocess
 import sys
-import textwrap
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +46,12 @@ def saved_and_loaded(path):
         fnn.load(path)
 
     return call
+
+
+def in_a_thread_that_ends():
+    thread = threading.Thread(target=lambda: (NET(X), fnn.dense(X, W)))
+    thread.start()
+    thread.join()
 
 
 # Calls, and how many thousands of them: a million in all.
@@ -96,6 +102,19 @@ def growth(call, count):
     return min(found)
 
 
+def growth_alone(call, count):
+    """The same of an expression, in a process of its own: others have memory at hand that earlier tests gave back."""
+    code = f"import sys; sys.path.insert(0, sys.argv[1]); import test_leaks as t; print(t.growth({call}, {count}))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(Path(__file__).parent)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=600,
+    )
+    return int(done.stdout)
+
+
 @pytest.fixture(autouse=True)
 def linux():
     if not STATM.exists():
@@ -108,39 +127,17 @@ def test_a_million_calls():
 
 @pytest.mark.parametrize("name", CALLS)
 def test_calls(name):
-    call, thousands = CALLS[name]
-    assert growth(call, 1000 * thousands) <= GROWTH
+    assert growth_alone(f"t.CALLS[{name!r}][0]", 1000 * CALLS[name][1]) <= GROWTH
 
 
 def test_files(tmp_path):
-    assert growth(saved_and_loaded(tmp_path / "net"), 1500) <= GROWTH
-
-
-def test_a_leak_shows():
-    """Some bytes for each call, more in all than a process has at hand from what it gave back before."""
-    kept = []
-    assert growth(lambda: kept.append(bytes(2000)), 50_000) > GROWTH
+    assert growth_alone(f"t.saved_and_loaded({str(tmp_path / 'net')!r})", 1500) <= GROWTH
 
 
 def test_threads_that_end():
     """Each gives back what it needed."""
-    code = """
-        import sys, threading
-        sys.path.insert(0, sys.argv[1])
-        import test_leaks as leaks
+    assert growth_alone("t.in_a_thread_that_ends", 2000) <= GROWTH
 
-        def call():
-            thread = threading.Thread(target=lambda: (leaks.NET(leaks.X), leaks.fnn.dense(leaks.X, leaks.W)))
-            thread.start()
-            thread.join()
 
-        print(leaks.growth(call, 2000))
-    """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code), str(Path(__file__).parent)],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=600,
-    )
-    assert int(done.stdout) <= GROWTH
+def test_a_leak_shows():
+    assert growth_alone("lambda kept=[]: kept.append(bytes(20))", 50_000) > GROWTH
