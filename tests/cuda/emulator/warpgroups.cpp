@@ -277,7 +277,7 @@ void change_registers(void* const* operands, unsigned) {
 
 void begin_async(Block& block) {
   block.async.words.resize((machine.launch->shared_bytes + 3) / 4);
-  std::memset(block.async.words.data(), 0, block.async.words.size() * sizeof(Word));
+  if (!block.async.words.empty()) std::memset(block.async.words.data(), 0, block.async.words.size() * sizeof(Word));
   block.async.used = false;
   block.async.barriers.clear();
   block.async.meetings = 0;
