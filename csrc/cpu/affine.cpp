@@ -54,12 +54,7 @@ template <class T>
 void advance_rows(AffineCall<T>& task, ptrdiff_t rows) {
   if (task.of->windows == nullptr) task.x += rows * task.x_row;
   task.first_row += rows;
-  task.z += rows * task.z_row;
-  task.y += rows * task.y_row;
-  if (task.add) task.add += rows * task.add_row;
-  if (task.sum) task.sum += rows * task.sum_row;
-  if (task.words) task.words += rows * task.words_row;
-  if (task.argmax) task.argmax += rows * task.argmax_row;
+  advance_outputs(task, rows);
 }
 
 // Calls f(call) for each group of channels, which reads and writes channels of its own.

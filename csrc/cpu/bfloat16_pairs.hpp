@@ -11,8 +11,33 @@
 
 namespace fnnfast::FNNFAST_ISA {
 
+// A sink that rounds to words. Those of a panel's last vector are zeros after its units.
+struct StorePairs {
+  template <class V, int kRows, int kVectors>
+  static FNNFAST_INLINE void put(const Tile<float>& t, const V (&sum)[kRows][kVectors]) {
+    auto* const to = reinterpret_cast<std::uint16_t*>(t.c);
+    const ptrdiff_t row = 2 * t.c_row, columns = t.columns;
+    if (columns >= kVectors * V::kLanes) {
+#pragma GCC unroll 12
+      for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v) round_to_pairs(sum[r][v], to + r * row + v * V::kLanes);
+      return;
+    }
+#pragma GCC unroll 12
+    for (int r = 0; r < kRows; ++r) {
+      float numbers[kVectors * V::kLanes];
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) sum[r][v].store(numbers + v * V::kLanes);
+      for (ptrdiff_t c = columns; c < kVectors * V::kLanes; ++c) numbers[c] = 0.0f;
+      round_to_pairs(numbers, kVectors * V::kLanes, to + r * row);
+    }
+  }
+};
+
 // Adds the bias, the row before the weights, to finished sums.
 struct SumsTile : MatrixTile {
+  using StoreWords = StorePairs;
   static constexpr bool kFinishes = true;
   template <class V, int kRows, int kVectors, class Sink>
   static FNNFAST_NOINLINE void run(const Tile<float>& t) {
@@ -30,6 +55,7 @@ struct SumsTile : MatrixTile {
 
 struct DotTile : MatrixTile {
   using Sums = SumsTile;
+  using StoreWords = StorePairs;
   static constexpr ptrdiff_t kHeader = 1;
   static constexpr bool kFinishes = true, kBytes = false;
   template <class V, int kRows, int kVectors, class Sink>
@@ -122,19 +148,37 @@ FNNFAST_INLINE void pair_channels(const AffineCall<float>& task, const Panel& pa
 // Rounds the outputs of a panel's finished rows to words.
 FNNFAST_INLINE void round_outputs(const AffineCall<float>& task, const Panel& panel, const float* outputs,
                                   ptrdiff_t output_row, ptrdiff_t first, ptrdiff_t rows) {
-  const ptrdiff_t units = task.of->units, end = whole_blocks(units, 2 * LowProducts::kBlockWords);
-  for (ptrdiff_t r = 0; r < rows; ++r) {
-    auto* const to = reinterpret_cast<std::uint16_t*>(task.words + (first + r) * task.words_row);
-    round_to_pairs(outputs + r * output_row + panel.unit, panel.units, to + panel.unit);
-    if (panel.unit + panel.units < units) continue;
-    for (ptrdiff_t u = units; u < end; ++u) to[u] = 0;
-  }
+  for (ptrdiff_t r = 0; r < rows; ++r)
+    round_to_pairs(outputs + r * output_row + panel.unit, panel.units,
+                   reinterpret_cast<std::uint16_t*>(task.words + (first + r) * task.words_row) + panel.unit);
 }
 
-// The last chunk of a panel whose outputs are stored as words: some rows at a time.
-FNNFAST_INLINE void words_panel(LowProducts& products, const AffineCall<float>& task, const PairsScratch& scratch,
-                                const Panel& panel, const Tile<float>& t, Ahead ahead, float* argmax, float* outputs) {
+// Zeros after the words of the last panel's units, up to a whole block.
+FNNFAST_INLINE void end_words(const AffineCall<float>& task, const Panel& panel) {
+  const ptrdiff_t units = task.of->units, end = whole_blocks(units, 2 * LowProducts::kBlockWords);
+  if (panel.unit + panel.units < units) return;
+  for (ptrdiff_t r = 0; r < task.rows; ++r)
+    for (ptrdiff_t u = units; u < end; ++u) reinterpret_cast<std::uint16_t*>(task.words + r * task.words_row)[u] = 0;
+}
+
+// Whether StorePairs takes the outputs from registers.
+FNNFAST_INLINE bool rounds_in_registers(const AffineCall<float>& task, const Panel& panel) {
+  const AffineConstants<float>& of = *task.of;
+  const bool reads_more = of.scale != nullptr || task.add != nullptr;  // vectors as wide as the panel
+  return of.pieces == 1 && (!reads_more || panel.units == panel.width) &&
+         (!task.activate || of.activation == nullptr || of.in_registers);
+}
+
+// The last chunk of a panel whose outputs are stored as words. Those that are not rounded in registers are stored
+// first, some rows at a time.
+FNNFAST_INLINE void finish_words(LowProducts& products, const AffineCall<float>& task, const PairsScratch& scratch,
+                                 const Panel& panel, Tile<float>& t, Ahead ahead, float* argmax, float* outputs) {
+  if (rounds_in_registers(task, panel)) {
+    products.panel<DotTile>(task, panel, t, ahead, argmax, true);
+    return end_words(task, panel);
+  }
   AffineCall<float> part = task;
+  part.words = nullptr;
   part.z = part.y = part.sum = outputs;
   part.z_row = part.y_row = part.sum_row = scratch.output_row;
   for (ptrdiff_t row = 0; row < task.rows; row += part.rows) {
@@ -150,6 +194,7 @@ FNNFAST_INLINE void words_panel(LowProducts& products, const AffineCall<float>& 
     if (part.add) part.add += part.rows * task.add_row;
     if (part.argmax) part.argmax += part.rows * task.argmax_row;
   }
+  if (panel.piece + panel.pieces == task.of->pieces) end_words(task, panel);
 }
 
 inline void pairs_affine(const AffineCall<float>& task) {
@@ -172,7 +217,7 @@ inline void pairs_affine(const AffineCall<float>& task) {
     if (depthwise) return pair_channels(task, panel, t, chunk);
     t.k = words_of(chunk.inputs, kFormat);
     if (task.words != nullptr && chunk.last)
-      return words_panel(products, task, scratch, panel, t, ahead, argmax, outputs);
+      return finish_words(products, task, scratch, panel, t, ahead, argmax, outputs);
     products.panel<DotTile>(task, panel, t, ahead, argmax, chunk.last);
   };
   run_panels<float, kFormat>(task, layout, scratch.chunked, partials, rows, run_panel);

@@ -264,6 +264,18 @@ FNNFAST_INLINE bool adds_in_registers(const AffineCall<T>& task, const Panel& pa
   return task.add != nullptr && panel.units == panel.width && in_place;
 }
 
+// Sets what Finished reads, for rows from that one on.
+template <class T>
+FNNFAST_INLINE void set_epilogue(const AffineCall<T>& task, const Panel& panel, ptrdiff_t row, bool adds, Tile<T>& t) {
+  const AffineConstants<T>& of = *task.of;
+  t.scale = of.scale ? of.scale + panel.unit : nullptr;
+  t.shift = of.shift ? of.shift + panel.unit : nullptr;
+  t.add = adds ? task.add + row * task.add_row + panel.unit : nullptr;
+  t.add_row = task.add_row;
+  t.add_first = of.add_first;
+  t.activation = task.activate && of.in_registers ? of.activation_index : kIdentity;
+}
+
 // Whether StoreFinished does what finish() does, save for a skip connection after the activation: the input of the
 // activation is not kept, and what is read beside the sums is as wide as the panel.
 template <class T>
@@ -295,12 +307,7 @@ FNNFAST_INLINE void dense_panel(const AffineCall<T>& task, const Panel& panel, T
   if constexpr (Family::kFinishes) {
     if (finishes_in_registers(task, panel)) {
       const bool adds = adds_in_registers(task, panel);
-      t.scale = of.scale ? of.scale + panel.unit : nullptr;
-      t.shift = of.shift ? of.shift + panel.unit : nullptr;
-      t.add = adds ? task.add + in_lanes * task.add_row + panel.unit : nullptr;
-      t.add_row = task.add_row;
-      t.add_first = of.add_first;
-      t.activation = task.activate && of.in_registers ? of.activation_index : kIdentity;
+      set_epilogue(task, panel, in_lanes, adds, t);
       return panel_rows<Family, V>(t, task.rows - in_lanes, vectors, ahead, store_function<Family, V, StoreFinished>,
                                    [&](ptrdiff_t row, ptrdiff_t rows) {
                                      if (!adds) add_skip(task, panel, in_lanes + row, rows);
@@ -309,6 +316,18 @@ FNNFAST_INLINE void dense_panel(const AffineCall<T>& task, const Panel& panel, T
   }
   panel_rows<Family, V>(t, task.rows - in_lanes, vectors, ahead, store_function<Family, V>,
                         [&](ptrdiff_t row, ptrdiff_t rows) { finish(task, panel, t.columns, in_lanes + row, rows); });
+}
+
+// The same, rounded to words instead of stored: Family::StoreWords.
+template <class Family, class T>
+FNNFAST_INLINE void words_panel(const AffineCall<T>& task, const Panel& panel, Tile<T>& t, Ahead ahead) {
+  using V = Vec<T>;
+  t.c = task.words + panel.unit / 2;
+  t.c_row = task.words_row;
+  t.columns = panel.units;
+  set_epilogue(task, panel, 0, task.add != nullptr, t);
+  panel_rows<Family, V>(t, task.rows, static_cast<int>(panel.width / V::kLanes), ahead,
+                        store_function<Family, V, Finished<typename Family::StoreWords>>, kNothing);
 }
 
 template <class Family, class T>
@@ -341,6 +360,9 @@ template <class Family, class T>
 FNNFAST_INLINE void affine_panel(const AffineCall<T>& task, const Panel& panel, Tile<T>& t, Ahead ahead, T* argmax,
                                  bool last_chunk) {
   using V = Vec<T>;
+  if constexpr (requires { typename Family::StoreWords; }) {
+    if (last_chunk && task.words != nullptr) return words_panel<Family>(task, panel, t, ahead);
+  }
   if (!last_chunk)
     panel_rows<Family, V>(t, task.rows, static_cast<int>(panel.width / V::kLanes), ahead, store_function<Family, V>,
                           kNothing);

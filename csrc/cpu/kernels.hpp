@@ -88,6 +88,17 @@ struct AffineCall {
   T* scratch = nullptr;     // AffineKernel::scratch() elements
 };
 
+// Moves all outputs of a call, and what is read beside them, on by that many rows.
+template <class T>
+FNNFAST_INLINE void advance_outputs(AffineCall<T>& task, ptrdiff_t rows) {
+  task.z += rows * task.z_row;
+  task.y += rows * task.y_row;
+  if (task.add) task.add += rows * task.add_row;
+  if (task.sum) task.sum += rows * task.sum_row;
+  if (task.words) task.words += rows * task.words_row;
+  if (task.argmax) task.argmax += rows * task.argmax_row;
+}
+
 // A product over weights of one format, and the width of its register tile and panels (pack.hpp).
 template <class T>
 struct AffineKernel {

@@ -3,6 +3,18 @@
 
 namespace fnnfast::FNNFAST_ISA {
 
+// What LDTILECFG reads.
+struct alignas(64) TileConfiguration {
+  std::uint8_t palette, start_row, reserved[14];
+  std::uint16_t row_bytes[8], no_row_bytes[8];
+  std::uint8_t rows[8], no_rows[8];
+
+  static FNNFAST_INLINE constexpr TileConfiguration of(int first, int second) {
+    const auto one = static_cast<std::uint8_t>(first), other = static_cast<std::uint8_t>(second);
+    return {1, 0, {}, {64, 64, 64, 64, 64, 64, 64, 64}, {}, {one, one, other, other, one, other, 16, 16}, {}};
+  }
+};
+
 class MatrixUnit {
  public:
   FNNFAST_INLINE MatrixUnit() = default;
@@ -15,11 +27,13 @@ class MatrixUnit {
     const int rows = first + 16 * second;
     if (rows == configured_) return;
     configured_ = rows;
-    const auto one = static_cast<std::uint8_t>(first);
-    const auto other = static_cast<std::uint8_t>(second > 0 ? second : first);
-    const Configuration to{1, 0, {}, {64, 64, 64, 64, 64, 64, 64, 64}, {}, {one, one, other, other, one, other, 16, 16},
-                           {}};
-    asm volatile("ldtilecfg %0" ::"m"(to));
+    if (first == 16 && second == 16) {  // not written just now, in parts, which the instruction would wait for
+      static constexpr TileConfiguration kWhole = TileConfiguration::of(16, 16);
+      asm volatile("ldtilecfg %0" ::"m"(kWhole));
+    } else {
+      const TileConfiguration to = TileConfiguration::of(first, second > 0 ? second : first);
+      asm volatile("ldtilecfg %0" ::"m"(to));
+    }
   }
 
   template <int kR>
@@ -48,12 +62,6 @@ class MatrixUnit {
   }
 
  private:
-  struct alignas(64) Configuration {
-    std::uint8_t palette, start_row, reserved[14];
-    std::uint16_t row_bytes[8], no_row_bytes[8];
-    std::uint8_t rows[8], no_rows[8];
-  };
-
   int configured_ = 0;
 };
 

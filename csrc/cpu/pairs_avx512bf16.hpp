@@ -38,5 +38,8 @@ FNNFAST_INLINE void round_to_pairs(const float* x, std::ptrdiff_t n, std::uint16
                              reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, x + i))));
   }
 }
+FNNFAST_INLINE void round_to_pairs(Vec<float> v, std::uint16_t* to) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(v.v)));
+}
 
 }  // namespace fnnfast::FNNFAST_ISA

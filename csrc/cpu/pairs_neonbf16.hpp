@@ -84,5 +84,8 @@ FNNFAST_INLINE void round_to_pairs(const float* x, std::ptrdiff_t n, std::uint16
               vreinterpretq_u16_bf16(vcvtq_high_bf16_f32(vcvtq_low_bf16_f32(vld1q_f32(x + i)), vld1q_f32(x + i + 4))));
   for (; i < n; ++i) to[i] = static_cast<std::uint16_t>(round_to_bfloat16(x[i]));
 }
+FNNFAST_INLINE void round_to_pairs(Vec<float> v, std::uint16_t* to) {
+  vst1_u16(to, vreinterpret_u16_bf16(vcvt_bf16_f32(v.v)));
+}
 
 }  // namespace fnnfast::FNNFAST_ISA

@@ -31,5 +31,6 @@ struct PairInputs {
 FNNFAST_INLINE void round_to_pairs(const float* x, std::ptrdiff_t n, std::uint16_t* to) {
   for (std::ptrdiff_t i = 0; i < n; ++i) to[i] = static_cast<std::uint16_t>(rounded(x[i]));
 }
+FNNFAST_INLINE void round_to_pairs(Vec<float> v, std::uint16_t* to) { *to = static_cast<std::uint16_t>(rounded(v.v)); }
 
 }  // namespace fnnfast::FNNFAST_ISA

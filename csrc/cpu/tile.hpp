@@ -50,7 +50,7 @@ struct Tile {
   ptrdiff_t columns;  // without the padding of the last vector
   const char* ahead;  // prefetched into L2, ahead_step bytes further for each step of k
   ptrdiff_t ahead_step;
-  // StoreFinished only
+  // Finished only
   const T *scale, *shift;  // of a normalization, one per column, or null
   const T* add;            // a skip connection, or null
   ptrdiff_t add_row;
@@ -101,8 +101,9 @@ struct Store {
 };
 
 // The epilogue in registers, for whole vectors of columns unless there is only an activation. Only activations so short
-// that a second pass over the finished tile would cost more than the activation itself.
-struct StoreFinished {
+// that a second pass over the finished tile would cost more than the activation itself. Last: the sink of the results.
+template <class Last>
+struct Finished {
   template <class V, int kRows, int kVectors>
   static FNNFAST_INLINE void add(const Tile<typename V::Scalar>& t, V (&sum)[kRows][kVectors]) {
 #pragma GCC unroll 12
@@ -145,9 +146,10 @@ struct StoreFinished {
     if (t.add != nullptr && t.add_first) add(t, sum);
     activate(t.activation, Activations{}, sum);
     if (t.add != nullptr && !t.add_first) add(t, sum);
-    Store::put(t, sum);
+    Last::put(t, sum);
   }
 };
+using StoreFinished = Finished<Store>;
 
 // kPieces pieces of kVectors / kPieces vectors of units, of which only the maximum is stored.
 template <int kPieces>
@@ -497,7 +499,7 @@ FNNFAST_INLINE void panel_rows(Tile<typename V::Scalar>& t, ptrdiff_t rows, int 
   t.ahead_step = rows < kFetchingRows ? 0 : ahead.step(rows / max_rows(vectors) * t.k);
   for (ptrdiff_t r = 0, n; r < rows; r += n) {
     n = next_rows(vectors, rows - r);
-    if (t.start_row > 0) fetch_rows(t.start + n * t.start_row, n * t.start_row);
+    if (t.start_row > 0 && t.k > 0) fetch_rows(t.start + n * t.start_row, n * t.start_row);
     function(vectors, n)(t);
     if (n >= kFetchingRows) t.ahead += t.k * t.ahead_step;
     if (t.ahead - ahead.at >= ahead.bytes) t.ahead_step = 0;
