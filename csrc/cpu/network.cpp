@@ -16,7 +16,8 @@ namespace {
 
 constexpr ptrdiff_t kLeastRows = 12;  // of a block: with fewer, its multiply-adds wait for the weights
 constexpr ptrdiff_t kMostRows = 96;
-constexpr ptrdiff_t kGoodRows = 48;  // a smaller limit would read the weights too often
+constexpr ptrdiff_t kMostNarrowRows = 384;  // of bfloat16 in pairs
+constexpr ptrdiff_t kGoodRows = 48;         // a smaller limit would read the weights too often
 
 template <class T>
 AffineKernel<T> kernel_of(const Kernels<T>& k, WeightFormat format) {
@@ -142,7 +143,12 @@ void Network<T>::size_plan() {
   const ptrdiff_t rows_each = std::max(ptrdiff_t{1}, static_cast<ptrdiff_t>(work > 0.0 ? rows / work : 1.0));
   least_samples_ = divide_up(kLeastRows, rows_each);
   const ptrdiff_t sample_bytes = std::max(executor_.elements(), 2 * widest) * element;
-  block_samples_ = std::clamp(static_cast<ptrdiff_t>(caches.l2 / 2) / sample_bytes, least_samples_, kMostRows);
+  // A product of pairs has more to prepare (rounded rows, a matrix unit), which more rows of a narrow network make up
+  // for: 32-64-64-64-1 takes 10 to 23 % less time.
+  const ptrdiff_t narrow = static_cast<ptrdiff_t>(caches.l2 / 8) / (sample_bytes + inputs() * element);
+  const ptrdiff_t most =
+      format_ == WeightFormat::kBfloat16Pairs ? std::clamp(narrow, kMostRows, kMostNarrowRows) : kMostRows;
+  block_samples_ = std::clamp(static_cast<ptrdiff_t>(caches.l2 / 2) / sample_bytes, least_samples_, most);
   // Step by step, as many samples at a time as bound the memory between two steps, and enough to make up for reading
   // all weights.
   constexpr ptrdiff_t kSlabBytes = ptrdiff_t{1} << 25;

@@ -65,7 +65,7 @@ def test_problems_have_the_ids_of_the_table() -> None:
     names = [problem.id for problem in problems.PROBLEMS]
     assert " ".join(names[:14]) == "I1 I2 I3 I4 I5 I6 I7 I8 M1 M2 T1 T2 T3 T4"
     assert " ".join(names[14:23]) == "C1 C2 C3 C4 C5 C6 C7 TC1 TC2"
-    assert " ".join(names[23:]) == "I1b I1q I4b I4q I5b I5q I6b I6q I7b I7q I8b I8q T2b T3b"
+    assert " ".join(names[23:]) == "I1b I1q I3b I3q I4b I4q I5b I5q I6b I6q I7b I7q I8b I8q T2b T3b"
     assert [problem.id for problem in problems.select("t1, i2,i4B")] == ["T1", "I2", "I4b"]
     assert [p.id for p in problems.select(contention.PROBLEMS)] == contention.PROBLEMS.split(",")
 

@@ -250,7 +250,15 @@ def get(name: str | Mapping[str, Any]) -> Problem:
 
 PROBLEMS += tuple(
     problem
-    for name, goal_ratio in (("I1", None), ("I4", 1.5), ("I5", 1.0), ("I6", 1.5), ("I7", 1.0), ("I8", None))
+    for name, goal_ratio in (
+        ("I1", None),
+        ("I3", 1.5),
+        ("I4", 1.5),
+        ("I5", 1.0),
+        ("I6", 1.5),
+        ("I7", 1.0),
+        ("I8", None),
+    )
     for problem in _lowered(name, goal_ratio)
 )
 PROBLEMS += tuple(
