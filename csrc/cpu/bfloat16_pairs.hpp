@@ -70,10 +70,9 @@ struct DotTile : MatrixTile {
   }
 };
 
-// Words from row to row: not a multiple of a page.
+// Words from row to row of a chunk.
 FNNFAST_INLINE ptrdiff_t pair_row(const AffineCall<float>& task) {
-  const ptrdiff_t inputs = task.of->inputs < task.of->kc ? task.of->inputs : task.of->kc;
-  return whole_blocks(words_of(inputs, WeightFormat::kBfloat16Pairs), LowProducts::kBlockWords) + 16;
+  return input_row(task.of->inputs < task.of->kc ? task.of->inputs : task.of->kc, WeightFormat::kBfloat16Pairs);
 }
 
 // Rounded rows, maxout's argmax, sums of the matrix unit, outputs before they are rounded, partial sums.

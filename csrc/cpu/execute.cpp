@@ -114,10 +114,9 @@ Executor<T>::Executor(const Program& program, const Kernels<T>& kernels, const A
     if (format == WeightFormat::kBfloat16Pairs && b.kind == BoundStep<T>::Kind::kAffine && b.of->windows == nullptr) {
       b.has_words = words_row[static_cast<std::size_t>(node.in)] > 0;
       if (b.has_words) b.in.row = words_row[static_cast<std::size_t>(node.in)];
-      // Not a multiple of a page, if there is room.
-      const ptrdiff_t words = stored_rows(b.channels, format);
       if (b.padded && !b.rowwise && feeds_products(program, node))
-        words_row[static_cast<std::size_t>(node.out)] = b.words_row = std::min(words + 16, b.out.row);
+        words_row[static_cast<std::size_t>(node.out)] = b.words_row =
+            std::min(input_row(b.channels, format), b.out.row);
     }
     if (step.next_weights != kNone) {
       const AffineConstants<T>& next = constants[static_cast<std::size_t>(step.next_weights)];

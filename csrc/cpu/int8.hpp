@@ -86,7 +86,7 @@ FNNFAST_INLINE ptrdiff_t table_words(const WindowPlan* windows) {
 struct Int8Scratch {
   ptrdiff_t words, argmax, poisoned, sums;
   explicit FNNFAST_INLINE Int8Scratch(const AffineCall<float>& task)
-      : words(task.rows * quantized_row(task.of->inputs)),
+      : words(task.rows * input_row(task.of->inputs, WeightFormat::kInt8)),
         argmax(task.rows * kNR<float>),
         poisoned(task.rows),
         sums(LowProducts::scratch()) {}
@@ -116,7 +116,7 @@ FNNFAST_INLINE bool quantize_rows(const AffineCall<float>& task, ptrdiff_t row_w
 inline void int8_affine(const AffineCall<float>& task) {
   const ptrdiff_t quads = words_of(task.of->inputs, WeightFormat::kInt8);
   const PanelLayout layout = layout_of<float, WeightFormat::kInt8>(task);
-  const ptrdiff_t row_words = quantized_row(task.of->inputs);
+  const ptrdiff_t row_words = input_row(task.of->inputs, WeightFormat::kInt8);
   const WindowPlan* const windows = task.of->windows;
   const bool depthwise = windows != nullptr && windows->depthwise;
   if (task.rows == 0) return;

@@ -27,10 +27,7 @@ FNNFAST_INLINE bool quantize(const float* x, ptrdiff_t inputs, float inverse_sca
   return nan.any();
 }
 
-// Words from row to row: not a multiple of a page. Up to 16 bytes after a row may be written.
-FNNFAST_INLINE ptrdiff_t quantized_row(ptrdiff_t inputs) { return stored_rows(inputs, WeightFormat::kInt8) + 16; }
-
-// Copies n bytes, and up to 15 more.
+// Copies n bytes, and up to 15 more: rows have room for them (input_row).
 FNNFAST_INLINE void copy_bytes(const std::uint8_t* from, ptrdiff_t n, std::uint8_t* to) {
   for (ptrdiff_t i = 0; i < n; i += 16) __builtin_memcpy(to + i, from + i, 16);
 }

@@ -160,6 +160,10 @@ FNNFAST_INLINE constexpr ptrdiff_t stored_rows(ptrdiff_t inputs, WeightFormat fo
   const bool in_blocks = format == WeightFormat::kBfloat16Pairs || format == WeightFormat::kInt8;
   return in_blocks ? (words + 15) / 16 * 16 : words;
 }
+// Words from row to row of inputs that are stored as words: whole blocks, not a multiple of a page.
+FNNFAST_INLINE constexpr ptrdiff_t input_row(ptrdiff_t inputs, WeightFormat format) {
+  return stored_rows(inputs, format) + 16;
+}
 // The layout of the words: its `inputs` are the rows after the first.
 FNNFAST_INLINE constexpr PanelLayout stored_layout(PanelLayout layout, WeightFormat format) {
   layout.inputs = stored_rows(layout.inputs, format) + (format == WeightFormat::kInt8 ? kInt8Header - 1 : 0);

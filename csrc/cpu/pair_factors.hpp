@@ -16,7 +16,7 @@ struct PairFactors {
   float *x, *dz;   // x_size() and dz_size() words
   PanelLayout dz_layout() const { return {rows, layer.units, 1, layer.lanes, layer.vectors}; }
   PanelLayout dz_stored() const { return stored_layout(dz_layout(), WeightFormat::kBfloat16Pairs); }
-  ptrdiff_t x_row() const { return dz_stored().inputs + 16; }  // not a multiple of a page
+  ptrdiff_t x_row() const { return input_row(rows, WeightFormat::kBfloat16Pairs); }
   ptrdiff_t x_size() const { return layer.inputs * x_row(); }
   ptrdiff_t dz_size() const { return dz_stored().size(); }
   // Rounds rows [first, first + count) of x or dz, of which `from` is the first, and what follows the last row.
