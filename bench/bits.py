@@ -1,8 +1,9 @@
 """Count the rows whose answer depends on their batch, or on the number of threads: ours and the peers'.
 
-Usage: ``python bench/bits.py``, with the extra ``bench`` installed. One network, 784-512-512-10 with relu, float32, the
-same parameters everywhere. A row counts once if any of its ten outputs differs in any bit from the answer to the whole
-batch of 4,096 on two threads, when it comes alone, within a batch of 2 to 257 rows, or on 1, 3 or 8 threads.
+Usage: ``python bench/bits.py``, with the extra ``bench`` installed. One network, 784-512-512-10 with relu, the same
+parameters everywhere: in float32, and ours in bfloat16 and int8, too. A row counts once if any of its ten outputs
+differs in any bit from the answer to the whole batch of 4,096 on two threads, when it comes alone, within a batch of 2
+to 257 rows, or on 1, 3 or 8 threads.
 """
 
 from __future__ import annotations
@@ -20,6 +21,11 @@ ROWS = 4096
 Answer = Callable[[np.ndarray], np.ndarray]
 
 
+def inputs() -> np.ndarray:
+    """The whole batch."""
+    return np.random.default_rng(0).standard_normal((ROWS, WIDTHS[0]), dtype=np.float32)
+
+
 def network() -> fnn.Sequential:
     """What all contenders compute."""
     hidden = [fnn.Dense(units, "relu") for units in WIDTHS[1:-1]]
@@ -31,7 +37,7 @@ def layers(net: fnn.Sequential) -> list[tuple[np.ndarray, np.ndarray]]:
     return [(net.parameters[f"dense_{i}.weight"], net.parameters[f"dense_{i}.bias"]) for i in range(1, len(WIDTHS))]
 
 
-def ours(net: fnn.Sequential, threads: int) -> Answer:
+def ours(net: fnn.Sequential | fnn.InferenceNetwork, threads: int) -> Answer:
     """fnnfast."""
 
     def answer(x: np.ndarray) -> np.ndarray:
@@ -39,6 +45,21 @@ def ours(net: fnn.Sequential, threads: int) -> Answer:
             return net(x)
 
     return answer
+
+
+def bfloat16(net: fnn.Sequential, threads: int) -> Answer:
+    """fnnfast, with the products of this CPU."""
+    return ours(net.astype("bfloat16"), threads)
+
+
+def bfloat16_weights(net: fnn.Sequential, threads: int) -> Answer:
+    """fnnfast, with weights alone in bfloat16."""
+    return ours(net.astype("bfloat16", weights_only=True), threads)
+
+
+def int8(net: fnn.Sequential, threads: int) -> Answer:
+    """fnnfast in int8."""
+    return ours(net.quantize(inputs()), threads)
 
 
 def numpy(net: fnn.Sequential, threads: int) -> Answer:
@@ -104,7 +125,7 @@ def onnxruntime(net: fnn.Sequential, threads: int) -> Answer:
 def differing(make: Callable[[fnn.Sequential, int], Answer]) -> dict[str, int]:
     """For each way to ask, of how many rows the answer differs."""
     net = network()
-    x = np.random.default_rng(0).standard_normal((ROWS, WIDTHS[0]), dtype=np.float32)
+    x = inputs()
     answer = make(net, 2)
     whole = answer(x).view(np.uint32)
 
@@ -125,13 +146,13 @@ def differing(make: Callable[[fnn.Sequential, int], Answer]) -> dict[str, int]:
 def main() -> None:
     """Print the table; a peer that is not installed is left out."""
     print(f"Rows of {ROWS} whose bits differ from those in the whole batch on 2 threads:\n")
-    for make in (ours, numpy, torch, onnxruntime):
+    for make in (ours, bfloat16, bfloat16_weights, int8, numpy, torch, onnxruntime):
         try:
             counts = differing(make)
         except ImportError:
             continue
         name = "fnnfast" if make is ours else make.__name__
-        print(f"{name:12}" + "".join(f"  {count:5} {way}" for way, count in counts.items()), flush=True)
+        print(f"{name:17}" + "".join(f"  {count:5} {way}" for way, count in counts.items()), flush=True)
 
 
 if __name__ == "__main__":
