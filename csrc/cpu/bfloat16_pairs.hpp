@@ -11,27 +11,16 @@
 
 namespace fnnfast::FNNFAST_ISA {
 
-// A sink that rounds to words. Those of a panel's last vector are zeros after its units.
+// A sink that rounds to words, in whole vectors: what follows the last unit is cleared later (end_words).
 struct StorePairs {
   template <class V, int kRows, int kVectors>
   static FNNFAST_INLINE void put(const Tile<float>& t, const V (&sum)[kRows][kVectors]) {
     auto* const to = reinterpret_cast<std::uint16_t*>(t.c);
-    const ptrdiff_t row = 2 * t.c_row, columns = t.columns;
-    if (columns >= kVectors * V::kLanes) {
+    const ptrdiff_t row = 2 * t.c_row;
 #pragma GCC unroll 12
-      for (int r = 0; r < kRows; ++r)
+    for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v) round_to_pairs(sum[r][v], to + r * row + v * V::kLanes);
-      return;
-    }
-#pragma GCC unroll 12
-    for (int r = 0; r < kRows; ++r) {
-      float numbers[kVectors * V::kLanes];
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) sum[r][v].store(numbers + v * V::kLanes);
-      for (ptrdiff_t c = columns; c < kVectors * V::kLanes; ++c) numbers[c] = 0.0f;
-      round_to_pairs(numbers, kVectors * V::kLanes, to + r * row);
-    }
+      for (int v = 0; v < kVectors; ++v) round_to_pairs(sum[r][v], to + r * row + v * V::kLanes);
   }
 };
 

@@ -324,7 +324,6 @@ FNNFAST_INLINE void words_panel(const AffineCall<T>& task, const Panel& panel, T
   using V = Vec<T>;
   t.c = task.words + panel.unit / 2;
   t.c_row = task.words_row;
-  t.columns = panel.units;
   set_epilogue(task, panel, 0, task.add != nullptr, t);
   panel_rows<Family, V>(t, task.rows, static_cast<int>(panel.width / V::kLanes), ahead,
                         store_function<Family, V, Finished<typename Family::StoreWords>>, kNothing);
