@@ -270,7 +270,7 @@ def test_a_description_is_used_only_for_the_graph_that_it_makes(change):
 # Low precision -------------------------------------------------------------------------------------------------------
 def test_bfloat16_weights_keep_their_values():
     net = small(fnn.Maxout(5, 2), fnn.Residual([fnn.Dense(4, "relu")]), fnn.Dense(2))
-    low = net.astype("bfloat16")
+    low = net.astype("bfloat16", weights_only=True)
     model = fnn.to_onnx(low)
     x = RNG.standard_normal((9, 3)).astype(np.float32)
     assert_close(model, low, x)

@@ -177,7 +177,7 @@ def test_standard_modules_where_there_are():
 
 # Number formats ------------------------------------------------------------------------------------------------------
 def test_bfloat16_becomes_float32_of_the_same_values():
-    low = network(fnn.Dense(4, "relu"), fnn.Maxout(3), fnn.Dense(2, "prelu")).astype("bfloat16")
+    low = network(fnn.Dense(4, "relu"), fnn.Maxout(3), fnn.Dense(2, "prelu")).astype("bfloat16", weights_only=True)
     module = fnn.to_torch(low)
     assert {values.dtype for values in module.parameters()} == {torch.float32}
     close(low, module)
