@@ -155,7 +155,7 @@ class MatrixProducts {
   }
 
   // Adds the products of a block of words. All loads come before the products: that is 3 % faster than a load between
-  // two products, and 10 to 17 % while another thread uses the core's matrix unit, which then has few loads in flight.
+  // two products, and 8 to 17 % in the slow state that a shared core is in at times (docs/decisions.md, 2026-11-28).
   template <class Family, int kRows, int kColumns, int kColumn = 0>
   FNNFAST_INLINE void step(const float* a, ptrdiff_t a_row, const float* b) {
     constexpr bool kTwo = kColumn + 1 < kColumns;
